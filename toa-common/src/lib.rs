@@ -1,0 +1,2 @@
+//! Shared by kernel and user space.
+#![cfg_attr(not(test), no_std)]

@@ -1,0 +1,2 @@
+//! The TC ingress programs of toa-tc.
+#![no_std]
