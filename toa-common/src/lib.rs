@@ -1,2 +1,23 @@
-//! Shared by kernel and user space.
+//! The part of toa-tc that its three hosts share: the eBPF program, the user-space tool and the tests.
+//!
+//! Responsible for reading packets (Ethernet to TCP options), for the TOA option, for the decision which
+//! connections are followed, and for the layout of everything that crosses between kernel and user space.
+//! Not responsible for maps, clocks, sockets or files: a host looks things up and writes things down.
+//!
+//! Addresses are IPv6, IPv4 ones mapped (RFC 4291 section 2.5.5.2), as four `u32` words in network order;
+//! the suffix `_be` marks other network-order integers. Unsuffixed integers are in host order.
 #![cfg_attr(not(test), no_std)]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
+
+pub mod counters;
+pub mod flow_key;
+pub mod follow;
+pub mod limits;
+pub mod packet;
+#[cfg(feature = "user")]
+mod pod;
+pub mod rule;
+pub mod segment;
+pub mod seq;
+pub mod skip_reason;
+pub mod wire;

@@ -1,0 +1,91 @@
+//! Responsible for the names of everything that the kernel counts. Not responsible for reading it.
+
+/// Declares the counters once: as an index into the per-CPU value, and as names for people and machines.
+macro_rules! counters {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
+        /// What the kernel counts.
+        #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+        #[repr(u32)]
+        pub enum Counter {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl Counter {
+            /// All counters in the order of their indices.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The counter's name.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Packets that are neither IPv4 nor IPv6.
+    NotIp = "not_ip",
+    /// IP packets that are not TCP.
+    NotTcp = "not_tcp",
+    /// Fragments without a TCP header.
+    Fragment = "fragment",
+    /// Packets whose headers reach past their end.
+    Truncated = "truncated",
+    /// Packets with contradicting lengths.
+    Malformed = "malformed",
+    /// TCP packets of connections that are not followed, without a TOA.
+    Unmarked = "unmarked",
+    /// TCP packets of connections that are not followed, with a TOA that nobody watches.
+    Unwatched = "unwatched",
+    /// SYNs that ended the following of an older connection, and nothing else.
+    Forgotten = "forgotten",
+    /// Packets of followed connections with nothing to stream: bare ACKs.
+    Bare = "bare",
+    /// Packets of followed connections with payload, SYN, FIN or RST.
+    Matched = "matched",
+
+    /// Packets with a TOA.
+    Toa = "toa",
+    /// Packets whose options nobody can read to the end.
+    MalformedOptions = "malformed_options",
+    /// Connections whose following began.
+    Learned = "learned",
+    /// Connections whose client another TOA replaced.
+    Replaced = "replaced",
+    /// Packets whose TOA contradicts what the connection's client is known to be.
+    Conflict = "conflict",
+    /// Connections that could not be followed because the map refused them.
+    FlowInsertFailed = "flow_insert_failed",
+
+    /// Bytes of payload in matched packets.
+    MatchedBytes = "matched_bytes",
+    /// Matched packets handed to user space.
+    Emitted = "emitted",
+    /// Bytes of payload handed to user space.
+    EmittedBytes = "emitted_bytes",
+    /// Packets handed to user space without the end of their payload.
+    Cut = "cut",
+    /// Bytes of payload beyond what one record can carry.
+    CutBytes = "cut_bytes",
+    /// Matched packets lost because the CPU's ring was full.
+    LostRingFull = "lost_ring_full",
+    /// Bytes of payload lost because the CPU's ring was full.
+    LostRingFullBytes = "lost_ring_full_bytes",
+    /// Matched packets lost because nobody reads this CPU's ring.
+    LostNoReader = "lost_no_reader",
+    /// Bytes of payload lost because nobody reads this CPU's ring.
+    LostNoReaderBytes = "lost_no_reader_bytes",
+    /// Matched packets lost for another reason.
+    LostOther = "lost_other",
+    /// Bytes of payload lost for another reason.
+    LostOtherBytes = "lost_other_bytes",
+}
+
+/// How many counters there are.
+pub const COUNTERS: usize = Counter::ALL.len();
+
+/// One CPU's counters, indexed by [`Counter`].
+pub type CounterValues = [u64; COUNTERS];

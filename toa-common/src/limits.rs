@@ -1,0 +1,27 @@
+//! Responsible for every bound that kernel and user space agree on. Not responsible for bounds that only
+//! one side knows.
+
+/// Entries of the LRU map of followed flows, unless the loader sets another number.
+pub const MAX_FLOWS: u32 = 65_536;
+
+/// Entries of the hash map of rules: 100,000 addresses and room for rules with a port.
+pub const MAX_RULES: u32 = 131_072;
+
+/// Longest TCP option area, in bytes: data offset 15 less the fixed header (RFC 9293 section 3.1).
+pub const MAX_OPTIONS_BYTES: usize = 40;
+
+/// Longest headers that are copied when they are not linear, in bytes: Ethernet with two VLAN tags (22),
+/// IPv6 with extension headers (40 + 130), TCP with all options (60), rounded up.
+pub const MAX_HEADERS_BYTES: usize = 256;
+
+/// Longest sample of a perf event, in bytes, measured: `perf_event_header.size` has 16 bits, and beyond this
+/// the size wraps while the helper still returns 0.
+pub const MAX_SAMPLE_BYTES: usize = 65_516;
+
+/// Longest part of a frame that one record carries, in bytes.
+pub const MAX_CAPTURED_BYTES: usize = MAX_SAMPLE_BYTES - size_of::<crate::segment::SegmentRecord>();
+
+/// How long a flow that saw FIN or RST is still followed, in nanoseconds: retransmissions come late.
+pub const LINGER_NS: u64 = 10_000_000_000;
+
+const _: () = assert!(MAX_CAPTURED_BYTES == 65_452);

@@ -1,0 +1,10 @@
+//! Responsible for telling `aya` which types may be copied to and from maps. Not responsible for the types.
+
+use crate::{flow_key::FlowKey, rule::RuleKey, segment::Flow};
+
+// SAFETY: `repr(C)`, words only, no padding (asserted by size).
+unsafe impl aya::Pod for FlowKey {}
+// SAFETY: as above.
+unsafe impl aya::Pod for RuleKey {}
+// SAFETY: `repr(C)`, integers only, no padding (asserted by size).
+unsafe impl aya::Pod for Flow {}

@@ -1,0 +1,17 @@
+//! Responsible for the reasons why a packet is not looked at further. Not responsible for counting them.
+
+/// Why a packet was left alone before any connection was looked up. Each has a counter of the same name.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u8)]
+pub enum SkipReason {
+    /// Neither IPv4 nor IPv6.
+    NotIp,
+    /// IP, but not TCP.
+    NotTcp,
+    /// A fragment that does not begin at offset 0 and so has no TCP header.
+    Fragment,
+    /// A header reaches past the end of the packet.
+    Truncated,
+    /// A length field contradicts another one or the protocol (IHL below 5, data offset below 5, …).
+    Malformed,
+}

@@ -1,0 +1,9 @@
+//! Responsible for the bytes of each protocol, one file each. Not responsible for what they mean together.
+
+pub mod ethernet;
+pub mod ip;
+pub mod ipv4;
+pub mod ipv6;
+pub mod tcp;
+pub mod tcp_option;
+pub mod toa;

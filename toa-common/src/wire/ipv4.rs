@@ -1,0 +1,52 @@
+//! Responsible for the IPv4 header (RFC 791 section 3.1). Not responsible for its options' meaning.
+//!
+//! ```text
+//!  0 version, IHL   1 service    2 total length
+//!  4 identification              6 flags, fragment offset
+//!  8 time to live   9 protocol  10 checksum
+//! 12 source address             16 destination address
+//! 20 options, to 4 * IHL
+//! ```
+
+use super::ip::{Ip, PROTOCOL_TCP};
+use crate::{flow_key::Address, packet::Packet, skip_reason::SkipReason};
+
+/// Bytes of the header without options.
+const FIXED_LEN: u32 = 20;
+
+/// The offset field's 13 bits, in units of 8 bytes.
+const FRAGMENT_OFFSET: u16 = 0x1fff;
+
+/// Reads the header at `offset`.
+#[inline(always)]
+pub(super) fn parse<P: Packet>(packet: &P, offset: u32) -> Result<Ip, SkipReason> {
+    let [version, _, len_0, len_1, _, _, fragment_0, fragment_1, _, protocol, _, _, addresses @ ..]: &[u8;
+         20] = packet.view(offset).ok_or(SkipReason::Truncated)?;
+    if *protocol != PROTOCOL_TCP {
+        return Err(SkipReason::NotTcp);
+    }
+    if u16::from_be_bytes([*fragment_0, *fragment_1]) & FRAGMENT_OFFSET != 0 {
+        return Err(SkipReason::Fragment);
+    }
+    let header_len = u32::from(version & 0x0f) << 2;
+    let in_packet = packet.wire_len().checked_sub(offset).ok_or(SkipReason::Truncated)?;
+    // BIG TCP: the total length of a packet beyond 65,535 bytes is 0 (Linux 6.3, `iph_totlen`).
+    let total_len = match u32::from(u16::from_be_bytes([*len_0, *len_1])) {
+        0 => in_packet,
+        len => len,
+    };
+    if header_len < FIXED_LEN || version >> 4 != 4 {
+        return Err(SkipReason::Malformed);
+    }
+    if total_len > in_packet {
+        return Err(SkipReason::Truncated);
+    }
+    let transport_len = total_len.checked_sub(header_len).ok_or(SkipReason::Malformed)?;
+    let [s0, s1, s2, s3, d0, d1, d2, d3] = *addresses;
+    Ok(Ip {
+        source: Address::from_ipv4([s0, s1, s2, s3]),
+        destination: Address::from_ipv4([d0, d1, d2, d3]),
+        transport_offset: offset.wrapping_add(header_len),
+        transport_len,
+    })
+}

@@ -1,0 +1,59 @@
+//! Responsible for the fixed TCP header (RFC 9293 section 3.1). Not responsible for options.
+//!
+//! ```text
+//!  0 source port        2 destination port    4 sequence number    8 acknowledgment number
+//! 12 data offset (4 bits)   13 flags   14 window   16 checksum   18 urgent pointer
+//! 20 options, to 4 * data offset
+//! ```
+
+use crate::seq::Seq;
+
+/// No more data from the sender.
+pub const FIN: u8 = 0x01;
+/// Synchronise sequence numbers.
+pub const SYN: u8 = 0x02;
+/// Reset the connection.
+pub const RST: u8 = 0x04;
+/// The acknowledgment number is valid.
+pub const ACK: u8 = 0x10;
+
+/// The fixed header.
+#[derive(Clone, Copy, Debug)]
+pub struct Tcp<'a>(pub &'a [u8; 20]);
+
+impl Tcp<'_> {
+    /// Bytes of the fixed header.
+    pub const FIXED_LEN: u32 = 20;
+
+    /// Source and destination port, as the four bytes lie there.
+    #[inline(always)]
+    #[must_use]
+    pub fn ports(&self) -> u32 {
+        let [a, b, c, d, ..] = *self.0;
+        u32::from_ne_bytes([a, b, c, d])
+    }
+
+    /// Sequence number.
+    #[inline(always)]
+    #[must_use]
+    pub fn seq(&self) -> Seq {
+        let [_, _, _, _, a, b, c, d, ..] = *self.0;
+        Seq(u32::from_be_bytes([a, b, c, d]))
+    }
+
+    /// Bytes of header with options, 0 to 60: what the data offset says, right or wrong.
+    #[inline(always)]
+    #[must_use]
+    pub fn header_len(&self) -> u32 {
+        let [.., data_offset, _, _, _, _, _, _, _] = *self.0;
+        u32::from(data_offset >> 4) << 2
+    }
+
+    /// The flags.
+    #[inline(always)]
+    #[must_use]
+    pub fn flags(&self) -> u8 {
+        let [.., flags, _, _, _, _, _, _] = *self.0;
+        flags
+    }
+}
