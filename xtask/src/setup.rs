@@ -59,7 +59,9 @@ pub(crate) fn run(workspace: &Workspace, options: Options) -> Result<ExitCode> {
     if !by_hand.is_empty() {
         let again = if options.tests { "cargo xtask setup --tests" } else { "cargo xtask setup" };
         eprintln!("setup: the rest needs root, and this user has no sudo. As root, run:");
-        by_hand.iter().for_each(|command| eprintln!("    {command}"));
+        for command in &by_hand {
+            eprintln!("    {command}");
+        }
         eprintln!("and then, as this user, again:\n    {again}");
         return Ok(ExitCode::FAILURE);
     }

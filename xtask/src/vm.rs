@@ -16,7 +16,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use crate::{Workspace, exec, setup, test, toolchain};
 
 /// From power-on to power-off. The emulated processor takes seconds for what takes this one milliseconds.
-const TIMEOUT: Duration = Duration::from_secs(300);
+const TIMEOUT: Duration = Duration::from_mins(5);
 
 /// Printed by init before the program starts.
 const BEGIN: &str = "xtask-vm: begin";
