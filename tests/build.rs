@@ -1,14 +1,12 @@
 //! Responsible for embedding every eBPF object in the tests: the shipped one, the probe and the lab's.
 //! Not responsible for how they are compiled: see `xtask/src/toolchain.rs`.
 
-use std::process::ExitCode;
-
 #[path = "../xtask/src/embed.rs"]
 mod embed;
 #[path = "../xtask/src/toolchain.rs"]
 mod toolchain;
 
-fn main() -> ExitCode {
+fn main() {
     embed::embed(&[
         embed::Package {
             name: "toa-ebpf",
@@ -20,5 +18,5 @@ fn main() -> ExitCode {
             directory: "tests/lab-ebpf",
             objects: &[("toa-lab-ebpf", "TOA_LAB_OBJECT")],
         },
-    ])
+    ]);
 }

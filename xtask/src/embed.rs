@@ -4,7 +4,6 @@
 use std::{
     env, fs, io,
     path::{Path, PathBuf},
-    process::ExitCode,
 };
 
 use crate::toolchain::Toolchain;
@@ -20,14 +19,12 @@ pub(crate) struct Package {
 }
 
 /// Compiles the packages' objects into `OUT_DIR` and passes their paths on; the whole of a build script.
-pub(crate) fn embed(packages: &[Package]) -> ExitCode {
-    match try_embed(packages) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            for line in message.lines() {
-                println!("cargo::error={line}");
-            }
-            ExitCode::FAILURE
+///
+/// A failure is told in cargo's own words: it fails the build, without a dump of what the script printed.
+pub(crate) fn embed(packages: &[Package]) {
+    if let Err(message) = try_embed(packages) {
+        for line in message.lines() {
+            println!("cargo::error={line}");
         }
     }
 }

@@ -162,7 +162,9 @@ impl Toolchain {
         target_dir: &Path,
     ) -> Result<Vec<PathBuf>, String> {
         let mut command = self.cargo("build", target_dir);
-        command.current_dir(workspace).args(["--package", package]);
+        command.current_dir(workspace).args(["--quiet", "--package", package]);
+        // The flags' own warning, that one is unstable, would precede every error. `cargo xtask lint` has no mercy.
+        command.env("CARGO_ENCODED_RUSTFLAGS", [RUSTFLAGS.as_slice(), &["-Awarnings"]].concat().join("\x1f"));
         command.args(bins.iter().flat_map(|bin| ["--bin", bin]));
         let output = command.output().map_err(|error| format!("cannot run {command:?}: {error}"))?;
         if !output.status.success() {
