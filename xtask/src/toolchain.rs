@@ -28,29 +28,18 @@ const RUSTFLAGS: [&str; 3] =
 const DEBIAN_BIN: &str = "/usr/bin";
 
 /// What an outer cargo or rustup sets for its own build, and would change ours.
-const OUTER: [&str; 11] = [
-    "RUST",
-    "RUSTFLAGS",
-    "CARGO",
-    "DEP_",
-    "TARGET",
-    "HOST",
-    "OUT_DIR",
-    "PROFILE",
-    "OPT_LEVEL",
-    "DEBUG",
-    "NUM_JOBS",
-];
+const OUTER: [&str; 10] =
+    ["RUST", "CARGO", "DEP_", "TARGET", "HOST", "OUT_DIR", "PROFILE", "OPT_LEVEL", "DEBUG", "NUM_JOBS"];
 
-/// Of those, what belongs to the user: homes, network, registries, terminal, and the shared job tokens.
-const KEPT: [&str; 10] = [
+/// Of those, what belongs to the user: homes, network, registries, terminal. Not the outer cargo's job tokens: build
+/// scripts that wait for each other's inner cargo hold one each, which would leave the working one with a single job.
+const KEPT: [&str; 9] = [
     "RUSTUP_HOME",
     "RUSTUP_DIST",
     "RUST_BACKTRACE",
     "CARGO_BUILD_JOBS",
     "CARGO_HOME",
     "CARGO_HTTP_",
-    "CARGO_MAKEFLAGS",
     "CARGO_NET_",
     "CARGO_REGISTR",
     "CARGO_TERM_",
@@ -153,7 +142,8 @@ impl Toolchain {
         command
     }
 
-    /// Compiles binaries of one package and returns their paths, in the same order. The error carries what cargo said.
+    /// Compiles one package and returns the paths of some of its binaries, in the same order. The error carries what
+    /// cargo said.
     pub(crate) fn compile(
         &self,
         workspace: &Path,
@@ -162,10 +152,10 @@ impl Toolchain {
         target_dir: &Path,
     ) -> Result<Vec<PathBuf>, String> {
         let mut command = self.cargo("build", target_dir);
-        command.current_dir(workspace).args(["--quiet", "--package", package]);
+        // All binaries, whoever wants which: a link takes seconds, and so they are linked at the same time.
+        command.current_dir(workspace).args(["--quiet", "--bins", "--package", package]);
         // The flags' own warning, that one is unstable, would precede every error. `cargo xtask lint` has no mercy.
         command.env("CARGO_ENCODED_RUSTFLAGS", [RUSTFLAGS.as_slice(), &["-Awarnings"]].concat().join("\x1f"));
-        command.args(bins.iter().flat_map(|bin| ["--bin", bin]));
         let output = command.output().map_err(|error| format!("cannot run {command:?}: {error}"))?;
         if !output.status.success() {
             return Err(String::from_utf8_lossy(&output.stderr).into_owned());
@@ -263,20 +253,10 @@ mod tests {
         for name in ["RUSTC", "RUSTC_WORKSPACE_WRAPPER", "RUSTFLAGS", "RUSTUP_TOOLCHAIN", "RUSTDOCFLAGS"] {
             assert!(outer(name), "{name}");
         }
-        for name in
-            ["CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "CARGO_CFG_UNIX", "CARGO_PROFILE_RELEASE_LTO"]
-        {
+        for name in ["CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "CARGO_CFG_UNIX", "CARGO_MAKEFLAGS"] {
             assert!(outer(name), "{name}");
         }
-        for name in [
-            "CARGO_HOME",
-            "CARGO_MAKEFLAGS",
-            "CARGO_NET_OFFLINE",
-            "RUSTUP_HOME",
-            "PATH",
-            "HOME",
-            "HTTPS_PROXY",
-        ] {
+        for name in ["CARGO_HOME", "CARGO_NET_OFFLINE", "RUSTUP_HOME", "PATH", "HOME", "HTTPS_PROXY"] {
             assert!(!outer(name), "{name}");
         }
     }
