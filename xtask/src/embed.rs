@@ -37,7 +37,7 @@ fn try_embed(packages: &[Package]) -> Result<(), String> {
     let workspace = manifest.parent().ok_or("the crate is outside of its workspace")?;
     watch(workspace, packages);
 
-    let toolchain = Toolchain::find()?;
+    let toolchain = Toolchain::find().map_err(|why| format!("{why}: run `cargo xtask setup`"))?;
     println!("cargo::rerun-if-changed={}", toolchain.linker.display());
     let target_dir = target_dir(&out);
     for package in packages {

@@ -23,7 +23,8 @@ const BPF_ONLY: [&str; 2] = ["toa-ebpf", "toa-lab-ebpf"];
 
 /// Runs every check, even after one has failed, so that one run shows all there is to repair.
 pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
-    let toolchain = Toolchain::find().map_err(anyhow::Error::msg)?;
+    let toolchain =
+        Toolchain::find().map_err(anyhow::Error::msg).context("run `cargo xtask setup --tests`")?;
     let bpf = |subcommand: &str, packages: &[&str]| {
         let mut command = toolchain.cargo(subcommand, &workspace.target.join("bpf"));
         command.args(packages.iter().flat_map(|package| ["--package", package]));

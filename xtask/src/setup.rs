@@ -123,7 +123,7 @@ impl Missing {
     fn print(&self) {
         let line = |what: &str| eprintln!("setup: missing: {what}");
         if let Some(why) = &self.toolchain {
-            line(&format!("a compiler and linker for eBPF: {why}"));
+            line(&format!("a toolchain for eBPF: {why}"));
         }
         if self.bpf_clippy.is_some() {
             line("clippy of the compiler for eBPF");
@@ -153,9 +153,7 @@ impl Missing {
         if self.subcommands.contains(&"fmt") && !is_installed("rustup") {
             packages.push("rustfmt-web".to_owned());
         }
-        packages.sort();
-        packages.dedup();
-        apt.install(&packages)?;
+        apt.install(packages)?;
         if apt.by_hand.is_empty() {
             if let Some(llvm) = linker {
                 bpf::install_linker(llvm)?;

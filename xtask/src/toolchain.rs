@@ -59,10 +59,10 @@ impl Compiler {
     pub(crate) fn llvm(self) -> Result<u32, String> {
         let (version, core) = match self {
             Self::Nightly => {
-                let rustup = programs("rustup").next().ok_or("rustup is not installed")?;
+                let rustup = programs("rustup").next().ok_or("not installed")?;
                 let rustc = |argument: &str| {
                     stdout(Command::new(&rustup).args(["run", "nightly", "rustc", argument]))
-                        .ok_or("rustup has no nightly")
+                        .ok_or("no nightly")
                 };
                 let sysroot = rustc("--print=sysroot")?;
                 (rustc("-vV")?, Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library/core"))
@@ -78,7 +78,7 @@ impl Compiler {
         };
         if !core.exists() {
             return Err(match self {
-                Self::Nightly => "the nightly of rustup has no rust-src".to_owned(),
+                Self::Nightly => "the nightly has no rust-src".to_owned(),
                 Self::Debian => format!("{DEBIAN_BIN}/rustc has no core for {TARGET}"),
             });
         }
@@ -102,9 +102,7 @@ impl Toolchain {
             |compiler: Compiler| Ok::<_, String>(Self { compiler, linker: linker(compiler.llvm()?)? });
         complete(Compiler::Nightly).or_else(|nightly| {
             complete(Compiler::Debian).map_err(|debian| {
-                let why =
-                    if nightly == debian { nightly } else { format!("{nightly}; without rustup: {debian}") };
-                format!("no toolchain compiles for {TARGET} ({why}): run `cargo xtask setup`")
+                format!("nothing compiles for {TARGET} (rustup: {nightly}; Debian: {debian})")
             })
         })
     }

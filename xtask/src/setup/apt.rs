@@ -62,12 +62,15 @@ impl Apt {
     }
 
     /// Installs packages, after saying which.
-    pub(crate) fn install(&mut self, packages: &[String]) -> Result<()> {
+    pub(crate) fn install(&mut self, mut packages: Vec<String>) -> Result<()> {
+        packages.retain(|package| !is_installed(package));
+        packages.sort();
+        packages.dedup();
         if packages.is_empty() {
             return Ok(());
         }
         ensure!(is_debian(), "install by hand what these Debian packages have: {}", packages.join(" "));
-        eprintln!("setup: installing the packages {}", packages.join(" "));
+        eprintln!("setup: packages to install: {}", packages.join(" "));
         let nginx_ran = runs("nginx");
         self.update()?;
         let mut arguments = vec!["install", "--yes", "--no-install-recommends"];
@@ -102,6 +105,12 @@ impl Apt {
 pub(crate) fn is_debian() -> bool {
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
     release.lines().any(|line| line == "ID=debian") && programs("apt-get").next().is_some()
+}
+
+/// Whether a package is installed.
+pub(crate) fn is_installed(package: &str) -> bool {
+    let query = ["--show", "--showformat=${db:Status-Status}", package];
+    exec::output(Command::new("dpkg-query").args(query)).is_ok_and(|status| status == "installed")
 }
 
 /// The packages that one needs, directly or, with `--recurse`, at any distance.

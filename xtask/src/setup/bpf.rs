@@ -38,16 +38,19 @@ pub(crate) fn add_rust_src() {
 /// Decides on a compiler and on what it needs, or says what to do by hand.
 pub(crate) fn plan(apt: &mut Apt) -> Result<Plan> {
     let debian = apt::is_debian();
-    if debian {
-        apt.update()?;
-    }
     for compiler in [Compiler::Nightly, Compiler::Debian] {
-        if let Ok(llvm) = compiler.llvm() {
-            if linker(llvm).is_ok() || llvm_config(llvm).is_some() && !debian {
-                return Ok(Plan { packages: Vec::new(), llvm });
-            }
-            if debian && exec::output(Command::new("apt-cache").args(["show", &dev(llvm)])).is_ok() {
-                return Ok(Plan { packages: linker_packages(llvm), llvm });
+        let Ok(llvm) = compiler.llvm() else { continue };
+        let packages = linker_packages(llvm);
+        if linker(llvm).is_ok()
+            || llvm_config(llvm).is_some() && packages.iter().all(|it| !debian || apt::is_installed(it))
+        {
+            return Ok(Plan { packages: Vec::new(), llvm });
+        }
+        if debian {
+            apt.update()?;
+            // A nightly may have an LLVM that Debian has not, yet.
+            if exec::output(Command::new("apt-cache").args(["show", &dev(llvm)])).is_ok() {
+                return Ok(Plan { packages, llvm });
             }
         }
     }
@@ -58,6 +61,7 @@ pub(crate) fn plan(apt: &mut Apt) -> Result<Plan> {
              `cargo xtask setup` again; or install a bpf-linker with that LLVM by hand"
         );
     }
+    apt.update()?;
     let llvm = apt::depends("rustc-web", true).iter().find_map(|it| it.strip_prefix("libllvm")?.parse().ok());
     let llvm = llvm.context("apt knows no package rustc-web with an LLVM: run `apt-get update` as root")?;
     let mut packages = ["cargo-web", "libstd-rust-web-dev-bpf", "rustc-web"].map(str::to_owned).to_vec();
