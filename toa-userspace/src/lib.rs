@@ -1,1 +1,10 @@
 //! The user-space half of toa-tc.
+//!
+//! Responsible, in its pure part, for turning the kernel's records into printed HTTP heads: [`segment`]
+//! checks a record, [`stream`] orders bytes, [`http`] finds heads, [`print`](mod@print) writes them, and [`pipeline`]
+//! puts them together within [`limits`], while [`ledger`] counts what became of every byte. Not responsible
+//! for deciding what is followed: the kernel has done that.
+//!
+//! The pure part knows no clock, socket or kernel: time comes in as nanoseconds since the Unix epoch.
+
+pub mod segment;
