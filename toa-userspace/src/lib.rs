@@ -7,4 +7,7 @@
 //!
 //! The pure part knows no clock, socket or kernel: time comes in as nanoseconds since the Unix epoch.
 
+pub mod ledger;
+pub mod limits;
 pub mod segment;
+pub mod stream;
