@@ -7,6 +7,7 @@
 //!
 //! The pure part knows no clock, socket or kernel: time comes in as nanoseconds since the Unix epoch.
 
+pub mod http;
 pub mod ledger;
 pub mod limits;
 pub mod segment;
