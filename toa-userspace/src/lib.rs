@@ -10,5 +10,6 @@
 pub mod http;
 pub mod ledger;
 pub mod limits;
+pub mod pipeline;
 pub mod segment;
 pub mod stream;
