@@ -11,5 +11,6 @@ pub mod http;
 pub mod ledger;
 pub mod limits;
 pub mod pipeline;
+pub mod print;
 pub mod segment;
 pub mod stream;
