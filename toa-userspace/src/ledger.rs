@@ -88,18 +88,18 @@ impl StreamLedger {
     /// Counts a segment as handed in.
     pub(crate) fn deliver(&mut self, segment: &Segment<'_>) {
         let cut_bytes = segment.cut_bytes();
-        self.delivered_packets = self.delivered_packets.saturating_add(1);
-        self.delivered_bytes = self.delivered_bytes.saturating_add(segment.payload.len() as u64);
-        self.cut_packets = self.cut_packets.saturating_add(u64::from(cut_bytes > 0));
-        self.cut_bytes = self.cut_bytes.saturating_add(cut_bytes);
+        add(&mut self.delivered_packets, 1);
+        add(&mut self.delivered_bytes, segment.payload.len() as u64);
+        add(&mut self.cut_packets, u64::from(cut_bytes > 0));
+        add(&mut self.cut_bytes, cut_bytes);
     }
 
     /// Counts the bytes of a segment whose connection has ended at `next_seq`.
     pub(crate) fn after_end(&mut self, segment: &Segment<'_>, next_seq: Seq) {
         let len = segment.payload.len() as u64;
         let before_end = u64::try_from(next_seq.distance(segment.seq)).unwrap_or(0).min(len);
-        self.duplicate_bytes = self.duplicate_bytes.saturating_add(before_end);
-        self.after_end_bytes = self.after_end_bytes.saturating_add(len.saturating_sub(before_end));
+        add(&mut self.duplicate_bytes, before_end);
+        add(&mut self.after_end_bytes, len.saturating_sub(before_end));
     }
 }
 
@@ -142,4 +142,9 @@ impl HttpLedger {
     pub(crate) fn rebuffer(&mut self, before: usize, after: usize) {
         self.buffered_bytes = self.buffered_bytes.saturating_add(after as u64).saturating_sub(before as u64);
     }
+}
+
+/// Adds to a counter.
+pub(crate) fn add(counter: &mut u64, count: u64) {
+    *counter = counter.saturating_add(count);
 }

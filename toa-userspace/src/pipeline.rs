@@ -20,7 +20,7 @@ use toa_common::{flow_key::FlowKey, seq::Seq};
 
 use crate::{
     http::{NotHttp, head::HttpRequest},
-    ledger::Ledger,
+    ledger::{Ledger, add},
     limits::Limits,
     segment::{Segment, SegmentError},
     stream::{EndKind, connection::Connection},
@@ -144,7 +144,7 @@ impl Pipeline {
                 Ok(())
             }
             Err(error) => {
-                self.ledger.undecodable_samples = self.ledger.undecodable_samples.saturating_add(1);
+                add(&mut self.ledger.undecodable_samples, 1);
                 Err(error)
             }
         }
@@ -185,7 +185,7 @@ impl Pipeline {
                 break;
             }
             let key = *key;
-            self.ledger.connections_idle = self.ledger.connections_idle.saturating_add(1);
+            add(&mut self.ledger.connections_idle, 1);
             self.close(key, Closed::Idle, sink);
         }
         while self.ended.peek_lru().is_some_and(|(_, ended)| is_over(ended.time_ns, self.limits.linger_ns)) {
@@ -207,10 +207,10 @@ impl Pipeline {
             && let Some((oldest, _)) = self.open.peek_lru()
         {
             let oldest = *oldest;
-            self.ledger.connections_evicted = self.ledger.connections_evicted.saturating_add(1);
+            add(&mut self.ledger.connections_evicted, 1);
             self.close(oldest, Closed::Evicted, sink);
         }
-        self.ledger.connections = self.ledger.connections.saturating_add(1);
+        add(&mut self.ledger.connections, 1);
         let entry = Entry::new(self.ledger.connections, segment);
         sink.opened(&entry.connection);
         self.open.put(key, entry);
@@ -232,7 +232,7 @@ impl Pipeline {
         step(entry, limits, ledger, sink);
         *memory = memory.saturating_add(entry.memory()).saturating_sub(before);
         if *memory > limits.total_bytes && entry.memory() > 0 {
-            ledger.total_bytes_limits = ledger.total_bytes_limits.saturating_add(1);
+            add(&mut ledger.total_bytes_limits, 1);
             let before = entry.memory();
             entry.give_up(limits, ledger, sink);
             if memory.saturating_add(entry.memory()).saturating_sub(before) > limits.total_bytes {

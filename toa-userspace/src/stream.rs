@@ -18,6 +18,7 @@
 
 pub mod assembler;
 pub mod connection;
+mod event;
 mod store;
 
 use toa_common::{
@@ -25,8 +26,13 @@ use toa_common::{
     wire::tcp::{FIN, RST, SYN},
 };
 
-use crate::{ledger::StreamLedger, limits::Limits, segment::Segment};
+use crate::{
+    ledger::{StreamLedger, add},
+    limits::Limits,
+    segment::Segment,
+};
 use assembler::Assembler;
+pub use event::{EndKind, StreamEvent};
 use store::{Chunk, Store};
 
 /// Position of the byte that the first segment names. Positions are 64 bits wide, so that nothing wraps; what
@@ -38,37 +44,6 @@ const WINDOW: u64 = 1 << 30;
 
 /// How many gaps a stream remembers to tell late bytes from duplicate ones.
 const REMEMBERED_GAPS: usize = 16;
-
-/// What a stream hands on.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum StreamEvent<'a> {
-    /// The stream starts: with the connection's first byte if its SYN was seen, else anywhere.
-    Start {
-        /// Whether its SYN was seen.
-        from_syn: bool,
-    },
-    /// Its next bytes, at most one segment's.
-    Data {
-        /// The bytes, at least one.
-        bytes: &'a [u8],
-        /// When their segment came, in nanoseconds since the Unix epoch.
-        time_ns: u64,
-    },
-    /// Its next bytes are missing for good.
-    Gap {
-        /// How many, at least one.
-        bytes: u64,
-    },
-}
-
-/// How a connection ended by itself.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum EndKind {
-    /// With a FIN.
-    Fin,
-    /// With a RST.
-    Rst,
-}
 
 /// Where a connection ends.
 #[derive(Clone, Copy, Debug)]
@@ -88,7 +63,8 @@ pub struct Stream {
     /// Its sequence number.
     next_seq: Seq,
     started: bool,
-    first_ns: u64,
+    /// Position of the first byte, once `started`.
+    start: u64,
     /// What waits behind a hole, or for the start.
     store: Store,
     /// What the kernel cut off. Other segments may bring it; nobody waits for that.
@@ -108,7 +84,7 @@ impl Stream {
             next: ORIGIN,
             next_seq: first_byte(segment),
             started: false,
-            first_ns: segment.time_ns,
+            start: 0,
             store: Store::default(),
             cut: Assembler::new(),
             cut_ns: 0,
@@ -128,7 +104,7 @@ impl Stream {
         let start = self.position(first_byte(segment));
         let len = segment.payload.len() as u64;
         if start > self.next.saturating_add(WINDOW) || start < ORIGIN.saturating_sub(WINDOW) {
-            ledger.out_of_window_bytes = ledger.out_of_window_bytes.saturating_add(len);
+            add(&mut ledger.out_of_window_bytes, len);
             return;
         }
         if segment.flags & SYN != 0 && !self.started {
@@ -136,7 +112,7 @@ impl Stream {
         }
         if segment.flags & RST != 0 {
             // What a reset carries is a text for people (RFC 9293 section 3.5.3), not part of the stream.
-            ledger.after_end_bytes = ledger.after_end_bytes.saturating_add(len);
+            add(&mut ledger.after_end_bytes, len);
             self.end_at(start, EndKind::Rst, segment.time_ns);
         } else {
             self.take_payload(start, segment, ledger, deliver);
@@ -149,10 +125,10 @@ impl Stream {
             self.drain(ledger, deliver);
         }
         while self.memory() > limits.connection_bytes && self.give_up(ledger, deliver) {
-            ledger.connection_bytes_limits = ledger.connection_bytes_limits.saturating_add(1);
+            add(&mut ledger.connection_bytes_limits, 1);
         }
         while self.store.ranges().max(self.cut.len()) > limits.ranges && self.give_up(ledger, deliver) {
-            ledger.range_limits = ledger.range_limits.saturating_add(1);
+            add(&mut ledger.range_limits, 1);
         }
     }
 
@@ -160,16 +136,18 @@ impl Stream {
     /// says whether bytes look like the start of a message.
     #[must_use]
     pub fn deadline(&self, limits: &Limits, is_start: impl FnOnce(&[u8]) -> bool) -> Option<u64> {
-        if !self.started {
-            let settled = self.store.first().is_some_and(|chunk| is_start(&chunk.bytes));
-            let wait_ns = if settled { limits.settle_ns } else { limits.start_ns };
-            return Some(self.first_ns.saturating_add(wait_ns));
-        }
-        let chunk_ns = self.store.first().map(|chunk| chunk.time_ns);
+        let chunk = self.store.first();
+        let chunk_ns = chunk.map(|chunk| chunk.time_ns);
         let cut_ns = (!self.cut.is_empty()).then_some(self.cut_ns);
         let end_ns = self.end.map(|end| end.time_ns);
-        let waiting_ns = [chunk_ns, cut_ns, end_ns].into_iter().flatten().min()?;
-        Some(waiting_ns.saturating_add(limits.hole_ns))
+        let since_ns = [chunk_ns, cut_ns, end_ns].into_iter().flatten().min()?;
+        Some(since_ns.saturating_add(if self.started {
+            limits.hole_ns
+        } else if chunk.is_some_and(|chunk| is_start(&chunk.bytes)) {
+            limits.settle_ns
+        } else {
+            limits.start_ns
+        }))
     }
 
     /// Gives up what has been waited for until `now_ns`.
@@ -186,7 +164,7 @@ impl Stream {
             if !self.give_up(ledger, deliver) {
                 return;
             }
-            ledger.hole_timeouts = ledger.hole_timeouts.saturating_add(u64::from(is_hole));
+            add(&mut ledger.hole_timeouts, u64::from(is_hole));
         }
     }
 
@@ -199,7 +177,7 @@ impl Stream {
     pub fn flush(&mut self, ledger: &mut StreamLedger, deliver: &mut impl FnMut(StreamEvent<'_>)) {
         self.give_up_all(ledger, deliver);
         let discarded = self.discard_below(u64::MAX, ledger);
-        ledger.after_end_bytes = ledger.after_end_bytes.saturating_add(discarded);
+        add(&mut ledger.after_end_bytes, discarded);
     }
 
     /// How it ended, once everything before the end was handed on.
@@ -238,12 +216,14 @@ impl Stream {
         let last = self.end.map_or(u64::MAX, |end| end.position);
 
         let old = start..end.min(first).max(start);
+        let before = old.end.min(self.start).saturating_sub(old.start);
         let late = self.gaps.covered(&old);
-        ledger.late_bytes = ledger.late_bytes.saturating_add(late);
-        ledger.duplicate_bytes =
-            ledger.duplicate_bytes.saturating_add((old.end - old.start).saturating_sub(late));
+        let duplicate = old.end.saturating_sub(old.start).saturating_sub(before).saturating_sub(late);
+        add(&mut ledger.before_start_bytes, before);
+        add(&mut ledger.late_bytes, late);
+        add(&mut ledger.duplicate_bytes, duplicate);
         let behind = end.saturating_sub(last.max(old.end));
-        ledger.after_end_bytes = ledger.after_end_bytes.saturating_add(behind);
+        add(&mut ledger.after_end_bytes, behind);
 
         let mut from = old.end;
         let to = end.saturating_sub(behind);
@@ -257,8 +237,8 @@ impl Stream {
         if from < to {
             let added = self.store.insert(from, part(segment.payload, start, from..to), time_ns);
             let duplicate = to.saturating_sub(from).saturating_sub(added);
-            ledger.duplicate_bytes = ledger.duplicate_bytes.saturating_add(duplicate);
-            ledger.held_bytes = ledger.held_bytes.saturating_add(added);
+            add(&mut ledger.duplicate_bytes, duplicate);
+            add(&mut ledger.held_bytes, added);
         }
 
         let cut_end = start.saturating_add(u64::from(segment.payload_len)).min(last);
@@ -289,8 +269,9 @@ impl Stream {
         self.next_seq = advanced(self.next_seq, position.wrapping_sub(self.next));
         self.next = position;
         self.started = true;
+        self.start = position;
         let discarded = self.discard_below(position, ledger);
-        ledger.before_start_bytes = ledger.before_start_bytes.saturating_add(discarded);
+        add(&mut ledger.before_start_bytes, discarded);
         deliver(StreamEvent::Start { from_syn });
     }
 
@@ -340,7 +321,7 @@ impl Stream {
     ) {
         if !bytes.is_empty() {
             let len = bytes.len() as u64;
-            ledger.used_bytes = ledger.used_bytes.saturating_add(len);
+            add(&mut ledger.used_bytes, len);
             self.advance_to(self.next.saturating_add(len));
             deliver(StreamEvent::Data { bytes, time_ns });
         }
@@ -350,8 +331,8 @@ impl Stream {
     fn gap(&mut self, to: u64, ledger: &mut StreamLedger, deliver: &mut impl FnMut(StreamEvent<'_>)) {
         let bytes = to.saturating_sub(self.next);
         if bytes > 0 {
-            ledger.gaps = ledger.gaps.saturating_add(1);
-            ledger.gap_bytes = ledger.gap_bytes.saturating_add(bytes);
+            add(&mut ledger.gaps, 1);
+            add(&mut ledger.gap_bytes, bytes);
             self.gaps.insert(self.next..to, |_| ());
             if self.gaps.len() > REMEMBERED_GAPS {
                 self.gaps.forget_first();

@@ -9,7 +9,10 @@ use super::{
     head::{self, HttpRequest},
     start::{self, Before, Start, Verdict},
 };
-use crate::{ledger::HttpLedger, stream::StreamEvent};
+use crate::{
+    ledger::{HttpLedger, add},
+    stream::StreamEvent,
+};
 
 /// Longest request line whose beginning alone is looked at, in bytes: what servers accept by default.
 const MAX_LINE_BYTES: usize = 8 << 10;
@@ -87,7 +90,7 @@ impl Parser {
         let buffered = self.buffer.len();
         if buffered > 0 {
             if let State::Head = self.state {
-                ledger.unfinished_heads = ledger.unfinished_heads.saturating_add(1);
+                add(&mut ledger.unfinished_heads, 1);
                 self.search(ledger);
             }
             self.discard_buffer(ledger);
@@ -117,13 +120,13 @@ impl Parser {
                 State::Head => self.head_in_parts(rest, max_head_bytes, ledger, emit),
                 State::Body(body) => {
                     let (passed, progress) = body.pass(rest);
-                    ledger.body_bytes = ledger.body_bytes.saturating_add(passed as u64);
+                    add(&mut ledger.body_bytes, passed as u64);
                     self.after_body(progress, ledger);
                     rest.get(passed..).unwrap_or_default()
                 }
                 State::Search => self.search_in(rest, ledger),
                 State::Stopped => {
-                    ledger.opaque_bytes = ledger.opaque_bytes.saturating_add(rest.len() as u64);
+                    add(&mut ledger.opaque_bytes, rest.len() as u64);
                     return;
                 }
             };
@@ -140,7 +143,7 @@ impl Parser {
     ) -> &'b [u8] {
         // Empty lines before a request are to be ignored (RFC 9112 section 2.2).
         let empty = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-        ledger.head_bytes = ledger.head_bytes.saturating_add(empty as u64);
+        add(&mut ledger.head_bytes, empty as u64);
         let bytes = bytes.get(empty..).unwrap_or_default();
         if bytes.is_empty() {
             return bytes;
@@ -228,16 +231,16 @@ impl Parser {
         let len = head.len() as u64;
         let number = self.requests.saturating_add(1);
         let Ok(request) = HttpRequest::parse(head, self.time_ns, number) else {
-            ledger.malformed_heads = ledger.malformed_heads.saturating_add(1);
-            ledger.resync_bytes = ledger.resync_bytes.saturating_add(len);
+            add(&mut ledger.malformed_heads, 1);
+            add(&mut ledger.resync_bytes, len);
             self.search(ledger);
             return;
         };
         self.requests = number;
-        ledger.head_bytes = ledger.head_bytes.saturating_add(len);
-        ledger.requests = ledger.requests.saturating_add(1);
+        add(&mut ledger.head_bytes, len);
+        add(&mut ledger.requests, 1);
         let (framing, is_ambiguous) = Framing::of(&request);
-        ledger.ambiguous_framings = ledger.ambiguous_framings.saturating_add(is_ambiguous.into());
+        add(&mut ledger.ambiguous_framings, is_ambiguous.into());
         self.before = if request.method() == b"CONNECT" {
             Before::Last(NotHttp::Connect)
         } else if request.values("upgrade").next().is_some() {
@@ -250,7 +253,7 @@ impl Parser {
             Framing::Length(length) => self.state = State::Body(Body::Length(length)),
             Framing::Chunked => self.state = State::Body(Body::CHUNKED),
             Framing::Broken => {
-                ledger.broken_framings = ledger.broken_framings.saturating_add(1);
+                add(&mut ledger.broken_framings, 1);
                 self.search(ledger);
             }
         }
@@ -280,9 +283,9 @@ impl Parser {
                 {
                     self.requests = number;
                     let part = std::mem::take(&mut self.buffer);
-                    ledger.head_bytes = ledger.head_bytes.saturating_add(part.len() as u64);
-                    ledger.requests = ledger.requests.saturating_add(1);
-                    ledger.incomplete_requests = ledger.incomplete_requests.saturating_add(1);
+                    add(&mut ledger.head_bytes, part.len() as u64);
+                    add(&mut ledger.requests, 1);
+                    add(&mut ledger.incomplete_requests, 1);
                     emit(HttpEvent::Request(request));
                 }
                 self.discard_buffer(ledger);
@@ -310,7 +313,7 @@ impl Parser {
             self.discard_buffer(ledger);
         }
         let (passed, verdict) = start::find(bytes, MAX_LINE_BYTES);
-        ledger.resync_bytes = ledger.resync_bytes.saturating_add(passed as u64);
+        add(&mut ledger.resync_bytes, passed as u64);
         let candidate = bytes.get(passed..).unwrap_or_default();
         if verdict == Start::Request {
             self.found();
@@ -329,7 +332,7 @@ impl Parser {
 
     /// The place in the stream is lost.
     fn search(&mut self, ledger: &mut HttpLedger) {
-        ledger.resyncs = ledger.resyncs.saturating_add(1);
+        add(&mut ledger.resyncs, 1);
         self.state = State::Search;
     }
 
@@ -341,20 +344,20 @@ impl Parser {
         ledger: &mut HttpLedger,
         emit: &mut impl FnMut(HttpEvent<'_>),
     ) {
-        ledger.not_http = ledger.not_http.saturating_add(1);
+        add(&mut ledger.not_http, 1);
         self.state = State::Stopped;
         emit(HttpEvent::NotHttp { reason, preview: bytes.get(..PREVIEW_BYTES).unwrap_or(bytes) });
     }
 
     /// A head is beyond the limit, and `passed` bytes of it were passed over.
     fn oversized(&mut self, passed: usize, ledger: &mut HttpLedger) {
-        ledger.oversized_heads = ledger.oversized_heads.saturating_add(1);
-        ledger.resync_bytes = ledger.resync_bytes.saturating_add(passed as u64);
+        add(&mut ledger.oversized_heads, 1);
+        add(&mut ledger.resync_bytes, passed as u64);
         self.search(ledger);
     }
 
     fn discard_buffer(&mut self, ledger: &mut HttpLedger) {
         let passed = std::mem::take(&mut self.buffer).len();
-        ledger.resync_bytes = ledger.resync_bytes.saturating_add(passed as u64);
+        add(&mut ledger.resync_bytes, passed as u64);
     }
 }

@@ -308,4 +308,49 @@ proptest! {
         prop_assert!(read <= requests.len());
         prop_assert!(kept.gaps > 0 || read == requests.len() || !sending.syn);
     }
+
+    #[test]
+    fn whatever_comes_is_bounded_and_counted(
+        steps in prop::collection::vec(
+            (0_u64..4, 0_u32..60, 0_usize..FRAGMENTS.len(), 0_u32..9, 0_u8..16, 0_u64..4_000_000_000),
+            0..150,
+        ),
+    ) {
+        let mut limits = Limits::default();
+        (limits.connections, limits.ended_connections, limits.ranges) = (3, 2, 3);
+        (limits.connection_bytes, limits.total_bytes, limits.head_bytes) = (600, 900, 40);
+        let (mut pipeline, mut kept) = (Pipeline::new(limits, 0), Kept::default());
+        let mut now_ns = 0;
+        for (generation, seq, fragment, cut, flags, pause_ns) in steps {
+            let payload = FRAGMENTS[fragment];
+            let flags = [0, 0, 0, SYN, FIN, RST, SYN | FIN, 0][usize::from(flags) % 8] | ACK;
+            let payload_len = u32::try_from(payload.len()).unwrap() + cut.saturating_sub(6);
+            let seq = if seq == 59 { 1 << 31 } else { seq.wrapping_sub(20) };
+            let segment = segment(generation, seq, payload);
+            pipeline.segment(&Segment { flags, payload_len, time_ns: now_ns, ..segment }, &mut kept);
+            check(&pipeline);
+            prop_assert!(pipeline.connections() <= 3 && pipeline.ended.len() <= 2);
+            prop_assert!(pipeline.memory <= 900 && pipeline.timers.len() <= 7);
+            if pause_ns < 2_500_000_000 {
+                now_ns += pause_ns;
+                pipeline.tick(now_ns, &mut kept);
+                check(&pipeline);
+            }
+        }
+        pipeline.finish(&mut kept);
+        check(&pipeline);
+        prop_assert_eq!(kept.closed.len(), kept.opened);
+    }
 }
+
+const FRAGMENTS: [&[u8]; 9] = [
+    b"",
+    b"GET /1 HTTP/1.1\r\n",
+    b"a: b\r\n\r\n",
+    b"POST / HTTP/1.1\r\ncontent-length: 9\r\n\r\n",
+    b"\r\n",
+    b"transfer-encoding: chunked\r\n\r\n5\r\n",
+    b"\x16\x03\x01",
+    b"PUT",
+    b"\0\n0\r\n",
+];

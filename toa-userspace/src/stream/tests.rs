@@ -203,8 +203,8 @@ fn a_start_without_syn_waits_for_what_other_rings_hold() {
     assert_eq!(rig.got, []);
     rig.expire(2 * MS);
     assert_eq!(rig.got, [Got::Start(false), data(b"POST /1 HTGET /2 HTTP/1.1\r\n")]);
-    rig.data(80, b"before");
-    assert_eq!(rig.ledger.duplicate_bytes, 6);
+    rig.data(88, b"ofPOST");
+    assert_eq!((rig.ledger.before_start_bytes, rig.ledger.duplicate_bytes), (2, 4));
 }
 
 #[test]
@@ -215,6 +215,18 @@ fn a_start_that_looks_like_none_waits_longer() {
     assert_eq!(rig.got, []);
     rig.expire(50 * MS);
     assert_eq!(rig.got, [Got::Start(false), data(b"x: y\r\n")]);
+}
+
+#[test]
+fn an_empty_segment_is_no_start() {
+    let mut rig = Rig::new();
+    rig.data(90, b"");
+    rig.expire(1000 * MS);
+    rig.feed(&Segment { time_ns: 2000 * MS, ..segment(1, 100, b"x") });
+    rig.expire(2049 * MS);
+    assert_eq!(rig.got, []);
+    rig.expire(2050 * MS);
+    assert_eq!(rig.got, [Got::Start(false), data(b"x")]);
 }
 
 #[test]
