@@ -79,6 +79,28 @@ pub trait Sink {
     fn closed(&mut self, _connection: &Connection, _reason: Closed) {}
 }
 
+impl<S: Sink + ?Sized> Sink for &mut S {
+    fn request(&mut self, connection: &Connection, request: &HttpRequest) {
+        (**self).request(connection, request);
+    }
+
+    fn opened(&mut self, connection: &Connection) {
+        (**self).opened(connection);
+    }
+
+    fn gap(&mut self, connection: &Connection, bytes: u64) {
+        (**self).gap(connection, bytes);
+    }
+
+    fn not_http(&mut self, connection: &Connection, reason: NotHttp, preview: &[u8]) {
+        (**self).not_http(connection, reason, preview);
+    }
+
+    fn closed(&mut self, connection: &Connection, reason: Closed) {
+        (**self).closed(connection, reason);
+    }
+}
+
 /// What tells connections apart: the 4-tuple, and which of its connections.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 struct Key {

@@ -196,14 +196,16 @@ impl Parser {
             match self.before.judge(&self.buffer) {
                 Verdict::Head { line_is_complete } => self.line_is_complete = line_is_complete,
                 verdict => {
-                    let buffer = std::mem::take(&mut self.buffer);
+                    let mut buffer = std::mem::take(&mut self.buffer);
                     match verdict {
                         Verdict::NotHttp(reason) => self.stop(reason, &buffer, ledger, emit),
                         _ => self.search(ledger),
                     }
-                    // In place from here on, since the buffer is empty: this does not come here again.
+                    // What was collected and what came now are looked at one after the other: a request may
+                    // begin with `bytes`.
+                    buffer.truncate(before);
                     self.data(&buffer, max_head_bytes, ledger, emit);
-                    return rest;
+                    return bytes;
                 }
             }
         }
@@ -275,6 +277,10 @@ impl Parser {
             State::Body(body) => {
                 let progress = body.pass_gap(gap_bytes);
                 self.after_body(progress, ledger);
+            }
+            // Still at the beginning, for all that can be known: what follows may say what it is.
+            State::Head if self.buffer.is_empty() && matches!(self.before, Before::Syn | Before::Unknown) => {
+                self.before = Before::Unknown;
             }
             State::Head => {
                 let number = self.requests.saturating_add(1);

@@ -175,6 +175,12 @@ fn a_stream_joined_in_its_middle_is_searched() {
 }
 
 #[test]
+fn a_stream_whose_beginning_is_lost_may_still_say_what_it_is() {
+    assert_eq!(Rig::from_syn().gap(5).data(&[0x16, 3, 1, 2, 0, 1, 0]).found, ["tls"]);
+    assert_eq!(Rig::from_syn().gap(5).data(b"T / HTTP/1.1\r\n\r\n").data(GET).found, ["GET /1"]);
+}
+
+#[test]
 fn a_head_beyond_the_limit_is_passed_over() {
     let mut head = b"GET /long HTTP/1.1\r\nx: ".to_vec();
     head.resize(70_000, b'a');

@@ -29,43 +29,36 @@ const SCHEMES: [&str; 18] = [
     "vapid",
 ];
 
-/// Fields and parameters with one of these in their names are hidden. Hyphens and underscores do not count.
-const SECRET_PARTS: [&str; 13] = [
+/// Fields and parameters with one of these in their names are hidden. Hyphens, underscores and dots do not count.
+const SECRET_PARTS: [&str; 18] = [
     "accesskey",
     "apikey",
+    "authkey",
     "authorization",
     "clientassertion",
     "credential",
-    "jsessionid",
+    "dpop",
+    "functionskey",
     "jwt",
     "passphrase",
     "passwd",
     "password",
     "privatekey",
     "secret",
+    "sessionid",
+    "signature",
+    "subscriptionkey",
     "token",
 ];
 
 /// Parameters with one of these names are hidden, and with one of [`SECRET_PARTS`] in them.
-const SECRET_PARAMETERS: [&str; 11] = [
-    "auth",
-    "key",
-    "otp",
-    "pass",
-    "phpsessid",
-    "pwd",
-    "sessionid",
-    "sid",
-    "sig",
-    "signature",
-    "xamzsignature",
-];
+const SECRET_PARAMETERS: [&str; 9] = ["auth", "key", "otp", "pass", "phpsessid", "pw", "pwd", "sid", "sig"];
 
 /// Fields whose values are targets or references, with parameters of their own.
 const TARGET_FIELDS: [&str; 7] =
     ["location", "referer", "xforwardeduri", "xoriginaluri", "xoriginalurl", "xrewriteurl", "xwapprofile"];
 
-/// Longest name that is looked at; a longer one is cut there, in bytes.
+/// Longest name that is looked at, in bytes. What has a longer one is hidden.
 const MAX_NAME_BYTES: usize = 128;
 
 /// A part of a value.
@@ -154,10 +147,11 @@ impl Redactor {
     }
 }
 
-/// A name in lower case, without hyphens and underscores, with `%NN` decoded.
+/// A name in lower case, without hyphens, underscores and dots, with `%NN` decoded.
 struct Name {
     bytes: [u8; MAX_NAME_BYTES],
     len: usize,
+    is_too_long: bool,
 }
 
 impl Name {
@@ -176,13 +170,13 @@ impl Name {
             rest = next;
             if !matches!(byte, b'-' | b'_' | b'.') {
                 let Some(place) = bytes.get_mut(len) else {
-                    break;
+                    return Self { bytes, len, is_too_long: true };
                 };
                 *place = byte.to_ascii_lowercase();
                 len = len.saturating_add(1);
             }
         }
-        Self { bytes, len }
+        Self { bytes, len, is_too_long: false }
     }
 
     fn get(&self) -> &[u8] {
@@ -191,7 +185,8 @@ impl Name {
 
     fn has_any(&self, parts: &[&str]) -> bool {
         let name = self.get();
-        parts.iter().any(|part| name.windows(part.len()).any(|window| window == part.as_bytes()))
+        self.is_too_long
+            || parts.iter().any(|part| name.windows(part.len()).any(|window| window == part.as_bytes()))
     }
 }
 
@@ -285,6 +280,8 @@ mod tests {
             ("x-client-secret", "abc", "••• (redacted)"),
             ("x-amz-security-token", "abc", "••• (redacted)"),
             ("x-team-pin", "1234", "••• (redacted)"),
+            ("X-Auth-Key", "abc", "••• (redacted)"),
+            (&"x".repeat(129), "abc", "••• (redacted)"),
             ("x-team", "payments", "payments"),
             ("host", "key", "key"),
             ("Referer", "https://u:p@a/b?token=abc&x=1", "https://•••@a/b?token=•••&x=1"),
@@ -303,6 +300,7 @@ mod tests {
             ("/a?api-key=abc;sig=1", "/a?api-key=•••;sig=•••"),
             ("/a?%74oken=abc", "/a?%74oken=•••"),
             ("/a?token=a?b=c", "/a?token=•••?b=c"),
+            ("/a?X-Amz-Signature=abc&X-Amz-Date=1", "/a?X-Amz-Signature=•••&X-Amz-Date=1"),
             ("/a?keys=1&monkey=2&key=3", "/a?keys=1&monkey=2&key=•••"),
             ("/a;jsessionid=abc/b", "/a;jsessionid=•••"),
             ("/a?token=", "/a?token="),
