@@ -15,7 +15,13 @@ use toa_ebpf::ingress::ingress;
 /// [`Link::Ethernet`] with the digest as the result.
 #[classifier]
 pub fn toa_probe_eth(ctx: TcContext) -> i32 {
-    ingress(&ctx, Link::Ethernet, #[inline(always)] |found| digest(found)).cast_signed()
+    ingress(
+        &ctx,
+        Link::Ethernet,
+        #[inline(always)]
+        |found| digest(found),
+    )
+    .cast_signed()
 }
 
 /// The licence under which the kernel offers `bpf_perf_event_output`.

@@ -21,8 +21,7 @@ pub(crate) const TARGET: &str = "bpfel-unknown-none";
 
 /// The one place for the compiler's flags: full debug information, from which the linker makes BTF; and no byte-wise
 /// loads for header fields, whose alignment the compiler cannot know and the kernel does not need.
-const RUSTFLAGS: [&str; 3] =
-    ["-Cdebuginfo=2", "-Clink-arg=--btf", "-Ctarget-feature=+allows-misaligned-mem-access"];
+const RUSTFLAGS: [&str; 3] = ["-Cdebuginfo=2", "-Clink-arg=--btf", "-Ctarget-cpu=v3"];
 
 /// Where Debian's packages put `cargo`, `rustc` and `cargo-clippy`, whatever PATH prefers.
 const DEBIAN_BIN: &str = "/usr/bin";

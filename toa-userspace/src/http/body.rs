@@ -1,0 +1,255 @@
+//! Responsible for how long a body is, so that the head behind it is found (RFC 9112 sections 6 and 7). Not
+//! responsible for what is in it.
+
+use super::head::HttpRequest;
+
+/// Longest line of a chunk's size with its extensions, and longest trailer section, in bytes.
+const MAX_LINES_BYTES: u64 = 64 << 10;
+
+/// How a request's body is delimited.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Framing {
+    /// By a length in bytes, or there is none.
+    Length(u64),
+    /// In chunks.
+    Chunked,
+    /// Nobody can know.
+    Broken,
+}
+
+impl Framing {
+    /// Reads it from a head. The second value says that the head has both Transfer-Encoding, which wins, and
+    /// Content-Length.
+    pub(super) fn of(request: &HttpRequest) -> (Self, bool) {
+        let mut length = None;
+        let mut broken_length = false;
+        let mut coding: Option<&[u8]> = None;
+        for field in request.fields() {
+            if field.name.eq_ignore_ascii_case(b"content-length") {
+                for value in field.value.split(|byte| *byte == b',') {
+                    let value = decimal(value.trim_ascii());
+                    broken_length |= value.is_none() || length.is_some_and(|length| Some(length) != value);
+                    length = length.or(value);
+                }
+            } else if field.name.eq_ignore_ascii_case(b"transfer-encoding") {
+                coding =
+                    Some(field.value.rsplit(|byte| *byte == b',').next().unwrap_or_default().trim_ascii());
+            }
+        }
+        let framing = match coding {
+            Some(coding) if coding.eq_ignore_ascii_case(b"chunked") && request.version() == "1.1" => {
+                Self::Chunked
+            }
+            Some(_) => Self::Broken,
+            None if broken_length => Self::Broken,
+            None => Self::Length(length.unwrap_or(0)),
+        };
+        (framing, coding.is_some() && (length.is_some() || broken_length))
+    }
+}
+
+/// `1*DIGIT` of RFC 9110 section 8.6.
+fn decimal(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0_u64, |value, digit| {
+        let digit = digit.is_ascii_digit().then(|| digit.wrapping_sub(b'0'))?;
+        value.checked_mul(10)?.checked_add(u64::from(digit))
+    })
+}
+
+/// Whether a body goes on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Progress {
+    /// It does.
+    More,
+    /// It has ended.
+    Done,
+    /// Its chunks cannot be followed any more.
+    Broken,
+}
+
+/// The place within a body.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Body {
+    /// This many bytes are left.
+    Length(u64),
+    /// In the size of a chunk, as far as it was read.
+    Size { value: u64, digits: u8, line_bytes: u64 },
+    /// Behind the size of a chunk, in the rest of its line.
+    Extension { size: u64, line_bytes: u64 },
+    /// In a chunk, of which this many bytes are left.
+    Chunk(u64),
+    /// Behind a chunk, before its line end.
+    ChunkEnd { seen_cr: bool },
+    /// In the trailer section.
+    Trailer { line_is_empty: bool, bytes: u64 },
+}
+
+impl Body {
+    /// The beginning of a body in chunks.
+    pub(super) const CHUNKED: Self = Self::Size { value: 0, digits: 0, line_bytes: 0 };
+
+    /// Passes over `bytes`. Returns how many of them belong to the body.
+    pub(super) fn pass(&mut self, bytes: &[u8]) -> (usize, Progress) {
+        let mut passed = 0_usize;
+        loop {
+            if let Self::Length(0) = self {
+                return (passed, Progress::Done);
+            }
+            let Some([first, rest @ ..]) = bytes.get(passed..) else {
+                return (passed, Progress::More);
+            };
+            if let Self::Length(left) | Self::Chunk(left) = self {
+                let available = rest.len().saturating_add(1);
+                let step = usize::try_from(*left).map_or(available, |left| left.min(available));
+                *left = left.saturating_sub(step as u64);
+                passed = passed.saturating_add(step);
+                if let Self::Chunk(0) = self {
+                    *self = Self::ChunkEnd { seen_cr: false };
+                }
+                continue;
+            }
+            match self.step(*first) {
+                Progress::More => passed = passed.saturating_add(1),
+                Progress::Done => return (passed.saturating_add(1), Progress::Done),
+                Progress::Broken => return (passed, Progress::Broken),
+            }
+        }
+    }
+
+    /// Passes over one byte of what surrounds chunks.
+    fn step(&mut self, byte: u8) -> Progress {
+        *self = match (*self, byte) {
+            (Self::Size { value, digits, line_bytes }, byte) => {
+                let line_bytes = line_bytes.saturating_add(1);
+                match (char::from(byte).to_digit(16), byte) {
+                    (Some(digit), _) if digits < 16 => {
+                        let value = (value << 4) | u64::from(digit);
+                        Self::Size { value, digits: digits.saturating_add(1), line_bytes }
+                    }
+                    (None, b'\n') if digits > 0 => Self::behind_size(value),
+                    (None, b';' | b' ' | b'\t' | b'\r') if digits > 0 => {
+                        Self::Extension { size: value, line_bytes }
+                    }
+                    _ => return Progress::Broken,
+                }
+            }
+            (Self::Extension { size, .. }, b'\n') => Self::behind_size(size),
+            (Self::Extension { size, line_bytes }, _) if line_bytes < MAX_LINES_BYTES => {
+                Self::Extension { size, line_bytes: line_bytes.saturating_add(1) }
+            }
+            (Self::ChunkEnd { seen_cr: false }, b'\r') => Self::ChunkEnd { seen_cr: true },
+            (Self::ChunkEnd { .. }, b'\n') => Self::CHUNKED,
+            (Self::Trailer { line_is_empty: true, .. }, b'\n') => return Progress::Done,
+            (Self::Trailer { bytes, line_is_empty }, byte) if bytes < MAX_LINES_BYTES => Self::Trailer {
+                line_is_empty: byte == b'\n' || (line_is_empty && byte == b'\r'),
+                bytes: bytes.saturating_add(1),
+            },
+            _ => return Progress::Broken,
+        };
+        Progress::More
+    }
+
+    /// What follows the line of a chunk's size.
+    fn behind_size(size: u64) -> Self {
+        match size {
+            0 => Self::Trailer { line_is_empty: true, bytes: 0 },
+            size => Self::Chunk(size),
+        }
+    }
+
+    /// Passes over a gap. What a length delimits may miss bytes and still end where it ends.
+    pub(super) fn pass_gap(&mut self, gap_bytes: u64) -> Progress {
+        match self {
+            Self::Length(left) if gap_bytes <= *left => {
+                *left = left.saturating_sub(gap_bytes);
+                if *left == 0 { Progress::Done } else { Progress::More }
+            }
+            Self::Chunk(left) if gap_bytes < *left => {
+                *left = left.saturating_sub(gap_bytes);
+                Progress::More
+            }
+            Self::Chunk(left) if gap_bytes == *left => {
+                *self = Self::ChunkEnd { seen_cr: false };
+                Progress::More
+            }
+            _ => Progress::Broken,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    #[test]
+    fn framing_is_read_as_rfc_9112_says() {
+        for (version, fields, expected, both) in [
+            ("1.1", "", Framing::Length(0), false),
+            ("1.1", "Content-Length: 10\r\n", Framing::Length(10), false),
+            ("1.1", "content-length: 10, 10\r\ncontent-length: 10\r\n", Framing::Length(10), false),
+            ("1.1", "content-length: 10\r\ncontent-length: 11\r\n", Framing::Broken, false),
+            ("1.1", "content-length: -1\r\n", Framing::Broken, false),
+            ("1.1", "content-length: +1\r\n", Framing::Broken, false),
+            ("1.1", "content-length:\r\n", Framing::Broken, false),
+            ("1.1", "content-length: 99999999999999999999\r\n", Framing::Broken, false),
+            ("1.1", "transfer-encoding: Chunked\r\n", Framing::Chunked, false),
+            ("1.1", "transfer-encoding: gzip, chunked\r\n", Framing::Chunked, false),
+            ("1.1", "transfer-encoding: gzip\r\ntransfer-encoding: chunked\r\n", Framing::Chunked, false),
+            ("1.1", "transfer-encoding: chunked, gzip\r\n", Framing::Broken, false),
+            ("1.0", "transfer-encoding: chunked\r\n", Framing::Broken, false),
+            ("1.1", "transfer-encoding: chunked\r\ncontent-length: 3\r\n", Framing::Chunked, true),
+        ] {
+            let head = Bytes::from(format!("POST / HTTP/{version}\r\n{fields}\r\n"));
+            let request = HttpRequest::parse(head, 0, 1).unwrap();
+            assert_eq!(Framing::of(&request), (expected, both), "{fields}");
+        }
+    }
+
+    #[test]
+    fn chunks_end_where_they_end_however_they_are_cut() {
+        for (bytes, len) in [
+            (&b"0\r\n\r\nGET"[..], 5),
+            (b"3\r\nabc\r\n0\r\n\r\n", 13),
+            (b"A;name=\"v\"\r\n0123456789\r\n00\r\nx-trailer: 1\r\ny: 2\r\n\r\nrest", 50),
+            (b"3\nabc\n0\n\n", 9),
+            (b"1 \r\na\r\n0\r\n\r\n", 12),
+        ] {
+            for step in 1..=bytes.len() {
+                let mut body = Body::CHUNKED;
+                let mut passed = 0;
+                let mut progress = Progress::More;
+                for piece in bytes.chunks(step) {
+                    let (count, now) = body.pass(piece);
+                    passed += count;
+                    progress = now;
+                    if now != Progress::More {
+                        break;
+                    }
+                }
+                assert_eq!((passed, progress), (len, Progress::Done), "{}", bytes.escape_ascii());
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_chunk_breaks() {
+        for bytes in [&b"x\r\n"[..], b"\r\n", b"1\r\nabc\r\n", b"11112222333344445\r\n", b";a\r\n"] {
+            let mut body = Body::CHUNKED;
+            assert_eq!(body.pass(bytes).1, Progress::Broken, "{}", bytes.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_gap_counts_as_far_as_the_length_goes() {
+        assert_eq!(Body::Length(5).pass_gap(5), Progress::Done);
+        assert_eq!(Body::Length(5).pass_gap(6), Progress::Broken);
+        assert_eq!(Body::Chunk(5).pass_gap(5), Progress::More);
+        assert_eq!(Body::Chunk(5).pass_gap(6), Progress::Broken);
+        let mut size = Body::CHUNKED;
+        assert_eq!(size.pass_gap(1), Progress::Broken);
+    }
+}

@@ -1,0 +1,258 @@
+//! Responsible for the finished form of a request head. Not responsible for finding it in a stream.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use httparse::{EMPTY_HEADER, Error, Header, ParserConfig, Request, Status};
+
+/// How many fields a head may have before the slow way is taken.
+const USUAL_FIELDS: usize = 64;
+
+/// How many fields are allowed first on the slow way; doubled as long as a head has more.
+const MANY_FIELDS: usize = 256;
+
+/// A part of a head, by the positions of its bytes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Span {
+    start: u32,
+    end: u32,
+}
+
+impl Span {
+    /// Where `part` lies in `whole`.
+    fn of(part: &[u8], whole: &[u8]) -> Self {
+        let start = part.as_ptr().addr().wrapping_sub(whole.as_ptr().addr());
+        let position = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        Self { start: position(start), end: position(start.wrapping_add(part.len())) }
+    }
+
+    fn get(self, whole: &[u8]) -> &[u8] {
+        whole.get(self.start as usize..self.end as usize).unwrap_or_default()
+    }
+}
+
+/// A field of a head.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Field<'a> {
+    /// Its name, as it was sent.
+    pub name: &'a [u8],
+    /// Its value, without the space around it.
+    pub value: &'a [u8],
+}
+
+/// A request head that keeps its own bytes.
+#[derive(Clone, Debug)]
+pub struct HttpRequest {
+    head: Bytes,
+    method: Span,
+    target: Span,
+    minor_version: u8,
+    fields: Box<[(Span, Span)]>,
+    /// When the segment came that completed the head, in nanoseconds since the Unix epoch.
+    pub time_ns: u64,
+    /// Number within the connection, from 1 on.
+    pub number: u64,
+    /// If bytes of the head are missing, how many bytes the gap has. The fields before it are there.
+    pub incomplete: Option<u64>,
+}
+
+/// The bytes are no head.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Malformed;
+
+impl HttpRequest {
+    /// Reads `head`, which ends with its empty line.
+    pub(crate) fn parse(head: Bytes, time_ns: u64, number: u64) -> Result<Self, Malformed> {
+        let mut fields = [EMPTY_HEADER; USUAL_FIELDS];
+        match Self::parse_with(&head, &mut fields) {
+            Ok(finish) => Ok(finish.with(head, time_ns, number)),
+            Err(Error::TooManyHeaders) => Self::parse_many(&head, time_ns, number),
+            Err(_) => Err(Malformed),
+        }
+    }
+
+    /// Reads what there is of a head: the lines of `part` that are complete.
+    pub(super) fn parse_incomplete(
+        part: &[u8],
+        gap_bytes: u64,
+        time_ns: u64,
+        number: u64,
+    ) -> Result<Self, Malformed> {
+        let lines_len = memchr::memrchr(b'\n', part).ok_or(Malformed)?.saturating_add(1);
+        let mut head = BytesMut::with_capacity(lines_len.saturating_add(2));
+        head.put_slice(part.get(..lines_len).unwrap_or_default());
+        head.put_slice(b"\r\n");
+        Ok(Self { incomplete: Some(gap_bytes), ..Self::parse(head.freeze(), time_ns, number)? })
+    }
+
+    /// [`Self::parse`] for heads with very many fields. A field has three bytes at least, so this ends.
+    fn parse_many(head: &Bytes, time_ns: u64, number: u64) -> Result<Self, Malformed> {
+        let mut allowed = MANY_FIELDS;
+        loop {
+            let mut fields = vec![EMPTY_HEADER; allowed];
+            match Self::parse_with(head, &mut fields) {
+                Ok(finish) => return Ok(finish.with(head.clone(), time_ns, number)),
+                Err(Error::TooManyHeaders) if allowed < head.len() => allowed = allowed.saturating_mul(2),
+                Err(_) => return Err(Malformed),
+            }
+        }
+    }
+
+    fn parse_with<'h>(head: &'h [u8], fields: &mut [Header<'h>]) -> Result<Parsed, Error> {
+        let mut request = Request::new(fields);
+        // A field that the server would ignore must not hide the others.
+        let status = ParserConfig::default()
+            .allow_multiple_spaces_in_request_line_delimiters(true)
+            .ignore_invalid_headers_in_requests(true)
+            .parse_request(&mut request, head)?;
+        let (Status::Complete(_), Some(method), Some(target), Some(minor_version)) =
+            (status, request.method, request.path, request.version)
+        else {
+            return Err(Error::Status);
+        };
+        let span = |part: &[u8]| Span::of(part, head);
+        Ok(Parsed {
+            method: span(method.as_bytes()),
+            target: span(target.as_bytes()),
+            minor_version,
+            fields: request
+                .headers
+                .iter()
+                .map(|field| (span(field.name.as_bytes()), span(field.value)))
+                .collect(),
+        })
+    }
+
+    /// The method.
+    #[must_use]
+    pub fn method(&self) -> &[u8] {
+        self.method.get(&self.head)
+    }
+
+    /// The request target, as it was sent.
+    #[must_use]
+    pub fn target(&self) -> &[u8] {
+        self.target.get(&self.head)
+    }
+
+    /// The version: 1.0 or 1.1.
+    #[must_use]
+    pub fn version(&self) -> &'static str {
+        if self.minor_version == 0 { "1.0" } else { "1.1" }
+    }
+
+    /// The fields in the order in which they were sent.
+    pub fn fields(&self) -> impl ExactSizeIterator<Item = Field<'_>> {
+        self.fields
+            .iter()
+            .map(|(name, value)| Field { name: name.get(&self.head), value: value.get(&self.head) })
+    }
+
+    /// The values of the fields called `name`, in any case.
+    pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.fields()
+            .filter(move |field| field.name.eq_ignore_ascii_case(name.as_bytes()))
+            .map(|field| field.value)
+    }
+
+    /// The raw head: start line, fields, empty line.
+    #[must_use]
+    pub fn raw(&self) -> &Bytes {
+        &self.head
+    }
+}
+
+/// What was read of a head, without the head.
+struct Parsed {
+    method: Span,
+    target: Span,
+    minor_version: u8,
+    fields: Box<[(Span, Span)]>,
+}
+
+impl Parsed {
+    fn with(self, head: Bytes, time_ns: u64, number: u64) -> HttpRequest {
+        let Self { method, target, minor_version, fields } = self;
+        HttpRequest { head, method, target, minor_version, fields, time_ns, number, incomplete: None }
+    }
+}
+
+/// Where the head that begins `bytes` ends: behind its first empty line. `from` is where to begin to look, at
+/// most where an earlier, shorter look ended. `Err` says where the next look is to begin.
+pub(super) fn end(bytes: &[u8], from: usize) -> Result<usize, usize> {
+    let mut at = from;
+    while let Some(found) = bytes.get(at..).and_then(|rest| memchr::memchr(b'\n', rest)) {
+        let line_end = at.saturating_add(found);
+        at = line_end.saturating_add(1);
+        match bytes.get(at..).unwrap_or_default() {
+            [b'\n', ..] => return Ok(at.saturating_add(1)),
+            [b'\r', b'\n', ..] => return Ok(at.saturating_add(2)),
+            [] | [b'\r'] => return Err(line_end),
+            _ => {}
+        }
+    }
+    Err(bytes.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+
+    use super::*;
+
+    #[test]
+    fn parts_are_found_in_the_head() {
+        let head = "GET /a?b=c HTTP/1.1\r\nHost: x \r\nX-Empty:\r\nhost: y\r\n\r\n";
+        let request = HttpRequest::parse(Bytes::from_static(head.as_bytes()), 7, 1).unwrap();
+        assert_eq!(
+            (request.method(), request.target(), request.version()),
+            (&b"GET"[..], &b"/a?b=c"[..], "1.1")
+        );
+        let fields: Vec<_> = request.fields().map(|field| (field.name, field.value)).collect();
+        assert_eq!(fields, [(&b"Host"[..], &b"x"[..]), (b"X-Empty", b""), (b"host", b"y")]);
+        assert_eq!(request.values("HOST").collect::<Vec<_>>(), [b"x", b"y"]);
+    }
+
+    #[test]
+    fn a_head_may_have_thousands_of_fields() {
+        let mut head = String::from("GET / HTTP/1.1\r\n");
+        for number in 0..5000 {
+            write!(head, "x-{number}: {number}\r\n").unwrap();
+        }
+        head.push_str("\r\n");
+        let request = HttpRequest::parse(Bytes::from(head), 0, 1).unwrap();
+        assert_eq!(request.fields().len(), 5000);
+        assert_eq!(request.fields().last().unwrap().value, b"4999");
+    }
+
+    #[test]
+    fn a_field_that_servers_ignore_hides_no_other() {
+        let head = "GET / HTTP/1.1\r\nhost: x\r\nbad name: 1\r\nx-team: payments\r\n\r\n";
+        let request = HttpRequest::parse(Bytes::from_static(head.as_bytes()), 0, 1).unwrap();
+        assert_eq!(request.values("x-team").collect::<Vec<_>>(), [b"payments"]);
+    }
+
+    #[test]
+    fn an_incomplete_head_keeps_its_complete_lines() {
+        let part = b"GET / HTTP/1.1\r\nhost: x\r\ncookie: a";
+        let request = HttpRequest::parse_incomplete(part, 5, 0, 1).unwrap();
+        assert_eq!(request.incomplete, Some(5));
+        assert_eq!(request.fields().map(|field| field.name.to_vec()).collect::<Vec<_>>(), [b"host"]);
+        assert_eq!(HttpRequest::parse_incomplete(b"GET / HT", 5, 0, 1).unwrap_err(), Malformed);
+    }
+
+    #[test]
+    fn the_end_is_found_wherever_the_bytes_are_cut() {
+        for (bytes, expected) in [
+            (&b"a\r\n\r\nb"[..], 5),
+            (b"a\n\nb", 3),
+            (b"a\r\nb\n\r\nc", 7),
+            (b"a\n\r\n", 4),
+            (b"a\r\nb\r\n\r\n", 8),
+        ] {
+            assert_eq!(end(bytes, 0), Ok(expected));
+            for cut in 0..expected {
+                let from = end(&bytes[..cut], 0).unwrap_err();
+                assert_eq!(end(bytes, from), Ok(expected), "{} cut at {cut}", bytes.escape_ascii());
+            }
+        }
+    }
+}

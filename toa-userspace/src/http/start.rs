@@ -1,0 +1,235 @@
+//! Responsible for telling a request line from anything else by its first bytes. Not responsible for heads.
+
+use super::NotHttp;
+
+/// Longest method, in bytes. The longest registered one has 17 (IANA HTTP method registry).
+const MAX_METHOD_BYTES: usize = 32;
+
+/// Methods that a search for a request believes in: those of RFC 9110 section 9.3, RFC 5789, RFC 4918, RFC 3253,
+/// RFC 4791 and RFC 5323, `QUERY` and `PURGE`. With any token at all, the rest of a lost line would do.
+const KNOWN_METHODS: [&[u8]; 21] = [
+    b"GET",
+    b"HEAD",
+    b"POST",
+    b"PUT",
+    b"DELETE",
+    b"CONNECT",
+    b"OPTIONS",
+    b"TRACE",
+    b"PATCH",
+    b"PROPFIND",
+    b"PROPPATCH",
+    b"MKCOL",
+    b"COPY",
+    b"MOVE",
+    b"LOCK",
+    b"UNLOCK",
+    b"PURGE",
+    b"REPORT",
+    b"MKCALENDAR",
+    b"SEARCH",
+    b"QUERY",
+];
+
+/// What bytes are.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Start {
+    /// A request line of HTTP/1, with its line end.
+    Request,
+    /// The beginning of one, for all that can be seen.
+    Partial,
+    /// Something else.
+    Other,
+}
+
+/// What came before a head.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Before {
+    /// The connection's SYN.
+    Syn,
+    /// Nobody knows: the stream was joined here.
+    Unknown,
+    /// A request.
+    Request,
+    /// A request that may have ended HTTP.
+    Last(NotHttp),
+}
+
+/// What the bytes where a head should be are.
+pub(super) enum Verdict {
+    Head { line_is_complete: bool },
+    NotHttp(NotHttp),
+    Lost,
+}
+
+impl Before {
+    /// Says what `bytes`, which come next, are.
+    pub(super) fn judge(self, bytes: &[u8]) -> Verdict {
+        if let Self::Syn | Self::Unknown = self {
+            match client_hello(bytes) {
+                Start::Request => return Verdict::NotHttp(NotHttp::Tls),
+                Start::Partial => return Verdict::Head { line_is_complete: false },
+                Start::Other if is_http2(bytes) => return Verdict::NotHttp(NotHttp::Http2),
+                Start::Other => {}
+            }
+        }
+        let line = match self {
+            // What comes first may be the rest of a line.
+            Before::Unknown => known_request_line(bytes),
+            _ => request_line(bytes),
+        };
+        match (line, self) {
+            (Start::Request, _) => Verdict::Head { line_is_complete: true },
+            (Start::Partial, _) => Verdict::Head { line_is_complete: false },
+            (Start::Other, Before::Syn) => Verdict::NotHttp(NotHttp::Other),
+            (Start::Other, Before::Last(reason)) => Verdict::NotHttp(reason),
+            (Start::Other, Before::Unknown | Before::Request) => Verdict::Lost,
+        }
+    }
+}
+
+/// Looks for a request line at the beginning of `bytes`.
+///
+/// ```text
+/// request-line = method SP request-target SP HTTP-version CRLF      RFC 9112 section 3
+/// ```
+///
+/// Spaces may be repeated and the CR may be missing (RFC 9112 sections 2.2 and 3).
+fn request_line(bytes: &[u8]) -> Start {
+    let method_len = bytes.iter().take_while(|byte| is_token(**byte)).count();
+    let Some(rest) = bytes.get(method_len..).filter(|_| method_len <= MAX_METHOD_BYTES) else {
+        return Start::Other;
+    };
+    let Some(rest) = behind_spaces(rest) else {
+        return if rest.is_empty() { Start::Partial } else { Start::Other };
+    };
+    let target_len = rest.iter().take_while(|byte| **byte > b' ' && **byte != 0x7f).count();
+    let Some(rest) = rest.get(target_len..).filter(|_| method_len > 0) else {
+        return Start::Other;
+    };
+    let Some(version) = behind_spaces(rest).filter(|_| target_len > 0) else {
+        return if rest.is_empty() { Start::Partial } else { Start::Other };
+    };
+    let fixed = b"HTTP/1.";
+    if version.len() < fixed.len() {
+        return if fixed.starts_with(version) { Start::Partial } else { Start::Other };
+    }
+    match version.strip_prefix(fixed) {
+        Some([] | [b'0' | b'1'] | [b'0' | b'1', b'\r']) => Start::Partial,
+        Some([b'0' | b'1', b'\n', ..] | [b'0' | b'1', b'\r', b'\n', ..]) => Start::Request,
+        _ => Start::Other,
+    }
+}
+
+/// [`request_line`] where a request is searched for: only known methods count.
+pub(super) fn known_request_line(bytes: &[u8]) -> Start {
+    let method_len = bytes.iter().take(MAX_METHOD_BYTES).take_while(|byte| **byte != b' ').count();
+    let method = bytes.get(..method_len).unwrap_or_default();
+    let is_known = if method_len == bytes.len() {
+        KNOWN_METHODS.iter().any(|known| known.starts_with(method))
+    } else {
+        KNOWN_METHODS.contains(&method)
+    };
+    if is_known { request_line(bytes) } else { Start::Other }
+}
+
+/// Searches `bytes` for a request line: at their beginning and at each line's. Returns where it is and whether
+/// it is complete; one that is not has at most `max_partial_bytes`. Without one, what is returned is the end
+/// of `bytes`.
+pub(super) fn find(bytes: &[u8], max_partial_bytes: usize) -> (usize, Start) {
+    let mut at = 0_usize;
+    while let Some(candidate) = bytes.get(at..).filter(|candidate| !candidate.is_empty()) {
+        match known_request_line(candidate) {
+            Start::Request => return (at, Start::Request),
+            Start::Partial if candidate.len() <= max_partial_bytes => return (at, Start::Partial),
+            _ => {}
+        }
+        let line = memchr::memchr(b'\n', candidate).map_or(candidate.len(), |end| end.saturating_add(1));
+        at = at.saturating_add(line);
+    }
+    (bytes.len(), Start::Other)
+}
+
+/// Whether bytes look like the start of a request, as far as they go.
+#[must_use]
+pub fn is_request_start(bytes: &[u8]) -> bool {
+    let lines = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+    known_request_line(bytes.get(lines..).unwrap_or_default()) != Start::Other
+}
+
+/// Looks for a TLS handshake record with a `ClientHello` (RFC 8446 sections 5.1 and 4).
+fn client_hello(bytes: &[u8]) -> Start {
+    match bytes {
+        [0x16, 0x03, _, _, _, 0x01, ..] => Start::Request,
+        [0x16] | [0x16, 0x03] | [0x16, 0x03, _] | [0x16, 0x03, _, _] | [0x16, 0x03, _, _, _] => {
+            Start::Partial
+        }
+        _ => Start::Other,
+    }
+}
+
+/// Whether bytes are the preface of HTTP/2 (RFC 9113 section 3.4), as far as a request line can be told.
+fn is_http2(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"PRI * HTTP/2")
+}
+
+/// The bytes behind one or more spaces, or `None` if there is none.
+fn behind_spaces(bytes: &[u8]) -> Option<&[u8]> {
+    let spaces = bytes.iter().take_while(|byte| **byte == b' ').count();
+    bytes.get(spaces..).filter(|_| spaces > 0)
+}
+
+/// `tchar` of RFC 9110 section 5.6.2.
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_line_is_partial_until_its_end() {
+        for line in ["GET /a?b HTTP/1.1\r\n", "M-SEARCH * HTTP/1.0\n", "GET  http://a/  HTTP/1.1\r\n"] {
+            for len in 0..line.len() {
+                assert_eq!(request_line(&line.as_bytes()[..len]), Start::Partial, "{len} of {line}");
+            }
+            assert_eq!(request_line(line.as_bytes()), Start::Request);
+        }
+    }
+
+    #[test]
+    fn other_protocols_are_told_at_once() {
+        for bytes in [
+            &b"\x16\x03\x01"[..],
+            b" GET / HTTP/1.1",
+            b"GET\r\n",
+            b"GET /a\r\n",
+            b"GET / HTTP/2",
+            b"GET / HTTX",
+            b"*1\r\n$4\r\nPING",
+            b"SSH-2.0-x\r\n",
+            b"GET / HTTP/1.1x",
+            b"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        ] {
+            assert_eq!(request_line(bytes), Start::Other, "{}", bytes.escape_ascii());
+        }
+        assert!(is_http2(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"));
+    }
+
+    #[test]
+    fn a_search_believes_in_known_methods_only() {
+        assert_eq!(known_request_line(b"LETE / HTTP/1.1\r\n"), Start::Other);
+        assert_eq!(known_request_line(b"DELETE / HTTP/1.1\r\n"), Start::Request);
+        assert_eq!(known_request_line(b"DEL"), Start::Partial);
+        assert_eq!(known_request_line(b"DEL /"), Start::Other);
+    }
+
+    #[test]
+    fn a_client_hello_needs_six_bytes() {
+        let hello = [0x16, 3, 1, 2, 0, 1, 0];
+        assert!((1..6).all(|len| client_hello(&hello[..len]) == Start::Partial));
+        assert_eq!(client_hello(&hello), Start::Request);
+        assert_eq!(client_hello(&[0x16, 3, 1, 2, 0, 2]), Start::Other);
+    }
+}

@@ -1,0 +1,228 @@
+use super::{parser::Parser, *};
+use crate::{ledger::HttpLedger, stream::StreamEvent};
+
+/// What a parser has found, as text: `METHOD target`, with `!` if incomplete, or the reason why it stopped.
+#[derive(Default)]
+struct Rig {
+    parser: Parser,
+    ledger: HttpLedger,
+    found: Vec<String>,
+    preview: Vec<u8>,
+    used: u64,
+}
+
+impl Rig {
+    fn from_syn() -> Self {
+        let mut rig = Self::default();
+        rig.accept(StreamEvent::Start { from_syn: true });
+        rig
+    }
+
+    fn joined() -> Self {
+        let mut rig = Self::default();
+        rig.accept(StreamEvent::Start { from_syn: false });
+        rig
+    }
+
+    fn accept(&mut self, event: StreamEvent<'_>) {
+        let Self { parser, ledger, found, preview: seen, .. } = self;
+        parser.accept(event, 64 << 10, ledger, &mut |event| match event {
+            HttpEvent::Request(request) => {
+                let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+                let mark = if request.incomplete.is_some() { "!" } else { "" };
+                found.push(format!("{mark}{} {}", text(request.method()), text(request.target())));
+            }
+            HttpEvent::NotHttp { reason, preview } => {
+                found.push(reason.name().to_owned());
+                *seen = preview.to_vec();
+            }
+        });
+        let sum = ledger.head_bytes + ledger.body_bytes + ledger.resync_bytes + ledger.opaque_bytes;
+        if let StreamEvent::Data { bytes, .. } = event {
+            self.used += bytes.len() as u64;
+        }
+        assert_eq!(sum + ledger.buffered_bytes, self.used, "{ledger:?}");
+    }
+
+    fn data(mut self, bytes: &[u8]) -> Self {
+        self.accept(StreamEvent::Data { bytes, time_ns: 0 });
+        self
+    }
+
+    fn gap(mut self, bytes: u64) -> Self {
+        self.accept(StreamEvent::Gap { bytes });
+        self
+    }
+
+    /// Feeds `bytes` in pieces of `step`.
+    fn pieces(self, bytes: &[u8], step: usize) -> Self {
+        bytes.chunks(step).fold(self, Self::data)
+    }
+}
+
+const GET: &[u8] = b"GET /1 HTTP/1.1\r\nhost: a\r\n\r\n";
+
+#[test]
+fn heads_are_found_however_the_stream_is_cut() {
+    let many_fields = "x-field: with a value of some length\r\n".repeat(1000);
+    let cases: &[(&[u8], &[&str])] = &[
+        (GET, &["GET /1"]),
+        (b"\r\n\r\nGET /1 HTTP/1.1\r\n\r\n", &["GET /1"]),
+        (b"GET /1 HTTP/1.1\n\nGET /2 HTTP/1.0\r\n\r\n", &["GET /1", "GET /2"]),
+        (b"POST /1 HTTP/1.1\r\ncontent-length: 18\r\n\r\nGET /x HTTP/1.1\r\n\r\nGET /2 HTTP/1.1\r\n\r\n",
+            &["POST /1"]),
+        (b"POST /1 HTTP/1.1\r\ncontent-length: 20\r\n\r\nGET /x HTTP/1.1\r\n\r\n \nGET /2 HTTP/1.1\r\n\r\n",
+            &["POST /1"]),
+        (b"POST /1 HTTP/1.1\r\ncontent-length: 3\r\n\r\nabcGET /2 HTTP/1.1\r\n\r\n", &["POST /1", "GET /2"]),
+        (b"POST /1 HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n3;a=b\r\nabc\r\n0\r\nt: 1\r\n\r\nGET /2 HTTP/1.1\r\n\r\n",
+            &["POST /1", "GET /2"]),
+        (b"POST /1 HTTP/1.1\r\ntransfer-encoding: chunked\r\ncontent-length: 99\r\n\r\n0\r\n\r\nGET /2 HTTP/1.1\r\n\r\n",
+            &["POST /1", "GET /2"]),
+        (b"POST /1 HTTP/1.1\r\ncontent-length: 3\r\ncontent-length: 4\r\n\r\nabcd\r\nGET /2 HTTP/1.1\r\n\r\n",
+            &["POST /1", "GET /2"]),
+        (b"GET /1 HTTP/1.1\r\nno colon\r\n\r\nGET /2 HTTP/1.1\r\n\r\n", &["GET /1", "GET /2"]),
+        (b"GET / HTTP/1.1\r\n\r\nnonsense\r\nGET /2 HTTP/1.1\r\n\r\n", &["GET /", "GET /2"]),
+        (b"GET /ws HTTP/1.1\r\nupgrade: websocket\r\n\r\n\x81\x85abcdefg", &["GET /ws", "upgrade"]),
+        (b"GET /ws HTTP/1.1\r\nupgrade: h2c\r\n\r\nGET /2 HTTP/1.1\r\n\r\n", &["GET /ws", "GET /2"]),
+        (b"CONNECT a:443 HTTP/1.1\r\n\r\n\x16\x03\x01", &["CONNECT a:443", "connect"]),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &["http2"]),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc", &["tls"]),
+        (b"*1\r\n$4\r\nPING\r\n", &["other"]),
+        (b"SSH-2.0-OpenSSH\r\nGET / HTTP/1.1\r\n\r\n", &["other"]),
+    ];
+    for (bytes, expected) in cases {
+        // Cut bodies that are not at their ends are allowed to eat what follows: see the lengths above.
+        let whole = Rig::from_syn().data(bytes).found;
+        assert_eq!(
+            whole.get(..expected.len()),
+            Some(&expected.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>()[..]),
+            "{}",
+            bytes.escape_ascii()
+        );
+        for step in 1..=bytes.len() {
+            assert_eq!(
+                Rig::from_syn().pieces(bytes, step).found,
+                whole,
+                "{step} of {}",
+                bytes.escape_ascii()
+            );
+        }
+    }
+    let head = format!("GET /1 HTTP/1.1\r\n{many_fields}\r\n");
+    for step in [1, 7, 1448, 4096, 65_536] {
+        let rig = Rig::from_syn().pieces(head.as_bytes(), step).data(GET);
+        assert_eq!(rig.found, ["GET /1", "GET /1"]);
+    }
+}
+
+#[test]
+fn a_large_body_is_passed_over() {
+    let mut rig = Rig::from_syn().data(b"POST /1 HTTP/1.1\r\ncontent-length: 10485760\r\n\r\n");
+    let piece = vec![b'\n'; 65_536];
+    for _ in 0..160 {
+        rig = rig.data(&piece);
+    }
+    assert_eq!(rig.data(GET).found, ["POST /1", "GET /1"]);
+}
+
+#[test]
+fn a_gap_in_a_body_of_known_length_is_counted() {
+    let rig = Rig::from_syn()
+        .data(b"POST /1 HTTP/1.1\r\ncontent-length: 10\r\n\r\nab")
+        .gap(5)
+        .data(b"cde")
+        .data(GET);
+    assert_eq!(rig.found, ["POST /1", "GET /1"]);
+    assert_eq!(rig.ledger.resyncs, 0);
+    let rig = Rig::from_syn().data(b"POST /1 HTTP/1.1\r\ncontent-length: 10\r\n\r\nab").gap(8).data(GET);
+    assert_eq!((rig.found.len(), rig.ledger.resyncs), (2, 0));
+}
+
+#[test]
+fn a_gap_in_a_head_leaves_an_incomplete_request() {
+    let rig = Rig::from_syn()
+        .data(b"GET /1 HTTP/1.1\r\nhost: a\r\ncookie: b")
+        .gap(100)
+        .data(b"c\r\n\r\n")
+        .data(GET);
+    assert_eq!(rig.found, ["!GET /1", "GET /1"]);
+    assert_eq!((rig.ledger.requests, rig.ledger.incomplete_requests), (2, 1));
+    let rig = Rig::from_syn().data(b"GET /1 HT").gap(100).data(b"c\r\n\r\n").data(GET);
+    assert_eq!(rig.found, ["GET /1"]);
+}
+
+#[test]
+fn after_a_gap_the_next_request_is_found() {
+    for step in 1..60 {
+        // Behind a gap: in a text, at a line; in bytes without lines, at a segment.
+        let rig = Rig::from_syn().gap(1).pieces(b"DELETE\nGETTING /x\n", step).pieces(GET, step);
+        assert_eq!(rig.found, ["GET /1"], "{step}");
+    }
+    let rig = Rig::from_syn().gap(1).data(b"junk that ends like DEL").data(b"DELETE /2 HTTP/1.1\r\n\r\n");
+    assert_eq!(rig.found, ["DELETE /2"]);
+    let rig = Rig::from_syn().gap(1).data(b"GE").data(GET);
+    assert_eq!(rig.found, ["GET /1"]);
+}
+
+#[test]
+fn a_stream_joined_in_its_middle_is_searched() {
+    let rig = Rig::joined().data(b"\0").data(GET);
+    assert_eq!(rig.found, ["GET /1"]);
+    let rig = Rig::joined().data(b"x: y\r\n\r\n").data(GET);
+    assert_eq!(rig.found, ["GET /1"]);
+    assert_eq!(Rig::joined().data(GET).found, ["GET /1"]);
+    assert_eq!(Rig::joined().data(&[0x16, 3, 1, 2, 0, 1, 0]).found, ["tls"]);
+}
+
+#[test]
+fn a_stream_whose_beginning_is_lost_may_still_say_what_it_is() {
+    assert_eq!(Rig::from_syn().gap(5).data(&[0x16, 3, 1, 2, 0, 1, 0]).found, ["tls"]);
+    assert_eq!(Rig::from_syn().gap(5).data(b"T / HTTP/1.1\r\n\r\n").data(GET).found, ["GET /1"]);
+}
+
+#[test]
+fn a_head_beyond_the_limit_is_passed_over() {
+    let mut head = b"GET /long HTTP/1.1\r\nx: ".to_vec();
+    head.resize(70_000, b'a');
+    for step in [1, 1000, 100_000] {
+        let rig = Rig::from_syn().pieces(&head, step).data(b"\r\n\r\n").data(GET);
+        assert_eq!(rig.found, ["GET /1"]);
+        assert_eq!(rig.ledger.oversized_heads, 1);
+    }
+}
+
+#[test]
+fn what_is_not_http_is_shown_once_and_counted() {
+    let rig = Rig::from_syn().data(&[b'\xfe'; 100]).data(GET);
+    assert_eq!(rig.found, ["other"]);
+    assert_eq!(rig.preview, [0xfe; 64]);
+    assert_eq!(rig.ledger.opaque_bytes, 100 + GET.len() as u64);
+}
+
+#[test]
+fn a_head_without_end_is_dropped() {
+    let mut rig = Rig::from_syn().data(b"GET /1 HTTP/1.1\r\n");
+    rig.parser.drop_head(&mut rig.ledger);
+    assert_eq!((rig.ledger.unfinished_heads, rig.ledger.buffered_bytes, rig.ledger.resync_bytes), (1, 0, 17));
+    assert_eq!(rig.data(b"host: a\r\n\r\n").data(GET).found, ["GET /1"]);
+}
+
+#[test]
+fn requests_are_numbered_and_dated_by_the_segment_that_completes_them() {
+    let mut parser = Parser::default();
+    let mut found = Vec::new();
+    let pieces = [
+        (&b"GET /1 HTTP/1.1\r\n"[..], 5),
+        (b"\r\nGET /2 HTTP/1.1\r\n\r\nGET", 6),
+        (b" /3 HTTP/1.1\r\n\r\n", 7),
+    ];
+    for (bytes, time_ns) in pieces {
+        let event = StreamEvent::Data { bytes, time_ns };
+        parser.accept(event, 1000, &mut HttpLedger::default(), &mut |event| {
+            if let HttpEvent::Request(request) = event {
+                found.push((request.number, request.time_ns));
+            }
+        });
+    }
+    assert_eq!(found, [(1, 6), (2, 6), (3, 7)]);
+}

@@ -1,0 +1,52 @@
+//! Responsible for every bound of the pure part, in entries, bytes and time. Not responsible for counting
+//! how often one is hit: that is the ledger's.
+
+/// Bounds on what is kept, with defaults that suit a busy host.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Connections at a time. Beyond it, the one that was silent for longest is flushed and forgotten.
+    pub connections: usize,
+    /// Ended connections that are remembered, so that a late retransmission does not open them again.
+    pub ended_connections: usize,
+    /// Separate ranges of bytes that wait behind holes, per connection. Beyond it, the first hole is given
+    /// up.
+    pub ranges: usize,
+    /// Bytes of memory that wait behind holes, per connection. Beyond it, the first hole is given up.
+    pub connection_bytes: usize,
+    /// Bytes of memory that wait, behind holes or for the end of a head, over all connections. Beyond it, the
+    /// connection that wants more gives up what it waits for.
+    pub total_bytes: usize,
+    /// Bytes of a head, its final empty line included.
+    pub head_bytes: usize,
+    /// How long a hole may stay open, in nanoseconds: several retransmission time-outs (RFC 6298 section 2.4
+    /// asks for at least one second).
+    pub hole_ns: u64,
+    /// How long the start of a stream without SYN stays open if it looks like the start of a request, in
+    /// nanoseconds: the time from the hook to the ring, with a margin.
+    pub settle_ns: u64,
+    /// How long the start of any other stream without SYN stays open, in nanoseconds: what networks reorder.
+    pub start_ns: u64,
+    /// After how much silence a connection is forgotten, in nanoseconds.
+    pub idle_ns: u64,
+    /// How long an ended connection is remembered, in nanoseconds.
+    pub linger_ns: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 65_536,
+            ended_connections: 65_536,
+            ranges: 256,
+            connection_bytes: 4 << 20,
+            total_bytes: 128 << 20,
+            head_bytes: 64 << 10,
+            hole_ns: 2_000_000_000,
+            settle_ns: 2_000_000,
+            start_ns: 50_000_000,
+            idle_ns: 300_000_000_000,
+            linger_ns: toa_common::limits::LINGER_NS,
+        }
+    }
+}

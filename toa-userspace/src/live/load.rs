@@ -1,0 +1,126 @@
+//! Responsible for loading the eBPF object. Not responsible for attaching it.
+
+use std::{fs, io, path::PathBuf};
+
+use aya::{
+    Ebpf, EbpfError, EbpfLoader, VerifierLogLevel, include_bytes_aligned,
+    maps::Map,
+    programs::{Program, ProgramError, SchedClassifier},
+};
+use thiserror::Error;
+
+/// The object that the build script compiled.
+static OBJECT: &[u8] = include_bytes_aligned!(env!("TOA_INGRESS_OBJECT"));
+
+/// Level of the kernel's log that logs nothing: then nothing of it is left of the program when it runs.
+const LOG_OFF: u8 = 0;
+
+/// Why the programs could not be loaded.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// The object or one of its maps.
+    #[error("the kernel refused the maps of the eBPF object")]
+    Object(#[source] Box<EbpfError>),
+    /// The verifier or another check of the kernel.
+    #[error("kernel {kernel} refused program {program}: {summary}; the verifier's whole log is in {log}")]
+    Refused {
+        /// The program's name.
+        program: &'static str,
+        /// The kernel's release.
+        kernel: String,
+        /// The last line of the verifier's log.
+        summary: String,
+        /// Where the log was written to.
+        log: String,
+    },
+    /// Anything else about one program.
+    #[error("cannot load program {program}")]
+    Program {
+        /// The program's name.
+        program: &'static str,
+        /// What failed.
+        #[source]
+        source: ProgramError,
+    },
+    /// The object does not have what it must have.
+    #[error("the eBPF object has no {name}")]
+    Missing {
+        /// What is missing.
+        name: &'static str,
+    },
+}
+
+/// The eBPF object in the kernel. Dropping it detaches and unloads everything.
+#[derive(Debug)]
+pub struct Loaded {
+    ebpf: Ebpf,
+}
+
+impl Loaded {
+    /// Loads the object, with its log up to `log_level` (of `aya_log::Level`), or none.
+    pub fn new(log_level: Option<aya_log::Level>) -> Result<Self, LoadError> {
+        let level = log_level.map_or(LOG_OFF, |level| level as u8);
+        let ebpf = EbpfLoader::new()
+            .verifier_log_level(VerifierLogLevel::STATS)
+            .override_global(aya_log::LEVEL, &level, true)
+            .load(OBJECT)
+            .map_err(|error| LoadError::Object(Box::new(error)))?;
+        Ok(Self { ebpf })
+    }
+
+    /// One of the programs, loaded on first use.
+    pub fn program(&mut self, name: &'static str) -> Result<&mut SchedClassifier, LoadError> {
+        let program = match self.ebpf.program_mut(name) {
+            Some(Program::SchedClassifier(program)) => program,
+            _ => return Err(LoadError::Missing { name }),
+        };
+        match program.load() {
+            Ok(()) | Err(ProgramError::AlreadyLoaded) => Ok(program),
+            Err(ProgramError::LoadError { verifier_log, .. }) => {
+                Err(refused(name, &verifier_log.to_string()))
+            }
+            Err(source) => Err(LoadError::Program { program: name, source }),
+        }
+    }
+
+    /// Takes a map out.
+    pub fn take_map(&mut self, name: &'static str) -> Result<Map, LoadError> {
+        self.ebpf.take_map(name).ok_or(LoadError::Missing { name })
+    }
+
+    /// A map.
+    pub fn map(&self, name: &'static str) -> Result<&Map, LoadError> {
+        self.ebpf.map(name).ok_or(LoadError::Missing { name })
+    }
+
+    /// The object, for the reader of its log.
+    pub fn ebpf_mut(&mut self) -> &mut Ebpf {
+        &mut self.ebpf
+    }
+}
+
+fn refused(program: &'static str, log: &str) -> LoadError {
+    let summary = log.lines().map(str::trim).rfind(|line| !line.is_empty() && !is_statistics(line));
+    LoadError::Refused {
+        program,
+        kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
+        summary: summary.unwrap_or("no reason given").to_owned(),
+        log: write_log(program, log)
+            .map_or_else(|error| format!("no file: {error}"), |path| path.display().to_string()),
+    }
+}
+
+/// Whether a line of the verifier's log only says how much it has done.
+fn is_statistics(line: &str) -> bool {
+    ["verification time", "stack depth", "processed "].iter().any(|start| line.starts_with(start))
+}
+
+/// Writes the log to a file that did not exist before.
+fn write_log(program: &str, log: &str) -> io::Result<PathBuf> {
+    let name = format!("toa-tc-{program}-{}.log", rustix::process::getpid().as_raw_nonzero());
+    let path = std::env::temp_dir().join(name);
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).open(&path)?;
+    io::Write::write_all(&mut file, log.as_bytes())?;
+    Ok(path)
+}

@@ -1,0 +1,114 @@
+//! Responsible for the loop that reads the rings, feeds the pipeline and writes results. Not responsible for when
+//! it begins and ends.
+
+use std::{io, time::Duration};
+
+use tokio::{
+    sync::{mpsc, watch},
+    time::{MissedTickBehavior, interval},
+};
+
+use super::{clock, perf::Rings};
+use crate::{
+    http::head::HttpRequest,
+    ledger::Ledger,
+    pipeline::{Pipeline, Sink},
+    stream::connection::Connection,
+};
+
+/// How often the rings are read even if none has reached its watermark: the last records before a silence would
+/// never be.
+const TICK: Duration = Duration::from_millis(10);
+
+/// A sink that writes.
+pub trait Output: Sink + Send {
+    /// Hands everything on that was written, and returns the first error since the last call.
+    fn flush(&mut self) -> io::Result<()>;
+}
+
+/// Why a reader has nothing more to do.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Done {
+    /// As many requests were printed as were asked for.
+    Count,
+    /// The output could not be written.
+    Output(io::Error),
+}
+
+/// Counts requests, and is silent after a number of them.
+struct Limited<O> {
+    output: O,
+    left: Option<u64>,
+    is_silent: bool,
+}
+
+impl<O: Output> Sink for Limited<O> {
+    fn request(&mut self, connection: &Connection, request: &HttpRequest) {
+        if self.is_silent {
+            return;
+        }
+        self.output.request(connection, request);
+        if let Some(left) = &mut self.left {
+            *left = left.saturating_sub(1);
+            self.is_silent = *left == 0;
+        }
+    }
+}
+
+/// Reads until `stop` says so, then once more, and returns the ledger. What ends the need to read before that is
+/// sent to `done`, once; from then on nothing is written, but everything is still read, so that the ledger adds
+/// up. `clock_offset_ns` is the pipeline's.
+///
+/// Writing blocks: while nobody reads our output, nobody reads the rings, and what they lose is counted.
+pub async fn read(
+    rings: Rings,
+    mut pipeline: Pipeline,
+    clock_offset_ns: u64,
+    output: impl Output,
+    count: Option<u64>,
+    mut stop: watch::Receiver<bool>,
+    done: mpsc::Sender<Done>,
+) -> io::Result<Ledger> {
+    let mut rings = rings.register()?;
+    let mut sink = Limited { output, left: count, is_silent: count == Some(0) };
+    let mut tick = interval(TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut is_done = false;
+    loop {
+        let stops = tokio::select! {
+            ready = rings.readable() => {
+                ready?.clear_ready();
+                false
+            }
+            _ = tick.tick() => false,
+            // The sender is only gone when the run is.
+            _ = stop.wait_for(|stop| *stop) => true,
+        };
+        // Taken before reading: see the pipeline's order of calls.
+        let now_ns = clock::monotonic_ns() + clock_offset_ns;
+        rings.get_mut().drain(|sample| {
+            // An error is counted in the ledger.
+            let _ = pipeline.sample(sample, &mut sink);
+        });
+        pipeline.tick(now_ns, &mut sink);
+        if stops {
+            pipeline.finish(&mut sink);
+        }
+        let flushed = sink.output.flush();
+        let finding = match flushed {
+            Err(error) => Some(Done::Output(error)),
+            Ok(()) if sink.left == Some(0) => Some(Done::Count),
+            Ok(()) => None,
+        };
+        if let (Some(finding), false) = (finding, is_done) {
+            is_done = true;
+            sink.is_silent = true;
+            // The receiver is only gone when the run is.
+            let _ = done.try_send(finding);
+        }
+        if stops {
+            return Ok(*pipeline.ledger());
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! Responsible for taking samples of the perf ring to printed requests: a table of connections, each with its
+//! stream and its parser, within limits. Not responsible for reading the ring or the clock.
+//!
+//! # Order of calls
+//! ```text
+//! loop { now = clock
+//!        for each ring: for each sample: pipeline.sample(sample, sink)
+//!        pipeline.tick(now, sink) }
+//! pipeline.finish(sink)
+//! ```
+//! The time of a tick is taken *before* the rings are read. So at a tick everything that was in a ring at
+//! that time was handed in, and what waits for an older segment need not wait longer. Rings are read one
+//! after the other; within one, samples are in the order of time.
+
+mod entry;
+mod timers;
+
+use lru::LruCache;
+use toa_common::{flow_key::FlowKey, seq::Seq};
+
+use crate::{
+    http::{NotHttp, head::HttpRequest},
+    ledger::{Ledger, add},
+    limits::Limits,
+    segment::{Segment, SegmentError},
+    stream::{EndKind, connection::Connection},
+};
+use entry::Entry;
+use timers::Timers;
+
+/// Why a connection is not known any more.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Closed {
+    /// It ended with a FIN.
+    Fin,
+    /// It ended with a RST.
+    Rst,
+    /// It was silent for too long. If it goes on, it is a new connection here.
+    Idle,
+    /// There were too many connections. If it goes on, it is a new connection here.
+    Evicted,
+    /// The pipeline was finished.
+    Finished,
+}
+
+impl Closed {
+    /// Its name for people and machines.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fin => "fin",
+            Self::Rst => "rst",
+            Self::Idle => "idle",
+            Self::Evicted => "evicted",
+            Self::Finished => "finished",
+        }
+    }
+}
+
+/// Where results go.
+///
+/// Of one connection: `opened`, then `request`, `gap` and at most one `not_http` in the order of its stream,
+/// then `closed`. No method can fail: a sink that writes keeps its error until it is asked.
+pub trait Sink {
+    /// A request's head.
+    fn request(&mut self, connection: &Connection, request: &HttpRequest);
+
+    /// A connection is seen for the first time.
+    fn opened(&mut self, _connection: &Connection) {}
+
+    /// Bytes of a connection are missing for good.
+    fn gap(&mut self, _connection: &Connection, _bytes: u64) {}
+
+    /// A connection, or its rest, is not HTTP/1. `preview` has its first bytes, at most 64.
+    fn not_http(&mut self, _connection: &Connection, _reason: NotHttp, _preview: &[u8]) {}
+
+    /// A connection is not known any more.
+    fn closed(&mut self, _connection: &Connection, _reason: Closed) {}
+}
+
+impl<S: Sink + ?Sized> Sink for &mut S {
+    fn request(&mut self, connection: &Connection, request: &HttpRequest) {
+        (**self).request(connection, request);
+    }
+
+    fn opened(&mut self, connection: &Connection) {
+        (**self).opened(connection);
+    }
+
+    fn gap(&mut self, connection: &Connection, bytes: u64) {
+        (**self).gap(connection, bytes);
+    }
+
+    fn not_http(&mut self, connection: &Connection, reason: NotHttp, preview: &[u8]) {
+        (**self).not_http(connection, reason, preview);
+    }
+
+    fn closed(&mut self, connection: &Connection, reason: Closed) {
+        (**self).closed(connection, reason);
+    }
+}
+
+/// What tells connections apart: the 4-tuple, and which of its connections.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+struct Key {
+    flow: FlowKey,
+    generation: u64,
+}
+
+/// A connection that has ended.
+#[derive(Clone, Copy, Debug)]
+struct Ended {
+    next_seq: Seq,
+    time_ns: u64,
+}
+
+/// From samples to requests.
+#[derive(Debug)]
+pub struct Pipeline {
+    limits: Limits,
+    clock_offset_ns: u64,
+    /// In the order of their latest segments.
+    open: LruCache<Key, Entry>,
+    /// In the order of their ends.
+    ended: LruCache<Key, Ended>,
+    timers: Timers<Key>,
+    /// Bytes of memory that wait in all of `open`.
+    memory: usize,
+    ledger: Ledger,
+}
+
+impl Pipeline {
+    /// An empty pipeline. `clock_offset_ns` is what to add to `CLOCK_MONOTONIC` nanoseconds to get
+    /// nanoseconds since the Unix epoch.
+    #[must_use]
+    pub fn new(limits: Limits, clock_offset_ns: u64) -> Self {
+        Self {
+            limits,
+            clock_offset_ns,
+            open: LruCache::unbounded(),
+            ended: LruCache::unbounded(),
+            timers: Timers::default(),
+            memory: 0,
+            ledger: Ledger::default(),
+        }
+    }
+
+    /// The counts so far.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// How many connections are open.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Takes a sample of the ring. One that is no segment is counted and changes nothing else.
+    pub fn sample(&mut self, sample: &[u8], sink: &mut impl Sink) -> Result<(), SegmentError> {
+        match Segment::decode(sample, self.clock_offset_ns) {
+            Ok(segment) => {
+                self.segment(&segment, sink);
+                Ok(())
+            }
+            Err(error) => {
+                add(&mut self.ledger.undecodable_samples, 1);
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes a segment.
+    pub fn segment(&mut self, segment: &Segment<'_>, sink: &mut impl Sink) {
+        self.ledger.stream.deliver(segment);
+        let key = Key { flow: segment.key, generation: segment.generation };
+        if let Some(entry) = self.open.get_mut(&key) {
+            entry.connection.update(segment);
+        } else if let Some(ended) = self.ended.peek(&key) {
+            self.ledger.stream.after_end(segment, ended.next_seq);
+            return;
+        } else {
+            self.open(key, segment, sink);
+        }
+        self.run(key, sink, |entry, limits, ledger, sink| {
+            entry.accept(segment, limits, ledger, sink);
+        });
+    }
+
+    /// Says that everything older than `now_ns`, in nanoseconds since the Unix epoch, was handed in: gives up
+    /// what was waited for in vain, and forgets connections that were silent for too long. To be called a few
+    /// times per second at least.
+    pub fn tick(&mut self, now_ns: u64, sink: &mut impl Sink) {
+        while let Some(key) = self.timers.pop(now_ns) {
+            if let Some(entry) = self.open.peek_mut(&key) {
+                entry.is_timed = false;
+                self.run(key, sink, |entry, limits, ledger, sink| {
+                    entry.expire(now_ns, limits, ledger, sink);
+                });
+            }
+        }
+        let is_over = |since_ns: u64, for_ns| since_ns.saturating_add(for_ns) <= now_ns;
+        while let Some((key, entry)) = self.open.peek_lru() {
+            if !is_over(entry.connection.last_ns, self.limits.idle_ns) {
+                break;
+            }
+            let key = *key;
+            add(&mut self.ledger.connections_idle, 1);
+            self.close(key, Closed::Idle, sink);
+        }
+        while self.ended.peek_lru().is_some_and(|(_, ended)| is_over(ended.time_ns, self.limits.linger_ns)) {
+            self.ended.pop_lru();
+        }
+    }
+
+    /// Hands on everything that waits and closes all connections.
+    pub fn finish(&mut self, sink: &mut impl Sink) {
+        while let Some((key, _)) = self.open.peek_lru() {
+            let key = *key;
+            self.close(key, Closed::Finished, sink);
+        }
+    }
+
+    /// Adds a connection, if need be in the place of the one that was silent for longest.
+    fn open(&mut self, key: Key, segment: &Segment<'_>, sink: &mut impl Sink) {
+        while self.open.len() >= self.limits.connections.max(1)
+            && let Some((oldest, _)) = self.open.peek_lru()
+        {
+            let oldest = *oldest;
+            add(&mut self.ledger.connections_evicted, 1);
+            self.close(oldest, Closed::Evicted, sink);
+        }
+        add(&mut self.ledger.connections, 1);
+        let entry = Entry::new(self.ledger.connections, segment);
+        sink.opened(&entry.connection);
+        self.open.put(key, entry);
+    }
+
+    /// Lets `step` change a connection, then keeps it within limits, closes it if it has ended, or sets its
+    /// timer.
+    fn run<S: Sink>(
+        &mut self,
+        key: Key,
+        sink: &mut S,
+        step: impl FnOnce(&mut Entry, &Limits, &mut Ledger, &mut S),
+    ) {
+        let Self { limits, open, ledger, memory, timers, .. } = self;
+        let Some(entry) = open.peek_mut(&key) else {
+            return;
+        };
+        let before = entry.memory();
+        step(entry, limits, ledger, sink);
+        *memory = memory.saturating_add(entry.memory()).saturating_sub(before);
+        if *memory > limits.total_bytes && entry.memory() > 0 {
+            add(&mut ledger.total_bytes_limits, 1);
+            let before = entry.memory();
+            entry.give_up(limits, ledger, sink);
+            if memory.saturating_add(entry.memory()).saturating_sub(before) > limits.total_bytes {
+                entry.parser.drop_head(&mut ledger.http);
+            }
+            *memory = memory.saturating_add(entry.memory()).saturating_sub(before);
+        }
+        if let Some(kind) = entry.stream.ended() {
+            let reason = match kind {
+                EndKind::Fin => Closed::Fin,
+                EndKind::Rst => Closed::Rst,
+            };
+            self.close(key, reason, sink);
+        } else if !entry.is_timed
+            && let Some(deadline_ns) = entry.deadline(limits)
+        {
+            entry.is_timed = true;
+            timers.set(deadline_ns, key);
+            if timers.len() > limits.connections.saturating_mul(2) {
+                timers.retain(|key| open.contains(key));
+            }
+        }
+    }
+
+    /// Flushes and forgets a connection. One that has ended by itself is remembered as such.
+    fn close(&mut self, key: Key, reason: Closed, sink: &mut impl Sink) {
+        let Some(mut entry) = self.open.pop(&key) else {
+            return;
+        };
+        let memory = entry.memory();
+        entry.flush(&self.limits, &mut self.ledger, sink);
+        self.memory = self.memory.saturating_sub(memory);
+        sink.closed(&entry.connection, reason);
+        if let Closed::Fin | Closed::Rst = reason {
+            while self.ended.len() >= self.limits.ended_connections.max(1) {
+                self.ended.pop_lru();
+            }
+            self.ended
+                .put(key, Ended { next_seq: entry.stream.next_seq(), time_ns: entry.connection.last_ns });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

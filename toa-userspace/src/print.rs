@@ -1,0 +1,6 @@
+//! Responsible for how results look. Not responsible for where they are written.
+
+pub mod escape;
+pub mod redact;
+pub mod summary;
+pub mod text;

@@ -1,0 +1,84 @@
+use bytes::Bytes;
+use toa_common::flow_key::{Address, FlowKey};
+
+use super::*;
+use crate::segment::tests::segment;
+
+/// 2026-11-22T12:01:02.123456789Z.
+const TIME_NS: u64 = 1_795_348_862_123_456_789;
+
+fn print(connection: &Connection, head: &str, change: impl FnOnce(&mut HttpRequest)) -> String {
+    let head = Bytes::from(head.to_owned());
+    let mut request = HttpRequest::parse(head, TIME_NS, 1).unwrap();
+    change(&mut request);
+    let mut text = Text::new(Vec::new(), Redactor::default(), TimeZone::UTC);
+    text.request(connection, &request);
+    assert!(text.take_error().is_none());
+    String::from_utf8(text.writer().clone()).unwrap()
+}
+
+#[test]
+fn a_request_is_printed_as_documented() {
+    let connection = Connection::new(1, &segment(1, 0, b""));
+    let head = "GET /orders?id=7 HTTP/1.1\r\nHost: api.example\r\nX-Team: payments\r\n\
+                Authorization: Bearer abc\r\n\r\n";
+    let expected = "\
+12:01:02.123456 120.120.111.111:44208 > 10.9.0.2:80 (via 10.9.0.1:37608) GET /orders?id=7 HTTP/1.1
+    host: api.example
+    x-team: payments
+    authorization: Bearer ••• (redacted)
+";
+    assert_eq!(print(&connection, head, |_| ()), expected);
+}
+
+#[test]
+fn ipv6_addresses_stand_in_brackets() {
+    let mut connection = Connection::new(1, &segment(1, 0, b""));
+    let address = |last| {
+        let mut bytes = [0; 16];
+        bytes[..4].copy_from_slice(&[0x20, 0x01, 0x0d, 0xb8]);
+        bytes[15] = last;
+        Address::from_ipv6(&bytes)
+    };
+    connection.key = FlowKey { source: address(1), destination: address(2), ..connection.key };
+    connection.client.address = address(3);
+    assert_eq!(
+        print(&connection, "GET / HTTP/1.0\r\n\r\n", |_| ()),
+        "12:01:02.123456 [2001:db8::3]:44208 > [2001:db8::2]:80 (via [2001:db8::1]:37608) GET / HTTP/1.0\n"
+    );
+}
+
+#[test]
+fn a_request_that_lost_bytes_says_so() {
+    let connection = Connection::new(1, &segment(1, 0, b""));
+    let text = print(&connection, "GET / HTTP/1.1\r\n\r\n", |request| request.incomplete = Some(1448));
+    assert!(text.ends_with(" GET / HTTP/1.1 [incomplete: gap of 1448 bytes]\n"));
+}
+
+#[test]
+fn what_a_client_sends_cannot_pose_as_output() {
+    let connection = Connection::new(1, &segment(1, 0, b""));
+    let text = print(&connection, "GET /\u{202e}\\ HTTP/1.1\r\nx: a\x1b[2J\x09b\u{9b}c\r\n\r\n", |_| ());
+    assert!(text.lines().all(|line| line.chars().all(|character| !character.is_control())), "{text}");
+    assert!(text.contains(r"GET /\xe2\x80\xae\\ HTTP/1.1"), "{text}");
+}
+
+#[test]
+fn a_failing_writer_is_told_once() {
+    struct Broken;
+    impl Write for Broken {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let connection = Connection::new(1, &segment(1, 0, b""));
+    let head = Bytes::from_static(b"GET / HTTP/1.1\r\n\r\n");
+    let request = HttpRequest::parse(head, TIME_NS, 1).unwrap();
+    let mut text = Text::new(Broken, Redactor::default(), TimeZone::UTC);
+    text.request(&connection, &request);
+    assert_eq!(text.take_error().unwrap().kind(), io::ErrorKind::BrokenPipe);
+    assert!(text.take_error().is_none());
+}

@@ -1,0 +1,174 @@
+//! Responsible for checking a sample of the perf ring and for reading it as a TCP segment. Not responsible
+//! for its place in a stream.
+//!
+//! A sample is a [`SegmentRecord`], `captured_len` bytes of frame, and up to seven bytes of the ring's
+//! padding. The frame is parsed again, by the parser that the kernel used, and what the record says of it is
+//! compared, not believed.
+
+use thiserror::Error;
+use toa_common::{
+    flow_key::FlowKey,
+    follow::LearnedFrom,
+    packet::{Captured, Link, TcpPacket},
+    segment::{SegmentRecord, flags},
+    seq::Seq,
+    skip_reason::SkipReason,
+    wire::toa::Client,
+};
+
+/// A checked TCP segment of a followed connection.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Segment<'a> {
+    /// Its 4-tuple: the balancer's side is the source, this host's the destination.
+    pub key: FlowKey,
+    /// Tells its connection from others with the same 4-tuple.
+    pub generation: u64,
+    /// When it was at the hook, in nanoseconds since the Unix epoch.
+    pub time_ns: u64,
+    /// Index of the interface that received it.
+    pub interface_index: u32,
+    /// The real client, as far as the kernel knew when it came.
+    pub client: Client,
+    /// Kind of the TOA option that named the client.
+    pub toa_kind: u8,
+    /// Length of that option, in bytes.
+    pub toa_length: u8,
+    /// Which packet named the client.
+    pub learned_from: LearnedFrom,
+    /// Only a SYN had named the client yet.
+    pub provisional: bool,
+    /// The option could be another protocol's.
+    pub ambiguous: bool,
+    /// The packet that named the client carried more than one TOA.
+    pub multiple: bool,
+    /// Its sequence number: of the SYN if there is one, else of the first byte.
+    pub seq: Seq,
+    /// Its TCP flags, see [`toa_common::wire::tcp`].
+    pub flags: u8,
+    /// The captured part of its payload.
+    pub payload: &'a [u8],
+    /// Bytes of its whole payload: `payload_len - payload.len()` were cut off behind the captured ones.
+    pub payload_len: u32,
+}
+
+/// Why a sample is not a segment.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+#[non_exhaustive]
+pub enum SegmentError {
+    /// The sample ends within the record.
+    #[error("a sample of {len} bytes holds no record")]
+    NoRecord {
+        /// Bytes of the sample.
+        len: usize,
+    },
+    /// The sample ends within the captured part of the frame.
+    #[error("the record announces {captured_len} bytes of frame, {found} are there")]
+    FrameMissing {
+        /// Bytes that the record announces.
+        captured_len: u32,
+        /// Bytes behind the record, padding included.
+        found: usize,
+    },
+    /// More was captured than the frame has.
+    #[error("{captured_len} bytes captured of a frame of {frame_len}")]
+    FrameTooShort {
+        /// Bytes captured.
+        captured_len: u32,
+        /// Bytes of the frame.
+        frame_len: u32,
+    },
+    /// The frame has no readable IP and TCP header where the record says.
+    #[error("no TCP header behind offset {network_offset}: {reason:?}")]
+    Headers {
+        /// Where the record says that the IP header begins.
+        network_offset: u8,
+        /// What the parser found.
+        reason: SkipReason,
+    },
+    /// Record and frame say different things.
+    #[error("{field} is {record} in the record and {frame} in the frame")]
+    Contradiction {
+        /// The record's field.
+        field: &'static str,
+        /// Its value.
+        record: u32,
+        /// The value in the frame.
+        frame: u32,
+    },
+    /// No packet teaches like this.
+    #[error("{byte} names no way to learn a client")]
+    LearnedFrom {
+        /// The record's byte.
+        byte: u8,
+    },
+}
+
+impl<'a> Segment<'a> {
+    /// Reads and checks `sample`. `clock_offset_ns` is what to add to `CLOCK_MONOTONIC` nanoseconds to get
+    /// nanoseconds since the Unix epoch.
+    pub fn decode(sample: &'a [u8], clock_offset_ns: u64) -> Result<Self, SegmentError> {
+        let (record, rest) =
+            SegmentRecord::decode(sample).ok_or(SegmentError::NoRecord { len: sample.len() })?;
+        let SegmentRecord { captured_len, frame_len, network_offset, .. } = record;
+        if captured_len > frame_len {
+            return Err(SegmentError::FrameTooShort { captured_len, frame_len });
+        }
+        let frame = usize::try_from(captured_len)
+            .ok()
+            .and_then(|len| rest.get(..len))
+            .ok_or(SegmentError::FrameMissing { captured_len, found: rest.len() })?;
+        let headers = |reason| SegmentError::Headers { network_offset, reason };
+        let truncated = || headers(SkipReason::Truncated);
+        let packet = frame.get(usize::from(network_offset)..).ok_or_else(truncated)?;
+        let wire_len = frame_len.checked_sub(u32::from(network_offset)).ok_or_else(truncated)?;
+        let tcp = TcpPacket::parse(&Captured { bytes: packet, wire_len }, Link::Ip).map_err(headers)?;
+        compare(&record, &tcp)?;
+        let captured = usize::try_from(tcp.payload_offset()).ok().and_then(|offset| packet.get(offset..));
+        let captured = captured.unwrap_or_default();
+        // What lies behind the payload is the link layer's padding.
+        let payload =
+            usize::try_from(tcp.payload_len).ok().and_then(|len| captured.get(..len)).unwrap_or(captured);
+        Ok(Self {
+            key: tcp.key,
+            generation: record.generation,
+            time_ns: record.time_ns.saturating_add(clock_offset_ns),
+            interface_index: record.interface_index,
+            client: Client { address: record.client_address, port_be: record.client_port_be },
+            toa_kind: record.toa_kind,
+            toa_length: record.toa_length,
+            learned_from: LearnedFrom::from_byte(record.learned_from)
+                .ok_or(SegmentError::LearnedFrom { byte: record.learned_from })?,
+            provisional: record.flags & flags::PROVISIONAL != 0,
+            ambiguous: record.flags & flags::AMBIGUOUS != 0,
+            multiple: record.flags & flags::MULTIPLE != 0,
+            seq: tcp.seq,
+            flags: tcp.flags,
+            payload,
+            payload_len: tcp.payload_len,
+        })
+    }
+
+    /// Bytes of payload that the kernel cut off.
+    #[must_use]
+    pub fn cut_bytes(&self) -> u64 {
+        u64::from(self.payload_len).saturating_sub(self.payload.len() as u64)
+    }
+}
+
+/// Compares what the record says of the frame with what is in it.
+fn compare(record: &SegmentRecord, tcp: &TcpPacket) -> Result<(), SegmentError> {
+    let base = u32::from(record.network_offset);
+    for (field, record, frame) in [
+        ("transport offset", u32::from(record.transport_offset), base.wrapping_add(tcp.transport_offset)),
+        ("payload offset", u32::from(record.payload_offset), base.wrapping_add(tcp.payload_offset())),
+        ("payload length", record.payload_len, tcp.payload_len),
+    ] {
+        if record != frame {
+            return Err(SegmentError::Contradiction { field, record, frame });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,200 @@
+use proptest::prelude::*;
+use toa_common::{
+    flow_key::Address,
+    wire::tcp::{ACK, SYN},
+};
+
+use super::*;
+
+/// A segment of the connection `generation`, for tests of what comes behind decoding.
+pub(crate) fn segment(generation: u64, seq: u32, payload: &[u8]) -> Segment<'_> {
+    Segment {
+        key: FlowKey {
+            source: Address::from_ipv4([10, 9, 0, 1]),
+            destination: Address::from_ipv4([10, 9, 0, 2]),
+            ports: u32::from_ne_bytes([0x92, 0xe8, 0, 80]),
+        },
+        generation,
+        time_ns: 0,
+        interface_index: 2,
+        client: Client { address: Address::from_ipv4([120, 120, 111, 111]), port_be: 44208_u16.to_be() },
+        toa_kind: 254,
+        toa_length: 8,
+        learned_from: LearnedFrom::Syn,
+        provisional: false,
+        ambiguous: false,
+        multiple: false,
+        seq: Seq(seq),
+        flags: ACK,
+        payload,
+        payload_len: u32::try_from(payload.len()).unwrap(),
+    }
+}
+
+const ETHERNET: usize = 14;
+const IPV4: usize = 20;
+/// TCP with one TOA.
+const TCP: usize = 28;
+
+/// An Ethernet frame of IPv4 with a TOA, and the record that belongs to it.
+fn sample(payload: &[u8], captured_of_payload: usize) -> (SegmentRecord, Vec<u8>) {
+    let total_len = u16::try_from(IPV4 + TCP + payload.len()).unwrap();
+    let mut frame = vec![0; 12];
+    frame.extend([0x08, 0x00]);
+    frame.extend([0x45, 0]);
+    frame.extend(total_len.to_be_bytes());
+    frame.extend([0, 0, 0, 0, 64, 6, 0, 0]);
+    frame.extend([10, 9, 0, 1, 10, 9, 0, 2]);
+    frame.extend([0x92, 0xe8, 0, 80]);
+    frame.extend(0xffff_fff0_u32.to_be_bytes());
+    frame.extend([0, 0, 0, 0, 0x70, ACK | SYN, 0, 0, 0, 0, 0, 0]);
+    frame.extend([254, 8, 0xac, 0xb0, 120, 120, 111, 111]);
+    let headers = frame.len();
+    assert_eq!(headers, ETHERNET + IPV4 + TCP);
+    frame.extend(payload);
+    let record = SegmentRecord {
+        time_ns: 1_000,
+        generation: 77,
+        client_address: Address::from_ipv4([120, 120, 111, 111]),
+        frame_len: u32::try_from(frame.len()).unwrap(),
+        captured_len: u32::try_from(headers + captured_of_payload).unwrap(),
+        payload_len: u32::try_from(payload.len()).unwrap(),
+        interface_index: 3,
+        payload_offset: u16::try_from(headers).unwrap(),
+        transport_offset: u16::try_from(ETHERNET + IPV4).unwrap(),
+        client_port_be: 44208_u16.to_be(),
+        vlan_tci: 0,
+        gso_segments: 0,
+        toa_kind: 254,
+        toa_length: 8,
+        learned_from: 1,
+        flags: flags::PROVISIONAL | flags::MULTIPLE,
+        network_offset: u8::try_from(ETHERNET).unwrap(),
+        _unused: 0,
+    };
+    frame.truncate(headers + captured_of_payload);
+    (record, frame)
+}
+
+/// The bytes of a record, written by its byte map.
+fn bytes_of(record: &SegmentRecord, frame: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    bytes.extend(record.time_ns.to_ne_bytes());
+    bytes.extend(record.generation.to_ne_bytes());
+    bytes.extend(record.client_address.octets());
+    for word in [record.frame_len, record.captured_len, record.payload_len, record.interface_index] {
+        bytes.extend(word.to_ne_bytes());
+    }
+    let halves = [record.payload_offset, record.transport_offset, record.client_port_be, record.vlan_tci];
+    for half in halves.into_iter().chain([record.gso_segments]) {
+        bytes.extend(half.to_ne_bytes());
+    }
+    bytes.extend([record.toa_kind, record.toa_length, record.learned_from, record.flags]);
+    bytes.extend([record.network_offset, 0]);
+    assert_eq!(bytes.len(), SegmentRecord::LEN);
+    bytes.extend(frame);
+    bytes
+}
+
+/// A whole sample, for tests of the pipeline.
+pub(crate) fn sample_bytes(payload: &[u8]) -> Vec<u8> {
+    let (record, frame) = sample(payload, payload.len());
+    bytes_of(&record, &frame)
+}
+
+#[test]
+fn a_sample_is_read_from_its_frame() {
+    let (record, frame) = sample(b"hello", 5);
+    let mut bytes = bytes_of(&record, &frame);
+    bytes.extend([0xaa; 7]);
+    let read = Segment::decode(&bytes, 5_000).unwrap();
+    let expected = Segment {
+        generation: 77,
+        time_ns: 6_000,
+        interface_index: 3,
+        provisional: true,
+        multiple: true,
+        flags: ACK | SYN,
+        ..segment(0, 0xffff_fff0, b"hello")
+    };
+    assert_eq!(read, expected);
+}
+
+#[test]
+fn what_was_cut_is_known() {
+    let (record, frame) = sample(b"hello", 2);
+    let bytes = bytes_of(&record, &frame);
+    let read = Segment::decode(&bytes, 0).unwrap();
+    assert_eq!((read.payload, read.payload_len, read.cut_bytes()), (&b"he"[..], 5, 3));
+}
+
+#[test]
+fn padding_of_the_link_layer_is_no_payload() {
+    let (mut record, mut frame) = sample(b"a", 1);
+    frame.extend([0; 9]);
+    record.frame_len += 9;
+    record.captured_len += 9;
+    let bytes = bytes_of(&record, &frame);
+    assert_eq!(Segment::decode(&bytes, 0).unwrap().payload, b"a");
+}
+
+#[test]
+fn contradictions_are_errors() {
+    let (good, frame) = sample(b"hello", 5);
+    let error = |change: fn(&mut SegmentRecord)| {
+        let mut record = good;
+        change(&mut record);
+        Segment::decode(&bytes_of(&record, &frame), 0).unwrap_err()
+    };
+    let found = frame.len();
+    let captured_len = good.captured_len + 1;
+    assert_eq!(
+        error(|record| record.captured_len += 1),
+        SegmentError::FrameTooShort { captured_len, frame_len: good.frame_len }
+    );
+    assert_eq!(
+        error(|record| (record.captured_len, record.frame_len) = (record.captured_len + 1, 999)),
+        SegmentError::FrameMissing { captured_len, found }
+    );
+    assert_eq!(
+        error(|record| record.payload_len += 1),
+        SegmentError::Contradiction { field: "payload length", record: 6, frame: 5 }
+    );
+    assert_eq!(
+        error(|record| record.transport_offset = 0),
+        SegmentError::Contradiction { field: "transport offset", record: 0, frame: 34 }
+    );
+    assert_eq!(
+        error(|record| record.network_offset = 255),
+        SegmentError::Headers { network_offset: 255, reason: SkipReason::Truncated }
+    );
+    assert_eq!(
+        error(|record| record.network_offset = 0),
+        SegmentError::Headers { network_offset: 0, reason: SkipReason::NotIp }
+    );
+    assert_eq!(error(|record| record.learned_from = 9), SegmentError::LearnedFrom { byte: 9 });
+    assert_eq!(Segment::decode(&[0; 63], 0), Err(SegmentError::NoRecord { len: 63 }));
+}
+
+proptest! {
+    #[test]
+    fn no_sample_is_trusted(
+        len in 0_usize..200,
+        changes in prop::collection::vec((0_usize..200, any::<u8>()), 0..6),
+    ) {
+        let mut bytes = sample_bytes(&[b'x'; 60]);
+        for (at, byte) in changes {
+            let len = bytes.len();
+            bytes[at % len] = byte;
+        }
+        bytes.truncate(len);
+        if let Ok(segment) = Segment::decode(&bytes, u64::MAX) {
+            prop_assert!(segment.payload.len() <= segment.payload_len as usize);
+        }
+    }
+
+    #[test]
+    fn no_bytes_are_trusted(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let _ = Segment::decode(&bytes, 0);
+    }
+}

@@ -1,0 +1,24 @@
+//! Responsible for diagnostics: lines on stderr that begin with our name. Not responsible for results.
+
+use std::{
+    fmt,
+    io::{self, Write},
+};
+
+use log::LevelFilter;
+
+/// Writes one line.
+pub(crate) fn line(text: fmt::Arguments<'_>) {
+    // There is nobody to tell when this cannot be written.
+    let _ = io::stderr().write_all(format!("toa-tc: {text}\n").as_bytes());
+}
+
+/// Starts the diagnostics that were asked for, ours and the kernel's.
+pub(crate) fn start_log(level: LevelFilter) {
+    env_logger::Builder::new()
+        .filter_level(level)
+        .format(|out, record| {
+            writeln!(out, "toa-tc: {}: {}", record.level().as_str().to_lowercase(), record.args())
+        })
+        .init();
+}
