@@ -86,9 +86,8 @@ async fn attach_and_read(args: AttachArgs) -> Result<()> {
 
     let pins = pin(&loaded);
     let rules = rules(&args);
-    Watch::new(loaded.take_map("WATCH")?, loaded.take_map("SHAPES")?)?
-        .add(&rules)
-        .context("cannot write the rules")?;
+    let mut watch = Watch::new(loaded.take_map("WATCH")?, loaded.take_map("SHAPES")?)?;
+    watch.add(&rules).context("cannot write the rules")?;
     let counters = Counters::new(loaded.take_map("COUNTERS")?)?;
     let rings = open_rings(&loaded, args.ring_size)?;
 

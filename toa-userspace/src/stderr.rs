@@ -16,7 +16,8 @@ pub(crate) fn line(text: fmt::Arguments<'_>) {
 /// Starts the diagnostics that were asked for, ours and the kernel's.
 pub(crate) fn start_log(level: LevelFilter) {
     env_logger::Builder::new()
-        .filter_level(level)
+        // Ours and the kernel program's, which begin alike; not every library's.
+        .filter_module("toa_", level)
         .format(|out, record| {
             writeln!(out, "toa-tc: {}: {}", record.level().as_str().to_lowercase(), record.args())
         })

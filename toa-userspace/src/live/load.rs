@@ -84,7 +84,7 @@ impl Loaded {
         }
     }
 
-    /// Takes a map out.
+    /// Takes a map out, which must live until all programs are loaded.
     pub fn take_map(&mut self, name: &'static str) -> Result<Map, LoadError> {
         self.ebpf.take_map(name).ok_or(LoadError::Missing { name })
     }
