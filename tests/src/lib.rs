@@ -6,11 +6,13 @@
 pub mod capture;
 pub mod cgroup;
 pub mod client;
+pub mod fixtures;
 pub mod lab;
 pub mod marker;
 pub mod netns;
 pub mod nginx;
 pub mod oracle;
+pub mod packet_builder;
 pub mod process;
 pub mod ready;
 pub mod veth;

@@ -35,7 +35,7 @@ pub fn tcp_of(frame: &[u8]) -> Option<&[u8]> {
     match frame.get(12..14)? {
         [0x08, 0x00] => {
             let header_len = usize::from(packet.first()? & 15) * 4;
-            let total_len = usize::from(number(packet, 2)?);
+            let total_len = length_or_all(number(packet, 2)?, packet.len());
             let fragment_offset = number(packet, 6)? & 0x1fff;
             if packet.first()? >> 4 != 4 || *packet.get(9)? != 6 || fragment_offset != 0 || header_len < 20 {
                 return None;
@@ -43,7 +43,7 @@ pub fn tcp_of(frame: &[u8]) -> Option<&[u8]> {
             packet.get(header_len..total_len)
         }
         [0x86, 0xdd] => {
-            let payload_len = usize::from(number(packet, 4)?);
+            let payload_len = length_or_all(number(packet, 4)?, packet.len().checked_sub(40)?);
             if packet.first()? >> 4 != 6 || *packet.get(6)? != 6 {
                 return None;
             }
@@ -51,6 +51,11 @@ pub fn tcp_of(frame: &[u8]) -> Option<&[u8]> {
         }
         _ => None,
     }
+}
+
+/// A length of 0 is that of a packet merged from so many that 16 bits do not hold it.
+fn length_or_all(length: u16, all: usize) -> usize {
+    if length == 0 { all } else { length.into() }
 }
 
 /// The TCP flags of a frame.
