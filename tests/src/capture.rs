@@ -7,6 +7,8 @@ use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
 use crate::{
+    oracle,
+    packet_builder::flags::FIN,
     process::{Process, Signal, describe},
     ready,
     veth::Device,
@@ -60,13 +62,27 @@ impl Capture {
         Ok(Self { process, directory })
     }
 
-    /// Ends it and returns the frames.
-    pub fn stop(mut self) -> Result<Vec<Vec<u8>>> {
+    /// Waits until there are `enough` frames, ends it and returns them. Without the wait, tcpdump would leave
+    /// frames behind that it had not read yet.
+    pub fn stop_when(mut self, enough: impl Fn(&[Vec<u8>]) -> bool) -> Result<Vec<Vec<u8>>> {
+        let file = self.directory.path().join("pcap");
+        // The last packet in the file may be half written.
+        let written = || Ok(frames(&fs::read(&file)?).ok().filter(|frames| enough(frames)).map(drop));
+        ready::wait("the frames to be captured", written)?;
         let status = self.process.stop(Signal::Interrupt)?;
         let said = fs::read_to_string(self.directory.path().join("stderr"))?;
         ensure!(status.success(), "tcpdump ended with {}: {said}", describe(status));
         ensure!(said.contains("\n0 packets dropped"), "tcpdump missed packets: {said}");
-        frames(&fs::read(self.directory.path().join("pcap"))?)
+        frames(&fs::read(file)?)
+    }
+
+    /// As [`Self::stop_when`]: until the end of the connection from this port.
+    pub fn stop_at_end_of(self, port: u16) -> Result<Vec<Vec<u8>>> {
+        let is_end = |frame: &Vec<u8>| {
+            oracle::source_port_of(frame) == Some(port)
+                && oracle::flags_of(frame).is_some_and(|flags| flags & FIN != 0)
+        };
+        self.stop_when(|frames| frames.iter().any(is_end))
     }
 }
 

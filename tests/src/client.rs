@@ -4,7 +4,9 @@
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
-    time::Duration,
+    os::fd::AsRawFd,
+    thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
@@ -146,18 +148,22 @@ impl Connection {
     }
 
     /// Sends a request's head in pieces of `size` bytes, each in a segment of its own, and reads the answer.
-    /// A piece waits until the one before it has been acknowledged: otherwise a device may merge them.
+    /// A piece waits until the one before it is acknowledged, lest the two are sent as one: a server that
+    /// delays acknowledgments makes this slow.
     pub fn ask_in_pieces(&mut self, request: Request, size: usize) -> Result<()> {
+        let deadline = Instant::now() + ANSWER;
         for piece in request.head().chunks(size) {
             self.stream.write_all(piece)?;
-            crate::ready::wait("an acknowledgment", || Ok((self.unacknowledged()? == 0).then_some(())))?;
+            while self.unacknowledged()? > 0 {
+                ensure!(Instant::now() < deadline, "no acknowledgment");
+                thread::yield_now();
+            }
         }
         self.sent.push(request);
         self.read_answers()
     }
 
     fn unacknowledged(&self) -> Result<libc::c_int> {
-        use std::os::fd::AsRawFd;
         let mut bytes = 0;
         // SAFETY: the request writes an integer where the pointer says, and there is one.
         let result = unsafe { libc::ioctl(self.stream.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };

@@ -23,6 +23,12 @@ pub const BALANCER_IPV6: Ipv6Addr = Ipv6Addr::new(0xfd00, 9, 0, 0, 0, 0, 0, 1);
 /// The server's IPv6 address.
 pub const SERVER_IPV6: Ipv6Addr = Ipv6Addr::new(0xfd00, 9, 0, 0, 0, 0, 0, 2);
 
+/// Where nginx listens.
+#[must_use]
+pub fn nginx_address() -> SocketAddr {
+    SocketAddr::new(SERVER.into(), nginx::PORT)
+}
+
 /// Balancer and server, without nginx.
 pub struct Lab {
     /// The balancer's end of the cable.
@@ -61,12 +67,6 @@ impl Lab {
         Nginx::start(&self.server.namespace)
     }
 
-    /// Where nginx listens.
-    #[must_use]
-    pub fn nginx_address(&self) -> SocketAddr {
-        SocketAddr::new(SERVER.into(), nginx::PORT)
-    }
-
     /// Takes a port on the balancer.
     pub fn bind(&self) -> Result<Bound> {
         Bound::new(&self.balancer.namespace, SocketAddr::new(BALANCER.into(), 0))
@@ -78,6 +78,6 @@ impl Lab {
         if let Some(client) = client {
             self.marker.assign(bound.local(), &toa_option(client))?;
         }
-        bound.connect(self.nginx_address())
+        bound.connect(nginx_address())
     }
 }

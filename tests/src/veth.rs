@@ -52,4 +52,9 @@ impl Device {
         let state = if on { "on" } else { "off" };
         self.namespace.output("ethtool", &["-K", &self.name, "tso", state, "gso", state]).map(drop)
     }
+
+    /// Acknowledges every segment at once that comes from the neighbours in `network`.
+    pub fn acknowledge_at_once(&self, network: &str) -> Result<()> {
+        self.namespace.ip(&["route", "change", network, "dev", &self.name, "quickack", "1"]).map(drop)
+    }
 }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use toa_tests::{
     capture::Capture,
     client::Request,
-    lab::Lab,
+    lab::{Lab, nginx_address},
     marker::{Habit, port_address_option, toa_option},
     oracle,
 };
@@ -40,9 +40,10 @@ fn each_habit_marks_its_packets_and_no_others() -> Result<()> {
             plain.ask(Request::get(&format!("/plain/{number}")))?;
         }
         let (marked_local, plain_local) = (marked.local(), plain.local());
-        drop((marked, plain));
+        drop(marked);
+        drop(plain);
+        let frames = capture.stop_at_end_of(plain_local.port())?;
         assert_eq!(nginx.stop()?.len(), 6);
-        let frames = capture.stop()?;
 
         let seen = packets(&frames, marked_local)?;
         // SYN, ACK, request, then requests and acknowledgments of answers.
@@ -81,8 +82,8 @@ fn any_option_can_be_written() -> Result<()> {
         let capture = Capture::start(&lab.server, "tcp[tcpflags] & tcp-syn != 0")?;
         let bound = lab.bind()?;
         lab.marker.assign(bound.local(), &option)?;
-        bound.connect(lab.nginx_address())?.ask(Request::get("/"))?;
-        let frames = capture.stop()?;
+        bound.connect(nginx_address())?.ask(Request::get("/"))?;
+        let frames = capture.stop_when(|frames| !frames.is_empty())?;
         let options = &oracle::tcp_of(&frames[0]).unwrap()[20..];
         assert!(options.windows(option.len()).any(|window| window == option), "{options:x?}");
     }
@@ -115,8 +116,10 @@ fn two_labs_do_not_meet() -> Result<()> {
         let capture = Capture::start(&lab.server, "tcp port 80")?;
         let mut connection = lab.connect(Some(client))?;
         connection.ask(Request::get("/"))?;
+        let local = connection.local();
+        drop(connection);
+        let seen = packets(&capture.stop_at_end_of(local.port())?, local)?;
         assert_eq!(nginx.stop()?.len(), 1);
-        let seen = packets(&capture.stop()?, connection.local())?;
         assert_eq!(seen[0].2, Some(client));
         assert!(seen.iter().all(|(_, _, toa)| toa.is_none_or(|toa| toa == client)), "{seen:?}");
     }
