@@ -3,6 +3,7 @@
 //! Responsible for real connections with real TOA options between network namespaces, for packets as bytes,
 //! and for running the tool and its neighbours. Not responsible for any expectation: those are in the tests.
 
+pub mod attached;
 pub mod capture;
 pub mod cgroup;
 pub mod client;
@@ -10,6 +11,7 @@ pub mod fixtures;
 pub mod lab;
 pub mod ledger;
 pub mod marker;
+pub mod mounts;
 pub mod netns;
 pub mod nginx;
 pub mod oracle;
