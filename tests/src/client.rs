@@ -130,6 +130,12 @@ impl Connection {
         &self.sent
     }
 
+    /// Bytes of heads and bodies that were sent.
+    #[must_use]
+    pub fn sent_bytes(&self) -> usize {
+        self.sent.iter().map(|request| request.head().len() + request.body).sum()
+    }
+
     /// Sends a request and reads its answer.
     pub fn ask(&mut self, request: Request) -> Result<()> {
         self.pipeline(vec![request])

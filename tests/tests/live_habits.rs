@@ -61,10 +61,13 @@ fn check(habit: Habit, arguments: &[&str], is_watched: impl Fn(SocketAddr) -> bo
     let output = tool.stop(Signal::Interrupt)?.succeeded()?;
     check_log(&connections, &nginx.stop()?)?;
 
-    let watched = connections.iter().filter_map(|(client, connection)| {
-        client.filter(|client| is_watched(*client)).map(|client| rows_of(client, connection))
-    });
-    let expected: BTreeSet<Row> = watched.flatten().collect();
+    let watched: Vec<_> = connections
+        .iter()
+        .filter_map(|(client, connection)| Some(((*client)?, connection)))
+        .filter(|(client, _)| is_watched(*client))
+        .collect();
+    let rows = watched.iter().flat_map(|(client, connection)| rows_of(*client, connection));
+    let expected: BTreeSet<Row> = rows.collect();
     ensure!(!expected.is_empty(), "the test watches nobody");
     let printed: Vec<Row> = output.requests()?.iter().map(Printed::row).collect();
     let what = format!("{habit:?}, {arguments:?}");
@@ -73,6 +76,8 @@ fn check(habit: Habit, arguments: &[&str], is_watched: impl Fn(SocketAddr) -> bo
     assert!(output.requests()?.iter().all(|request| request.incomplete.is_none()), "{what}");
     let ledger = output.ledger()?;
     ledger.check()?;
+    let sent: usize = watched.iter().map(|(_, connection)| connection.sent_bytes()).sum();
+    assert_eq!(ledger.bytes("matched")?, u64::try_from(sent)?, "{what}");
     assert_eq!((ledger.bytes("lost")?, ledger.bytes("cut")?), (0, 0), "{what}");
     Ok(())
 }

@@ -46,6 +46,7 @@ fn check(mtu: u32, gro: bool, talk: impl Fn(&mut Connection) -> Result<()>) -> R
     }
     let ledger = output.ledger()?;
     ledger.check()?;
+    assert_eq!(ledger.bytes("matched")?, u64::try_from(connection.sent_bytes())?, "{what}");
     assert_eq!(ledger.bytes("lost")?, 0, "{what}: {}", output.stderr);
     Ok(ledger)
 }
