@@ -13,6 +13,9 @@ use anyhow::{Context, Result, ensure};
 /// Where the BPF file system is usually mounted.
 pub const BPF: &str = "/sys/fs/bpf";
 
+/// What some kernels put into every new BPF file system themselves (`kernel/bpf/preload`).
+const PRELOADED: [&str; 2] = ["maps.debug", "progs.debug"];
+
 /// Runs `work` where an empty BPF file system is mounted. Nothing else sees it, and it goes afterwards.
 pub fn with_bpf_file_system<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     with_private_mounts(|| {
@@ -68,7 +71,7 @@ fn last_mount_of<'a>(kind: &str, mounts: &'a str) -> Option<&'a str> {
     places.next_back()
 }
 
-/// Everything in the BPF file system that the calling thread sees.
+/// Everything that was put into the BPF file system that the calling thread sees.
 pub fn pins() -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut directories = vec![PathBuf::from(BPF)];
@@ -78,7 +81,9 @@ pub fn pins() -> Result<Vec<PathBuf>> {
             if entry.file_type()?.is_dir() {
                 directories.push(entry.path());
             }
-            found.push(entry.path());
+            if !PRELOADED.iter().any(|name| entry.file_name() == *name) {
+                found.push(entry.path());
+            }
         }
     }
     Ok(found)
