@@ -44,6 +44,7 @@ const TCP_FLAG_RST: u32 = 0x04;
 
 /// Called by the kernel at the turning points of every connection of the cgroup.
 #[sock_ops]
+#[expect(clippy::needless_pass_by_value, reason = "the macro's shim hands the context over")]
 fn toa_lab_marker(ctx: SockOpsContext) -> u32 {
     if let Some(settings) = SETTINGS.get(0)
         // SAFETY: the helper takes this program type's context.
@@ -137,7 +138,7 @@ fn write(ctx: &SockOpsContext, habit: u32) {
 /// compiler merges comparisons until the verifier loses the range.
 #[inline(always)]
 fn option_length(length: u32) -> u32 {
-    let mut bounded = u64::from(length);
+    let mut bounded = length;
     // SAFETY: arithmetic and jumps on one register, no memory.
     unsafe {
         core::arch::asm!(
@@ -150,7 +151,7 @@ fn option_length(length: u32) -> u32 {
             options(pure, nomem, nostack)
         );
     }
-    bounded as u32
+    bounded
 }
 
 /// Reads a word of the context. Volatile, because the verifier wants each field read by itself and whole.
