@@ -12,12 +12,13 @@ use proptest::{
 };
 use toa_common::{
     flow_key::{Address, FlowKey},
-    follow::{Action, Known, LearnedFrom, SegmentKind, decide},
-    packet::{Captured, Link, TcpPacket},
+    follow::{Action, Known, SegmentKind, decide},
+    inspect::{Inspected, inspect},
+    packet::{Captured, Link},
     skip_reason::SkipReason,
     wire::{
         tcp_option::{Stop, Walk},
-        toa::{Client, Toa, find},
+        toa::{Client, ToaPairs, find},
     },
 };
 use toa_tests::{
@@ -32,18 +33,20 @@ use toa_tests::{
 
 fn client_of(client: SocketAddr) -> Client {
     let address = match client.ip() {
-        IpAddr::V4(address) => Address::from_ipv4(address.octets()),
+        IpAddr::V4(address) => Address::from_ipv4(&address.octets()),
         IpAddr::V6(address) => Address::from_ipv6(&address.octets()),
     };
     Client { address, port_be: client.port().to_be() }
 }
 
-fn read(frame: &[u8]) -> Result<(TcpPacket, Option<Toa>, Walk), SkipReason> {
+/// Reads a frame, and walks its options also where there is nothing to find.
+fn read(frame: &[u8]) -> Result<(Inspected, Walk), SkipReason> {
     let wire_len = u32::try_from(frame.len()).unwrap_or(u32::MAX);
     let packet = Captured { bytes: frame, wire_len };
-    let tcp = TcpPacket::parse(&packet, Link::Ethernet)?;
-    let (toa, walk) = find(&packet, &tcp);
-    Ok((tcp, toa, walk))
+    let inspected = inspect(&packet, Link::Ethernet, &ToaPairs::DEFAULT)?;
+    let (toa, walk) = find(&packet, &inspected.tcp, &ToaPairs::DEFAULT);
+    assert_eq!(toa, inspected.toa, "what is not worth a walk has a TOA");
+    Ok((inspected, walk))
 }
 
 fn why(stop: Stop) -> &'static str {
@@ -56,20 +59,21 @@ fn why(stop: Stop) -> &'static str {
     }
 }
 
-/// The client, its option's offset, how many options there are, where the walk ended, and why.
-type Look = (Option<Client>, Option<u32>, u32, u32, &'static str);
+/// The client, its option's offset, whether there are several, where the walk ended, and why.
+type Look = (Option<Client>, Option<u32>, bool, u32, &'static str);
 
 /// What the shared code makes of a frame, in the words of the second opinion.
 fn opinion(frame: &[u8]) -> Result<Look, SkipReason> {
-    let (_, toa, walk) = read(frame)?;
-    let first = toa.map(|_| walk.first);
-    Ok((toa.map(|toa| toa.client), first, walk.hits, walk.end, why(walk.stop)))
+    let (Inspected { toa, .. }, walk) = read(frame)?;
+    let (client, first) = toa.is_some().then_some((toa.client, walk.first())).unzip();
+    assert_eq!(walk.has_hit(), toa.is_some());
+    Ok((client, first, walk.has_several(), walk.end(), why(walk.stop())))
 }
 
 fn second_opinion(opinion: Opinion) -> Result<Look> {
     let offset = opinion.found.map(|found| u32::try_from(found.offset)).transpose()?;
     let client = opinion.found.map(|found| client_of(found.client));
-    Ok((client, offset, u32::try_from(opinion.hits)?, u32::try_from(opinion.end)?, opinion.why))
+    Ok((client, offset, opinion.hits > 1, u32::try_from(opinion.end)?, opinion.why))
 }
 
 #[test]
@@ -104,8 +108,9 @@ fn every_vector_yields_what_its_table_says() -> Result<()> {
 #[test]
 fn only_the_cookie_that_could_be_a_toa_is_ambiguous() -> Result<()> {
     for vector in vectors::all()? {
-        let (_, toa, _) = read(&PacketBuilder::ipv4().options(&vector.options).build()).unwrap();
-        assert_eq!(toa.is_some_and(|toa| toa.is_ambiguous()), vector.id == "V27", "{}", vector.id);
+        let (Inspected { toa, .. }, _) =
+            read(&PacketBuilder::ipv4().options(&vector.options).build()).unwrap();
+        assert_eq!(toa.is_some() && toa.is_ambiguous(), vector.id == "V27", "{}", vector.id);
     }
     Ok(())
 }
@@ -114,8 +119,7 @@ fn only_the_cookie_that_could_be_a_toa_is_ambiguous() -> Result<()> {
 fn unusual_headers_yield_what_they_must() {
     for header in headers::all() {
         let found = match read(&header.frame) {
-            Ok((_, Some(toa), _)) => Ok(Some(toa.client)),
-            Ok((_, None, _)) => Ok(None),
+            Ok((Inspected { toa, .. }, _)) => Ok(toa.is_some().then_some(toa.client)),
             Err(reason) => Err(reason),
         };
         let expected = match header.expected {
@@ -141,21 +145,22 @@ struct Host {
 impl Host {
     /// As whose a packet is followed.
     fn take(&mut self, frame: &[u8], watched: Option<IpAddr>) -> Result<Option<Client>, SkipReason> {
-        let (tcp, toa, _) = read(frame)?;
-        let segment = SegmentKind::new(tcp.flags, tcp.payload_len != 0);
+        let (inspected, _) = read(frame)?;
+        let Inspected { tcp, toa, .. } = inspected;
+        let segment = inspected.segment_kind();
         let watched = watched.map(|address| client_of(SocketAddr::new(address, 0)).address);
         let is_watched = |client: &Client| watched.is_none_or(|watched| watched == client.address);
-        let decision = decide(segment, self.flows.get(&tcp.key).copied(), toa.as_ref(), is_watched);
+        let decision = decide(segment, self.flows.get(&tcp.key).copied(), &toa, is_watched);
         self.conflicts += usize::from(decision.conflict);
-        match (decision.action, toa) {
-            (Action::Learn(from) | Action::Replace(from), Some(toa)) => {
-                let known = Known { client: toa.client, provisional: from == LearnedFrom::Syn };
+        match decision.action {
+            Action::Learn | Action::Replace => {
+                let known = Known { client: toa.client, provisional: segment == SegmentKind::Syn };
                 self.flows.insert(tcp.key, known);
             }
-            (Action::End, _) => {
+            Action::End => {
                 self.flows.remove(&tcp.key);
             }
-            _ => {}
+            Action::Ignore | Action::Follow => {}
         }
         if decision.action == Action::Ignore {
             return Ok(None);

@@ -84,8 +84,10 @@ counters! {
     LostOtherBytes = "lost_other_bytes",
 }
 
-/// How many counters there are.
-pub const COUNTERS: usize = Counter::ALL.len();
+/// Places for counters: a power of two, so that a masked index is a place.
+pub const COUNTER_SLOTS: usize = 64;
+
+const _: () = assert!(Counter::ALL.len() <= COUNTER_SLOTS);
 
 /// One CPU's counters, indexed by [`Counter`].
-pub type CounterValues = [u64; COUNTERS];
+pub type CounterValues = [u64; COUNTER_SLOTS];

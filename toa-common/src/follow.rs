@@ -67,12 +67,18 @@ impl SegmentKind {
     }
 
     #[inline(always)]
-    fn teaches(self) -> Option<LearnedFrom> {
+    fn teaches(self) -> bool {
+        matches!(self, Self::Syn | Self::Ack | Self::Data)
+    }
+
+    /// What a client is learned from, if from this packet.
+    #[inline(always)]
+    #[must_use]
+    pub fn learned_from(self) -> LearnedFrom {
         match self {
-            Self::Syn => Some(LearnedFrom::Syn),
-            Self::Ack => Some(LearnedFrom::Ack),
-            Self::Data => Some(LearnedFrom::Data),
-            Self::SynAck | Self::Rst => None,
+            Self::Syn | Self::SynAck => LearnedFrom::Syn,
+            Self::Ack | Self::Rst => LearnedFrom::Ack,
+            Self::Data => LearnedFrom::Data,
         }
     }
 }
@@ -101,10 +107,10 @@ pub enum Action {
     /// Stream it: its connection is followed.
     Follow,
     /// Begin to follow its connection, then stream it. A binding of the same 4-tuple is overwritten.
-    Learn(LearnedFrom),
+    Learn,
     /// Its connection belongs to another client than its SYN said, also a watched one. Write that down, then
     /// stream it.
-    Replace(LearnedFrom),
+    Replace,
     /// Its connection is not followed any more: forget the binding.
     End,
 }
@@ -120,9 +126,9 @@ pub struct Decision {
     pub confirmed: bool,
 }
 
-impl Decision {
+impl From<Action> for Decision {
     #[inline(always)]
-    const fn plain(action: Action) -> Self {
+    fn from(action: Action) -> Self {
         Self { action, conflict: false, confirmed: false }
     }
 }
@@ -133,32 +139,30 @@ impl Decision {
 pub fn decide(
     segment: SegmentKind,
     known: Option<Known>,
-    toa: Option<&Toa>,
+    toa: &Toa,
     is_watched: impl FnOnce(&Client) -> bool,
 ) -> Decision {
+    let taught = toa.is_some() && segment.teaches();
     // A SYN begins a new connection, whatever is known of an older one with the same 4-tuple.
-    let (known, forgotten) = match segment {
-        SegmentKind::Syn => (None, if known.is_some() { Action::End } else { Action::Ignore }),
-        _ => (known, Action::Ignore),
-    };
-    let Some(known) = known else {
-        return Decision::plain(match (segment.teaches(), toa) {
-            (Some(from), Some(toa)) if is_watched(&toa.client) => Action::Learn(from),
-            _ => forgotten,
+    let Some(known) = known.filter(|_| segment != SegmentKind::Syn) else {
+        return Decision::from(match known {
+            _ if taught && is_watched(&toa.client) => Action::Learn,
+            Some(_) => Action::End,
+            None => Action::Ignore,
         });
     };
-    let (Some(from), Some(toa)) = (segment.teaches(), toa) else {
-        return Decision::plain(Action::Follow);
-    };
+    if !taught {
+        return Action::Follow.into();
+    }
     if toa.client == known.client {
-        return Decision { confirmed: known.provisional, ..Decision::plain(Action::Follow) };
+        return Decision { confirmed: known.provisional, ..Action::Follow.into() };
     }
     let action = match known.provisional {
         false => Action::Follow,
-        true if is_watched(&toa.client) => Action::Replace(from),
+        true if is_watched(&toa.client) => Action::Replace,
         true => Action::End,
     };
-    Decision { conflict: true, ..Decision::plain(action) }
+    Decision { conflict: true, ..action.into() }
 }
 
 #[cfg(test)]
@@ -166,11 +170,11 @@ mod tests {
     use super::*;
     use crate::flow_key::Address;
 
-    const fn client(last: u8) -> Client {
-        Client { address: Address::from_ipv4([203, 0, 113, last]), port_be: 1 }
+    const fn client(last: u32) -> Client {
+        Client { address: Address([0, 0, 0, last]), port_be: 1 }
     }
 
-    const fn toa(last: u8) -> Toa {
+    const fn toa(last: u32) -> Toa {
         Toa { client: client(last), kind: 254, length: 8 }
     }
 
@@ -188,13 +192,14 @@ mod tests {
             (SegmentKind::Ack, LearnedFrom::Ack),
             (SegmentKind::Data, LearnedFrom::Data),
         ] {
-            let decision = decide(segment, None, Some(&toa(9)), watched(client(9)));
-            assert_eq!(decision, Decision::plain(Action::Learn(from)));
-            let other = decide(segment, None, Some(&toa(8)), watched(client(9)));
+            let decision = decide(segment, None, &toa(9), watched(client(9)));
+            assert_eq!(decision, Action::Learn.into());
+            assert_eq!(segment.learned_from(), from);
+            let other = decide(segment, None, &toa(8), watched(client(9)));
             assert_eq!(other.action, Action::Ignore);
         }
         for segment in [SegmentKind::SynAck, SegmentKind::Rst] {
-            let decision = decide(segment, None, Some(&toa(9)), |_| unreachable!());
+            let decision = decide(segment, None, &toa(9), |_| unreachable!());
             assert_eq!(decision.action, Action::Ignore);
         }
     }
@@ -202,39 +207,39 @@ mod tests {
     #[test]
     fn a_packet_without_toa_asks_for_no_rule() {
         for segment in [SegmentKind::Syn, SegmentKind::Ack, SegmentKind::Data, SegmentKind::Rst] {
-            assert_eq!(decide(segment, None, None, |_| unreachable!()).action, Action::Ignore);
+            assert_eq!(decide(segment, None, &Toa::NONE, |_| unreachable!()).action, Action::Ignore);
         }
         for segment in [SegmentKind::Ack, SegmentKind::Data, SegmentKind::Rst] {
-            let decision = decide(segment, Some(KNOWN), None, |_| unreachable!());
-            assert_eq!(decision, Decision::plain(Action::Follow));
+            let decision = decide(segment, Some(KNOWN), &Toa::NONE, |_| unreachable!());
+            assert_eq!(decision, Action::Follow.into());
         }
     }
 
     #[test]
     fn a_syn_ends_an_older_binding_before_it_is_read() {
-        assert_eq!(decide(SegmentKind::Syn, Some(KNOWN), None, |_| unreachable!()).action, Action::End);
-        let again = decide(SegmentKind::Syn, Some(KNOWN), Some(&toa(9)), watched(client(9)));
-        assert_eq!(again.action, Action::Learn(LearnedFrom::Syn));
-        let other = decide(SegmentKind::Syn, Some(KNOWN), Some(&toa(8)), watched(client(9)));
+        assert_eq!(decide(SegmentKind::Syn, Some(KNOWN), &Toa::NONE, |_| unreachable!()).action, Action::End);
+        let again = decide(SegmentKind::Syn, Some(KNOWN), &toa(9), watched(client(9)));
+        assert_eq!(again.action, Action::Learn);
+        let other = decide(SegmentKind::Syn, Some(KNOWN), &toa(8), watched(client(9)));
         assert_eq!(other.action, Action::End);
     }
 
     #[test]
     fn what_a_syn_said_is_replaced_once() {
-        let same = decide(SegmentKind::Ack, Some(PROVISIONAL), Some(&toa(9)), |_| unreachable!());
-        assert_eq!(same, Decision { confirmed: true, ..Decision::plain(Action::Follow) });
-        let other = decide(SegmentKind::Data, Some(PROVISIONAL), Some(&toa(8)), watched(client(8)));
-        assert_eq!(other.action, Action::Replace(LearnedFrom::Data));
+        let same = decide(SegmentKind::Ack, Some(PROVISIONAL), &toa(9), |_| unreachable!());
+        assert_eq!(same, Decision { confirmed: true, ..Action::Follow.into() });
+        let other = decide(SegmentKind::Data, Some(PROVISIONAL), &toa(8), watched(client(8)));
+        assert_eq!(other.action, Action::Replace);
         assert!(other.conflict);
-        let unwatched = decide(SegmentKind::Ack, Some(PROVISIONAL), Some(&toa(7)), watched(client(9)));
+        let unwatched = decide(SegmentKind::Ack, Some(PROVISIONAL), &toa(7), watched(client(9)));
         assert_eq!(unwatched.action, Action::End);
     }
 
     #[test]
     fn what_an_ack_or_data_said_is_kept() {
-        let decision = decide(SegmentKind::Data, Some(KNOWN), Some(&toa(8)), |_| unreachable!());
-        assert_eq!(decision, Decision { conflict: true, ..Decision::plain(Action::Follow) });
-        let same = decide(SegmentKind::Data, Some(KNOWN), Some(&toa(9)), |_| unreachable!());
-        assert_eq!(same, Decision::plain(Action::Follow));
+        let decision = decide(SegmentKind::Data, Some(KNOWN), &toa(8), |_| unreachable!());
+        assert_eq!(decision, Decision { conflict: true, ..Action::Follow.into() });
+        let same = decide(SegmentKind::Data, Some(KNOWN), &toa(9), |_| unreachable!());
+        assert_eq!(same, Action::Follow.into());
     }
 }

@@ -10,8 +10,10 @@
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
 pub mod counters;
+pub mod digest;
 pub mod flow_key;
 pub mod follow;
+pub mod inspect;
 pub mod limits;
 pub mod packet;
 #[cfg(feature = "user")]
@@ -20,4 +22,5 @@ pub mod rule;
 pub mod segment;
 pub mod seq;
 pub mod skip_reason;
+mod verifier;
 pub mod wire;

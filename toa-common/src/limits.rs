@@ -14,6 +14,9 @@ pub const MAX_OPTIONS_BYTES: usize = 40;
 /// IPv6 with extension headers (40 + 130), TCP with all options (60), rounded up.
 pub const MAX_HEADERS_BYTES: usize = 256;
 
+/// Longest piece of a header that is viewed at once, in bytes: an IPv6 header, rounded up.
+pub const MAX_VIEW_BYTES: usize = 64;
+
 /// Longest sample of a perf event, in bytes, measured: `perf_event_header.size` has 16 bits, and beyond this
 /// the size wraps while the helper still returns 0.
 pub const MAX_SAMPLE_BYTES: usize = 65_516;

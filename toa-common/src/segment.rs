@@ -154,6 +154,24 @@ pub struct Flow {
 
 const _: () = assert!(size_of::<Flow>() == 64);
 
+impl Flow {
+    /// A connection of which nothing is known.
+    pub const EMPTY: Self = Self {
+        generation: 0,
+        last_ns: 0,
+        ended_ns: 0,
+        packets: 0,
+        payload_bytes: 0,
+        client_address: Address([0; 4]),
+        client_port_be: 0,
+        toa_kind: 0,
+        toa_length: 0,
+        learned_from: 0,
+        flags: 0,
+        _unused: 0,
+    };
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

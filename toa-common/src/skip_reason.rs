@@ -1,11 +1,12 @@
 //! Responsible for the reasons why a packet is not looked at further. Not responsible for counting them.
 
-/// Why a packet was left alone before any connection was looked up. Each has a counter of the same name.
+/// Why a packet was left alone before any connection was looked up. Each has a counter of the same name. Zero is
+/// no reason.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u8)]
 pub enum SkipReason {
     /// Neither IPv4 nor IPv6.
-    NotIp,
+    NotIp = 1,
     /// IP, but not TCP.
     NotTcp,
     /// A fragment that does not begin at offset 0 and so has no TCP header.
@@ -14,4 +15,20 @@ pub enum SkipReason {
     Truncated,
     /// A length field contradicts another one or the protocol (IHL below 5, data offset below 5, …).
     Malformed,
+}
+
+impl SkipReason {
+    /// The reason with this number.
+    #[inline(always)]
+    #[must_use]
+    pub fn from_code(code: u32) -> Option<Self> {
+        match code {
+            1 => Some(Self::NotIp),
+            2 => Some(Self::NotTcp),
+            3 => Some(Self::Fragment),
+            4 => Some(Self::Truncated),
+            5 => Some(Self::Malformed),
+            _ => None,
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! Responsible for the bytes of each protocol, one file each. Not responsible for what they mean together.
 
 pub mod ethernet;
+pub mod field;
 pub mod ip;
 pub mod ipv4;
 pub mod ipv6;

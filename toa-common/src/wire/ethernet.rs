@@ -1,6 +1,7 @@
 //! Responsible for the Ethernet header. Not responsible for VLAN tags: at the TC hook the outer one is in the
 //! packet's metadata, not in its bytes.
 
+use super::field::{be16, field};
 use crate::{packet::Packet, skip_reason::SkipReason};
 
 /// Bytes of the header: destination 6, source 6, EtherType 2 (IEEE 802.3 section 3.2).
@@ -15,6 +16,6 @@ pub const ETHER_TYPE_IPV6: u16 = 0x86dd;
 /// The EtherType and where its header begins.
 #[inline(always)]
 pub fn parse<P: Packet>(packet: &P) -> Result<(u16, u32), SkipReason> {
-    let [.., a, b]: &[u8; HEADER_LEN as usize] = packet.view(0).ok_or(SkipReason::Truncated)?;
-    Ok((u16::from_be_bytes([*a, *b]), HEADER_LEN))
+    let header: &[u8; HEADER_LEN as usize] = packet.view(0).ok_or(SkipReason::Truncated)?;
+    Ok((be16(field::<12, 2, _>(header)), HEADER_LEN))
 }

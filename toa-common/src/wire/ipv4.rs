@@ -8,7 +8,10 @@
 //! 20 options, to 4 * IHL
 //! ```
 
-use super::ip::{Ip, PROTOCOL_TCP};
+use super::{
+    field::{be16, byte, field},
+    ip::{Ip, PROTOCOL_TCP},
+};
 use crate::{flow_key::Address, packet::Packet, skip_reason::SkipReason};
 
 /// Bytes of the header without options.
@@ -20,18 +23,18 @@ const FRAGMENT_OFFSET: u16 = 0x1fff;
 /// Reads the header at `offset`.
 #[inline(always)]
 pub(super) fn parse<P: Packet>(packet: &P, offset: u32) -> Result<Ip, SkipReason> {
-    let [version, _, len_0, len_1, _, _, fragment_0, fragment_1, _, protocol, _, _, addresses @ ..]: &[u8;
-         20] = packet.view(offset).ok_or(SkipReason::Truncated)?;
-    if *protocol != PROTOCOL_TCP {
+    let header: &[u8; FIXED_LEN as usize] = packet.view(offset).ok_or(SkipReason::Truncated)?;
+    if byte::<9, _>(header) != PROTOCOL_TCP {
         return Err(SkipReason::NotTcp);
     }
-    if u16::from_be_bytes([*fragment_0, *fragment_1]) & FRAGMENT_OFFSET != 0 {
+    if be16(field::<6, 2, _>(header)) & FRAGMENT_OFFSET != 0 {
         return Err(SkipReason::Fragment);
     }
+    let version = byte::<0, _>(header);
     let header_len = u32::from(version & 0x0f) << 2;
     let in_packet = packet.wire_len().checked_sub(offset).ok_or(SkipReason::Truncated)?;
     // BIG TCP: the total length of a packet beyond 65,535 bytes is 0 (Linux 6.3, `iph_totlen`).
-    let total_len = match u32::from(u16::from_be_bytes([*len_0, *len_1])) {
+    let total_len = match u32::from(be16(field::<2, 2, _>(header))) {
         0 => in_packet,
         len => len,
     };
@@ -42,10 +45,9 @@ pub(super) fn parse<P: Packet>(packet: &P, offset: u32) -> Result<Ip, SkipReason
         return Err(SkipReason::Truncated);
     }
     let transport_len = total_len.checked_sub(header_len).ok_or(SkipReason::Malformed)?;
-    let [s0, s1, s2, s3, d0, d1, d2, d3] = *addresses;
     Ok(Ip {
-        source: Address::from_ipv4([s0, s1, s2, s3]),
-        destination: Address::from_ipv4([d0, d1, d2, d3]),
+        source: Address::from_ipv4(field::<12, 4, _>(header)),
+        destination: Address::from_ipv4(field::<16, 4, _>(header)),
         transport_offset: offset.wrapping_add(header_len),
         transport_len,
     })

@@ -6,6 +6,7 @@
 //! 20 options, to 4 * data offset
 //! ```
 
+use super::field::{be32, byte, field, ne32};
 use crate::seq::Seq;
 
 /// No more data from the sender.
@@ -29,31 +30,27 @@ impl Tcp<'_> {
     #[inline(always)]
     #[must_use]
     pub fn ports(&self) -> u32 {
-        let [a, b, c, d, ..] = *self.0;
-        u32::from_ne_bytes([a, b, c, d])
+        ne32(field::<0, 4, _>(self.0))
     }
 
     /// Sequence number.
     #[inline(always)]
     #[must_use]
     pub fn seq(&self) -> Seq {
-        let [_, _, _, _, a, b, c, d, ..] = *self.0;
-        Seq(u32::from_be_bytes([a, b, c, d]))
+        Seq(be32(field::<4, 4, _>(self.0)))
     }
 
     /// Bytes of header with options, 0 to 60: what the data offset says, right or wrong.
     #[inline(always)]
     #[must_use]
     pub fn header_len(&self) -> u32 {
-        let [.., data_offset, _, _, _, _, _, _, _] = *self.0;
-        u32::from(data_offset >> 4) << 2
+        u32::from(byte::<12, _>(self.0) >> 4) << 2
     }
 
     /// The flags.
     #[inline(always)]
     #[must_use]
     pub fn flags(&self) -> u8 {
-        let [.., flags, _, _, _, _, _, _] = *self.0;
-        flags
+        byte::<13, _>(self.0)
     }
 }

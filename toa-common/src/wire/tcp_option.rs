@@ -1,6 +1,13 @@
 //! Responsible for walking the TCP options (RFC 9293 section 3.2). Not responsible for the value of any.
 
-use crate::{limits::MAX_OPTIONS_BYTES, packet::Packet};
+use core::fmt;
+
+use super::field::ne32;
+use crate::{
+    limits::MAX_OPTIONS_BYTES,
+    packet::Packet,
+    verifier::{forget, opaque},
+};
 
 /// End of the option list: nothing behind it is an option.
 const EOL: u8 = 0;
@@ -9,7 +16,7 @@ const NOP: u8 = 1;
 
 /// `NOP NOP` and the kind and length of the timestamp option (RFC 7323 appendix A): the options of almost
 /// every data packet, of which nothing needs to be walked when nothing follows.
-const BARE_TIMESTAMP: [u8; 4] = [NOP, NOP, 8, 10];
+const BARE_TIMESTAMP: u32 = u32::from_ne_bytes([NOP, NOP, 8, 10]);
 /// Bytes of [`BARE_TIMESTAMP`] with its value.
 const BARE_TIMESTAMP_LEN: u32 = 12;
 
@@ -38,92 +45,140 @@ impl Stop {
 }
 
 /// What a walk found. Positions are bytes from the first option's kind.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Eq, PartialEq)]
 pub struct Walk {
-    /// How many selected options there are. They stay found whatever comes behind them.
-    pub hits: u32,
-    /// The position of the first one.
-    pub first: u32,
+    /// A bit for the position of each selected option, the lowest for position 0. They stay found whatever
+    /// comes behind them.
+    hits: u64,
+    /// In the lowest byte the position at which the walk ended, and in the next one why. One number, so that
+    /// it is one to the verifier, however the walk went.
+    end: u32,
+}
+
+impl Walk {
+    /// Nothing was walked, because there is nothing to walk.
+    pub const NONE: Self = Self::new(0, Stop::End, 0);
+    /// Not all of the options could be viewed.
+    pub const TRUNCATED: Self = Self::new(0, Stop::Truncated, 0);
+
+    const fn new(hits: u64, stop: Stop, end: u32) -> Self {
+        Self { hits, end: (stop as u32) << 8 | end }
+    }
+
+    /// Whether there is a selected option.
+    #[inline(always)]
+    #[must_use]
+    pub fn has_hit(self) -> bool {
+        self.hits != 0
+    }
+
+    /// Whether there are several.
+    #[inline(always)]
+    #[must_use]
+    pub fn has_several(self) -> bool {
+        self.hits & self.hits.wrapping_sub(1) != 0
+    }
+
+    /// The position of the first one, if there is one.
+    #[inline(always)]
+    #[must_use]
+    pub fn first(self) -> u32 {
+        self.hits.trailing_zeros() & 63
+    }
+
     /// Why the walk ended.
-    pub stop: Stop,
+    #[inline(always)]
+    #[must_use]
+    pub fn stop(self) -> Stop {
+        match self.end >> 8 {
+            0 => Stop::End,
+            1 => Stop::EndOfList,
+            2 => Stop::TooShort,
+            3 => Stop::PastEnd,
+            _ => Stop::Truncated,
+        }
+    }
+
     /// The position at which it ended.
-    pub end: u32,
+    #[inline(always)]
+    #[must_use]
+    pub fn end(self) -> u32 {
+        self.end & 63
+    }
+}
+
+impl fmt::Debug for Walk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Walk")
+            .field("hits", &format_args!("{:#b}", self.hits))
+            .field("stop", &self.stop())
+            .field("end", &self.end())
+            .finish()
+    }
 }
 
 /// Whether the `len` bytes of options at `offset` hold anything besides a bare timestamp.
 #[inline(always)]
 pub fn worth_walking<P: Packet>(packet: &P, offset: u32, len: u32) -> bool {
     len > BARE_TIMESTAMP_LEN
-        || (len != 0 && !(len == BARE_TIMESTAMP_LEN && packet.view(offset) == Some(&BARE_TIMESTAMP)))
+        || (len != 0
+            && !(len == BARE_TIMESTAMP_LEN
+                && packet.view(offset).is_some_and(|first| ne32(first) == BARE_TIMESTAMP)))
 }
 
-/// Walks the `len` bytes of options at `offset` and remembers those whose kind and length are `selected`.
+/// Walks the `len` bytes of options at `offset` and remembers those whose kind and length are `selected` (1, or
+/// else 0).
 ///
 /// Options are found by their lengths, never by their looks: a timestamp may contain any bytes.
+///
+/// For the verifier there is one way through each step: what would be branches is arithmetic, and the new
+/// position is a number it knows nothing of. It would walk on from every position and every history that it can
+/// tell apart.
 #[inline(always)]
-pub fn walk<P: Packet>(packet: &P, offset: u32, len: u32, selected: impl Fn(u8, u8) -> bool) -> Walk {
-    let mut walk = Walk { hits: 0, first: 0, stop: Stop::End, end: 0 };
+pub fn walk<P: Packet>(packet: &P, offset: u32, len: u32, selected: impl Fn(u8, u8) -> u32) -> Walk {
     // The last byte has no length behind it, so it is looked at by itself.
     let Some(last) = len.checked_sub(1) else {
-        return walk;
+        return Walk::NONE;
     };
+    let (mut hits, mut stop, mut end) = (0, Stop::End, 0);
     for _ in 0..MAX_OPTIONS_BYTES {
-        if walk.end >= last {
+        if end >= last {
             break;
         }
-        let Some([kind, length]) = packet.view(offset.wrapping_add(walk.end)) else {
-            return Walk { stop: Stop::Truncated, ..walk };
+        let Some(&[kind, length]) = packet.view(offset.wrapping_add(end)) else {
+            stop = Stop::Truncated;
+            break;
         };
-        let length = match *kind {
-            EOL => return Walk { stop: Stop::EndOfList, ..walk },
-            NOP => 1,
-            _ if *length < 2 => return Walk { stop: Stop::TooShort, ..walk },
-            _ if u32::from(*length) > len.wrapping_sub(walk.end) => {
-                return Walk { stop: Stop::PastEnd, ..walk };
-            }
-            kind => {
-                if selected(kind, *length) {
-                    if walk.hits == 0 {
-                        walk.first = walk.end;
-                    }
-                    walk.hits = walk.hits.wrapping_add(1);
-                }
-                u32::from(*length)
-            }
-        };
-        walk.end = below_64(walk.end.wrapping_add(length));
+        if kind == EOL {
+            stop = Stop::EndOfList;
+            break;
+        }
+        let is_nop = opaque(u32::from(kind ^ NOP).wrapping_sub(1) >> 31);
+        let length_of_nop = is_nop.wrapping_neg();
+        let step = (u32::from(length) & !length_of_nop) | is_nop;
+        if step.wrapping_add(is_nop) < 2 {
+            stop = Stop::TooShort;
+            break;
+        }
+        if step > len.wrapping_sub(end) {
+            stop = Stop::PastEnd;
+            break;
+        }
+        let hit = selected(kind, length) & !is_nop;
+        hits |= u64::from(hit) << end;
+        end = forget(end.wrapping_add(step)) & 63;
     }
-    if walk.end == last {
+    if end == last && stop == Stop::End {
         // Two bytes are viewed, of which the second is wanted: the verifier wants it so, and before the last
         // option byte there is always another one.
         match packet.view(offset.wrapping_add(last).wrapping_sub(1)) {
-            Some([_, EOL]) => walk.stop = Stop::EndOfList,
-            Some([_, NOP]) => walk.end = len,
-            Some(_) => walk.stop = Stop::PastEnd,
-            None => walk.stop = Stop::Truncated,
+            Some([_, EOL]) => stop = Stop::EndOfList,
+            Some([_, NOP]) => end = len,
+            Some(_) => stop = Stop::PastEnd,
+            None => stop = Stop::Truncated,
         }
     }
-    walk
-}
-
-/// Returns `position`, which is below 64 (options end at 40).
-///
-/// For the verifier: it must see the same range after each step, whichever option was stepped over, or the
-/// paths never join again and a walk takes hundreds of thousands of instructions. Written in assembly because
-/// the compiler knows the range as well and would leave a plain mask out.
-#[inline(always)]
-fn below_64(position: u32) -> u32 {
-    #[cfg(target_arch = "bpf")]
-    {
-        let mut bounded = u64::from(position);
-        // SAFETY: one arithmetic instruction on a register, no memory.
-        unsafe { core::arch::asm!("{0} &= 63", inout(reg) bounded, options(pure, nomem, nostack)) };
-        bounded as u32
-    }
-    #[cfg(not(target_arch = "bpf"))]
-    {
-        position & 63
-    }
+    Walk { end: forget(Walk::new(0, stop, end).end), hits }
 }
 
 #[cfg(test)]
@@ -133,27 +188,27 @@ mod tests {
 
     fn walk_bytes(bytes: &[u8]) -> Walk {
         let len = u32::try_from(bytes.len()).unwrap();
-        walk(&Captured { bytes, wire_len: len }, 0, len, |kind, length| (kind, length) == (254, 8))
+        walk(&Captured { bytes, wire_len: len }, 0, len, |kind, length| u32::from((kind, length) == (254, 8)))
     }
 
     #[test]
     fn an_option_is_found_behind_others() {
         let walk = walk_bytes(&[2, 4, 5, 0xb4, 254, 8, 0xd4, 0x31, 203, 0, 113, 9]);
-        assert_eq!(walk, Walk { hits: 1, first: 4, stop: Stop::End, end: 12 });
+        assert_eq!(walk, Walk::new(1 << 4, Stop::End, 12));
     }
 
     #[test]
     fn a_lone_last_byte_has_no_length() {
-        assert_eq!(walk_bytes(&[1, 1, 1, 254]).stop, Stop::PastEnd);
-        assert_eq!(walk_bytes(&[1, 1, 1, 0]).stop, Stop::EndOfList);
-        assert_eq!(walk_bytes(&[1, 1, 1, 1]), Walk { hits: 0, first: 0, stop: Stop::End, end: 4 });
-        assert_eq!(walk_bytes(&[]), Walk { hits: 0, first: 0, stop: Stop::End, end: 0 });
+        assert_eq!(walk_bytes(&[1, 1, 1, 254]).stop(), Stop::PastEnd);
+        assert_eq!(walk_bytes(&[1, 1, 1, 0]).stop(), Stop::EndOfList);
+        assert_eq!(walk_bytes(&[1, 1, 1, 1]), Walk::new(0, Stop::End, 4));
+        assert_eq!(walk_bytes(&[]), Walk::NONE);
     }
 
     #[test]
     fn what_was_found_before_a_stop_stays_found() {
         let walk = walk_bytes(&[254, 8, 0xd4, 0x31, 203, 0, 113, 9, 8, 0, 0, 0]);
-        assert_eq!(walk, Walk { hits: 1, first: 0, stop: Stop::TooShort, end: 8 });
+        assert_eq!(walk, Walk::new(1, Stop::TooShort, 8));
     }
 
     #[test]

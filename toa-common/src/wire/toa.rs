@@ -7,10 +7,14 @@
 //! 0 kind   1 length   2 port   4 address: IPv4 (length 8) or IPv6 (length 20)
 //! ```
 
-use super::tcp_option::{self, Walk};
+use super::{
+    field::{field, ne16},
+    tcp_option::{self, Walk},
+};
 use crate::{
     flow_key::Address,
     packet::{Packet, TcpPacket},
+    verifier::opaque,
 };
 
 /// Length of the option with an IPv4 address, in bytes.
@@ -51,6 +55,18 @@ pub struct Toa {
 }
 
 impl Toa {
+    /// No TOA: an option of length 0 does not exist. An `Option` would leave its bytes undefined, and what the
+    /// compiler then spills is refused by the verifier.
+    pub const NONE: Self =
+        Self { client: Client { address: Address([0; 4]), port_be: 0 }, kind: 0, length: 0 };
+
+    /// Whether there is one.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_some(&self) -> bool {
+        self.length != 0
+    }
+
     /// Whether the option could be another protocol's.
     #[inline(always)]
     #[must_use]
@@ -61,30 +77,76 @@ impl Toa {
     }
 }
 
-/// The pairs of kind and length that are TOA: kind 254 with both lengths, and 253 with the longer one.
-#[inline(always)]
-fn is_selected(kind: u8, length: u8) -> bool {
-    matches!((kind, length), (254, LENGTH_IPV4) | (253 | 254, LENGTH_IPV6))
+/// Which pairs of kind and length are TOA.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(C)]
+pub struct ToaPairs {
+    /// For each kind, a bit for each length class.
+    kinds: [u8; 256],
+    /// For each length below 64, the bit of its class, or 0.
+    lengths: [u8; 64],
 }
 
-/// Looks for TOA in the options of `tcp`. The first one is taken: balancers that insert put theirs first.
-#[inline(always)]
-pub fn find<P: Packet>(packet: &P, tcp: &TcpPacket) -> (Option<Toa>, Walk) {
-    let offset = tcp.options_offset();
-    let walk = tcp_option::walk(packet, offset, tcp.options_len, is_selected);
-    if walk.hits == 0 {
-        return (None, walk);
+impl ToaPairs {
+    /// Kind 254 with both lengths, and 253 with the longer one.
+    pub const DEFAULT: Self = Self::new(&[(254, LENGTH_IPV4), (254, LENGTH_IPV6), (253, LENGTH_IPV6)]);
+
+    #[expect(clippy::indexing_slicing, reason = "evaluated when the constant is made")]
+    const fn new(pairs: &[(u8, u8)]) -> Self {
+        let mut this = Self { kinds: [0; 256], lengths: [0; 64] };
+        this.lengths[LENGTH_IPV4 as usize] = 1;
+        this.lengths[LENGTH_IPV6 as usize] = 1 << 1;
+        let mut i = 0;
+        while i < pairs.len() {
+            let (kind, length) = pairs[i];
+            this.kinds[kind as usize] |= this.lengths[length as usize];
+            i += 1;
+        }
+        this
     }
-    (read(packet, offset.wrapping_add(walk.first)), walk)
+
+    /// 1 if `kind` with `length` is TOA, else 0.
+    ///
+    /// Reads volatile: the loader of the eBPF program sets other pairs in the object, behind the compiler's back.
+    #[inline(always)]
+    #[must_use]
+    pub fn contains(&self, kind: u8, length: u8) -> u32 {
+        let classes = read(&self.kinds, kind as usize);
+        let class = read(&self.lengths, (length & 63) as usize) * u8::from(length < 64);
+        opaque((u32::from(classes & class).wrapping_add(255)) >> 8)
+    }
+}
+
+/// The entry at `index`, which is below `N`, a power of two.
+#[inline(always)]
+fn read<const N: usize>(table: &[u8; N], index: usize) -> u8 {
+    const { assert!(N.is_power_of_two()) };
+    // SAFETY: the masked index is in the table.
+    unsafe { core::ptr::read_volatile(table.as_ptr().add(index & (N - 1))) }
+}
+
+/// Looks for TOA in the options of `tcp`, and returns [`Toa::NONE`] where the walk hits none. The first one is
+/// taken: balancers that insert put theirs first.
+#[inline(always)]
+pub fn find<P: Packet>(packet: &P, tcp: &TcpPacket, pairs: &ToaPairs) -> (Toa, Walk) {
+    let offset = tcp.options_offset();
+    let walk = tcp_option::walk(packet, offset, tcp.options_len, |kind, length| pairs.contains(kind, length));
+    if !walk.has_hit() {
+        return (Toa::NONE, walk);
+    }
+    // What the walk has seen can be viewed.
+    (decode(packet, offset.wrapping_add(walk.first())).unwrap_or(Toa::NONE), walk)
 }
 
 #[inline(always)]
-fn read<P: Packet>(packet: &P, offset: u32) -> Option<Toa> {
-    let [kind, length, p0, p1, a, b, c, d] = *packet.view(offset)?;
+fn decode<P: Packet>(packet: &P, offset: u32) -> Option<Toa> {
+    let option: &[u8; LENGTH_IPV4 as usize] = packet.view(offset)?;
+    let [kind, length] = *field::<0, 2, _>(option);
     let address = if length == LENGTH_IPV6 {
         Address::from_ipv6(packet.view(offset.wrapping_add(4))?)
     } else {
-        Address::from_ipv4([a, b, c, d])
+        Address::from_ipv4(field::<4, 4, _>(option))
     };
-    Some(Toa { client: Client { address, port_be: u16::from_ne_bytes([p0, p1]) }, kind, length })
+    let port_be = ne16(field::<2, 2, _>(option));
+    Some(Toa { client: Client { address, port_be }, kind, length })
 }

@@ -1,0 +1,22 @@
+//! Responsible for embedding every eBPF object in the tests: the shipped one, the probe and the lab's.
+//! Not responsible for how they are compiled: see `xtask/src/toolchain.rs`.
+
+#[path = "../xtask/src/embed.rs"]
+mod embed;
+#[path = "../xtask/src/toolchain.rs"]
+mod toolchain;
+
+fn main() {
+    embed::embed(&[
+        embed::Package {
+            name: "toa-ebpf",
+            directory: "toa-ebpf",
+            objects: &[("toa-ingress", "TOA_INGRESS_OBJECT"), ("toa-probe", "TOA_PROBE_OBJECT")],
+        },
+        embed::Package {
+            name: "toa-lab-ebpf",
+            directory: "tests/lab-ebpf",
+            objects: &[("toa-lab-ebpf", "TOA_LAB_OBJECT")],
+        },
+    ]);
+}

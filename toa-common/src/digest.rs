@@ -1,0 +1,48 @@
+//! Responsible for telling by one number what a packet was classified as, so that a kernel program can return
+//! it. Not responsible for anything outside tests.
+
+use crate::{follow::Decision, inspect::Inspected, skip_reason::SkipReason};
+
+/// A number that differs, but for chance, whenever anything that was found or decided differs.
+#[inline(always)]
+#[must_use]
+pub fn digest(result: Result<(&Inspected, Decision), SkipReason>) -> u32 {
+    let (Inspected { tcp, toa, walk }, decision) = match result {
+        Ok(found) => found,
+        Err(reason) => return reason as u32,
+    };
+    let mut digest = Digest(0x9e37_79b9_7f4a_7c15);
+    for word in tcp.key.source.0.into_iter().chain(tcp.key.destination.0) {
+        digest.mix(word);
+    }
+    digest.mix(tcp.key.ports);
+    digest.mix(tcp.seq.0);
+    digest.mix(u32::from(tcp.flags));
+    digest.mix(tcp.network_offset);
+    digest.mix(tcp.transport_offset);
+    digest.mix(tcp.options_len);
+    digest.mix(tcp.payload_len);
+    for word in toa.client.address.0 {
+        digest.mix(word);
+    }
+    digest.mix(u32::from(toa.client.port_be));
+    digest.mix(u32::from(toa.kind) << 8 | u32::from(toa.length));
+    digest.mix(u32::from(walk.has_hit()) << 1 | u32::from(walk.has_several()));
+    digest.mix(walk.first());
+    digest.mix(walk.stop() as u32);
+    digest.mix(walk.end());
+    digest.mix(decision.action as u32);
+    digest.mix(u32::from(decision.conflict) << 1 | u32::from(decision.confirmed));
+    // The top bit tells a digest from a reason.
+    (digest.0 >> 32) as u32 | 1 << 31
+}
+
+struct Digest(u64);
+
+impl Digest {
+    #[inline(always)]
+    fn mix(&mut self, word: u32) {
+        self.0 = (self.0 ^ u64::from(word)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+        self.0 ^= self.0 >> 29;
+    }
+}

@@ -1,0 +1,75 @@
+//! Responsible for what the build scripts do: compile eBPF objects and tell rustc where they are.
+//! Not responsible for the compiler (`toolchain.rs`). Standard library only; build scripts include this file by its path.
+
+use std::{
+    env, fs, io,
+    path::{Path, PathBuf},
+};
+
+use crate::toolchain::Toolchain;
+
+/// A package of eBPF programs.
+pub(crate) struct Package {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// Its directory, seen from the workspace's.
+    pub(crate) directory: &'static str,
+    /// Its binaries to embed, each with the variable that carries the object's path to `env!`.
+    pub(crate) objects: &'static [(&'static str, &'static str)],
+}
+
+/// Compiles the packages' objects into `OUT_DIR` and passes their paths on; the whole of a build script.
+///
+/// A failure is told in cargo's own words: it fails the build, without a dump of what the script printed.
+pub(crate) fn embed(packages: &[Package]) {
+    if let Err(message) = try_embed(packages) {
+        for line in message.lines() {
+            println!("cargo::error={line}");
+        }
+    }
+}
+
+/// The same, with the message for the user as the error.
+fn try_embed(packages: &[Package]) -> Result<(), String> {
+    let directory =
+        |name: &str| env::var_os(name).map(PathBuf::from).ok_or(format!("cargo did not set {name}"));
+    let (manifest, out) = (directory("CARGO_MANIFEST_DIR")?, directory("OUT_DIR")?);
+    let workspace = manifest.parent().ok_or("the crate is outside of its workspace")?;
+    watch(workspace, packages);
+
+    let toolchain = Toolchain::find().map_err(|why| format!("{why}: run `cargo xtask setup`"))?;
+    println!("cargo::rerun-if-changed={}", toolchain.linker.display());
+    let target_dir = target_dir(&out);
+    for package in packages {
+        let bins: Vec<&str> = package.objects.iter().map(|(bin, _)| *bin).collect();
+        let objects = toolchain.compile(workspace, package.name, &bins, &target_dir)?;
+        for (object, (bin, variable)) in objects.iter().zip(package.objects) {
+            let embedded = out.join(bin);
+            copy_if_different(object, &embedded).map_err(|error| {
+                format!("cannot copy {} to {}: {error}", object.display(), embedded.display())
+            })?;
+            println!("cargo::rustc-env={variable}={}", embedded.display());
+        }
+    }
+    Ok(())
+}
+
+/// Names every file that an object depends on. The build script itself, with these modules, cargo knows already.
+fn watch(workspace: &Path, packages: &[Package]) {
+    let sources = packages.iter().map(|package| package.directory).chain(["toa-common"]);
+    let watched = sources.flat_map(|it| [format!("{it}/src"), format!("{it}/Cargo.toml")]);
+    for path in watched.chain(["Cargo.toml".to_owned(), "Cargo.lock".to_owned()]) {
+        println!("cargo::rerun-if-changed={}", workspace.join(path).display());
+    }
+}
+
+/// A target directory for the inner cargo: the outer one's is locked. Shared by all build scripts and profiles.
+fn target_dir(out: &Path) -> PathBuf {
+    out.ancestors().find(|it| it.join("CACHEDIR.TAG").is_file()).unwrap_or(out).join("bpf")
+}
+
+/// Leaves an equal file alone, so that a relinked but unchanged object rebuilds nothing.
+fn copy_if_different(from: &Path, to: &Path) -> io::Result<()> {
+    let new = fs::read(from)?;
+    if fs::read(to).is_ok_and(|old| old == new) { Ok(()) } else { fs::write(to, new) }
+}

@@ -1,0 +1,61 @@
+//! Responsible for running commands: each is shown before it runs, and a failure names it.
+//! Not responsible for what is run.
+
+use std::{env, ffi::OsStr, process::Command};
+
+use anyhow::{Context as _, Result, ensure};
+
+/// Cargo as it was called by the user.
+pub(crate) fn cargo(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(arguments);
+    command
+}
+
+/// Runs a command to its end.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    echo(command);
+    let status = command.status().with_context(|| format!("cannot run {}", line(command)))?;
+    ensure!(status.success(), "{} failed: {status}", line(command));
+    Ok(())
+}
+
+/// Runs a command unseen and returns what it printed.
+pub(crate) fn output(command: &mut Command) -> Result<String> {
+    let output = command.output().with_context(|| format!("cannot run {}", line(command)))?;
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{} failed: {}", line(command), stderr.trim());
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Shows a command on stderr.
+pub(crate) fn echo(command: &Command) {
+    eprintln!("+ {}", line(command));
+}
+
+/// A command as one would type it.
+pub(crate) fn line(command: &Command) -> String {
+    let set = command.get_envs().filter_map(|(name, value)| Some((name, value?)));
+    let set = set.map(|(name, value)| format!("{}={}", name.to_string_lossy(), quoted(value)));
+    let words = [command.get_program()].into_iter().chain(command.get_args()).map(quoted);
+    set.chain(words).collect::<Vec<_>>().join(" ")
+}
+
+/// A word, in quotes where a shell would want them.
+fn quoted(word: &OsStr) -> String {
+    let word = word.to_string_lossy();
+    let plain = |it: char| it.is_ascii_alphanumeric() || "-_=+./:,^@%".contains(it);
+    if !word.is_empty() && word.chars().all(plain) { word.into_owned() } else { format!("{word:?}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_shown_as_one_would_type_it() {
+        let mut command = Command::new("apt-get");
+        command.env("A", "1").env_remove("B").args(["install", "--version", "", "two words"]);
+        assert_eq!(line(&command), r#"A=1 apt-get install --version "" "two words""#);
+    }
+}

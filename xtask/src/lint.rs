@@ -1,0 +1,113 @@
+//! Responsible for everything a reviewer should not have to look for: format, lints, documentation, house rules.
+//! Not responsible for tests.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, ExitCode},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::{Workspace, exec, toolchain::Toolchain};
+
+/// The longest Rust file, in lines. There are no exceptions.
+const MAX_LINES: usize = 400;
+
+/// What marks unfinished work; in two parts, or this file would be found.
+const UNFINISHED: [&str; 2] = [concat!("TO", "DO"), concat!("todo", "!")];
+
+/// The packages that are compiled for BPF only. They cannot be checked for the host: both would define the same symbols
+/// as the standard library's panic handler.
+const BPF_ONLY: [&str; 2] = ["toa-ebpf", "toa-lab-ebpf"];
+
+/// Runs every check, even after one has failed, so that one run shows all there is to repair.
+pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
+    let toolchain =
+        Toolchain::find().map_err(anyhow::Error::msg).context("run `cargo xtask setup --tests`")?;
+    let bpf = |subcommand: &str, packages: &[&str]| {
+        let mut command = toolchain.cargo(subcommand, &workspace.target.join("bpf"));
+        command.args(packages.iter().flat_map(|package| ["--package", package]));
+        command
+    };
+    let document = ["--no-deps", "--document-private-items"];
+    let deny = ["--", "-D", "warnings"];
+    let with_common = [BPF_ONLY.as_slice(), &["toa-common"]].concat();
+
+    let checks = [
+        ("format", exec::run(&mut exec::cargo(&["fmt", "--all", "--check"]))),
+        (
+            "clippy",
+            exec::run(exec::cargo(&["clippy", "--locked", "--all-targets", "--all-features"]).args(deny)),
+        ),
+        ("clippy for BPF", run_bpf(bpf("clippy", &with_common).args(deny))),
+        (
+            "documentation",
+            exec::run(
+                exec::cargo(&["doc", "--locked", "--all-features"])
+                    .args(document)
+                    .env("RUSTDOCFLAGS", "-D warnings"),
+            ),
+        ),
+        (
+            "documentation for BPF",
+            run_bpf(bpf("doc", &BPF_ONLY).args(document).env("RUSTDOCFLAGS", "-D warnings")),
+        ),
+        ("house rules", house_rules()),
+    ];
+
+    let mut failed = Vec::new();
+    for (name, check) in checks {
+        if let Err(error) = check {
+            eprintln!("lint: {name}: {error:#}");
+            failed.push(name);
+        }
+    }
+    ensure!(failed.is_empty(), "lint: failed: {}", failed.join(", "));
+    println!("lint: passed");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs a command of the BPF toolchain, whose environment is too long to be shown.
+fn run_bpf(command: &mut Command) -> Result<()> {
+    let words = command.get_args().map(|it| it.to_string_lossy()).collect::<Vec<_>>().join(" ");
+    eprintln!("+ [BPF toolchain] {words}");
+    ensure!(command.status()?.success(), "cargo failed");
+    Ok(())
+}
+
+/// Reads every Rust file that git knows or would add.
+fn house_rules() -> Result<()> {
+    let list = ["ls-files", "--cached", "--others", "--exclude-standard", "*.rs"];
+    let files = exec::output(Command::new("git").args(list)).context("the house rules need git")?;
+    let mut broken = Vec::new();
+    for path in files.lines().map(Path::new).filter(|path| path.exists()) {
+        let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        broken.extend(complaints(&text).into_iter().map(|it| format!("{}{it}", path.display())));
+    }
+    if broken.is_empty() { Ok(()) } else { bail!("\n{}", broken.join("\n")) }
+}
+
+/// What is wrong with one file.
+fn complaints(text: &str) -> Vec<String> {
+    let lines = text.lines().count();
+    let long = (lines > MAX_LINES).then(|| format!(": {lines} lines, more than {MAX_LINES}"));
+    let marked = |(number, line): (usize, &str)| {
+        let mark = UNFINISHED.into_iter().find(|mark| line.contains(mark))?;
+        Some(format!(":{}: {mark}", number + 1))
+    };
+    long.into_iter().chain(text.lines().enumerate().filter_map(marked)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_file_and_unfinished_work_are_found() {
+        assert!(complaints(&"line\n".repeat(MAX_LINES)).is_empty());
+        assert_eq!(complaints(&"line\n".repeat(MAX_LINES + 1)), [": 401 lines, more than 400"]);
+        let mark = UNFINISHED[0];
+        assert_eq!(complaints(&format!("fn a() {{}}\n// {mark}: b\n")), [format!(":2: {mark}")]);
+    }
+}

@@ -1,0 +1,202 @@
+//! Responsible for what is missing on this machine and for installing it: said before it is done, and fast when there is
+//! nothing to do. Not responsible for how to compile for BPF (`toolchain.rs`).
+
+use std::{
+    path::Path,
+    process::{Command, ExitCode},
+};
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    Workspace, exec,
+    toolchain::{self, Compiler, Toolchain},
+};
+
+mod apt;
+mod bpf;
+pub(crate) mod kernel;
+
+/// The programs that tests and the VM run, each with the Debian package that has it.
+const TEST_PROGRAMS: [(&str, &str); 12] = [
+    ("busybox", "busybox-static"),
+    ("cpio", "cpio"),
+    ("curl", "curl"),
+    ("ethtool", "ethtool"),
+    ("git", "git"),
+    ("ip", "iproute2"),
+    ("nginx", "nginx-light"),
+    ("nsenter", "util-linux"),
+    ("ps", "procps"),
+    ("qemu-system-x86_64", "qemu-system-x86"),
+    ("tcpdump", "tcpdump"),
+    ("wrk", "wrk"),
+];
+
+/// Options of `cargo xtask setup`.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Install what tests, lints and the VM need, too
+    #[arg(long)]
+    pub(crate) tests: bool,
+    /// Only say what is missing, with exit code 1 when something is
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
+/// Looks, says, installs, looks again.
+pub(crate) fn run(workspace: &Workspace, options: Options) -> Result<ExitCode> {
+    let missing = Missing::look(workspace, options.tests)?;
+    if missing.is_empty() {
+        eprintln!("setup: nothing is missing");
+        return Ok(ExitCode::SUCCESS);
+    }
+    missing.print();
+    if options.check {
+        return Ok(ExitCode::FAILURE);
+    }
+    let by_hand = missing.install(workspace)?;
+    if !by_hand.is_empty() {
+        let again = if options.tests { "cargo xtask setup --tests" } else { "cargo xtask setup" };
+        eprintln!("setup: the rest needs root, and this user has no sudo. As root, run:");
+        for command in &by_hand {
+            eprintln!("    {command}");
+        }
+        eprintln!("and then, as this user, again:\n    {again}");
+        return Ok(ExitCode::FAILURE);
+    }
+    let missing = Missing::look(workspace, options.tests)?;
+    missing.print();
+    eprintln!("setup: {}", if missing.is_empty() { "done" } else { "not everything could be installed" });
+    Ok(if missing.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What is missing.
+struct Missing {
+    /// Why there is no BPF toolchain.
+    toolchain: Option<String>,
+    /// Clippy for the compiler that is used for BPF.
+    bpf_clippy: Option<Compiler>,
+    /// Subcommands of the user's cargo.
+    subcommands: Vec<&'static str>,
+    /// Programs, with their packages.
+    programs: Vec<(&'static str, &'static str)>,
+    /// The VM's kernel.
+    kernel: bool,
+}
+
+impl Missing {
+    /// Looks for files and asks programs for their version; no package manager is asked.
+    fn look(workspace: &Workspace, tests: bool) -> Result<Self> {
+        let toolchain = Toolchain::find();
+        let mut missing = Self {
+            toolchain: toolchain.as_ref().err().cloned(),
+            bpf_clippy: None,
+            subcommands: Vec::new(),
+            programs: Vec::new(),
+            kernel: false,
+        };
+        if tests {
+            missing.bpf_clippy =
+                toolchain.ok().map(|it| it.compiler).filter(|compiler| !bpf::has_clippy(*compiler));
+            missing.subcommands = vec!["fmt", "clippy"];
+            missing
+                .subcommands
+                .retain(|name| exec::output(exec::cargo(&[name, "--version"]).current_dir("/")).is_err());
+            missing.programs = TEST_PROGRAMS.into_iter().filter(|(name, _)| !is_installed(name)).collect();
+            missing.kernel = kernel::find(workspace)?.is_none();
+        }
+        Ok(missing)
+    }
+
+    /// Whether nothing is.
+    fn is_empty(&self) -> bool {
+        let Self { toolchain, bpf_clippy, subcommands, programs, kernel } = self;
+        toolchain.is_none()
+            && bpf_clippy.is_none()
+            && subcommands.is_empty()
+            && programs.is_empty()
+            && !kernel
+    }
+
+    /// One line for each.
+    fn print(&self) {
+        let line = |what: &str| eprintln!("setup: missing: {what}");
+        if let Some(why) = &self.toolchain {
+            line(&format!("a toolchain for eBPF: {why}"));
+        }
+        if self.bpf_clippy.is_some() {
+            line("clippy of the compiler for eBPF");
+        }
+        self.subcommands.iter().for_each(|name| line(&format!("cargo {name}")));
+        self.programs.iter().for_each(|(name, package)| line(&format!("{name} (Debian package {package})")));
+        if self.kernel {
+            line("the kernel of the VM (unpacked into the target directory, not installed)");
+        }
+    }
+
+    /// Installs what is missing and returns the commands that root must run first, if that is someone else.
+    fn install(&self, workspace: &Workspace) -> Result<Vec<String>> {
+        let mut apt = apt::Apt::new()?;
+        let mut linker = None;
+        let mut packages = Vec::new();
+        if self.toolchain.is_some() {
+            bpf::add_rust_src();
+            let plan = bpf::plan(&mut apt)?;
+            packages = plan.packages;
+            linker = Some(plan.llvm);
+        }
+        packages.extend(self.programs.iter().map(|(_, package)| (*package).to_owned()));
+        if self.wants_debian_clippy() {
+            packages.push("rust-web-clippy".to_owned());
+        }
+        if self.subcommands.contains(&"fmt") && !is_installed("rustup") {
+            packages.push("rustfmt-web".to_owned());
+        }
+        apt.install(packages)?;
+        if apt.by_hand.is_empty() {
+            if let Some(llvm) = linker {
+                bpf::install_linker(llvm)?;
+            }
+            self.add_components()?;
+            if self.kernel {
+                kernel::fetch(workspace, &mut apt)?;
+            }
+        }
+        Ok(apt.by_hand)
+    }
+
+    /// Whether Debian's clippy is to be installed: for BPF, or because there is no rustup to add one. A toolchain that is
+    /// missing as a whole may turn out to be Debian's.
+    fn wants_debian_clippy(&self) -> bool {
+        let host = self.subcommands.contains(&"clippy") && !is_installed("rustup");
+        let tests = !self.programs.is_empty() || self.kernel;
+        host || self.bpf_clippy == Some(Compiler::Debian)
+            || (self.toolchain.is_some() && tests && Compiler::Nightly.llvm().is_err())
+    }
+
+    /// Adds components to rustup's toolchains.
+    fn add_components(&self) -> Result<()> {
+        let add = |toolchain: Option<&str>, name: &str| {
+            let mut command = Command::new("rustup");
+            command.args(["component", "add", name]);
+            command.args(toolchain.map(|it| ["--toolchain", it]).into_iter().flatten());
+            exec::run(&mut command)
+        };
+        if is_installed("rustup") {
+            for name in &self.subcommands {
+                add(None, if *name == "fmt" { "rustfmt" } else { name })
+                    .with_context(|| format!("cargo {name} cannot be added"))?;
+            }
+        }
+        if self.bpf_clippy == Some(Compiler::Nightly) {
+            add(Some("nightly"), "clippy")?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether there is a program of this name.
+fn is_installed(name: &str) -> bool {
+    Path::new(name).exists() || toolchain::programs(name).next().is_some()
+}

@@ -1,0 +1,148 @@
+//! Responsible for Debian's packages: as root, through sudo, or as commands for a person to run.
+//! Not responsible for which packages are wanted.
+
+use std::{
+    fs,
+    io::{IsTerminal as _, stdin},
+    path::Path,
+    process::Command,
+};
+
+use anyhow::{Result, ensure};
+
+use crate::{exec, test::is_root, toolchain::programs};
+
+/// Set for every package's own scripts: no questions, and no service started. Runlevel 1 starts none under System V,
+/// and systemctl only changes files when it is told that systemd does not run.
+const QUIET: [&str; 3] = ["DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1", "SYSTEMD_OFFLINE=1"];
+
+/// How this process may become root.
+#[derive(Debug, PartialEq, Eq)]
+enum Rights {
+    /// It is.
+    Root,
+    /// By sudo.
+    Sudo,
+    /// Not at all.
+    None,
+}
+
+/// Debian's package manager.
+pub(crate) struct Apt {
+    /// How this process may become root.
+    rights: Rights,
+    /// Whether the lists are those of today.
+    fresh: bool,
+    /// What could not be run for want of root.
+    pub(crate) by_hand: Vec<String>,
+}
+
+impl Apt {
+    /// Finds out how to become root; changes nothing.
+    pub(crate) fn new() -> Result<Self> {
+        let sudo = || {
+            let asks_nothing = || exec::output(Command::new("sudo").args(["-n", "true"])).is_ok();
+            programs("sudo").next().is_some() && (stdin().is_terminal() || asks_nothing())
+        };
+        let rights = match is_root()? {
+            true => Rights::Root,
+            false if sudo() => Rights::Sudo,
+            false => Rights::None,
+        };
+        Ok(Self { rights, fresh: false, by_hand: Vec::new() })
+    }
+
+    /// Brings the lists up to date, once: on a new machine they are empty, later they name packages that are gone.
+    pub(crate) fn update(&mut self) -> Result<()> {
+        if self.fresh {
+            return Ok(());
+        }
+        self.fresh = true;
+        self.as_root(&["update"])
+    }
+
+    /// Installs packages, after saying which.
+    pub(crate) fn install(&mut self, mut packages: Vec<String>) -> Result<()> {
+        packages.retain(|package| !is_installed(package));
+        packages.sort();
+        packages.dedup();
+        if packages.is_empty() {
+            return Ok(());
+        }
+        ensure!(is_debian(), "install by hand what these Debian packages have: {}", packages.join(" "));
+        eprintln!("setup: packages to install: {}", packages.join(" "));
+        let nginx_ran = runs("nginx");
+        self.update()?;
+        let mut arguments = vec!["install", "--yes", "--no-install-recommends"];
+        arguments.extend(packages.iter().map(String::as_str));
+        self.as_root(&arguments)?;
+        if runs("nginx") && !nginx_ran {
+            eprintln!("setup: nginx's package has started nginx; `systemctl disable --now nginx` stops it");
+        } else if packages.iter().any(|it| it == "nginx-light") && Path::new("/run/systemd/system").exists() {
+            eprintln!(
+                "setup: nginx is installed and not started; `systemctl disable nginx` keeps it so at the next boot"
+            );
+        }
+        Ok(())
+    }
+
+    /// Runs apt-get as root, or notes down the command.
+    fn as_root(&mut self, arguments: &[&str]) -> Result<()> {
+        let mut command = Command::new(if self.rights == Rights::Sudo { "sudo" } else { "env" });
+        if self.rights == Rights::Sudo {
+            command.arg("env");
+        }
+        command.args(QUIET).args(["apt-get", "-o", "DPkg::Lock::Timeout=120"]).args(arguments);
+        if self.rights == Rights::None {
+            self.by_hand.push(format!("apt-get {}", arguments.join(" ")));
+            return Ok(());
+        }
+        exec::run(&mut command)
+    }
+}
+
+/// Whether packages come from Debian itself; its derivatives lack `rustc-web`.
+pub(crate) fn is_debian() -> bool {
+    let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    release.lines().any(|line| line == "ID=debian") && programs("apt-get").next().is_some()
+}
+
+/// Whether a package is installed.
+pub(crate) fn is_installed(package: &str) -> bool {
+    let query = ["--show", "--showformat=${db:Status-Status}", package];
+    exec::output(Command::new("dpkg-query").args(query)).is_ok_and(|status| status == "installed")
+}
+
+/// The packages that one needs, directly or, with `--recurse`, at any distance.
+pub(crate) fn depends(package: &str, recurse: bool) -> Vec<String> {
+    let mut command = Command::new("apt-cache");
+    command.args(["depends", "--no-recommends", "--no-suggests", "--no-conflicts", "--no-breaks"]);
+    command.args(["--no-replaces", "--no-enhances"]).args(recurse.then_some("--recurse")).arg(package);
+    parse_depends(&exec::output(&mut command).unwrap_or_default())
+}
+
+/// The names in the output of `apt-cache depends`.
+fn parse_depends(text: &str) -> Vec<String> {
+    let names = text.lines().filter_map(|line| line.trim_start_matches(['|', ' ']).strip_prefix("Depends: "));
+    names.map(str::to_owned).collect()
+}
+
+/// Whether a process of this name runs.
+fn runs(name: &str) -> bool {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes
+        .map(|it| it.path().join("comm"))
+        .any(|it| fs::read_to_string(it).is_ok_and(|comm| comm.trim() == name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dependencies_are_read() {
+        let text = "linux-image-cloud-amd64\n  Depends: linux-image-6.1.0-56-cloud-amd64\n |Depends: a\n  PreDepends: b\n";
+        assert_eq!(parse_depends(text), ["linux-image-6.1.0-56-cloud-amd64", "a"]);
+        assert!(parse_depends("").is_empty());
+    }
+}

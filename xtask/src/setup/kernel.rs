@@ -1,0 +1,48 @@
+//! Responsible for the VM's kernel: Debian's for clouds, unpacked into the target directory and never installed.
+//! Not responsible for booting it (`vm.rs`).
+
+use std::{fs, path::PathBuf, process::Command};
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::apt::{self, Apt};
+use crate::{Workspace, exec};
+
+/// Depends on the current kernel package; its own name stays.
+const METAPACKAGE: &str = "linux-image-cloud-amd64";
+
+/// The kernel, when it is there.
+pub(crate) fn find(workspace: &Workspace) -> Result<Option<PathBuf>> {
+    let boot = workspace.target.join("vm/boot");
+    if !boot.exists() {
+        return Ok(None);
+    }
+    let files = fs::read_dir(&boot).with_context(|| format!("cannot read {}", boot.display()))?;
+    let is_kernel =
+        |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("vmlinuz-"));
+    Ok(files.flatten().map(|it| it.path()).find(is_kernel))
+}
+
+/// Downloads and unpacks it.
+pub(crate) fn fetch(workspace: &Workspace, apt: &mut Apt) -> Result<()> {
+    ensure!(apt::is_debian(), "unpack Debian's {METAPACKAGE} of Debian 12 by hand into target/vm");
+    let mut package = apt::depends(METAPACKAGE, false);
+    if package.is_empty() {
+        apt.update()?;
+        package = apt::depends(METAPACKAGE, false);
+    }
+    let package = package.first().with_context(|| format!("apt knows no package {METAPACKAGE}"))?;
+    let directory = workspace.target.join("vm");
+    fs::create_dir_all(&directory)?;
+    eprintln!("setup: unpacking {package} into {}", directory.display());
+    // Root downloads as root: the target directory is nobody else's.
+    let download = ["-o", "APT::Sandbox::User=root", "download", package];
+    exec::run(Command::new("apt-get").args(download).current_dir(&directory))?;
+    for file in fs::read_dir(&directory)?.flatten().map(|it| it.path()) {
+        if file.extension().is_some_and(|it| it == "deb") {
+            exec::run(Command::new("dpkg-deb").arg("-x").arg(&file).arg(&directory))?;
+            fs::remove_file(file)?;
+        }
+    }
+    Ok(())
+}

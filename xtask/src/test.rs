@@ -1,0 +1,161 @@
+//! Responsible for running every test tier and for the one closing line. Not responsible for what is tested.
+
+use std::{
+    fs,
+    io::{self, BufRead as _, BufReader, Write as _},
+    ops::AddAssign,
+    os::unix::fs::MetadataExt as _,
+    process::{Command, ExitCode, Stdio},
+    time::Instant,
+};
+
+use anyhow::{Context as _, Result};
+
+use crate::{Workspace, build, exec, setup, vm};
+
+/// Options of `cargo xtask test`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Run only what needs no root
+    #[arg(long)]
+    unprivileged: bool,
+    /// Run only tests whose name contains one of these (and no VM)
+    filter: Vec<String>,
+}
+
+/// How many tests did what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    /// Tests that passed.
+    pub(crate) passed: u64,
+    /// Tests that failed.
+    pub(crate) failed: u64,
+    /// Tests that were not run because they say so; said at the end, for nothing is skipped in silence.
+    pub(crate) ignored: u64,
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.ignored += other.ignored;
+    }
+}
+
+/// Runs the tiers and prints the closing line.
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
+    let privileged = !options.unprivileged;
+    if privileged && !is_root()? {
+        eprintln!("error: the kernel tests need root: run this as root, or with --unprivileged for the rest");
+        return Ok(ExitCode::from(2));
+    }
+    let installed = setup::run(workspace, setup::Options { tests: privileged, check: false })?;
+    if installed != ExitCode::SUCCESS {
+        return Ok(installed);
+    }
+
+    let mut total = Tally::default();
+    if privileged {
+        // Those of toa-tests that need no root run with the rest of that crate, below, and not twice.
+        let rest = ["--workspace", "--exclude=toa-tests", "--exclude=toa-ebpf", "--exclude=toa-lab-ebpf"];
+        total += tier("tier 1 (no root)", || libtest(exec::cargo(&["test"]).args(rest), options))?;
+        total += tier("tiers 2 and 3 (kernel)", || {
+            let binary = build::release(workspace)?;
+            let mut tests = exec::cargo(&["test", "--package", "toa-tests", "--features", "kernel"]);
+            libtest(tests.env("TOA_TC", binary), options)
+        })?;
+        if options.filter.is_empty() {
+            total += tier("vm", || vm::tally(workspace, false))?;
+        } else {
+            println!("xtask: vm: not run, because of the filter");
+        }
+    } else {
+        total += tier("tier 1 (no root)", || libtest(&mut exec::cargo(&["test"]), options))?;
+        println!("xtask: tiers 2 and 3 (kernel), vm: not run, because of --unprivileged");
+    }
+
+    if total.ignored > 0 {
+        println!("xtask: {} tests are marked as ignored and were not run", total.ignored);
+    }
+    println!("{} passed, {} failed", total.passed, total.failed);
+    let green = total.failed == 0 && total.passed > 0;
+    Ok(if green { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Whether this process has root's effective user id.
+pub(crate) fn is_root() -> Result<bool> {
+    Ok(fs::metadata("/proc/self").context("cannot read /proc")?.uid() == 0)
+}
+
+/// Runs one tier and prints its result and its time. A tier that cannot run at all is one failure, not the end.
+fn tier(name: &str, run: impl FnOnce() -> Result<Tally>) -> Result<Tally> {
+    let start = Instant::now();
+    let tally = run().unwrap_or_else(|error| {
+        eprintln!("error: {name}: {error:#}");
+        Tally { failed: 1, ..Tally::default() }
+    });
+    let Tally { passed, failed, .. } = tally;
+    println!("xtask: {name}: {passed} ok, {failed} not, {:.1} s", start.elapsed().as_secs_f64());
+    io::stdout().flush()?;
+    Ok(tally)
+}
+
+/// Runs `cargo test`, passes its output on as it comes, and adds up its results.
+fn libtest(command: &mut Command, options: &Options) -> Result<Tally> {
+    command.args(["--locked", "--no-fail-fast", "--"]).args(&options.filter);
+    exec::echo(command);
+    let mut child = command.stdout(Stdio::piped()).spawn().context("cannot run cargo")?;
+    let mut tally = Tally::default();
+    let mut stdout = BufReader::new(child.stdout.take().context("the output of cargo is not there")?);
+    let mut line = Vec::new();
+    while stdout.read_until(b'\n', &mut line)? > 0 {
+        io::stdout().write_all(&line)?;
+        if let Some(result) = parse(&String::from_utf8_lossy(&line)) {
+            tally += result;
+        }
+        line.clear();
+    }
+    // A test binary that does not compile, or dies, has no result line.
+    if !child.wait()?.success() && tally.failed == 0 {
+        tally.failed = 1;
+    }
+    Ok(tally)
+}
+
+/// The numbers of a `test result:` line, or `None` for any other line.
+fn parse(line: &str) -> Option<Tally> {
+    let numbers = line.strip_prefix("test result: ")?.split_once(". ")?.1;
+    let mut tally = Tally::default();
+    for part in numbers.split(';') {
+        match part.trim().split_once(' ') {
+            Some((count, "passed")) => tally.passed = count.parse().ok()?,
+            Some((count, "failed")) => tally.failed = count.parse().ok()?,
+            Some((count, "ignored")) => tally.ignored = count.parse().ok()?,
+            _ => {}
+        }
+    }
+    Some(tally)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn result_lines_are_read() {
+        let end = "0 measured; 3 filtered out; finished in 0.00s\n";
+        let line = format!("test result: ok. 12 passed; 0 failed; 1 ignored; {end}");
+        assert_eq!(parse(&line), Some(Tally { passed: 12, failed: 0, ignored: 1 }));
+        let line = format!("test result: FAILED. 5 passed; 2 failed; 0 ignored; {end}");
+        assert_eq!(parse(&line), Some(Tally { passed: 5, failed: 2, ignored: 0 }));
+    }
+
+    #[test]
+    fn other_lines_are_not() {
+        for line in
+            ["", "test a ... ok", "running 12 tests", " test result: ok. 1 passed; 0 failed", "test result: "]
+        {
+            assert_eq!(parse(line), None, "{line:?}");
+        }
+    }
+}
