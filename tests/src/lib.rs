@@ -1,1 +1,24 @@
-//! Test support.
+//! What the tests of toa-tc are made of.
+//!
+//! Responsible for real connections with real TOA options between network namespaces, for packets as bytes,
+//! and for running the tool and its neighbours. Not responsible for any expectation: those are in the tests.
+
+pub mod attached;
+pub mod capture;
+pub mod cgroup;
+pub mod client;
+pub mod fixtures;
+pub mod lab;
+pub mod ledger;
+pub mod marker;
+pub mod mounts;
+pub mod netns;
+pub mod nginx;
+pub mod oracle;
+pub mod packet_builder;
+pub mod printed;
+pub mod process;
+pub mod ready;
+pub mod toa_tc;
+pub mod veth;
+pub mod wrk;

@@ -1,0 +1,59 @@
+//! Responsible for finding this process's cgroup, where the lab's program is attached. Not responsible for
+//! limiting whom it marks: its settings name a network namespace.
+//!
+//! A cgroup of the lab's own would have to be joined by the whole test process and removed again; the program
+//! attached to the cgroup that is there goes with its last descriptor, however a test ends.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+
+/// Opens this process's cgroup of version 2.
+pub fn own() -> Result<File> {
+    let mounts = fs::read_to_string("/proc/self/mounts")?;
+    let mount = mount_point(&mounts).context("no cgroup2 file system is mounted")?;
+    let cgroups = fs::read_to_string("/proc/self/cgroup")?;
+    let path = own_path(Path::new(mount), &cgroups);
+    let path = if path.is_dir() { path } else { mount.into() };
+    File::open(&path).with_context(|| path.display().to_string())
+}
+
+/// Where the first cgroup2 file system is, from the text of `/proc/mounts`.
+fn mount_point(mounts: &str) -> Option<&str> {
+    mounts.lines().find_map(|line| {
+        let mut fields = line.split(' ').skip(1);
+        let point = fields.next()?;
+        (fields.next()? == "cgroup2").then_some(point)
+    })
+}
+
+/// Where this process is below `mount`, from the text of `/proc/self/cgroup`.
+fn own_path(mount: &Path, cgroups: &str) -> PathBuf {
+    let below = cgroups.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or_default();
+    if below.starts_with("..") { mount.to_owned() } else { mount.join(below) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mount_is_found_beside_version_1() {
+        let mounts = "tmpfs /sys/fs/cgroup tmpfs rw 0 0\n\
+                      cgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0\n\
+                      cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n";
+        assert_eq!(mount_point(mounts), Some("/sys/fs/cgroup/unified"));
+        assert_eq!(mount_point("proc /proc proc rw 0 0\n"), None);
+    }
+
+    #[test]
+    fn the_process_is_found_below_the_mount() {
+        let mount = Path::new("/mnt");
+        assert_eq!(own_path(mount, "1:cpu:/\n0::/a.slice/b\n"), Path::new("/mnt/a.slice/b"));
+        assert_eq!(own_path(mount, "0::/\n"), Path::new("/mnt"));
+        assert_eq!(own_path(mount, "0::/../x\n"), Path::new("/mnt"));
+    }
+}

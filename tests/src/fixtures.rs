@@ -1,0 +1,5 @@
+//! Responsible for packets and what must be found in them. Not responsible for finding it.
+
+pub mod flows;
+pub mod headers;
+pub mod vectors;

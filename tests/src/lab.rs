@@ -1,0 +1,83 @@
+//! Responsible for the smallest world that the tool lives in: a namespace whose connections are marked as a
+//! balancer marks them, one with nginx, and a cable. Not responsible for the balancer's own connections from
+//! clients.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use anyhow::Result;
+
+use crate::{
+    client::{Bound, Connection},
+    marker::{Habit, Marker, toa_option},
+    netns::Namespace,
+    nginx::{self, Nginx},
+    veth::{self, Device},
+};
+
+/// The balancer's address.
+pub const BALANCER: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 1);
+/// The server's address.
+pub const SERVER: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 2);
+/// The balancer's IPv6 address.
+pub const BALANCER_IPV6: Ipv6Addr = Ipv6Addr::new(0xfd00, 9, 0, 0, 0, 0, 0, 1);
+/// The server's IPv6 address.
+pub const SERVER_IPV6: Ipv6Addr = Ipv6Addr::new(0xfd00, 9, 0, 0, 0, 0, 0, 2);
+
+/// Where nginx listens.
+#[must_use]
+pub fn nginx_address() -> SocketAddr {
+    SocketAddr::new(SERVER.into(), nginx::PORT)
+}
+
+/// Balancer and server, without nginx.
+pub struct Lab {
+    /// The balancer's end of the cable.
+    pub balancer: Device,
+    /// The server's end: here the tool listens.
+    pub server: Device,
+    /// Marks the balancer's connections.
+    pub marker: Marker,
+}
+
+impl Lab {
+    /// Builds it with an Ethernet-sized cable.
+    pub fn new(habit: Habit) -> Result<Self> {
+        Self::with_mtu(habit, 1500)
+    }
+
+    /// Builds it with a cable that carries packets of `mtu` bytes.
+    pub fn with_mtu(habit: Habit, mtu: u32) -> Result<Self> {
+        let ends = (Namespace::new()?, Namespace::new()?);
+        let (balancer, server) = veth::pair((&ends.0, "lb0"), (&ends.1, "web0"), mtu)?;
+        let addresses: [(&Device, IpAddr, u8); 4] = [
+            (&balancer, BALANCER.into(), 24),
+            (&balancer, BALANCER_IPV6.into(), 64),
+            (&server, SERVER.into(), 24),
+            (&server, SERVER_IPV6.into(), 64),
+        ];
+        for (device, address, prefix_length) in addresses {
+            device.add_address(address, prefix_length)?;
+        }
+        let marker = Marker::attach(&balancer.namespace, habit)?;
+        Ok(Self { balancer, server, marker })
+    }
+
+    /// Starts nginx on the server.
+    pub fn nginx(&self) -> Result<Nginx> {
+        Nginx::start(&self.server.namespace)
+    }
+
+    /// Takes a port on the balancer.
+    pub fn bind(&self) -> Result<Bound> {
+        Bound::new(&self.balancer.namespace, SocketAddr::new(BALANCER.into(), 0))
+    }
+
+    /// Opens a connection from the balancer to nginx that is marked as `client`'s, or not at all.
+    pub fn connect(&mut self, client: Option<SocketAddr>) -> Result<Connection> {
+        let bound = self.bind()?;
+        if let Some(client) = client {
+            self.marker.assign(bound.local(), &toa_option(client))?;
+        }
+        bound.connect(nginx_address())
+    }
+}

@@ -1,0 +1,110 @@
+//! Responsible for reading the tool's account of what became of every packet and byte, and for its sums. Not
+//! responsible for the counts themselves: the tests compare those with what nginx logged.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, ensure};
+
+/// How the lines of the account begin, and which part of it they are.
+const LINES: [(&str, Part); 3] = [
+    ("toa-tc: packets ", Part::Packets),
+    ("toa-tc: bytes of payload ", Part::Bytes),
+    ("toa-tc: of the delivered bytes ", Part::Delivered),
+];
+
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Part {
+    Packets,
+    Bytes,
+    Delivered,
+}
+
+/// Counts by part and name.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Ledger {
+    counts: BTreeMap<(Part, String), u64>,
+    /// All that the tool said, for messages.
+    said: String,
+}
+
+impl Ledger {
+    /// Reads it from what the tool said at its end.
+    pub fn parse(stderr: &str) -> Result<Self> {
+        let mut ledger = Self { said: stderr.to_owned(), ..Self::default() };
+        for (beginning, part) in LINES {
+            let line = stderr.lines().find_map(|line| line.strip_prefix(beginning));
+            let line = line.with_context(|| format!("no line {beginning:?} in: {stderr}"))?;
+            let words: Vec<&str> = line.split([' ', '(', ')']).filter(|word| !word.is_empty()).collect();
+            let counts = words.windows(2).filter_map(|window| {
+                let [number, name] = window else { return None };
+                let number: u64 = number.replace(',', "").parse().ok()?;
+                Some(((part, name.trim_end_matches(',').to_owned()), number))
+            });
+            ledger.counts.extend(counts);
+        }
+        Ok(ledger)
+    }
+
+    /// Packets after GRO: `matched`, `delivered`, `lost` or `skipped`.
+    pub fn packets(&self, name: &str) -> Result<u64> {
+        self.count(Part::Packets, name)
+    }
+
+    /// Bytes of payload: as of packets, or `cut`.
+    pub fn bytes(&self, name: &str) -> Result<u64> {
+        self.count(Part::Bytes, name)
+    }
+
+    fn count(&self, part: Part, name: &str) -> Result<u64> {
+        let count = self.counts.get(&(part, name.to_owned()));
+        count.copied().with_context(|| format!("no {part:?} {name} in: {}", self.said))
+    }
+
+    /// Fails unless everything that matched is accounted for, and all of what was delivered.
+    pub fn check(&self) -> Result<()> {
+        let sum = |part, names: &[&str]| {
+            names.iter().try_fold(0, |sum, name| Ok::<_, anyhow::Error>(sum + self.count(part, name)?))
+        };
+        let accounts = [
+            (self.packets("matched")?, sum(Part::Packets, &["delivered", "lost", "skipped"])?),
+            (self.bytes("matched")?, sum(Part::Bytes, &["delivered", "cut", "lost", "skipped"])?),
+            (self.bytes("delivered")?, sum(Part::Delivered, &["used", "duplicate", "discarded"])?),
+        ];
+        for (whole, parts) in accounts {
+            ensure!(whole == parts, "{whole} is not {parts}: {}", self.said);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAID: &str = "\
+toa-tc: attached to eth0 (tcx, first), 2 rules
+toa-tc: packets (after GRO) 1,234 matched = 1,200 delivered + 34 lost (30 ring full, 4 no reader, 0 other) + 0 skipped on order
+toa-tc: bytes of payload 1,000,000 matched = 990,000 delivered + 4,000 cut + 6,000 lost (5,000 ring full) + 0 skipped on order
+toa-tc: of the delivered bytes 980,000 used, 9,000 duplicate, 1,000 discarded by a limit
+toa-tc: 2,000 requests (3 incomplete) on 56 connections, 3 gaps of 4,344 bytes
+";
+
+    #[test]
+    fn the_account_is_read() {
+        let ledger = Ledger::parse(SAID).unwrap();
+        assert_eq!((ledger.packets("matched").unwrap(), ledger.packets("lost").unwrap()), (1234, 34));
+        assert_eq!((ledger.bytes("cut").unwrap(), ledger.bytes("skipped").unwrap()), (4000, 0));
+        ledger.check().unwrap();
+        assert!(ledger.packets("cut").is_err());
+        assert!(Ledger::parse("toa-tc: attached to eth0 (tcx, first), 2 rules\n").is_err());
+    }
+
+    #[test]
+    fn a_wrong_sum_is_an_error() {
+        for (right, wrong) in
+            [("34 lost", "35 lost"), ("4,000 cut", "0 cut"), ("9,000 duplicate", "1 duplicate")]
+        {
+            assert!(Ledger::parse(&SAID.replace(right, wrong)).unwrap().check().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! Responsible for Ethernet frames with TCP, byte by byte and with right lengths and checksums, unless a test
+//! wants them wrong. Not responsible for what they mean.
+
+use std::net::{IpAddr, SocketAddr};
+
+/// TCP flags.
+pub mod flags {
+    /// No more data.
+    pub const FIN: u8 = 0x01;
+    /// Begin.
+    pub const SYN: u8 = 0x02;
+    /// Reset.
+    pub const RST: u8 = 0x04;
+    /// Push.
+    pub const PSH: u8 = 0x08;
+    /// The acknowledgment number is valid.
+    pub const ACK: u8 = 0x10;
+}
+
+/// Protocol number of TCP.
+pub const TCP: u8 = 6;
+/// Protocol number of UDP.
+pub const UDP: u8 = 17;
+/// IPv6 destination options (RFC 8200 section 4.6).
+pub const DESTINATION_OPTIONS: u8 = 60;
+
+/// IPv4's flag that more fragments follow.
+const MORE_FRAGMENTS: u16 = 0x2000;
+
+/// A frame to be. Whatever is not set is what a real stack would write.
+#[derive(Clone, Debug)]
+pub struct PacketBuilder {
+    source: SocketAddr,
+    destination: SocketAddr,
+    ether_type: Option<u16>,
+    ip_options: Vec<u8>,
+    ihl_words: Option<u8>,
+    ip_length: Option<u16>,
+    fragment: u16,
+    extension: Option<(u8, Vec<u8>)>,
+    protocol: u8,
+    seq: u32,
+    ack: u32,
+    flags: u8,
+    options: Vec<u8>,
+    data_offset_words: Option<u8>,
+    payload: Vec<u8>,
+    trailer: Vec<u8>,
+}
+
+impl PacketBuilder {
+    /// A packet with ACK from `source` to `destination`. They are of one family, which makes it IPv4 or IPv6.
+    #[must_use]
+    pub fn new(source: SocketAddr, destination: SocketAddr) -> Self {
+        Self {
+            source,
+            destination,
+            ether_type: None,
+            ip_options: Vec::new(),
+            ihl_words: None,
+            ip_length: None,
+            fragment: 0,
+            extension: None,
+            protocol: TCP,
+            seq: 1,
+            ack: 1,
+            flags: flags::ACK,
+            options: Vec::new(),
+            data_offset_words: None,
+            payload: Vec::new(),
+            trailer: Vec::new(),
+        }
+    }
+
+    /// From a balancer to a server over IPv4.
+    #[must_use]
+    pub fn ipv4() -> Self {
+        Self::new(([10, 9, 0, 1], 37608).into(), ([10, 9, 0, 2], 80).into())
+    }
+
+    /// From a balancer to a server over IPv6.
+    #[must_use]
+    pub fn ipv6() -> Self {
+        let address = |last| [0xfd00, 9, 0, 0, 0, 0, 0, last];
+        Self::new((address(1), 37608).into(), (address(2), 80).into())
+    }
+
+    /// With this source port.
+    #[must_use]
+    pub fn source_port(mut self, port: u16) -> Self {
+        self.source.set_port(port);
+        self
+    }
+
+    /// With these TCP flags.
+    #[must_use]
+    pub fn flags(mut self, flags: u8) -> Self {
+        self.flags = flags;
+        self
+    }
+
+    /// With these sequence and acknowledgment numbers.
+    #[must_use]
+    pub fn numbers(mut self, seq: u32, ack: u32) -> Self {
+        (self.seq, self.ack) = (seq, ack);
+        self
+    }
+
+    /// With these bytes as the TCP options. To a multiple of four they are filled up with zeros.
+    #[must_use]
+    pub fn options(mut self, area: &[u8]) -> Self {
+        self.options = area.to_vec();
+        self
+    }
+
+    /// With this payload.
+    #[must_use]
+    pub fn payload(mut self, payload: &[u8]) -> Self {
+        self.payload = payload.to_vec();
+        self
+    }
+
+    /// With these bytes as IPv4 options. To a multiple of four they are filled up with zeros.
+    #[must_use]
+    pub fn ip_options(mut self, area: &[u8]) -> Self {
+        self.ip_options = area.to_vec();
+        self
+    }
+
+    /// With this IPv6 extension header (its first byte, the next header, is set here) before TCP.
+    #[must_use]
+    pub fn extension(mut self, number: u8, header: &[u8]) -> Self {
+        self.extension = Some((number, header.to_vec()));
+        self
+    }
+
+    /// As another protocol than TCP with the same bytes.
+    #[must_use]
+    pub fn protocol(mut self, number: u8) -> Self {
+        self.protocol = number;
+        self
+    }
+
+    /// As another `EtherType` with the same bytes.
+    #[must_use]
+    pub fn ether_type(mut self, number: u16) -> Self {
+        self.ether_type = Some(number);
+        self
+    }
+
+    /// With this IPv4 header length, right or wrong, in words.
+    #[must_use]
+    pub fn ihl(mut self, words: u8) -> Self {
+        self.ihl_words = Some(words);
+        self
+    }
+
+    /// With this IPv4 total length or IPv6 payload length, right or wrong.
+    #[must_use]
+    pub fn ip_length(mut self, bytes: u16) -> Self {
+        self.ip_length = Some(bytes);
+        self
+    }
+
+    /// With this data offset, right or wrong, in words.
+    #[must_use]
+    pub fn data_offset(mut self, words: u8) -> Self {
+        self.data_offset_words = Some(words);
+        self
+    }
+
+    /// As an IPv4 fragment: its offset in units of eight bytes, and whether more follow.
+    #[must_use]
+    pub fn fragment(mut self, offset: u16, more: bool) -> Self {
+        self.fragment = (offset & 0x1fff) | if more { MORE_FRAGMENTS } else { 0 };
+        self
+    }
+
+    /// With these bytes behind the IP packet, as a link pads short frames.
+    #[must_use]
+    pub fn trailer(mut self, bytes: &[u8]) -> Self {
+        self.trailer = bytes.to_vec();
+        self
+    }
+
+    /// The frame.
+    #[must_use]
+    pub fn build(&self) -> Vec<u8> {
+        let (ether_type, packet) = match (self.source.ip(), self.destination.ip()) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                (0x0800, self.ipv4_packet(&[source.octets(), destination.octets()].concat()))
+            }
+            (source, destination) => {
+                (0x86dd, self.ipv6_packet(&[octets(source), octets(destination)].concat()))
+            }
+        };
+        let mut frame = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1];
+        frame.extend(self.ether_type.unwrap_or(ether_type).to_be_bytes());
+        frame.extend(packet);
+        frame.extend(&self.trailer);
+        frame
+    }
+
+    fn ipv4_packet(&self, addresses: &[u8]) -> Vec<u8> {
+        let tcp = self.tcp_segment(addresses);
+        let options = padded(&self.ip_options);
+        let header_len = 20 + options.len();
+        let ihl = self.ihl_words.unwrap_or_else(|| low_byte(header_len / 4));
+        let length = self.ip_length.unwrap_or_else(|| low_half(header_len + tcp.len()));
+        let mut header = vec![0x40 | (ihl & 0x0f), 0];
+        header.extend(length.to_be_bytes());
+        header.extend([0, 1]);
+        header.extend(self.fragment.to_be_bytes());
+        header.extend([64, self.protocol, 0, 0]);
+        header.extend(addresses);
+        header.extend(options);
+        set_checksum(&mut header, 10, &[]);
+        header.extend(tcp);
+        header
+    }
+
+    fn ipv6_packet(&self, addresses: &[u8]) -> Vec<u8> {
+        let tcp = self.tcp_segment(addresses);
+        let (next_header, mut extension) = self.extension.clone().unwrap_or((self.protocol, Vec::new()));
+        if let Some(first) = extension.first_mut() {
+            *first = self.protocol;
+        }
+        let length = self.ip_length.unwrap_or_else(|| low_half(extension.len() + tcp.len()));
+        let mut packet = vec![0x60, 0, 0, 0];
+        packet.extend(length.to_be_bytes());
+        packet.extend([next_header, 64]);
+        packet.extend(addresses);
+        packet.extend(extension);
+        packet.extend(tcp);
+        packet
+    }
+
+    fn tcp_segment(&self, addresses: &[u8]) -> Vec<u8> {
+        let options = padded(&self.options);
+        let words = self.data_offset_words.unwrap_or_else(|| low_byte((20 + options.len()) / 4));
+        let mut segment = Vec::new();
+        segment.extend(self.source.port().to_be_bytes());
+        segment.extend(self.destination.port().to_be_bytes());
+        segment.extend(self.seq.to_be_bytes());
+        segment.extend(self.ack.to_be_bytes());
+        segment.extend([words << 4, self.flags, 0xff, 0xff, 0, 0, 0, 0]);
+        segment.extend(options);
+        segment.extend(&self.payload);
+        let length = u32::try_from(segment.len()).unwrap_or_default();
+        let pseudo_header = [addresses, &length.to_be_bytes(), &[0, 0, 0, TCP]].concat();
+        set_checksum(&mut segment, 16, &pseudo_header);
+        segment
+    }
+}
+
+fn octets(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+        IpAddr::V6(address) => address.octets(),
+    }
+}
+
+fn padded(area: &[u8]) -> Vec<u8> {
+    let mut area = area.to_vec();
+    area.resize(area.len().next_multiple_of(4), 0);
+    area
+}
+
+fn low_byte(number: usize) -> u8 {
+    u8::try_from(number & 0xff).unwrap_or_default()
+}
+
+/// BIG TCP: a length beyond 16 bits is written as 0.
+fn low_half(number: usize) -> u16 {
+    u16::try_from(number).unwrap_or(0)
+}
+
+/// Writes the checksum of `bytes` and a pseudo header at `at`, where zeros are.
+fn set_checksum(bytes: &mut [u8], at: usize, pseudo_header: &[u8]) {
+    let sum = checksum(&[pseudo_header, bytes].concat());
+    bytes.iter_mut().skip(at).zip(sum.to_be_bytes()).for_each(|(to, from)| *to = from);
+}
+
+/// The internet checksum (RFC 1071).
+#[must_use]
+pub fn checksum(bytes: &[u8]) -> u16 {
+    let word = |pair: &[u8]| match pair {
+        [high, low] => u64::from(u16::from_be_bytes([*high, *low])),
+        [high] => u64::from(*high) << 8,
+        _ => 0,
+    };
+    let mut sum: u64 = bytes.chunks(2).map(word).sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    !u16::try_from(sum).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_and_checksums_are_right() {
+        let frame = PacketBuilder::ipv4().ip_options(&[7, 3, 4]).options(&[1, 1]).payload(b"abc").build();
+        assert_eq!(frame.len(), 14 + 24 + 24 + 3);
+        assert_eq!((frame[14], frame[16], frame[17]), (0x46, 0, 51));
+        assert_eq!(frame[38 + 12], 6 << 4);
+        assert_eq!(checksum(&frame[14..38]), 0);
+        let pseudo = [&frame[26..34], &[0, 6, 0, 27]].concat();
+        assert_eq!(checksum(&[&pseudo[..], &frame[38..]].concat()), 0);
+    }
+
+    #[test]
+    fn ipv6_has_its_extension_before_tcp() {
+        let frame = PacketBuilder::ipv6().extension(DESTINATION_OPTIONS, &[0, 0, 1, 4, 0, 0, 0, 0]).build();
+        assert_eq!((frame[12], frame[13], frame[14]), (0x86, 0xdd, 0x60));
+        assert_eq!((frame[18], frame[19], frame[20]), (0, 28, DESTINATION_OPTIONS));
+        assert_eq!(frame[54], TCP);
+        let pseudo = [&frame[22..54], &[0, 0, 0, 20, 0, 0, 0, 6]].concat();
+        assert_eq!(checksum(&[&pseudo[..], &frame[62..]].concat()), 0);
+    }
+
+    #[test]
+    fn what_a_test_wants_wrong_is_wrong() {
+        let frame =
+            PacketBuilder::ipv4().ihl(4).ip_length(7).data_offset(15).fragment(3, true).trailer(&[9]).build();
+        assert_eq!((frame[14], frame[17], frame[20], frame[21]), (0x44, 7, 0x20, 3));
+        assert_eq!((frame[34 + 12], frame.last()), (15 << 4, Some(&9)));
+    }
+
+    #[test]
+    fn an_odd_checksum_counts_its_last_byte_high() {
+        assert_eq!(checksum(&[0x12, 0x34, 0x56]), !(0x1234 + 0x5600));
+        assert_eq!(checksum(&[0xff, 0xff, 0x00, 0x01]), !1);
+    }
+}

@@ -1,0 +1,123 @@
+//! Responsible for ending the processes that tests start. Not responsible for what they do.
+
+use std::{
+    os::unix::process::ExitStatusExt,
+    process::{Child, ExitStatus},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+
+use crate::ready;
+
+/// How long a process may take to end on a signal before it is killed.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// A signal that a process can be asked to end by.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Signal {
+    /// As by Ctrl-C.
+    Interrupt,
+    /// As by `kill`.
+    Terminate,
+    /// As by Ctrl-\; servers finish what they are at.
+    Quit,
+    /// Not to be caught.
+    Kill,
+}
+
+impl Signal {
+    fn number(self) -> libc::c_int {
+        match self {
+            Self::Interrupt => libc::SIGINT,
+            Self::Terminate => libc::SIGTERM,
+            Self::Quit => libc::SIGQUIT,
+            Self::Kill => libc::SIGKILL,
+        }
+    }
+}
+
+/// A child that is ended when it is dropped.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    name: String,
+}
+
+impl Process {
+    /// Takes charge of `child`.
+    #[must_use]
+    pub fn new(name: &str, child: Child) -> Self {
+        Self { child, name: name.to_owned() }
+    }
+
+    /// The child, for its pipes.
+    pub fn child(&mut self) -> &mut Child {
+        &mut self.child
+    }
+
+    /// Its status, if it has ended.
+    pub fn status(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
+    }
+
+    /// Sends a signal, unless it has ended.
+    pub fn signal(&mut self, signal: Signal) -> Result<()> {
+        if self.status()?.is_none() {
+            let id = libc::pid_t::try_from(self.child.id())?;
+            // SAFETY: takes integers, no pointer. The id is the child's: it was not waited for yet.
+            if unsafe { libc::kill(id, signal.number()) } != 0 {
+                return Err(std::io::Error::last_os_error()).context("kill");
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for its end, at most for `patience`.
+    pub fn wait(&mut self, patience: Duration) -> Result<ExitStatus> {
+        let what = format!("the end of {}", self.name);
+        let child = &mut self.child;
+        ready::wait_within(patience, &what, || Ok(child.try_wait()?))
+    }
+
+    /// Sends a signal and waits for the end.
+    pub fn stop(&mut self, signal: Signal) -> Result<ExitStatus> {
+        self.signal(signal)?;
+        self.wait(GRACE)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if self.stop(Signal::Terminate).is_err() {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// How a status reads in a message: its code, or the signal's number.
+#[must_use]
+pub fn describe(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit code {code}"),
+        (None, signal) => format!("signal {}", signal.unwrap_or_default()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_process_ends_on_the_signal_it_gets() {
+        let child = Command::new("sleep").arg("1000").spawn().unwrap();
+        let mut process = Process::new("sleep", child);
+        assert_eq!(process.status().unwrap(), None);
+        let status = process.stop(Signal::Interrupt).unwrap();
+        assert_eq!(describe(status), format!("signal {}", libc::SIGINT));
+        assert!(process.stop(Signal::Kill).is_ok());
+    }
+}

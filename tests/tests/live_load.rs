@@ -1,0 +1,155 @@
+//! At full rate: what is printed and what is admitted as lost is what nginx logged.
+#![cfg(feature = "kernel")]
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::{IpAddr, SocketAddr},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use toa_tests::{
+    lab::{Lab, nginx_address},
+    marker::{Habit, toa_option},
+    nginx::Logged,
+    printed::Printed,
+    process::Signal,
+    toa_tc::{Output, ToaTc},
+    wrk::{self, Load, PROBES, Report},
+};
+
+/// Two loads at once would measure each other.
+static ALONE: Mutex<()> = Mutex::new(());
+
+const CONNECTIONS: u32 = 50;
+const DURATION: Duration = Duration::from_secs(10);
+/// Different clients: each has two connections.
+const CLIENTS: u32 = 25;
+
+fn watched() -> IpAddr {
+    client(3).ip()
+}
+
+/// The client of the connection with this number.
+fn client(number: u32) -> SocketAddr {
+    let last = u8::try_from(1 + number % CLIENTS).unwrap_or_default();
+    let port = u16::try_from(10_000 + number).unwrap_or_default();
+    ([203, 0, 113, last], port).into()
+}
+
+/// What a load came to.
+struct Run {
+    report: Report,
+    output: Option<Output>,
+    logged: Vec<Logged>,
+    /// The real client of each connection, by its port on the balancer's side.
+    clients: HashMap<u16, SocketAddr>,
+}
+
+/// Runs wrk against nginx, with the tool attached if it gets arguments.
+fn run(arguments: Option<&[&str]>, duration: Duration) -> Result<Run> {
+    let mut lab = Lab::new(Habit::SynAndEarly)?;
+    let nginx = lab.nginx()?;
+    let nobody = (0..PROBES).map(|_| SocketAddr::from(([198, 51, 100, 1], 1)));
+    let options: Vec<_> = nobody.chain((0..CONNECTIONS).map(client)).map(toa_option).collect();
+    lab.marker.assign_next(options.iter().map(Vec::as_slice))?;
+    let tool = arguments.map(|arguments| ToaTc::attach(&lab.server, arguments)).transpose()?;
+    let report =
+        wrk::run(&lab.balancer.namespace, nginx_address(), Load { connections: CONNECTIONS, duration })?;
+    let output = tool.map(|tool| tool.stop(Signal::Interrupt)?.succeeded()).transpose()?;
+    let logged = nginx.stop()?;
+    let mut clients = HashMap::new();
+    for (port, option) in lab.marker.options()? {
+        let number = options.iter().position(|known| *known == option).context("a foreign option")?;
+        if let Some(number) = u32::try_from(number)?.checked_sub(PROBES) {
+            clients.insert(port, client(number));
+        }
+    }
+    ensure!(clients.len() == usize::try_from(CONNECTIONS)?, "wrk opened {} connections", clients.len());
+    ensure!(report.requests == u64::try_from(logged.len())?, "wrk: {report:?}, logged: {}", logged.len());
+    Ok(Run { report, output, logged, clients })
+}
+
+/// Checks that every printed request is one that nginx logged, printed once and with the right client, and
+/// returns how many there are.
+fn check_printed(run: &Run, output: &Output) -> Result<usize> {
+    let logged: HashMap<_, _> =
+        run.logged.iter().map(|logged| (logged.request_id.as_str(), logged)).collect();
+    let printed = output.requests()?;
+    let mut times: BTreeMap<&str, u32> = BTreeMap::new();
+    for request in &printed {
+        let id = request.field("x-request-id").context("a request without id")?;
+        let logged = logged.get(id).with_context(|| format!("{id} is not in nginx's log"))?;
+        ensure!(is_of(run, request, logged), "wrong: {request:?}, logged: {logged:?}");
+        *times.entry(id).or_default() += 1;
+    }
+    let twice: Vec<_> = times.iter().filter(|(_, times)| **times > 1).collect();
+    ensure!(twice.is_empty(), "printed more than once: {twice:?}");
+    Ok(printed.len())
+}
+
+fn is_of(run: &Run, printed: &Printed, logged: &Logged) -> bool {
+    run.clients.get(&logged.peer.port()) == Some(&printed.client)
+        && (printed.via, printed.server) == (logged.peer, nginx_address())
+        && format!("{} {} HTTP/1.1", printed.method, printed.target) == logged.request
+        && printed.field("x-team") == Some("wrk")
+        && printed.incomplete.is_none()
+}
+
+#[test]
+fn everything_that_wrk_asks_is_logged_once() -> Result<()> {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let run = run(None, Duration::from_secs(3))?;
+    let ids: std::collections::BTreeSet<_> = run.logged.iter().map(|logged| &logged.request_id).collect();
+    assert_eq!(ids.len(), run.logged.len());
+    assert!(run.logged.iter().all(|logged| logged.request_length == run.logged[0].request_length));
+    println!("bare: {:.0} requests/s", run.report.rate);
+    Ok(())
+}
+
+#[test]
+fn two_watched_connections_of_fifty_are_printed_whole() -> Result<()> {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let run = run(Some(&["--ip", &watched().to_string()]), DURATION)?;
+    let output = run.output.as_ref().context("no output")?;
+    let is_watched = |logged: &&Logged| {
+        run.clients.get(&logged.peer.port()).is_some_and(|client| client.ip() == watched())
+    };
+    let expected = run.logged.iter().filter(is_watched).count();
+    let ledger = output.ledger()?;
+    println!(
+        "2 of {CONNECTIONS} watched: {:.0} requests/s, {} logged, {expected} of them watched, {} printed",
+        run.report.rate,
+        run.logged.len(),
+        check_printed(&run, output)?
+    );
+    ledger.check()?;
+    assert_eq!(check_printed(&run, output)?, expected);
+    assert_eq!((ledger.bytes("lost")?, ledger.bytes("cut")?), (0, 0));
+    Ok(())
+}
+
+#[test]
+fn what_is_not_printed_is_admitted_as_lost() -> Result<()> {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let bare = run(None, Duration::from_secs(3))?;
+    let run = run(Some(&["--any"]), DURATION)?;
+    let output = run.output.as_ref().context("no output")?;
+    let printed = check_printed(&run, output)?;
+    let ledger = output.ledger()?;
+    ledger.check()?;
+    // A request is one packet, and all are of one size.
+    let size = run.logged.first().context("nothing is logged")?.request_length;
+    let lost = ledger.bytes("lost")? / size;
+    println!(
+        "{CONNECTIONS} of {CONNECTIONS} watched: {:.0} requests/s (bare: {:.0}), {} logged = {printed} printed + {lost} lost",
+        run.report.rate,
+        bare.report.rate,
+        run.logged.len()
+    );
+    assert_eq!(ledger.bytes("lost")? % size, 0);
+    assert_eq!(u64::try_from(printed)? + lost, u64::try_from(run.logged.len())?);
+    assert_eq!(ledger.bytes("matched")?, u64::try_from(run.logged.len())? * size);
+    Ok(())
+}

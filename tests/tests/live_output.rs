@@ -1,0 +1,110 @@
+//! What reaches a terminal is harmless, secret values do not, and requests are printed as they come.
+#![cfg(feature = "kernel")]
+
+use std::net::SocketAddr;
+
+use anyhow::Result;
+use toa_tests::{
+    client::Request,
+    lab::{Lab, nginx_address},
+    marker::{Habit, toa_option},
+    process::Signal,
+    ready,
+    toa_tc::{Output, ToaTc},
+};
+
+const CLIENT: ([u8; 4], u16) = ([203, 0, 113, 9], 54321);
+
+/// Sends a request and returns what is printed of it.
+fn print(request: Request) -> Result<Output> {
+    let mut lab = Lab::new(Habit::SynAndEarly)?;
+    let _nginx = lab.nginx()?;
+    let tool = ToaTc::attach(&lab.server, &["--any"])?;
+    lab.connect(Some(CLIENT.into()))?.ask(request)?;
+    tool.stop(Signal::Interrupt)?.succeeded()
+}
+
+#[test]
+fn what_a_terminal_would_obey_is_escaped() -> Result<()> {
+    let value = "a\u{1b}[2J\u{1b}]0;title\u{7}b\u{7f}c\u{9b}31md";
+    let output = print(Request::get("/").field("x-note", value).field("x-team", "zürich"))?;
+    let requests = output.requests()?;
+    assert_eq!(requests.len(), 1);
+    let note = requests[0].field("x-note").unwrap();
+    assert!(note.starts_with(r"a\x1b[2J\x1b]0;title\x07b\x7fc"), "{note}");
+    assert!(note.ends_with("31md"), "{note}");
+    assert_eq!(requests[0].field("x-team"), Some("zürich"));
+    let obeyed = |text: &str| text.chars().any(|char| char.is_control() && char != '\n');
+    assert!(!obeyed(&output.stdout), "{:?}", output.stdout);
+    assert!(!obeyed(&output.stderr), "{:?}", output.stderr);
+    Ok(())
+}
+
+#[test]
+fn secrets_are_not_printed() -> Result<()> {
+    let request = Request::get("/")
+        .field("authorization", "Bearer 7f3a-hidden")
+        .field("proxy-authorization", "Basic hidden-too")
+        .field("cookie", "session=hidden-as-well")
+        .field("x-team", "payments");
+    let output = print(request)?;
+    assert!(!output.stdout.contains("hidden"), "{}", output.stdout);
+    assert!(!output.stderr.contains("hidden"), "{}", output.stderr);
+    let requests = output.requests()?;
+    assert_eq!(requests[0].field("x-team"), Some("payments"));
+    assert!(requests[0].field("authorization").is_some_and(|value| value.starts_with("Bearer ")));
+    Ok(())
+}
+
+#[test]
+fn curl_is_printed_like_any_other() -> Result<()> {
+    let mut lab = Lab::new(Habit::Early)?;
+    let nginx = lab.nginx()?;
+    let client = SocketAddr::from(CLIENT);
+    lab.marker.assign_next([toa_option(client).as_slice()])?;
+    let tool = ToaTc::attach(&lab.server, &["--ip", &client.ip().to_string()])?;
+    let url = |path: &str| format!("http://{}/{path}", nginx_address());
+    let team = ["-sS", "-H", "x-team: payments"];
+    lab.balancer.namespace.output("curl", &[&team[..], &[&url("first"), &url("second?q=1")]].concat())?;
+    let output = tool.stop(Signal::Interrupt)?.succeeded()?;
+    let logged = nginx.stop()?;
+    let requests = output.requests()?;
+    let targets: Vec<_> = requests.iter().map(|request| request.target.as_str()).collect();
+    assert_eq!(targets, ["/first", "/second?q=1"]);
+    for (request, logged) in requests.iter().zip(&logged) {
+        assert_eq!((request.client, request.via), (client, logged.peer));
+        assert_eq!(request.field("x-team"), Some("payments"));
+        assert!(request.field("user-agent").is_some_and(|agent| agent.starts_with("curl/")));
+    }
+    Ok(())
+}
+
+#[test]
+fn a_request_is_printed_while_its_connection_lives() -> Result<()> {
+    let mut lab = Lab::new(Habit::SynAndEarly)?;
+    let _nginx = lab.nginx()?;
+    let tool = ToaTc::attach(&lab.server, &["--any"])?;
+    let mut connection = lab.connect(Some(CLIENT.into()))?;
+    for number in 0..3 {
+        let target = format!("/{number}");
+        connection.ask(Request::get(&target))?;
+        ready::wait("the request to be printed", || {
+            Ok(tool.stdout()?.contains(&format!("GET {target} HTTP/1.1")).then_some(()))
+        })?;
+    }
+    let output = tool.stop(Signal::Interrupt)?.succeeded()?;
+    assert_eq!(output.requests()?.len(), 3);
+    Ok(())
+}
+
+#[test]
+fn one_line_says_what_is_attached() -> Result<()> {
+    let lab = Lab::new(Habit::SynAndEarly)?;
+    let tool = ToaTc::attach(&lab.server, &["--ip", "203.0.113.9", "--ip", "203.0.113.10:80"])?;
+    let output = tool.stop(Signal::Interrupt)?.succeeded()?;
+    let lines = output.stderr.lines().filter(|line| line.starts_with("toa-tc: attached to web0 ("));
+    let lines: Vec<_> = lines.collect();
+    assert_eq!(lines.len(), 1, "{}", output.stderr);
+    assert!(lines[0].ends_with(", 2 rules"), "{}", lines[0]);
+    Ok(())
+}

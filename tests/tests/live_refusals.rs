@@ -1,0 +1,107 @@
+//! What cannot work is refused in clear words, with the right exit code, and leaves nothing behind.
+#![cfg(feature = "kernel")]
+
+use std::{fs, os::unix::fs::PermissionsExt};
+
+use anyhow::{Context, Result};
+use toa_tests::{
+    attached,
+    lab::Lab,
+    marker::Habit,
+    mounts,
+    process::Signal,
+    toa_tc::{self, Output, ToaTc},
+};
+
+/// A failure.
+const FAILED: i32 = 1;
+/// A command line that makes no sense.
+const USAGE: i32 = 2;
+
+/// Checks that `output` is a refusal which names the reason, and that the lab is untouched.
+fn check(lab: &Lab, output: &Output, code: i32, reason: &str) -> Result<()> {
+    let said = &output.stderr;
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    assert_eq!(output.stdout, "", "{said}");
+    let lines: Vec<_> = said.lines().filter(|line| !line.is_empty()).collect();
+    let first = lines.first().context("it says nothing")?;
+    assert!(first.contains(reason), "{reason} is missing: {said}");
+    assert!(!said.contains("panicked"), "{said}");
+    // Behind a usage error stands where to find help.
+    assert!(lines.len() == 1 || code == USAGE, "more than one line: {said}");
+    assert_eq!(attached::on(&lab.server)?, []);
+    assert_eq!(attached::filters_on(&lab.server)?, "");
+    assert_eq!(mounts::pins()?, Vec::<std::path::PathBuf>::new());
+    Ok(())
+}
+
+fn check_arguments(arguments: &[&str], code: i32, reason: &str) -> Result<()> {
+    mounts::with_bpf_file_system(|| {
+        let lab = Lab::new(Habit::SynAndEarly)?;
+        let output = ToaTc::run(&lab.server.namespace, arguments)?;
+        check(&lab, &output, code, reason)
+    })
+}
+
+#[test]
+fn an_unknown_interface() -> Result<()> {
+    check_arguments(&["attach", "nosuch0", "--any"], FAILED, "nosuch0")
+}
+
+#[test]
+fn a_known_and_an_unknown_interface() -> Result<()> {
+    check_arguments(&["attach", "web0", "nosuch0", "--any"], FAILED, "nosuch0")
+}
+
+#[test]
+fn a_wrong_address() -> Result<()> {
+    check_arguments(&["attach", "web0", "--ip", "300.1.1.1"], USAGE, "300.1.1.1")
+}
+
+#[test]
+fn a_host_name() -> Result<()> {
+    check_arguments(&["attach", "web0", "--ip", "client.example"], USAGE, "client.example")
+}
+
+#[test]
+fn a_wrong_port() -> Result<()> {
+    check_arguments(&["attach", "web0", "--port", "70000"], USAGE, "70000")
+}
+
+#[test]
+fn no_interface() -> Result<()> {
+    check_arguments(&["attach", "--any"], USAGE, "")
+}
+
+#[test]
+fn a_user_without_rights() -> Result<()> {
+    // A copy in a place that everybody may enter.
+    let directory = tempfile::Builder::new().prefix("toa-copy-").tempdir()?;
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))?;
+    let copy = directory.path().join("toa-tc");
+    fs::copy(toa_tc::binary()?, &copy)?;
+    let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+    mounts::with_bpf_file_system(|| {
+        let lab = Lab::new(Habit::SynAndEarly)?;
+        let arguments = ["attach", "web0", "--any"];
+        let output = ToaTc::run_through(&lab.server.namespace, &nobody, &copy, &arguments)?;
+        check(&lab, &output, FAILED, "root")
+    })
+}
+
+#[test]
+fn without_a_bpf_file_system_it_works_and_says_what_will_not() -> Result<()> {
+    mounts::without_bpf_file_system(|| {
+        let lab = Lab::new(Habit::SynAndEarly)?;
+        let tool = ToaTc::attach(&lab.server, &["--any"])?;
+        let programs = attached::on(&lab.server)?;
+        assert_eq!(programs.len(), 1);
+        let output = tool.stop(Signal::Interrupt)?;
+        assert_eq!(output.status.code(), Some(0), "{}", output.stderr);
+        let lines: Vec<_> = output.stderr.lines().filter(|line| line.contains("BPF file system")).collect();
+        assert_eq!(lines.len(), 1, "{}", output.stderr);
+        assert!(lines[0].contains("mount -t bpf"), "{}", lines[0]);
+        assert_eq!(attached::on(&lab.server)?, []);
+        attached::wait_until_gone(&programs)
+    })
+}
