@@ -17,7 +17,7 @@ use toa_userspace::{
     ledger::Ledger,
     limits::Limits,
     live::{
-        attach::{Attached, attach},
+        attach::{Attached, Target, attach},
         clock,
         counters::Counters,
         load::Loaded,
@@ -77,6 +77,7 @@ async fn attach_and_read(args: AttachArgs) -> Result<()> {
         log::Level::Trace => aya_log::Level::Trace,
         _ => aya_log::Level::Debug,
     });
+    let targets = args.interfaces.iter().map(|name| Target::find(name)).collect::<Result<Vec<_>, _>>()?;
     let mut loaded = Loaded::new(log_level)?;
     // Before the signals could end us, and before anything is pinned.
     let mut interrupts = Interrupts::new()?;
@@ -92,9 +93,14 @@ async fn attach_and_read(args: AttachArgs) -> Result<()> {
     let rings = open_rings(&loaded, args.ring_size)?;
 
     let mut attached = Vec::new();
-    for interface in &args.interfaces {
-        attached.push(attach(&mut loaded, interface)?);
-        announce(interface, &attached, &rules);
+    for target in &targets {
+        attached.push(attach(&mut loaded, target)?);
+    }
+    for (target, attached) in targets.iter().zip(&attached) {
+        announce(target, attached, &rules);
+    }
+    if rules.is_empty() {
+        stderr::line(format_args!("nothing is watched: give --ip, --port or --any"));
     }
     if let Some(path) = &args.ready_file {
         fs::write(path, b"").with_context(|| format!("cannot create {}", path.display()))?;
@@ -181,16 +187,10 @@ fn open_rings(loaded: &Loaded, bytes: Option<usize>) -> Result<Rings> {
     })
 }
 
-fn announce(interface: &str, attached: &[Attached], rules: &[Rule]) {
-    let Some(attached) = attached.last() else {
-        return;
-    };
-    let (mode, count) = (attached.mode.describe(), rules.len());
+fn announce(target: &Target, attached: &Attached, rules: &[Rule]) {
+    let (interface, mode, count) = (target.interface(), attached.mode.describe(), rules.len());
     let noun = if count == 1 { "rule" } else { "rules" };
     stderr::line(format_args!("attached to {interface} ({mode}), {count} {noun}"));
-    if rules.is_empty() {
-        stderr::line(format_args!("nothing is watched: give --ip, --port or --any"));
-    }
 }
 
 /// What prints requests.

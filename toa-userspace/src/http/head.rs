@@ -61,10 +61,22 @@ pub(crate) struct Malformed;
 impl HttpRequest {
     /// Reads `head`, which ends with its empty line.
     pub(crate) fn parse(head: Bytes, time_ns: u64, number: u64) -> Result<Self, Malformed> {
+        let parsed = if head.iter().copied().any(is_control) {
+            // No server should take them, but whoever sends them is to be seen.
+            let printable: Vec<u8> =
+                head.iter().map(|byte| if is_control(*byte) { b'?' } else { *byte }).collect();
+            Self::parse_bytes(&printable)
+        } else {
+            Self::parse_bytes(&head)
+        };
+        parsed.map(|parsed| parsed.with(head, time_ns, number))
+    }
+
+    fn parse_bytes(head: &[u8]) -> Result<Parsed, Malformed> {
         let mut fields = [EMPTY_HEADER; USUAL_FIELDS];
-        match Self::parse_with(&head, &mut fields) {
-            Ok(finish) => Ok(finish.with(head, time_ns, number)),
-            Err(Error::TooManyHeaders) => Self::parse_many(&head, time_ns, number),
+        match Self::parse_with(head, &mut fields) {
+            Ok(parsed) => Ok(parsed),
+            Err(Error::TooManyHeaders) => Self::parse_many(head),
             Err(_) => Err(Malformed),
         }
     }
@@ -84,12 +96,12 @@ impl HttpRequest {
     }
 
     /// [`Self::parse`] for heads with very many fields. A field has three bytes at least, so this ends.
-    fn parse_many(head: &Bytes, time_ns: u64, number: u64) -> Result<Self, Malformed> {
+    fn parse_many(head: &[u8]) -> Result<Parsed, Malformed> {
         let mut allowed = MANY_FIELDS;
         loop {
             let mut fields = vec![EMPTY_HEADER; allowed];
             match Self::parse_with(head, &mut fields) {
-                Ok(finish) => return Ok(finish.with(head.clone(), time_ns, number)),
+                Ok(parsed) => return Ok(parsed),
                 Err(Error::TooManyHeaders) if allowed < head.len() => allowed = allowed.saturating_mul(2),
                 Err(_) => return Err(Malformed),
             }
@@ -175,6 +187,11 @@ impl Parsed {
     }
 }
 
+/// Whether a byte stands in no field (RFC 9110 section 5.5) and does not separate fields either.
+fn is_control(byte: u8) -> bool {
+    matches!(byte, 0..=8 | 11 | 12 | 14..=31 | 127)
+}
+
 /// Where the head that begins `bytes` ends: behind its first empty line. `from` is where to begin to look, at
 /// most where an earlier, shorter look ended. `Err` says where the next look is to begin.
 pub(super) fn end(bytes: &[u8], from: usize) -> Result<usize, usize> {
@@ -227,6 +244,15 @@ mod tests {
     fn a_field_that_servers_ignore_hides_no_other() {
         let head = "GET / HTTP/1.1\r\nhost: x\r\nbad name: 1\r\nx-team: payments\r\n\r\n";
         let request = HttpRequest::parse(Bytes::from_static(head.as_bytes()), 0, 1).unwrap();
+        assert_eq!(request.values("x-team").collect::<Vec<_>>(), [b"payments"]);
+    }
+
+    #[test]
+    fn control_characters_hide_no_field() {
+        let head = b"GET /\x1b[2J HTTP/1.1\r\nx-note: a\x1bb\x7f\0\r\nx-team:\tpayments\r\n\r\n";
+        let request = HttpRequest::parse(Bytes::from_static(head), 0, 1).unwrap();
+        assert_eq!(request.target(), b"/\x1b[2J");
+        assert_eq!(request.values("x-note").collect::<Vec<_>>(), [b"a\x1bb\x7f\0"]);
         assert_eq!(request.values("x-team").collect::<Vec<_>>(), [b"payments"]);
     }
 

@@ -102,11 +102,31 @@ pub struct Attached {
     _link: SchedClassifierLink,
 }
 
-/// Attaches the program that fits `interface` to its ingress, before all others: an observer that came behind a
-/// program that ends the chain would see nothing.
-pub fn attach(loaded: &mut Loaded, interface: &str) -> Result<Attached, AttachError> {
-    let name = entry_point(interface)?;
-    let program = loaded.program(name)?;
+/// An interface to which a program can be attached.
+#[derive(Clone, Debug)]
+pub struct Target {
+    interface: String,
+    program: &'static str,
+}
+
+impl Target {
+    /// Finds `interface` and the program that fits its packets.
+    pub fn find(interface: &str) -> Result<Self, AttachError> {
+        Ok(Self { interface: interface.to_owned(), program: entry_point(interface)? })
+    }
+
+    /// The interface's name.
+    #[must_use]
+    pub fn interface(&self) -> &str {
+        &self.interface
+    }
+}
+
+/// Attaches to the ingress of `target`, before all others: an observer that came behind a program that ends the
+/// chain would see nothing.
+pub fn attach(loaded: &mut Loaded, target: &Target) -> Result<Attached, AttachError> {
+    let interface = target.interface.as_str();
+    let program = loaded.program(target.program)?;
     let refused = |source| AttachError::Refused { interface: interface.to_owned(), source };
     if KernelVersion::current().is_ok_and(|kernel| kernel >= TCX) {
         let options = TcAttachOptions::TcxOrder(LinkOrder::first());

@@ -6,7 +6,7 @@ use thiserror::Error;
 /// Rights are missing.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 #[error(
-    "attach needs the capabilities CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON; {missing} missing here: use sudo"
+    "attach needs root or the capabilities CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON; {missing} missing: use sudo"
 )]
 pub struct PrivilegesError {
     missing: String,

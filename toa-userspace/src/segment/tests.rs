@@ -10,14 +10,14 @@ use super::*;
 pub(crate) fn segment(generation: u64, seq: u32, payload: &[u8]) -> Segment<'_> {
     Segment {
         key: FlowKey {
-            source: Address::from_ipv4([10, 9, 0, 1]),
-            destination: Address::from_ipv4([10, 9, 0, 2]),
+            source: Address::from_ipv4(&[10, 9, 0, 1]),
+            destination: Address::from_ipv4(&[10, 9, 0, 2]),
             ports: u32::from_ne_bytes([0x92, 0xe8, 0, 80]),
         },
         generation,
         time_ns: 0,
         interface_index: 2,
-        client: Client { address: Address::from_ipv4([120, 120, 111, 111]), port_be: 44208_u16.to_be() },
+        client: Client { address: Address::from_ipv4(&[120, 120, 111, 111]), port_be: 44208_u16.to_be() },
         toa_kind: 254,
         toa_length: 8,
         learned_from: LearnedFrom::Syn,
@@ -55,7 +55,7 @@ fn sample(payload: &[u8], captured_of_payload: usize) -> (SegmentRecord, Vec<u8>
     let record = SegmentRecord {
         time_ns: 1_000,
         generation: 77,
-        client_address: Address::from_ipv4([120, 120, 111, 111]),
+        client_address: Address::from_ipv4(&[120, 120, 111, 111]),
         frame_len: u32::try_from(frame.len()).unwrap(),
         captured_len: u32::try_from(headers + captured_of_payload).unwrap(),
         payload_len: u32::try_from(payload.len()).unwrap(),

@@ -124,7 +124,7 @@ mod tests {
     use crate::segment::tests::segment;
 
     fn named(last: u8, time_ns: u64, provisional: bool) -> Segment<'static> {
-        let address = Address::from_ipv4([203, 0, 113, last]);
+        let address = Address::from_ipv4(&[203, 0, 113, last]);
         Segment {
             client: Client { address, port_be: 1u16.to_be() },
             time_ns,
