@@ -2,4 +2,5 @@
 
 pub mod flows;
 pub mod headers;
+pub mod random;
 pub mod vectors;

@@ -130,11 +130,11 @@ fn two_watched_connections_of_fifty_are_printed_whole() -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn what_is_not_printed_is_admitted_as_lost() -> Result<()> {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+/// Watches all connections, and checks that what is printed and what is admitted as lost is all that was asked.
+/// Returns how many requests were lost.
+fn check_all_watched(arguments: &[&str], duration: Duration) -> Result<u64> {
     let bare = run(None, Duration::from_secs(3))?;
-    let run = run(Some(&["--any"]), DURATION)?;
+    let run = run(Some(&[&["--any"], arguments].concat()), duration)?;
     let output = run.output.as_ref().context("no output")?;
     let printed = check_printed(&run, output)?;
     let ledger = output.ledger()?;
@@ -143,13 +143,28 @@ fn what_is_not_printed_is_admitted_as_lost() -> Result<()> {
     let size = run.logged.first().context("nothing is logged")?.request_length;
     let lost = ledger.bytes("lost")? / size;
     println!(
-        "{CONNECTIONS} of {CONNECTIONS} watched: {:.0} requests/s (bare: {:.0}), {} logged = {printed} printed + {lost} lost",
+        "{CONNECTIONS} of {CONNECTIONS} watched, {arguments:?}: {:.0} requests/s (bare: {:.0}), {} logged = \
+         {printed} printed + {lost} lost",
         run.report.rate,
         bare.report.rate,
         run.logged.len()
     );
-    assert_eq!(ledger.bytes("lost")? % size, 0);
-    assert_eq!(u64::try_from(printed)? + lost, u64::try_from(run.logged.len())?);
-    assert_eq!(ledger.bytes("matched")?, u64::try_from(run.logged.len())? * size);
+    assert_eq!(ledger.bytes("lost")? % size, 0, "{}", output.stderr);
+    assert_eq!(u64::try_from(printed)? + lost, u64::try_from(run.logged.len())?, "{}", output.stderr);
+    assert_eq!(ledger.bytes("matched")?, u64::try_from(run.logged.len())? * size, "{}", output.stderr);
+    Ok(lost)
+}
+
+#[test]
+fn what_is_not_printed_is_admitted_as_lost() -> Result<()> {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    check_all_watched(&[], DURATION).map(drop)
+}
+
+#[test]
+fn a_ring_that_is_too_small_loses_and_says_so() -> Result<()> {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let lost = check_all_watched(&["--ring-size", "4096"], Duration::from_secs(3))?;
+    assert!(lost > 0, "nothing was lost: the test shows nothing");
     Ok(())
 }

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use toa_tests::{
     client::Request,
     lab::{Lab, nginx_address},
@@ -30,7 +30,7 @@ fn what_a_terminal_would_obey_is_escaped() -> Result<()> {
     let output = print(Request::get("/").field("x-note", value).field("x-team", "zürich"))?;
     let requests = output.requests()?;
     assert_eq!(requests.len(), 1);
-    let note = requests[0].field("x-note").unwrap();
+    let note = requests[0].field("x-note").with_context(|| format!("no x-note in {}", output.stdout))?;
     assert!(note.starts_with(r"a\x1b[2J\x1b]0;title\x07b\x7fc"), "{note}");
     assert!(note.ends_with("31md"), "{note}");
     assert_eq!(requests[0].field("x-team"), Some("zürich"));

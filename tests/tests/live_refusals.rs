@@ -85,7 +85,7 @@ fn a_user_without_rights() -> Result<()> {
         let lab = Lab::new(Habit::SynAndEarly)?;
         let arguments = ["attach", "web0", "--any"];
         let output = ToaTc::run_through(&lab.server.namespace, &nobody, &copy, &arguments)?;
-        check(&lab, &output, FAILED, "root")
+        check(&lab, &output, FAILED, "CAP_BPF")
     })
 }
 

@@ -1,0 +1,79 @@
+//! Responsible for running the kernel's classification on single packets, and for its answers. Not responsible
+//! for what they should be.
+
+use anyhow::{Context, Result};
+use aya::{
+    Ebpf, TestRun, TestRunOptions, include_bytes_aligned,
+    maps::{Array, HashMap, MapData},
+    programs::SchedClassifier,
+};
+use toa_common::{
+    flow_key::FlowKey,
+    rule::{RuleKey, shape},
+    segment::Flow,
+};
+
+use crate::host::{Watch, address_of};
+
+static OBJECT: &[u8] = include_bytes_aligned!(env!("TOA_PROBE_OBJECT"));
+
+/// Whether the kernel takes a frame for a test run: not without the whole IP header that its type announces
+/// (Linux 6.18, `bpf_prog_test_run_skb`).
+#[must_use]
+pub fn takes(frame: &[u8]) -> bool {
+    match frame.get(12..14) {
+        Some([0x08, 0x00]) => frame.len() >= 14 + 20,
+        Some([0x86, 0xdd]) => frame.len() >= 14 + 40,
+        kind => kind.is_some(),
+    }
+}
+
+/// The loaded test object.
+pub struct Probe {
+    object: Ebpf,
+    shapes: Array<MapData, u32>,
+    watch: HashMap<MapData, RuleKey, u32>,
+    flows: HashMap<MapData, FlowKey, Flow>,
+}
+
+impl Probe {
+    /// Loads it. It watches nobody.
+    pub fn load() -> Result<Self> {
+        let mut object = Ebpf::load(OBJECT).context("loading the test object")?;
+        let mut map = |name: &str| object.take_map(name).with_context(|| format!("no map {name}"));
+        let (shapes, watch, flows) =
+            (map("SHAPES")?.try_into()?, map("WATCH")?.try_into()?, map("FLOWS")?.try_into()?);
+        let mut probe = Self { object, shapes, watch, flows };
+        probe.program()?.load().context("loading the probe")?;
+        Ok(probe)
+    }
+
+    fn program(&mut self) -> Result<&mut SchedClassifier> {
+        Ok(self.object.program_mut("toa_probe_eth").context("no program toa_probe_eth")?.try_into()?)
+    }
+
+    /// Forgets all connections and watches whom it is told.
+    pub fn restart(&mut self, watch: Watch) -> Result<()> {
+        for key in self.flows.keys().collect::<Result<Vec<_>, _>>()? {
+            self.flows.remove(&key)?;
+        }
+        for key in self.watch.keys().collect::<Result<Vec<_>, _>>()? {
+            self.watch.remove(&key)?;
+        }
+        let shapes = match watch {
+            Watch::Nobody => 0,
+            Watch::Any => shape::ANY,
+            Watch::Address(address) => {
+                self.watch.insert(RuleKey::address(address_of(address)), 0, 0)?;
+                shape::ADDRESS
+            }
+        };
+        Ok(self.shapes.set(0, shapes, 0)?)
+    }
+
+    /// The digest of what the kernel finds in a frame that it [`takes`] and decides on it.
+    pub fn run(&mut self, frame: &[u8]) -> Result<u32> {
+        let options = TestRunOptions { data_in: Some(frame), ..TestRunOptions::default() };
+        Ok(self.program()?.test_run(options)?.return_value)
+    }
+}
