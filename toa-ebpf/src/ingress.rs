@@ -81,7 +81,8 @@ fn act(ctx: &TcContext, reason: u32, report: impl Report) -> u32 {
     }
     // SAFETY: a live map value, which only this program uses now, written by the function before.
     let inspected = unsafe { (*scratch).inspected.assume_init_ref() };
-    let flow = FLOWS.get_ptr_mut(&inspected.tcp.key);
+    let key = &inspected.tcp.key;
+    let flow = FLOWS.get_ptr_mut(key);
     // SAFETY: a pointer from the map, valid while the program runs. Another CPU may write the value at the same
     // time; every field is read by itself and means something by itself.
     let known = flow.map(|flow| unsafe { &*flow }).filter(|flow| !is_over(flow)).map(known);
@@ -134,7 +135,8 @@ fn carry_out(
         }
         Action::End => {
             // Fails when another CPU was faster, which is as good.
-            let _ = FLOWS.remove(&tcp.key);
+            let key = &tcp.key;
+            let _ = FLOWS.remove(key);
             return counters.increment(Counter::Forgotten);
         }
         Action::Learn => begin(ctx, counters, inspected),
@@ -167,7 +169,8 @@ fn begin(ctx: &TcContext, counters: &Counters, inspected: &Inspected) -> Option<
     let flow = unsafe { &mut (*scratch()?).flow };
     *flow = Flow { generation: now_ns(), ..Flow::EMPTY };
     name_client(flow, inspected);
-    if FLOWS.insert(key, &*flow, 0).is_err() {
+    let flow: &Flow = flow;
+    if FLOWS.insert(key, flow, 0).is_err() {
         counters.increment(Counter::FlowInsertFailed);
         return None;
     }

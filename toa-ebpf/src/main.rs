@@ -1,11 +1,6 @@
 //! The shipped object: one entry point per kind of device, with the same body and maps.
 #![no_std]
 #![no_main]
-#![allow(
-    missing_docs,
-    unreachable_pub,
-    reason = "the classifier attribute generates undocumented public functions"
-)]
 
 use aya_ebpf::{macros::classifier, programs::TcContext};
 use toa_common::packet::Link;
@@ -13,14 +8,14 @@ use toa_ebpf::{NEXT, ingress::ingress};
 
 /// Ingress on devices with an Ethernet header.
 #[classifier]
-pub fn toa_ingress_eth(ctx: TcContext) -> i32 {
+fn toa_ingress_eth(ctx: TcContext) -> i32 {
     ingress(&ctx, Link::Ethernet, |_| 0);
     NEXT
 }
 
 /// Ingress on devices without a link header, such as tun.
 #[classifier]
-pub fn toa_ingress_ip(ctx: TcContext) -> i32 {
+fn toa_ingress_ip(ctx: TcContext) -> i32 {
     ingress(&ctx, Link::Ip, |_| 0);
     NEXT
 }

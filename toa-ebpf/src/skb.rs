@@ -72,7 +72,7 @@ fn opaque(value: usize) -> usize {
 /// A copy of a packet's headers, for packets whose headers are not linear.
 pub(crate) struct Copied {
     bytes: &'static [u8; MAX_HEADERS_BYTES + MAX_VIEW_BYTES],
-    copied: u32,
+    len: u32,
     wire_len: u32,
 }
 
@@ -83,17 +83,17 @@ impl Copied {
         let bytes = unsafe { &raw mut (*scratch()?).headers };
         let wire_len = ctx.len();
         // From 1 to `MAX_HEADERS_BYTES`, so that the verifier sees both bounds at the call.
-        let copied = bounded::<{ MAX_HEADERS_BYTES as u32 - 1 }>(
+        let len = bounded::<{ MAX_HEADERS_BYTES as u32 - 1 }>(
             wire_len.min(MAX_HEADERS_BYTES as u32).wrapping_sub(1),
         ) as u32
             + 1;
-        // SAFETY: the map's value has room for `copied` bytes, 1 to `MAX_HEADERS_BYTES`.
-        let result = unsafe { bpf_skb_load_bytes(ctx.as_ptr(), 0, bytes.cast(), copied) };
+        // SAFETY: the map's value has room for `len` bytes, 1 to `MAX_HEADERS_BYTES`.
+        let result = unsafe { bpf_skb_load_bytes(ctx.as_ptr(), 0, bytes.cast(), len) };
         if result != 0 {
             return None;
         }
         // SAFETY: nothing else writes this CPU's value while this program runs.
-        Some(Self { bytes: unsafe { &*bytes }, copied, wire_len })
+        Some(Self { bytes: unsafe { &*bytes }, len, wire_len })
     }
 }
 
@@ -106,7 +106,7 @@ impl Packet for Copied {
     #[inline(always)]
     fn view<const N: usize>(&self, offset: u32) -> Option<&[u8; N]> {
         const { assert!(N <= MAX_VIEW_BYTES) };
-        if offset.wrapping_add(N as u32) > self.copied {
+        if offset.wrapping_add(N as u32) > self.len {
             return None;
         }
         // SAFETY: the offset is below `MAX_HEADERS_BYTES`, so the `N` bytes lie within the map's value.

@@ -26,7 +26,7 @@ pub(crate) struct AttachArgs {
     #[arg(required = true, value_name = "IFACE")]
     pub(crate) interfaces: Vec<String>,
 
-    /// Watch this real client: IP, IP:PORT, [IPv6]:PORT or any (repeatable)
+    /// Watch this real client: IP, IP:PORT, `[IPv6]:PORT` or any (repeatable)
     #[arg(long = "ip", value_name = "RULE")]
     pub(crate) rules: Vec<Rule>,
 

@@ -147,9 +147,9 @@ fn is_host_name(text: &str) -> bool {
         !label.is_empty()
             && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
     };
-    let labels = text.trim_end_matches('.').split('.');
+    let mut labels = text.trim_end_matches('.').split('.');
     labels.clone().all(is_label)
-        && labels.last().is_some_and(|label| !label.bytes().all(|byte| byte.is_ascii_digit()))
+        && labels.next_back().is_some_and(|label| !label.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 impl fmt::Display for Rule {

@@ -154,19 +154,19 @@ pub fn walk<P: Packet>(packet: &P, offset: u32, len: u32, selected: impl Fn(u8, 
             break;
         }
         let is_nop = opaque(u32::from(kind ^ NOP).wrapping_sub(1) >> 31);
-        let length_of_nop = is_nop.wrapping_neg();
-        let step = (u32::from(length) & !length_of_nop) | is_nop;
-        if step.wrapping_add(is_nop) < 2 {
+        let mask = is_nop.wrapping_neg();
+        let advance = (u32::from(length) & !mask) | is_nop;
+        if advance.wrapping_add(is_nop) < 2 {
             stop = Stop::TooShort;
             break;
         }
-        if step > len.wrapping_sub(end) {
+        if advance > len.wrapping_sub(end) {
             stop = Stop::PastEnd;
             break;
         }
         let hit = selected(kind, length) & !is_nop;
         hits |= u64::from(hit) << end;
-        end = forget(end.wrapping_add(step)) & 63;
+        end = forget(end.wrapping_add(advance)) & 63;
     }
     if end == last && stop == Stop::End {
         // Two bytes are viewed, of which the second is wanted: the verifier wants it so, and before the last

@@ -71,9 +71,8 @@ impl Loaded {
 
     /// One of the programs, loaded on first use.
     pub fn program(&mut self, name: &'static str) -> Result<&mut SchedClassifier, LoadError> {
-        let program = match self.ebpf.program_mut(name) {
-            Some(Program::SchedClassifier(program)) => program,
-            _ => return Err(LoadError::Missing { name }),
+        let Some(Program::SchedClassifier(program)) = self.ebpf.program_mut(name) else {
+            return Err(LoadError::Missing { name });
         };
         match program.load() {
             Ok(()) | Err(ProgramError::AlreadyLoaded) => Ok(program),

@@ -164,7 +164,7 @@ mod tests {
         ring.sample(&vec![9; largest]);
         let (samples, _) = ring.drain();
         assert_eq!(samples[0].len(), largest);
-        assert!(HEADER_LEN + 4 + largest <= usize::from(u16::MAX));
+        assert!(u16::try_from(HEADER_LEN + 4 + largest).is_ok());
     }
 
     #[test]
