@@ -3,14 +3,20 @@
 
 use crate::{flow_key::Address, follow::Decision, inspect::Inspected, skip_reason::SkipReason};
 
-/// A number that differs, but for chance, whenever anything that was found or decided differs.
-#[inline(always)]
+/// The digest of either outcome.
 #[must_use]
 pub fn digest(result: Result<(&Inspected, Decision), SkipReason>) -> u32 {
-    let (Inspected { tcp, toa, walk }, decision) = match result {
-        Ok(found) => found,
-        Err(reason) => return reason as u32,
-    };
+    match result {
+        Ok((inspected, decision)) => digest_of(inspected, decision),
+        Err(reason) => reason as u32,
+    }
+}
+
+/// A number that differs, but for chance, whenever anything that was found or decided differs. Never a reason's.
+#[inline(always)]
+#[must_use]
+pub fn digest_of(inspected: &Inspected, decision: Decision) -> u32 {
+    let Inspected { tcp, toa, walk } = inspected;
     let mut digest = Digest(0x9e37_79b9_7f4a_7c15);
     digest.mix_address(tcp.key.source);
     digest.mix_address(tcp.key.destination);

@@ -26,10 +26,15 @@ use crate::{
     skb::{Copied, Linear},
 };
 
-/// Makes one number of what was found and decided.
-pub trait Report: Fn(Result<(&Inspected, Decision), SkipReason>) -> u32 + Copy {}
+/// Makes one number of what was found and decided. Two functions and no `Result`: what the compiler keeps of both
+/// in one place, a pointer and a number, the verifier refuses to read as either.
+pub trait Report: Copy {
+    /// Of a TCP packet.
+    fn found(self, inspected: &Inspected, decision: Decision) -> u32;
 
-impl<F: Fn(Result<(&Inspected, Decision), SkipReason>) -> u32 + Copy> Report for F {}
+    /// Of any other.
+    fn skipped(self, reason: SkipReason) -> u32;
+}
 
 /// Looks at one packet, and passes what was found to `report`. What that returns is for tests; nothing depends
 /// on it.
@@ -77,7 +82,7 @@ fn act(ctx: &TcContext, reason: u32, report: impl Report) -> u32 {
     };
     if let Some(reason) = SkipReason::from_code(reason) {
         counters.skipped(reason);
-        return report(Err(reason));
+        return report.skipped(reason);
     }
     // SAFETY: a live map value, which only this program uses now, written by the function before.
     let inspected = unsafe { (*scratch).inspected.assume_init_ref() };
@@ -88,7 +93,7 @@ fn act(ctx: &TcContext, reason: u32, report: impl Report) -> u32 {
     let known = flow.map(|flow| unsafe { &*flow }).filter(|flow| !is_over(flow)).map(known);
     let decision = decide(inspected.segment_kind(), known, &inspected.toa, is_watched);
     carry_out(ctx, &counters, inspected, decision, flow);
-    report(Ok((inspected, decision)))
+    report.found(inspected, decision)
 }
 
 #[inline(always)]

@@ -3,20 +3,39 @@
 #![no_main]
 
 use aya_ebpf::{macros::classifier, programs::TcContext};
-use toa_common::packet::Link;
-use toa_ebpf::{NEXT, ingress::ingress};
+use toa_common::{follow::Decision, inspect::Inspected, packet::Link, skip_reason::SkipReason};
+use toa_ebpf::{
+    NEXT,
+    ingress::{Report, ingress},
+};
+
+/// Nobody is told what was found.
+#[derive(Clone, Copy)]
+struct Silent;
+
+impl Report for Silent {
+    #[inline(always)]
+    fn found(self, _: &Inspected, _: Decision) -> u32 {
+        0
+    }
+
+    #[inline(always)]
+    fn skipped(self, _: SkipReason) -> u32 {
+        0
+    }
+}
 
 /// Ingress on devices with an Ethernet header.
 #[classifier]
 fn toa_ingress_eth(ctx: TcContext) -> i32 {
-    ingress(&ctx, Link::Ethernet, |_| 0);
+    ingress(&ctx, Link::Ethernet, Silent);
     NEXT
 }
 
 /// Ingress on devices without a link header, such as tun.
 #[classifier]
 fn toa_ingress_ip(ctx: TcContext) -> i32 {
-    ingress(&ctx, Link::Ip, |_| 0);
+    ingress(&ctx, Link::Ip, Silent);
     NEXT
 }
 

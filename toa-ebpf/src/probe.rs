@@ -5,17 +5,30 @@
 
 use aya_ebpf::{macros::classifier, programs::TcContext};
 use toa_common::{
-    digest::digest, follow::Decision, inspect::Inspected, packet::Link, skip_reason::SkipReason,
+    digest::digest_of, follow::Decision, inspect::Inspected, packet::Link, skip_reason::SkipReason,
 };
-use toa_ebpf::ingress::ingress;
+use toa_ebpf::ingress::{Report, ingress};
 
-/// [`Link::Ethernet`] with the digest as the result.
+/// The test is told what was found.
+#[derive(Clone, Copy)]
+struct Digest;
+
+impl Report for Digest {
+    #[inline(always)]
+    fn found(self, inspected: &Inspected, decision: Decision) -> u32 {
+        digest_of(inspected, decision)
+    }
+
+    #[inline(always)]
+    fn skipped(self, reason: SkipReason) -> u32 {
+        reason as u32
+    }
+}
+
+/// Ingress on devices with an Ethernet header, with the digest as the result.
 #[classifier]
 fn toa_probe_eth(ctx: TcContext) -> i32 {
-    // Not the function itself: called through a pointer, its argument would be in memory, which the verifier would
-    // take apart.
-    let report = |found: Result<(&Inspected, Decision), SkipReason>| digest(found);
-    ingress(&ctx, Link::Ethernet, report).cast_signed()
+    ingress(&ctx, Link::Ethernet, Digest).cast_signed()
 }
 
 /// The licence under which the kernel offers `bpf_perf_event_output`.
