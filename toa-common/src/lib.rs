@@ -19,6 +19,7 @@ pub mod packet;
 #[cfg(feature = "user")]
 mod pod;
 pub mod rule;
+pub mod run_info;
 pub mod segment;
 pub mod seq;
 pub mod skip_reason;

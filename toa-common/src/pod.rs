@@ -1,6 +1,6 @@
 //! Responsible for telling `aya` which types may be copied to and from maps. Not responsible for the types.
 
-use crate::{flow_key::FlowKey, rule::RuleKey, segment::Flow};
+use crate::{flow_key::FlowKey, rule::RuleKey, run_info::RunInfo, segment::Flow};
 
 // SAFETY: `repr(C)`, words only, no padding (asserted by size).
 unsafe impl aya::Pod for FlowKey {}
@@ -8,3 +8,5 @@ unsafe impl aya::Pod for FlowKey {}
 unsafe impl aya::Pod for RuleKey {}
 // SAFETY: `repr(C)`, integers only, no padding (asserted by size).
 unsafe impl aya::Pod for Flow {}
+// SAFETY: as above.
+unsafe impl aya::Pod for RunInfo {}

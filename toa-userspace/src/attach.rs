@@ -22,10 +22,11 @@ use toa_userspace::{
         counters::Counters,
         load::Loaded,
         log::KernelLog,
-        perf::{PerfError, Rings},
-        pins::{Pins, PinsError},
+        perf::{self, PerfError, Rings},
+        pins::{PINNED, Pins},
         privileges,
         reader::{self, Done, Output},
+        runs::map_id,
         watch::Watch,
     },
     pipeline::{Pipeline, Sink},
@@ -42,19 +43,12 @@ use tokio::{
 
 use crate::{
     cli::{AttachArgs, Format},
+    publish::publish,
     stderr,
 };
 
-/// Bytes of all rings together, if nothing else is said.
-const RINGS_BYTES: usize = 64 << 20;
-/// Bounds of one ring, if nothing else is said.
-const RING_BYTES: (usize, usize) = (256 << 10, 4 << 20);
-
 /// How long a reader that is blocked in writing is waited for at the end.
 const GRACE: Duration = Duration::from_secs(2);
-
-/// Maps that other processes reach through their pins.
-const PINNED: [&str; 4] = ["WATCH", "SHAPES", "FLOWS", "COUNTERS"];
 
 /// Runs the command.
 pub(crate) fn run(args: AttachArgs) -> Result<()> {
@@ -85,7 +79,7 @@ async fn attach_and_read(args: AttachArgs) -> Result<()> {
         tokio::spawn(KernelLog::new(&mut loaded)?.read());
     }
 
-    let pins = pin(&loaded);
+    let (pins, map_ids) = pin(&loaded).unzip();
     let rules = rules(&args);
     let mut watch = Watch::new(loaded.take_map("WATCH")?, loaded.take_map("SHAPES")?)?;
     watch.add(&rules).context("cannot write the rules")?;
@@ -99,7 +93,13 @@ async fn attach_and_read(args: AttachArgs) -> Result<()> {
     for (target, attached) in targets.iter().zip(&attached) {
         announce(target, attached, &rules);
     }
-    if rules.is_empty() {
+    let published = pins.as_ref().zip(map_ids).map(|(pins, ids)| publish(pins, ids, &targets, &attached));
+    if let Some(Err(error)) = &published {
+        cannot_change(error);
+    }
+    if rules.is_empty() && matches!(published, Some(Ok(()))) {
+        stderr::line(format_args!("nothing is watched yet: add a client with toa-tc watch add IP"));
+    } else if rules.is_empty() {
         stderr::line(format_args!("nothing is watched: give --ip, --port or --any"));
     }
     if let Some(path) = &args.ready_file {
@@ -148,33 +148,30 @@ fn rules(args: &AttachArgs) -> Vec<Rule> {
     rules
 }
 
-/// Pins the maps, or says why changing the watched set from outside will not work.
-fn pin(loaded: &Loaded) -> Option<Pins> {
-    let pinned = Pins::new().and_then(|pins| {
-        for name in PINNED {
-            if let Ok(map) = loaded.map(name) {
-                pins.pin(name, map)?;
-            }
+/// Pins the maps and returns their numbers, or says why changing the watched set from outside will not work.
+fn pin(loaded: &Loaded) -> Option<(Pins, [u32; PINNED.len()])> {
+    let pinned = || -> Result<_> {
+        let pins = Pins::new()?;
+        let mut ids = [0; PINNED.len()];
+        for (name, id) in PINNED.into_iter().zip(&mut ids) {
+            let map = loaded.map(name)?;
+            *id = map_id(map)?;
+            pins.pin(name, map)?;
         }
-        Ok(pins)
-    });
-    match pinned {
-        Ok(pins) => Some(pins),
-        Err(error) => {
-            let error: anyhow::Error = PinsError::into(error);
-            stderr::line(format_args!("the rules cannot be changed from outside: {error:#}"));
-            None
-        }
-    }
+        Ok((pins, ids))
+    };
+    pinned().inspect_err(cannot_change).ok()
+}
+
+fn cannot_change(error: &anyhow::Error) {
+    stderr::line(format_args!("the rules cannot be changed from outside: {error:#}"));
 }
 
 fn open_rings(loaded: &Loaded, bytes: Option<usize>) -> Result<Rings> {
     let Map::PerfEventArray(map) = loaded.map("EVENTS")? else {
         anyhow::bail!("the map of rings is none");
     };
-    let cpus = aya::util::nr_cpus().map_or(1, |cpus| cpus.max(1));
-    let (least, most) = RING_BYTES;
-    let bytes = bytes.unwrap_or_else(|| (RINGS_BYTES / cpus).next_power_of_two().clamp(least, most));
+    let bytes = bytes.unwrap_or_else(perf::default_ring_bytes);
     Rings::open(map.fd().as_fd(), bytes).map_err(|error| {
         let is_limit =
             matches!(&error, PerfError::Ring { source, .. } if source.raw_os_error() == Some(libc::EPERM));

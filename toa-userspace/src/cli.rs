@@ -6,6 +6,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
 use toa_userspace::rule::{Rule, RuleError, parse_port};
 
+use crate::commands;
+
 /// Follows the TCP connections of real clients behind a full-NAT load balancer (TOA) and prints what they request.
 #[derive(Debug, Parser)]
 #[command(name = "toa-tc", version, about, arg_required_else_help = true)]
@@ -18,6 +20,14 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Attach to interfaces and print the requests of watched clients, until SIGINT or SIGTERM
     Attach(AttachArgs),
+    /// Change what a running attach watches, at once
+    Watch(commands::watch::Args),
+    /// Show what is attached where, its rules, counters, ledger and cost
+    Status(commands::status::Args),
+    /// Show the connections that are followed now
+    Flows(commands::flows::Args),
+    /// Show what this host can do and what would stop attach
+    Doctor(commands::doctor::Args),
 }
 
 #[derive(Args, Debug)]
@@ -112,6 +122,12 @@ mod tests {
             &["attach", "eth0", "--duration", "soon"],
             &["attach", "eth0", "--ring-size", "5000"],
             &["attach", "eth0", "-c", "0"],
+            &["watch"],
+            &["watch", "add"],
+            &["watch", "add", "client.example"],
+            &["watch", "remove", "203.0.113.0/24"],
+            &["watch", "list", "--pid", "0"],
+            &["status", "-o", "xml"],
         ] {
             assert!(Cli::try_parse_from([&["toa-tc"], wrong].concat()).is_err(), "{wrong:?}");
         }

@@ -2,12 +2,17 @@
 //! stream and count. Not responsible for what it means.
 
 pub mod attach;
+pub mod chain;
 pub mod clock;
 pub mod counters;
+pub mod doctor;
+pub mod flows;
 pub mod load;
 pub mod log;
 pub mod perf;
 pub mod pins;
 pub mod privileges;
+pub mod process;
 pub mod reader;
+pub mod runs;
 pub mod watch;

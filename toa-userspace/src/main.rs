@@ -2,6 +2,8 @@
 
 mod attach;
 mod cli;
+mod commands;
+mod publish;
 mod stderr;
 
 use std::process::ExitCode;
@@ -20,9 +22,18 @@ fn main() -> ExitCode {
     };
     let result = match cli.command {
         Command::Attach(args) => attach::run(args),
+        Command::Watch(args) => commands::watch::run(args),
+        Command::Status(args) => commands::status::run(&args),
+        Command::Flows(args) => commands::flows::run(&args),
+        Command::Doctor(args) => commands::doctor::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<commands::Ambiguous>() => {
+            stderr::line(format_args!("{error}"));
+            ExitCode::from(USAGE)
+        }
+        Err(error) if error.is::<commands::Said>() => ExitCode::FAILURE,
         Err(error) => {
             stderr::line(format_args!("{error:#}"));
             ExitCode::FAILURE

@@ -3,12 +3,16 @@
 
 use std::{
     fmt,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     str::FromStr,
 };
 
 use thiserror::Error;
-use toa_common::{flow_key::Address, rule::RuleKey, wire::toa::Client};
+use toa_common::{
+    flow_key::Address,
+    rule::{RuleKey, shape},
+    wire::toa::Client,
+};
 
 /// What to watch. Addresses and ports are the real client's, as the TOA carries them.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -68,6 +72,19 @@ impl Rule {
         }
     }
 
+    /// The rule of a key of the map of rules. `None` if it is none.
+    #[must_use]
+    pub fn from_key(key: &RuleKey) -> Option<Self> {
+        let port = u16::from_be(u16::try_from(key.port_be).ok()?);
+        match key.shape {
+            shape::ADDRESS => Some(Self::Address(to_ip(key.address))),
+            shape::ADDRESS_PORT => Some(Self::AddressPort(SocketAddr::new(to_ip(key.address), port))),
+            shape::PORT => Some(Self::Port(port)),
+            shape::ANY => Some(Self::Any),
+            _ => None,
+        }
+    }
+
     /// Every combination of `addresses` and `ports`; where there is none of one sort, the other alone.
     #[must_use]
     pub fn combine(addresses: &[Self], ports: &[u16]) -> Vec<Self> {
@@ -96,6 +113,12 @@ fn to_address(ip: IpAddr) -> Address {
         IpAddr::V4(ip) => Address::from_ipv4(&ip.octets()),
         IpAddr::V6(ip) => Address::from_ipv6(&ip.octets()),
     }
+}
+
+/// An address as people write it: an IPv4 one if it is mapped.
+#[must_use]
+pub fn to_ip(address: Address) -> IpAddr {
+    Ipv6Addr::from(address.octets()).to_canonical()
 }
 
 impl FromStr for Rule {

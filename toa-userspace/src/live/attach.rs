@@ -10,14 +10,14 @@ use aya::{
     },
     util::KernelVersion,
 };
-use rustix::net::{AddressFamily, SocketType, socket};
+use rustix::net::{AddressFamily, SocketType, netdevice::name_to_index, socket};
 use std::os::fd::AsRawFd;
 use thiserror::Error;
 
 use super::load::{LoadError, Loaded};
 
 /// The first kernel with TCX (commit e420bed02507).
-const TCX: KernelVersion = KernelVersion::new(6, 6, 0);
+pub(super) const TCX: KernelVersion = KernelVersion::new(6, 6, 0);
 
 /// Priority of the netlink filter, of 65,535: before what others leave to the kernel (49152 downwards), and not
 /// the 1 that others take for themselves.
@@ -119,6 +119,13 @@ impl Target {
     #[must_use]
     pub fn interface(&self) -> &str {
         &self.interface
+    }
+
+    /// The interface's index, if it is still there.
+    #[must_use]
+    pub fn index(&self) -> Option<u32> {
+        let socket = socket(AddressFamily::INET, SocketType::DGRAM, None).ok()?;
+        name_to_index(socket, &self.interface).ok()
     }
 }
 

@@ -33,6 +33,19 @@ mod records;
 
 use records::Records;
 
+/// Bytes of all rings together, if nothing else is said.
+const RINGS_BYTES: usize = 64 << 20;
+/// Bounds of one ring in bytes, if nothing else is said.
+const RING_BYTES: (usize, usize) = (256 << 10, 4 << 20);
+
+/// Bytes of one ring, if nothing else is said.
+#[must_use]
+pub fn default_ring_bytes() -> usize {
+    let cpus = aya::util::nr_cpus().map_or(1, |cpus| cpus.max(1));
+    let (least, most) = RING_BYTES;
+    (RINGS_BYTES / cpus).next_power_of_two().clamp(least, most)
+}
+
 /// Why the rings could not be opened.
 #[derive(Debug, Error)]
 #[non_exhaustive]

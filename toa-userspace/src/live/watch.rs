@@ -1,15 +1,46 @@
 //! Responsible for the watched set in the kernel: the rules and the word of their shapes. Not responsible for
-//! how rules are written.
+//! how rules are written, nor for keeping two processes from changing it at once: see [`super::runs::Run::lock`].
+
+use std::io;
 
 use aya::maps::{Array, HashMap, Map, MapData, MapError};
-use toa_common::rule::RuleKey;
+use thiserror::Error;
+use toa_common::{
+    limits::MAX_RULES,
+    rule::{RuleKey, is_watched},
+    wire::toa::Client,
+};
 
 use crate::rule::Rule;
+
+/// `BPF_NOEXIST` of `linux/bpf.h`.
+const NO_EXIST: u64 = 1;
+
+/// Why the watched set was not changed.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum WatchError {
+    /// There is no room.
+    #[error("the watched set is full: there is room for {MAX_RULES} rules, and nothing was added")]
+    Full,
+    /// A map.
+    #[error("cannot use the maps of rules")]
+    Map(#[from] MapError),
+}
 
 /// The maps of the watched set.
 pub struct Watch {
     rules: HashMap<MapData, RuleKey, u32>,
     shapes: Array<MapData, u32>,
+}
+
+/// Whether a rule was there before.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Changed {
+    /// Rules that were added or removed.
+    pub changed: usize,
+    /// Rules for which there was nothing to do.
+    pub unchanged: usize,
 }
 
 impl Watch {
@@ -18,15 +49,119 @@ impl Watch {
         Ok(Self { rules: HashMap::try_from(rules)?, shapes: Array::try_from(shapes)? })
     }
 
-    /// Adds `rules`.
-    pub fn add(&mut self, rules: &[Rule]) -> Result<(), MapError> {
+    /// Adds all of `rules`, or none.
+    pub fn add(&mut self, rules: &[Rule]) -> Result<Changed, WatchError> {
         let mut shapes = self.shapes.get(&0, 0)?;
+        let mut added = Vec::new();
         for rule in rules {
             let key = rule.key();
-            self.rules.insert(key, 0, 0)?;
+            match self.rules.insert(key, 0, NO_EXIST) {
+                Ok(()) => added.push(key),
+                Err(error) if os_error(&error) == Some(libc::EEXIST) => {}
+                Err(error) => {
+                    for key in added {
+                        // What cannot be taken back is less than what failed.
+                        let _ = self.rules.remove(&key);
+                    }
+                    let is_full = os_error(&error) == Some(libc::E2BIG);
+                    return Err(if is_full { WatchError::Full } else { error.into() });
+                }
+            }
             shapes |= key.shape;
         }
         // The rules first: a shape that is asked for too early costs a lookup, one that is missing a connection.
-        self.shapes.set(0, shapes, 0)
+        self.shapes.set(0, shapes, 0)?;
+        Ok(Changed { changed: added.len(), unchanged: rules.len().saturating_sub(added.len()) })
+    }
+
+    /// Removes `rules`. Those that are not there are returned.
+    pub fn remove(&mut self, rules: &[Rule]) -> Result<Vec<Rule>, WatchError> {
+        let (mut missing, mut removed_shapes) = (Vec::new(), 0);
+        for rule in rules {
+            let key = rule.key();
+            match self.rules.remove(&key) {
+                Ok(()) => removed_shapes |= key.shape,
+                Err(error) if is_absent(&error) => missing.push(*rule),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if removed_shapes != 0 {
+            let mut left = 0;
+            for key in self.rules.keys() {
+                left |= key?.shape;
+                if left & removed_shapes == removed_shapes {
+                    break;
+                }
+            }
+            let shapes = self.shapes.get(&0, 0)?;
+            self.shapes.set(0, shapes & (left | !removed_shapes), 0)?;
+        }
+        Ok(missing)
+    }
+
+    /// Removes every rule, and returns how many there were.
+    pub fn clear(&mut self) -> Result<usize, WatchError> {
+        // Without shapes nothing is watched, whatever the rules are.
+        self.shapes.set(0, 0, 0)?;
+        let keys = self.rules.keys().collect::<Result<Vec<_>, _>>()?;
+        for key in &keys {
+            match self.rules.remove(key) {
+                Err(error) if !is_absent(&error) => return Err(error.into()),
+                _ => {}
+            }
+        }
+        Ok(keys.len())
+    }
+
+    /// The rules, in their order.
+    pub fn list(&self) -> Result<Vec<Rule>, WatchError> {
+        let mut rules = Vec::new();
+        for key in self.rules.keys() {
+            rules.extend(Rule::from_key(&key?));
+        }
+        rules.sort_unstable();
+        Ok(rules)
+    }
+
+    /// How many rules there are.
+    pub fn count(&self) -> Result<usize, WatchError> {
+        Ok(self.rules.keys().try_fold(0, |count, key| key.map(|_| count + 1))?)
+    }
+
+    /// Whether a rule watches `client`.
+    pub fn contains(&self, client: &Client) -> Result<bool, WatchError> {
+        let shapes = self.shapes.get(&0, 0)?;
+        // What cannot be looked up is taken as watched: nothing is ended by mistake.
+        Ok(is_watched(shapes, client, |key| match self.rules.get(key, 0) {
+            Ok(_) => true,
+            Err(error) => !is_absent(&error),
+        }))
+    }
+}
+
+/// Whether a map said that it has no such key.
+pub(super) fn is_absent(error: &MapError) -> bool {
+    matches!(error, MapError::KeyNotFound) || os_error(error) == Some(libc::ENOENT)
+}
+
+fn os_error(error: &MapError) -> Option<i32> {
+    match error {
+        MapError::SyscallError(error) => error.io_error.raw_os_error(),
+        MapError::IoError(error) => error.raw_os_error(),
+        _ => None,
+    }
+}
+
+/// Waits until every program that may have looked rules up before this call has come to its end. Fails on kernels
+/// that keep CPUs free of interrupts (`nohz_full`) or do not know the call.
+pub fn wait_for_programs() -> io::Result<()> {
+    // `MEMBARRIER_CMD_GLOBAL` of `linux/membarrier.h`: the kernel waits for an RCU grace period, and programs at the
+    // ingress hook run in a read-side section.
+    const GLOBAL: libc::c_long = 1;
+    // SAFETY: takes integers, no pointer.
+    if unsafe { libc::syscall(libc::SYS_membarrier, GLOBAL, 0, 0) } == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
     }
 }

@@ -1,0 +1,358 @@
+//! Responsible for finding runs by what they pinned, for choosing one, and for opening its maps after each was
+//! checked. Not responsible for what is done with the maps.
+
+use std::{
+    fmt,
+    fs::File,
+    io,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+};
+
+use aya::maps::{Array, Map, MapData, MapError, MapType};
+use rustix::fs::{FlockOperation, flock};
+use thiserror::Error;
+use toa_common::{
+    counters::CounterValues,
+    flow_key::FlowKey,
+    limits::{MAX_FLOWS, MAX_RULES},
+    rule::RuleKey,
+    run_info::{FORMAT, RunInfo, RunInterface},
+    segment::Flow,
+};
+
+use super::{
+    counters::Counters,
+    flows::Flows,
+    pins::{self, INFO, PINNED, PinsError},
+    process::{self, Identity},
+    watch::Watch,
+};
+
+/// Why runs cannot be found, or what they pinned not be used.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RunsError {
+    /// The directory of all runs.
+    #[error(transparent)]
+    Pins(#[from] PinsError),
+    /// A directory could not be read.
+    #[error("cannot read {path}")]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// What failed.
+        #[source]
+        source: io::Error,
+    },
+    /// A pin could not be opened or its map not be used.
+    #[error("cannot use {path}")]
+    Map {
+        /// The pin.
+        path: PathBuf,
+        /// What failed.
+        #[source]
+        source: MapError,
+    },
+    /// A pin leads to something else than this version expects.
+    #[error("{path} is not used: {reason}")]
+    Foreign {
+        /// The pin.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// What a map must be.
+struct Shape {
+    kind: MapType,
+    key_size: usize,
+    value_size: usize,
+    max_entries: u32,
+}
+
+impl Shape {
+    /// What the map of this name must be.
+    fn of(name: &str) -> Self {
+        let index = size_of::<u32>();
+        let (kind, key_size, value_size, max_entries) = match name {
+            "WATCH" => (MapType::Hash, size_of::<RuleKey>(), size_of::<u32>(), MAX_RULES),
+            "SHAPES" => (MapType::Array, index, size_of::<u32>(), 1),
+            "FLOWS" => (MapType::LruHash, size_of::<FlowKey>(), size_of::<Flow>(), MAX_FLOWS),
+            "COUNTERS" => (MapType::PerCpuArray, index, size_of::<CounterValues>(), 1),
+            _ => (MapType::Array, index, size_of::<RunInfo>(), 1),
+        };
+        Self { kind, key_size, value_size, max_entries }
+    }
+}
+
+/// Opens a pin. What it leads to is compared with what it must be, and only then is a map.
+fn open(directory: &Path, name: &str, id: Option<u32>) -> Result<Map, RunsError> {
+    let path = directory.join(name);
+    let failed = |source| RunsError::Map { path: path.clone(), source };
+    let data = MapData::from_pin(&path).map_err(failed)?;
+    let info = data.info().map_err(failed)?;
+    let shape = Shape::of(name);
+    let foreign = |reason| RunsError::Foreign { path: path.clone(), reason };
+    let kind = info.map_type().map_err(|_| foreign("it is no map that is known here".to_owned()))?;
+    let numbers = [
+        ("bytes of key", info.key_size() as usize, shape.key_size),
+        ("bytes of value", info.value_size() as usize, shape.value_size),
+        ("entries", info.max_entries() as usize, shape.max_entries as usize),
+    ];
+    if kind != shape.kind {
+        return Err(foreign(format!("it is a map of type {kind:?}, not {:?}", shape.kind)));
+    }
+    if let Some((what, found, expected)) = numbers.into_iter().find(|(_, found, expected)| found != expected)
+    {
+        return Err(foreign(format!("it has {found} {what}, not {expected}")));
+    }
+    if id.is_some_and(|id| id != info.id()) {
+        return Err(foreign("it is another map than the run's".to_owned()));
+    }
+    Map::from_map_data(data).map_err(failed)
+}
+
+/// A run of `attach`.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// Its pins.
+    path: PathBuf,
+    /// What it says of itself.
+    pub info: RunInfo,
+}
+
+/// Keeps other processes from changing a run's rules, until it is dropped.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "it is held, not used")] OwnedFd);
+
+impl Run {
+    fn open(path: PathBuf, identity: Identity) -> Result<Self, RunsError> {
+        let pin = path.join(INFO);
+        let failed = |source| RunsError::Map { path: pin.clone(), source };
+        let map = Array::<_, RunInfo>::try_from(open(&path, INFO, None)?).map_err(failed)?;
+        let info = map.get(&0, 0).map_err(failed)?;
+        let reason = if info.format != FORMAT {
+            Some(format!("it has format {}, this version knows {FORMAT}", info.format))
+        } else if (info.pid, info.start_ticks, info.pid_namespace)
+            != (identity.pid, identity.start_ticks, identity.pid_namespace)
+        {
+            Some(format!("it says that it is process {}'s", info.pid))
+        } else {
+            None
+        };
+        match reason {
+            Some(reason) => Err(RunsError::Foreign { path: pin, reason }),
+            None => Ok(Self { path, info }),
+        }
+    }
+
+    /// Waits until no other process changes the rules.
+    pub fn lock(&self) -> Result<Lock, RunsError> {
+        let locked = File::open(&self.path).and_then(|directory| {
+            flock(&directory, FlockOperation::LockExclusive)?;
+            Ok(directory.into())
+        });
+        locked.map(Lock).map_err(|source| RunsError::Directory { path: self.path.clone(), source })
+    }
+
+    /// Opens one of the pinned maps.
+    fn map<T>(&self, name: &str, make: impl FnOnce(Map) -> Result<T, MapError>) -> Result<T, RunsError> {
+        let id = PINNED.iter().position(|it| *it == name).and_then(|at| self.info.map_ids.get(at).copied());
+        let map = open(&self.path, name, id)?;
+        make(map).map_err(|source| RunsError::Map { path: self.path.join(name), source })
+    }
+
+    /// The watched set.
+    pub fn watch(&self) -> Result<Watch, RunsError> {
+        let shapes = self.map("SHAPES", Ok)?;
+        self.map("WATCH", |rules| Watch::new(rules, shapes))
+    }
+
+    /// The followed connections.
+    pub fn flows(&self) -> Result<Flows, RunsError> {
+        self.map("FLOWS", Flows::new)
+    }
+
+    /// The counters.
+    pub fn counters(&self) -> Result<Counters, RunsError> {
+        self.map("COUNTERS", Counters::new)
+    }
+
+    /// The version of the tool that runs.
+    #[must_use]
+    pub fn version(&self) -> String {
+        let [major, minor, patch, _] = self.info.version;
+        format!("{major}.{minor}.{patch}")
+    }
+
+    /// The interfaces' names.
+    #[must_use]
+    pub fn interface_names(&self) -> String {
+        let names: Vec<_> = self.info.interfaces().iter().map(interface_name).collect();
+        names.join(", ")
+    }
+
+    fn is_on(&self, interface: &str) -> bool {
+        self.info.interfaces().iter().any(|it| it.name() == interface.as_bytes())
+    }
+}
+
+/// An interface's name as text.
+#[must_use]
+pub fn interface_name(interface: &RunInterface) -> String {
+    String::from_utf8_lossy(interface.name()).into_owned()
+}
+
+impl fmt::Display for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let RunInfo { pid, network_namespace, .. } = self.info;
+        write!(f, "pid {pid} on {} in net:[{network_namespace}]", self.interface_names())
+    }
+}
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Runs {
+    /// Runs that can be used.
+    pub alive: Vec<Run>,
+    /// What looks like a run but is none of this version, with the reasons.
+    pub refused: Vec<RunsError>,
+    /// How many dead runs were cleared away.
+    pub swept: usize,
+}
+
+/// Which run is meant.
+#[derive(Clone, Debug, Default)]
+pub struct Pick {
+    /// The one on this interface.
+    pub interface: Option<String>,
+    /// The one of this process.
+    pub pid: Option<u32>,
+}
+
+/// Why no run was picked.
+#[derive(Debug)]
+pub enum NotPicked<'a> {
+    /// None runs, or none that was meant.
+    None,
+    /// Several could be meant.
+    Several(Vec<&'a Run>),
+}
+
+impl Runs {
+    /// Looks for runs, and clears away what dead ones left.
+    pub fn find() -> Result<Self, RunsError> {
+        let mut found = Self::default();
+        let Some(directory) = pins::directory()? else {
+            return Ok(found);
+        };
+        let read = |result: io::Result<_>| {
+            result.map_err(|source| RunsError::Directory { path: directory.clone(), source })
+        };
+        found.swept = read(pins::sweep(&directory).map(|swept| (swept, Vec::new())))?.0;
+        for (path, identity) in read(pins::runs(&directory).map(|runs| (0, runs)))?.1 {
+            // Without it, a run has not begun or is at its end.
+            if identity.is_alive() == Some(false) || !path.join(INFO).exists() {
+                continue;
+            }
+            match Run::open(path.clone(), identity) {
+                Ok(run) => found.alive.push(run),
+                // It may have ended meanwhile.
+                Err(_) if !path.exists() => {}
+                Err(error) => found.refused.push(error),
+            }
+        }
+        Ok(found)
+    }
+
+    /// The runs that `pick` allows. An interface's name means the one of our own network namespace, if a run is on
+    /// that.
+    #[must_use]
+    pub fn picked(&self, pick: &Pick) -> Vec<&Run> {
+        let mut runs: Vec<_> = self.alive.iter().collect();
+        if let Some(pid) = pick.pid {
+            runs.retain(|run| run.info.pid == pid);
+        }
+        if let Some(interface) = &pick.interface {
+            runs.retain(|run| run.is_on(interface));
+            let own = process::namespace("self", "net").ok();
+            if runs.iter().any(|run| Some(run.info.network_namespace) == own) {
+                runs.retain(|run| Some(run.info.network_namespace) == own);
+            }
+        }
+        runs
+    }
+
+    /// The one run that `pick` allows.
+    pub fn pick(&self, pick: &Pick) -> Result<&Run, NotPicked<'_>> {
+        let runs = self.picked(pick);
+        match runs.as_slice() {
+            [run] => Ok(run),
+            [] => Err(NotPicked::None),
+            _ => Err(NotPicked::Several(runs)),
+        }
+    }
+}
+
+/// The kernel's number of a map.
+pub fn map_id(map: &Map) -> Result<u32, MapError> {
+    match map {
+        Map::HashMap(data) | Map::LruHashMap(data) | Map::Array(data) | Map::PerCpuArray(data) => {
+            data.info().map(|info| info.id())
+        }
+        _ => Err(MapError::InvalidMapType { map_type: 0 }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use toa_common::run_info::MAX_INTERFACES;
+
+    use super::*;
+
+    fn run(pid: u32, network_namespace: u64, names: &[&str]) -> Run {
+        let mut interfaces = [RunInterface::EMPTY; MAX_INTERFACES];
+        for (interface, name) in interfaces.iter_mut().zip(names) {
+            interface.name[..name.len()].copy_from_slice(name.as_bytes());
+        }
+        let info = RunInfo {
+            format: FORMAT,
+            version: [1, 2, 3, 0],
+            pid,
+            map_ids: [0; 4],
+            start_ticks: 0,
+            since_ns: 0,
+            pid_namespace: 0,
+            network_namespace,
+            interface_count: u32::try_from(names.len()).unwrap(),
+            _unused: 0,
+            interfaces,
+        };
+        Run { path: PathBuf::new(), info }
+    }
+
+    fn pids(runs: &Runs, interface: Option<&str>, pid: Option<u32>) -> Vec<u32> {
+        let pick = Pick { interface: interface.map(str::to_owned), pid };
+        runs.picked(&pick).iter().map(|run| run.info.pid).collect()
+    }
+
+    #[test]
+    fn a_run_is_picked_by_process_or_interface() {
+        let own = process::namespace("self", "net").unwrap();
+        let alive = vec![
+            run(1, own, &["eth0", "eth1"]),
+            run(2, 1, &["eth0"]),
+            run(3, 1, &["eth2"]),
+            run(4, 2, &["eth2"]),
+        ];
+        let runs = Runs { alive, ..Runs::default() };
+        assert_eq!(pids(&runs, None, None), [1, 2, 3, 4]);
+        assert_eq!(pids(&runs, Some("eth0"), None), [1]);
+        assert_eq!(pids(&runs, Some("eth0"), Some(2)), [2]);
+        assert_eq!(pids(&runs, Some("eth2"), None), [3, 4]);
+        assert_eq!(pids(&runs, None, Some(5)), [0; 0]);
+        assert_eq!(runs.alive[0].to_string(), format!("pid 1 on eth0, eth1 in net:[{own}]"));
+    }
+}
