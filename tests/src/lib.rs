@@ -7,6 +7,7 @@ pub mod attached;
 pub mod capture;
 pub mod cgroup;
 pub mod client;
+pub mod commands;
 pub mod fixtures;
 pub mod host;
 pub mod lab;
