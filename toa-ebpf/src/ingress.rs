@@ -15,6 +15,7 @@ use toa_common::{
     limits::LINGER_NS,
     packet::{Link, Packet, TcpPacket},
     segment::{Flow, flags},
+    seq::Seq,
     skip_reason::SkipReason,
     wire::{tcp::SYN, toa::Client},
 };
@@ -91,7 +92,7 @@ fn act(ctx: &TcContext, reason: u32, report: impl Report) -> u32 {
     // SAFETY: a pointer from the map, valid while the program runs. Another CPU may write the value at the same
     // time; every field is read by itself and means something by itself.
     let known = flow.map(|flow| unsafe { &*flow }).filter(|flow| !is_over(flow)).map(known);
-    let decision = decide(inspected.segment_kind(), known, &inspected.toa, is_watched);
+    let decision = decide(inspected.segment_kind(), inspected.tcp.seq, known, &inspected.toa, is_watched);
     carry_out(ctx, &counters, inspected, decision, flow);
     report.found(inspected, decision)
 }
@@ -101,6 +102,7 @@ fn known(flow: &Flow) -> Known {
     Known {
         client: Client { address: flow.client_address, port_be: flow.client_port_be },
         provisional: flow.flags & flags::PROVISIONAL != 0,
+        first_seq: Seq(flow.first_seq),
     }
 }
 
@@ -169,10 +171,11 @@ fn carry_out(
 /// Begins to follow a connection.
 #[inline(always)]
 fn begin(ctx: &TcContext, counters: &Counters, inspected: &Inspected) -> Option<*mut Flow> {
-    let key = &inspected.tcp.key;
+    let tcp = &inspected.tcp;
+    let key = &tcp.key;
     // SAFETY: a field of a live map value, which only this program uses now.
     let flow = unsafe { &mut (*scratch()?).flow };
-    *flow = Flow { generation: now_ns(), ..Flow::EMPTY };
+    *flow = Flow { generation: now_ns(), first_seq: tcp.seq.0, ..Flow::EMPTY };
     name_client(flow, inspected);
     let flow: &Flow = flow;
     if FLOWS.insert(key, flow, 0).is_err() {
