@@ -2,6 +2,7 @@
 
 mod attach;
 mod cli;
+mod output;
 mod stderr;
 
 use std::process::ExitCode;
