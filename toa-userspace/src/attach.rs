@@ -36,7 +36,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{cli::AttachArgs, output::Printer, stderr};
+use crate::{cli::AttachArgs, explain::explain, output::Printer, stderr};
 
 /// Bytes of all rings together, if nothing else is said.
 const RINGS_BYTES: usize = 64 << 20;
@@ -116,6 +116,7 @@ async fn attach_and_read(args: AttachArgs) -> Result<()> {
     let failure = tokio::select! {
         () = interrupts.any() => None,
         () = elapsed(args.duration) => None,
+        never = explain(&counters, &targets) => match never {},
         done = is_done.recv() => match done {
             Some(Done::Output(error)) if error.kind() != io::ErrorKind::BrokenPipe => Some(error),
             _ => None,

@@ -2,6 +2,7 @@
 
 mod attach;
 mod cli;
+mod explain;
 mod output;
 mod stderr;
 
