@@ -130,6 +130,9 @@ fn carry_out(
     if toa.is_some() {
         counters.increment(Counter::Toa);
     }
+    if walk.others() != 0 {
+        counters.others(walk.others());
+    }
     if walk.stop().is_malformed() {
         counters.increment(Counter::MalformedOptions);
     }

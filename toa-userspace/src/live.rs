@@ -4,6 +4,7 @@
 pub mod attach;
 pub mod clock;
 pub mod counters;
+pub mod host;
 pub mod load;
 pub mod log;
 pub mod perf;

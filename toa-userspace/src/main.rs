@@ -2,6 +2,8 @@
 
 mod attach;
 mod cli;
+mod explain;
+mod output;
 mod stderr;
 
 use std::process::ExitCode;
