@@ -3,7 +3,7 @@
 
 use std::{thread, time::Duration};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use toa_tests::{
     capture::Capture,
     client::Request,
@@ -105,11 +105,11 @@ fn check(case: &Case) -> Result<()> {
     let lines: Vec<_> = output.stderr.lines().filter(|line| line.contains(" TCP packets in ")).collect();
     match &case.says {
         Some(says) => {
-            ensure!(lines.len() == 1, "not one line: {}", output.stderr);
+            let [line] = lines[..] else { bail!("not one line: {}", output.stderr) };
             let expected = format!("toa-tc: {packets}{TIME}{says}");
-            ensure!(lines[0].starts_with(&expected), "not {expected:?}: {}", lines[0]);
-            let others = lines[0].matches("option ").count();
-            ensure!(others == says.matches("option ").count(), "more options: {}", lines[0]);
+            ensure!(line.starts_with(&expected), "not {expected:?}: {line}");
+            let others = line.matches("option ").count();
+            ensure!(others == says.matches("option ").count(), "more options: {line}");
         }
         None => ensure!(lines.is_empty(), "something matched: {}", output.stderr),
     }

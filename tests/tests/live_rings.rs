@@ -118,7 +118,7 @@ fn a_full_ring_loses_what_is_counted() -> Result<()> {
     assert!(kept > 0 && kept < 100, "{kept}");
     assert_eq!(numbers, (0..kept).collect::<Vec<_>>());
     assert_eq!(drained.corrupt, 0);
-    assert_eq!(count(&probe, Counter::Emitted)?, kept.into());
+    assert_eq!(count(&probe, Counter::Emitted)?, u64::from(kept));
     assert_eq!(count(&probe, Counter::LostRingFull)?, u64::from(100 - kept));
     assert_eq!(count(&probe, Counter::LostRingFullBytes)?, u64::from(100 - kept) * 100);
     // What comes when there is room again is not lost.

@@ -1,5 +1,5 @@
 //! Responsible for results as JSON Lines for machines: one object a line, as `schema/toa-tc.schema.json` says. Not
-//! responsible for what a line holds in detail: see [`event`].
+//! responsible for where they are written.
 //!
 //! What a client chose (method, target, names, values, preview) is escaped as in text, also where JSON could carry
 //! it: `\xNN` for every byte that is no printable UTF-8, `\\` for a backslash. So nothing that is decoded from a
@@ -139,16 +139,14 @@ const MAX_NAMES: usize = 256;
 
 impl Interfaces {
     fn name(&mut self, index: u32) -> Option<&str> {
-        let position = match self.known.iter().position(|(known, _)| *known == index) {
-            Some(position) => position,
-            None => {
-                if self.known.len() >= MAX_NAMES {
-                    self.known.clear();
-                }
-                self.known.push((index, (self.lookup)(index)));
-                self.known.len().saturating_sub(1)
+        let position = self.known.iter().position(|(known, _)| *known == index);
+        let position = position.unwrap_or_else(|| {
+            if self.known.len() >= MAX_NAMES {
+                self.known.clear();
             }
-        };
+            self.known.push((index, (self.lookup)(index)));
+            self.known.len().saturating_sub(1)
+        });
         self.known.get(position).and_then(|(_, name)| name.as_deref())
     }
 }

@@ -163,7 +163,8 @@ pub(super) struct Gap<'a> {
     server: &'a Endpoint,
     toa: &'a Toa,
     connection: OnlyId<'a>,
-    gap: Bytes,
+    #[serde(rename = "gap")]
+    missing: Bytes,
 }
 
 impl<'a> Gap<'a> {
@@ -177,7 +178,7 @@ impl<'a> Gap<'a> {
             server: &common.server,
             toa: &common.toa,
             connection: OnlyId { id: Id(connection) },
-            gap: Bytes { bytes },
+            missing: Bytes { bytes },
         }
     }
 }

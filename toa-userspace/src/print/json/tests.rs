@@ -237,8 +237,7 @@ fn the_schema_takes_nothing_else() {
     let schema = schema();
     let head = b"GET / HTTP/1.1\r\nhost: h\r\n\r\n";
     let good = print_request(Redactor::default(), &connection(), &request(head));
-    type Change = fn(&mut Value);
-    let changes: [Change; 10] = [
+    let changes: [fn(&mut Value); 10] = [
         |it| it["extra"] = json!(1),
         |it| it["toa"]["extra"] = json!(1),
         |it| it["event"] = json!("other"),
