@@ -1,0 +1,91 @@
+//! Through a balancer, whatever packets it marks: exactly the watched client's requests are printed, under the
+//! address and port that the client itself has, while the server sees nothing but the balancer.
+#![cfg(feature = "kernel")]
+
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr},
+};
+
+use anyhow::Result;
+use toa_tests::{
+    balancer::Balancer,
+    client::{Connection, Request},
+    expected::Log,
+    marker::Habit,
+    printed::{Printed, Row},
+    process::Signal,
+    toa_tc::ToaTc,
+};
+
+const CLIENTS: u8 = 5;
+const CONNECTIONS: usize = 50;
+const REQUESTS: usize = 20;
+
+fn clients() -> Vec<IpAddr> {
+    (0..CLIENTS).map(|client| Ipv4Addr::new(120, 120, 111, 111 + client).into()).collect()
+}
+
+fn check(habit: Habit) -> Result<()> {
+    let clients = clients();
+    let watched = clients[2];
+    let lab = Balancer::new(habit, &clients)?;
+    let nginx = lab.nginx()?;
+    let tool = ToaTc::attach(&lab.server, &["--ip", &watched.to_string()])?;
+    let of_clients = clients.iter().cycle().take(CONNECTIONS);
+    let mut connections = of_clients.map(|client| lab.connect(*client)).collect::<Result<Vec<_>>>()?;
+    for number in 0..REQUESTS {
+        for (index, connection) in connections.iter_mut().enumerate() {
+            let request = Request::get(&format!("/orders/{index}?number={number}"))
+                .field("x-request-id", &format!("{index}-{number}"))
+                .field("x-team", &format!("team-{}", connection.local().ip()));
+            connection.ask(request)?;
+        }
+    }
+    let output = tool.stop(Signal::Interrupt)?.succeeded()?;
+    let logged = nginx.stop()?;
+
+    assert_eq!(logged.len(), CONNECTIONS * REQUESTS);
+    let log = Log::new(&logged)?;
+    log.rows(&connections)?;
+    let of_watched: Vec<&Connection> =
+        connections.iter().filter(|connection| connection.local().ip() == watched).collect();
+    let expected = log.rows(of_watched.iter().copied())?;
+    assert_eq!(expected.len(), CONNECTIONS * REQUESTS / usize::from(CLIENTS));
+    let requests = output.requests()?;
+    let printed: BTreeSet<Row> = requests.iter().map(Printed::row).collect();
+    assert_eq!(printed, expected, "{habit:?}");
+    assert_eq!(requests.len(), expected.len(), "{habit:?}: printed more than once");
+    assert!(requests.iter().all(|request| request.incomplete.is_none()), "{habit:?}");
+    let ledger = output.ledger()?;
+    ledger.check()?;
+    let sent: usize = of_watched.iter().map(|connection| connection.sent_bytes()).sum();
+    assert_eq!(ledger.bytes("matched")?, u64::try_from(sent)?, "{habit:?}");
+    assert_eq!((ledger.bytes("lost")?, ledger.bytes("cut")?), (0, 0), "{habit:?}");
+    Ok(())
+}
+
+#[test]
+fn behind_a_balancer_that_marks_the_syn_only() -> Result<()> {
+    check(Habit::Syn)
+}
+
+#[test]
+fn behind_a_balancer_that_marks_the_syn_and_early_packets() -> Result<()> {
+    check(Habit::SynAndEarly)
+}
+
+#[test]
+fn behind_a_balancer_that_marks_early_packets_only() -> Result<()> {
+    check(Habit::Early)
+}
+
+#[test]
+fn behind_a_balancer_that_marks_the_handshake_ack_only() -> Result<()> {
+    check(Habit::HandshakeAck)
+}
+
+#[test]
+fn behind_a_balancer_that_marks_the_first_data_only() -> Result<()> {
+    check(Habit::FirstData)
+}
