@@ -1,4 +1,4 @@
-//! Responsible for the release binary. Not responsible for the eBPF object in it: cargo builds that.
+//! Responsible for release binaries. Not responsible for the eBPF objects in them: cargo builds those.
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -16,4 +16,10 @@ pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
 pub(crate) fn release(workspace: &Workspace) -> Result<PathBuf> {
     exec::run(&mut exec::cargo(&["build", "--release", "--package", "toa-userspace"]))?;
     Ok(workspace.target.join("release/toa-tc"))
+}
+
+/// Builds a program of the tests for release and returns its path.
+pub(crate) fn release_of_tests(workspace: &Workspace, name: &str) -> Result<PathBuf> {
+    exec::run(&mut exec::cargo(&["build", "--release", "--package", "toa-tests", "--bin", name]))?;
+    Ok(workspace.target.join("release").join(name))
 }
