@@ -19,19 +19,19 @@ use toa_tests::{
 };
 
 const CLIENTS: u8 = 5;
+const WATCHED: IpAddr = client(3);
 const CONNECTIONS: usize = 50;
 const REQUESTS: usize = 20;
 
-fn clients() -> Vec<IpAddr> {
-    (0..CLIENTS).map(|client| Ipv4Addr::new(120, 120, 111, 111 + client).into()).collect()
+const fn client(number: u8) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(120, 120, 111, 110 + number))
 }
 
 fn check(habit: Habit) -> Result<()> {
-    let clients = clients();
-    let watched = clients[2];
+    let clients: Vec<IpAddr> = (1..=CLIENTS).map(client).collect();
     let lab = Balancer::new(habit, &clients)?;
     let nginx = lab.nginx()?;
-    let tool = ToaTc::attach(&lab.server, &["--ip", &watched.to_string()])?;
+    let tool = ToaTc::attach(&lab.server, &["--ip", &WATCHED.to_string()])?;
     let of_clients = clients.iter().cycle().take(CONNECTIONS);
     let mut connections = of_clients.map(|client| lab.connect(*client)).collect::<Result<Vec<_>>>()?;
     for number in 0..REQUESTS {
@@ -49,7 +49,7 @@ fn check(habit: Habit) -> Result<()> {
     let log = Log::new(&logged)?;
     log.rows(&connections)?;
     let of_watched: Vec<&Connection> =
-        connections.iter().filter(|connection| connection.local().ip() == watched).collect();
+        connections.iter().filter(|connection| connection.local().ip() == WATCHED).collect();
     let expected = log.rows(of_watched.iter().copied())?;
     assert_eq!(expected.len(), CONNECTIONS * REQUESTS / usize::from(CLIENTS));
     let requests = output.requests()?;
