@@ -71,6 +71,12 @@ impl Nginx {
         Ok(Self { process, directory })
     }
 
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// What it has logged so far. It writes its log down once a second.
     pub fn log(&self) -> Result<Vec<Logged>> {
         let log = fs::read_to_string(self.directory.path().join("access.log"))?;

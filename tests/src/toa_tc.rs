@@ -120,9 +120,15 @@ impl ToaTc {
 
     /// Changes what it watches, as a second process does: `change` is `add` or `remove`. Returns when it is done.
     pub fn watch(&self, change: &str, rule: &str) -> Result<()> {
-        let id = self.process.id().to_string();
+        let id = self.id().to_string();
         let arguments = ["watch", change, rule, "--pid", &id];
         Self::run(&self.namespace, &arguments)?.succeeded().context(arguments.join(" ")).map(drop)
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// Its process.

@@ -4,7 +4,12 @@
 
 use std::{
     collections::BTreeSet,
+    fs,
     net::{IpAddr, Ipv4Addr},
+    os::unix::fs::MetadataExt,
+    path::Path,
+    sync::{Mutex, PoisonError},
+    thread,
 };
 
 use anyhow::Result;
@@ -15,6 +20,7 @@ use toa_tests::{
     marker::Habit,
     printed::{Printed, Row},
     process::Signal,
+    ready,
     toa_tc::ToaTc,
 };
 
@@ -88,4 +94,51 @@ fn behind_a_balancer_that_marks_the_handshake_ack_only() -> Result<()> {
 #[test]
 fn behind_a_balancer_that_marks_the_first_data_only() -> Result<()> {
     check(Habit::FirstData)
+}
+
+/// Whether a thread of any process is in the network namespace with this number.
+fn is_in_use(namespace: u64) -> Result<bool> {
+    let threads = |process: fs::DirEntry| fs::read_dir(process.path().join("task"));
+    for process in fs::read_dir("/proc")?.flatten() {
+        // Not a process, or one that has just ended.
+        let Ok(threads) = threads(process) else { continue };
+        let mut spaces =
+            threads.flatten().filter_map(|thread| fs::metadata(thread.path().join("ns/net")).ok());
+        if spaces.any(|space| space.ino() == namespace) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+#[test]
+fn a_panic_leaves_nothing_of_the_lab() -> Result<()> {
+    let known = Mutex::new((Vec::new(), Vec::new()));
+    let ended = thread::scope(|scope| {
+        let run = || -> Result<()> {
+            let lab = Balancer::new(Habit::SynAndEarly, &[WATCHED])?;
+            let nginx = lab.nginx()?;
+            let tool = ToaTc::attach(&lab.server, &["--any"])?;
+            let mut connection = lab.connect(WATCHED)?;
+            connection.ask(Request::get("/"))?;
+            let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+            for device in [&lab.clients, &lab.server] {
+                known.0.push(fs::metadata(device.namespace.path())?.ino());
+            }
+            known.1.extend([nginx.id(), tool.id()]);
+            drop(known);
+            panic!("on purpose");
+        };
+        scope.spawn(run).join()
+    });
+    assert!(ended.is_err());
+    let (namespaces, processes) = known.into_inner().unwrap_or_else(PoisonError::into_inner);
+    assert_eq!((namespaces.len(), processes.len()), (2, 2));
+    for process in processes {
+        assert!(!Path::new(&format!("/proc/{process}")).exists());
+    }
+    for namespace in namespaces {
+        ready::wait("the end of a namespace", || Ok((!is_in_use(namespace)?).then_some(())))?;
+    }
+    Ok(())
 }

@@ -71,7 +71,7 @@ impl Server {
     fn name(&self) -> &'static str {
         match self {
             Self::Nginx(_) => "nginx",
-            Self::Responder(_) => "a small built-in server (nginx is not installed)",
+            Self::Responder(_) => "the built-in server",
         }
     }
 
@@ -101,23 +101,22 @@ impl Stage {
 /// Tells all of it, or returns what differed.
 pub(crate) fn tell(stage: &Stage) -> Result<()> {
     let device = &stage.lab.server.name;
-    println!(
-        "\nWho calls this server? {} clients, a full-NAT load balancer, and {} behind it:\n",
-        CLIENTS.len(),
-        stage.server.name()
-    );
-    let ways = [
-        format!("--> the balancer's service, {SERVICE}"),
-        format!("    the balancer's own address, {BALANCER}"),
-        format!("--> the server, {} on {device}", nginx_address()),
-    ];
+    let (clients, server) = (CLIENTS.len(), stage.server.name());
+    println!("\nWho calls this server? {clients} clients reach {server} through a full-NAT load balancer:\n");
+    if let Server::Responder(_) = stage.server {
+        println!("  (nginx is not installed: a small built-in server stands in for it)\n");
+    }
+    println!("  {:34}{:31}server", "clients", "balancer");
     for (number, Client { address, team, .. }) in CLIENTS.iter().enumerate() {
-        let way = ways.get(number).map_or("", String::as_str);
+        let way = match number {
+            0 => format!("--> {SERVICE}, {BALANCER} --> {}, {device}", nginx_address()),
+            _ => String::new(),
+        };
         println!("  {:15}  team {team:8} --+{way}", address.to_string());
     }
     println!(
-        "\nThe balancer ends their connections and opens its own. Whom it calls for is only in a TCP option\n\
-         (TOA, kind 254) of each connection's first packets.\n"
+        "\nThe balancer ends their connections and opens its own. For whom is only in a TCP option (TOA, kind 254)\n\
+         of each connection's first packets.\n"
     );
 
     println!("1. toa-tc watches one client on the server's interface, and every client sends requests:\n");
@@ -125,10 +124,7 @@ pub(crate) fn tell(stage: &Stage) -> Result<()> {
     let tool = ToaTc::attach(&stage.lab.server, &["--ip", &FIRST.address.to_string()])?;
     let mut all = Round::default();
     all.extend(round(stage, &tool, 1, &FIRST)?);
-    println!(
-        "\n   The first of them in toa-tc's own words:\n\n{}",
-        first_printed(&tool.stdout()?).trim_end()
-    );
+    println!("\n   The first of them in toa-tc's own words:\n\n   {}", first_printed(&tool.stdout()?));
 
     println!("\n2. Another process changes what is watched, and every client sends requests again:\n");
     for (change, client) in [("add", &SECOND), ("remove", &FIRST)] {
@@ -146,11 +142,10 @@ pub(crate) fn tell(stage: &Stage) -> Result<()> {
     ledger.check()?;
     ensure!(ledger.bytes("lost")? == 0, "toa-tc lost bytes: {}", output.stderr);
     println!(
-        "\nCompared: {} requests of {} clients. The server logged all of them, under one address, {BALANCER}.\n\
-         toa-tc printed {}, each with its client's own address and port: all of those of the watched clients,\n\
-         and no others.",
+        "\nCompared with what the clients sent: {} requests of {clients} clients. {server} logged all of them under one\n\
+         address, {BALANCER}. toa-tc printed {}, under the address and port of the client's own socket: every\n\
+         one of the clients that were watched, and no other.",
         all.asked,
-        CLIENTS.len(),
         requests.len(),
     );
     Ok(())
@@ -213,7 +208,8 @@ fn round(stage: &Stage, tool: &ToaTc, number: u32, watched: &Client) -> Result<R
         });
         rows.push((left, right.unwrap_or_default()));
     }
-    print!("{}", side_by_side::table(("the server's access log", "toa-tc: the watched client"), &rows));
+    let heading = format!("what {} logged", stage.server.name());
+    print!("{}", side_by_side::table((&heading, "what toa-tc printed"), &rows));
 
     let ids: BTreeSet<String> = asked.iter().map(|(_, request)| id(request)).collect();
     let of_round: Vec<Printed> = printed
