@@ -78,7 +78,7 @@ async fn attach_and_read(args: AttachArgs) -> Result<()> {
         _ => aya_log::Level::Debug,
     });
     let targets = args.interfaces.iter().map(|name| Target::find(name)).collect::<Result<Vec<_>, _>>()?;
-    let mut loaded = Loaded::new(log_level)?;
+    let mut loaded = Loaded::new(targets.iter().map(Target::program), log_level)?;
     // Before the signals could end us, and before anything is pinned.
     let mut interrupts = Interrupts::new()?;
     if log_level.is_some() {
