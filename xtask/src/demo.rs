@@ -32,8 +32,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
     if installed != ExitCode::SUCCESS {
         return Ok(installed);
     }
-    let tool = build::release(workspace)?;
-    let demo = build::release_of_tests(workspace, "toa-demo")?;
+    let [tool, demo] = build::release(workspace, [build::TOOL, "toa-demo"])?;
     let mut command = Command::new(demo);
     command.env("TOA_TC", tool).args(options.keep.then_some("--keep"));
     // In place of this process, so that there is nobody between the demo and the terminal.

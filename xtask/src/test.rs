@@ -64,7 +64,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
         let rest = ["--workspace", "--exclude=toa-tests", "--exclude=toa-ebpf", "--exclude=toa-lab-ebpf"];
         total += tier("tier 1 (no root)", || libtest(exec::cargo(&["test"]).args(rest), options))?;
         total += tier("tiers 2 and 3 (kernel)", || {
-            let binary = build::release(workspace)?;
+            let [binary] = build::release(workspace, [build::TOOL])?;
             let mut tests = exec::cargo(&["test", "--package", "toa-tests", "--features", "kernel"]);
             libtest(tests.env("TOA_TC", binary), options)
         })?;

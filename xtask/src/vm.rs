@@ -58,7 +58,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
 
 /// Runs the check on both kernels; each counts as one test.
 pub(crate) fn tally(workspace: &Workspace, keep_log: bool) -> Result<test::Tally> {
-    let program = build::release_of_tests(workspace, "toa-vm")?;
+    let [program] = build::release(workspace, ["toa-vm"])?;
     let mut tally = test::Tally::default();
     let mut count = |kernel: &str, result: Result<()>| match result {
         Ok(()) => tally.passed += 1,
