@@ -78,14 +78,14 @@ fn change(lab: &Balancer, tool: &ToaTc, end: Instant) -> Result<Asked> {
         // Not watched: neither this connection, nor later what goes on with it.
         let mut before = lab.connect(*client)?;
         ask_until(&mut before, last + INTERVAL)?;
-        tool.watch("add", &rule)?;
         last = Instant::now();
+        tool.watch("add", &rule)?;
         let mut during = lab.connect(*client)?;
         ask_until(&mut during, last + INTERVAL)?;
         ask(&mut before)?;
         let watched = (0..during.sent().len()).collect();
-        tool.watch("remove", &rule)?;
         last = Instant::now();
+        tool.watch("remove", &rule)?;
         ask(&mut during)?;
         asked.extend([(before, BTreeSet::new()), (during, watched)]);
     }
