@@ -5,7 +5,7 @@
 use std::{
     collections::BTreeMap,
     io::Write as _,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -13,12 +13,13 @@ use anyhow::{Context, Result, ensure};
 use jsonschema::Validator;
 use serde_json::{Value, json};
 use toa_tests::{
+    balancer::Balancer,
     client::{Connection, Request},
-    lab::{Lab, SERVER, nginx_address},
+    lab::{BALANCER, Lab, SERVER, nginx_address},
     marker::Habit,
     nginx::Logged,
     process::Signal,
-    ready::PATIENCE,
+    ready::{self, PATIENCE},
     toa_tc::{Output, ToaTc},
 };
 
@@ -77,7 +78,12 @@ fn request(connection: u16, number: u32) -> Request {
 }
 
 /// What must be printed of a request, but for times and ids.
-fn expected(client: SocketAddr, connection: &Connection, number: usize, learned_from: &str) -> Value {
+fn expected(
+    (client, peer): (SocketAddr, SocketAddr),
+    connection: &Connection,
+    number: usize,
+    learned_from: &str,
+) -> Value {
     let request = &connection.sent()[number];
     let redacted = request.target.replace("hidden", "•••");
     let (path, query) = redacted.split_once('?').unzip();
@@ -95,7 +101,7 @@ fn expected(client: SocketAddr, connection: &Connection, number: usize, learned_
         "event": "request",
         "client": endpoint(client),
         "network": {
-            "peer": endpoint(connection.local()),
+            "peer": endpoint(peer),
             "interface": {"name": "web0"},
             "protocol": {"name": "http", "version": "1.1"},
         },
@@ -161,9 +167,14 @@ fn check(habit: Habit, learned_from: &str) -> Result<()> {
     for (client, connection) in &connections {
         sent_bytes += connection.sent_bytes();
         let numbers = 0..connection.sent().len();
-        expected_requests.extend(numbers.map(|number| expected(*client, connection, number, learned_from)));
+        let ends = (*client, connection.local());
+        expected_requests.extend(numbers.map(|number| expected(ends, connection, number, learned_from)));
     }
     drop(connections);
+    ready::wait("the end of every connection", || {
+        let closed = tool.stdout()?.matches(r#""state":"closed""#).count();
+        Ok((closed == usize::from(CONNECTIONS)).then_some(()))
+    })?;
     let output = tool.stop(Signal::Interrupt)?.succeeded()?;
     assert!(!output.stdout.contains("hidden"), "{}", output.stdout);
     let objects = objects(&output)?;
@@ -230,6 +241,53 @@ fn every_habit_is_printed_as_it_was() -> Result<()> {
 }
 
 /// Runs with `arguments`, lets one connection ask five times, and returns the objects that `end` leaves.
+/// Through a balancer, with several clients of which one is watched: its requests, and no others.
+fn check_behind_balancer(habit: Habit, learned_from: &str) -> Result<()> {
+    let clients: Vec<IpAddr> = (1..=5).map(|number| [120, 120, 111, 110 + number].into()).collect();
+    let watched = clients[2];
+    let lab = Balancer::new(habit, &clients)?;
+    let nginx = lab.nginx()?;
+    let tool = ToaTc::attach(&lab.server, &["-o", "json", "--ip", &watched.to_string()])?;
+    let of_clients = clients.iter().cycle().take(50);
+    let mut connections = of_clients.map(|client| lab.connect(*client)).collect::<Result<Vec<_>>>()?;
+    for number in 0..20 {
+        for (index, connection) in (0..).zip(&mut connections) {
+            connection.ask(request(index, number))?;
+        }
+    }
+    let output = tool.stop(Signal::Interrupt)?.succeeded()?;
+    let log = nginx.stop()?;
+    assert_eq!(log.len(), 1000);
+    let peers: BTreeMap<_, _> = log.iter().map(|it| (it.request_id.as_str(), it.peer)).collect();
+
+    let objects = objects(&output)?;
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname")?;
+    let printed = of_event(&objects, "request").into_iter().cloned();
+    let mut printed = printed
+        .map(|object| Ok(take_unknown(object, host.trim())?.1.to_string()))
+        .collect::<Result<Vec<_>>>()?;
+    let mut wanted = Vec::new();
+    for connection in connections.iter().filter(|connection| connection.local().ip() == watched) {
+        for (number, request) in connection.sent().iter().enumerate() {
+            let id = request.value("x-request-id").context("no id")?;
+            let peer = *peers.get(id).with_context(|| format!("nginx did not log {id}"))?;
+            assert_eq!(peer.ip(), BALANCER);
+            let ends = (connection.local(), peer);
+            wanted.push(expected(ends, connection, number, learned_from).to_string());
+        }
+    }
+    printed.sort_unstable();
+    wanted.sort_unstable();
+    assert_eq!(wanted.len(), 200);
+    assert_eq!(printed, wanted, "{habit:?}");
+    Ok(())
+}
+
+#[test]
+fn every_habit_of_a_balancer_is_printed_as_it_was() -> Result<()> {
+    LEARNED_FROM.into_iter().try_for_each(|(habit, learned_from)| check_behind_balancer(habit, learned_from))
+}
+
 fn run(arguments: &[&str], end: impl FnOnce(ToaTc) -> Result<Output>) -> Result<Vec<Value>> {
     let mut lab = Lab::new(Habit::SynAndEarly)?;
     let _nginx = lab.nginx()?;
