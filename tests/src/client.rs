@@ -124,6 +124,11 @@ impl Connection {
         self.local
     }
 
+    /// Its bytes, for what is no request.
+    pub fn stream(&mut self) -> &mut TcpStream {
+        &mut self.stream
+    }
+
     /// What was asked, in order.
     #[must_use]
     pub fn sent(&self) -> &[Request] {

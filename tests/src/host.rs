@@ -75,11 +75,15 @@ impl Host {
             Watch::Any => true,
             Watch::Address(address) => client.address == address_of(address),
         };
-        let decision = decide(segment, self.flows.get(&tcp.key).copied(), &toa, is_watched);
+        let decision = decide(segment, tcp.seq, self.flows.get(&tcp.key).copied(), &toa, is_watched);
         match decision.action {
             Action::Learn | Action::Replace => {
-                let known = Known { client: toa.client, provisional: segment == SegmentKind::Syn };
-                self.flows.insert(tcp.key, known);
+                let first_seq = match decision.action {
+                    Action::Learn => tcp.seq,
+                    _ => self.flows.get(&tcp.key).map_or(tcp.seq, |known| known.first_seq),
+                };
+                let provisional = segment == SegmentKind::Syn;
+                self.flows.insert(tcp.key, Known { client: toa.client, provisional, first_seq });
             }
             Action::End => {
                 self.flows.remove(&tcp.key);

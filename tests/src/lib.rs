@@ -4,10 +4,12 @@
 //! and for running the tool and its neighbours. Not responsible for any expectation: those are in the tests.
 
 pub mod attached;
+pub mod balancer;
 pub mod capture;
 pub mod cgroup;
 pub mod client;
 pub mod commands;
+pub mod expected;
 pub mod fixtures;
 pub mod host;
 pub mod lab;
@@ -21,7 +23,11 @@ pub mod packet_builder;
 pub mod printed;
 pub mod probe;
 pub mod process;
+pub mod proxy;
 pub mod ready;
+pub mod responder;
+pub mod service;
+pub mod side_by_side;
 pub mod toa_tc;
 pub mod veth;
 pub mod wrk;

@@ -71,13 +71,30 @@ impl Nginx {
         Ok(Self { process, directory })
     }
 
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// What it has logged so far. It writes its log down once a second.
+    pub fn log(&self) -> Result<Vec<Logged>> {
+        let log = fs::read_to_string(self.directory.path().join("access.log"))?;
+        // Whole lines only: it may be writing the last one.
+        let whole = log.rfind('\n').map_or(0, |end| end + 1);
+        parse_log(log.get(..whole).unwrap_or_default())
+    }
+
     /// Lets it answer what it has begun and end, and returns its access log.
     pub fn stop(mut self) -> Result<Vec<Logged>> {
         let status: ExitStatus = self.process.stop(Signal::Quit)?;
         ensure!(status.success(), "nginx ended with {}", describe(status));
-        let log = fs::read_to_string(self.directory.path().join("access.log"))?;
-        log.lines().map(|line| Logged::parse(line).with_context(|| format!("access log: {line}"))).collect()
+        parse_log(&fs::read_to_string(self.directory.path().join("access.log"))?)
     }
+}
+
+fn parse_log(log: &str) -> Result<Vec<Logged>> {
+    log.lines().map(|line| Logged::parse(line).with_context(|| format!("access log: {line}"))).collect()
 }
 
 impl Logged {

@@ -4,7 +4,7 @@
 use anyhow::{Context, Result};
 use aya::{
     Ebpf, TestRun, TestRunOptions, include_bytes_aligned,
-    maps::{Array, HashMap, MapData},
+    maps::{Array, HashMap, Map, MapData},
     programs::SchedClassifier,
 };
 use toa_common::{
@@ -50,6 +50,11 @@ impl Probe {
 
     fn program(&mut self) -> Result<&mut SchedClassifier> {
         Ok(self.object.program_mut("toa_probe_eth").context("no program toa_probe_eth")?.try_into()?)
+    }
+
+    /// Another of its maps.
+    pub fn map(&self, name: &str) -> Result<&Map> {
+        self.object.map(name).with_context(|| format!("no map {name}"))
     }
 
     /// Forgets all connections and watches whom it is told.

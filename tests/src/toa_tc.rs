@@ -38,6 +38,7 @@ pub fn binary() -> Result<PathBuf> {
 #[derive(Debug)]
 pub struct ToaTc {
     process: Process,
+    namespace: Namespace,
     directory: TempDir,
 }
 
@@ -86,7 +87,7 @@ impl ToaTc {
             }
             Ok(None)
         })?;
-        Ok(Self { process, directory })
+        Ok(Self { process, namespace: device.namespace.clone(), directory })
     }
 
     /// Runs the tool in a namespace to its end.
@@ -114,7 +115,20 @@ impl ToaTc {
         command.stdout(File::create(directory.path().join("stdout"))?);
         command.stderr(File::create(directory.path().join("stderr"))?);
         let process = Process::new("toa-tc", command.spawn().context("starting toa-tc")?);
-        Self { process, directory }.wait(RUN)
+        Self { process, namespace: namespace.clone(), directory }.wait(RUN)
+    }
+
+    /// Changes what it watches, as a second process does: `change` is `add` or `remove`. Returns when it is done.
+    pub fn watch(&self, change: &str, rule: &str) -> Result<()> {
+        let id = self.id().to_string();
+        let arguments = ["watch", change, rule, "--pid", &id];
+        Self::run(&self.namespace, &arguments)?.succeeded().context(arguments.join(" ")).map(drop)
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// Its process.

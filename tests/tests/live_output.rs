@@ -108,3 +108,21 @@ fn one_line_says_what_is_attached() -> Result<()> {
     assert!(lines[0].ends_with(", 2 rules"), "{}", lines[0]);
     Ok(())
 }
+
+#[test]
+fn the_kernel_logs_only_when_asked() -> Result<()> {
+    for (verbose, expected) in [(&["--any", "-v"][..], true), (&["--any"][..], false)] {
+        let mut lab = Lab::new(Habit::SynAndEarly)?;
+        let _nginx = lab.nginx()?;
+        let tool = ToaTc::attach(&lab.server, verbose)?;
+        let mut connection = lab.connect(Some(CLIENT.into()))?;
+        connection.ask(Request::get("/"))?;
+        let line = format!("a watched client's connection from port {}", connection.local().port());
+        if expected {
+            ready::wait("a line of the kernel's side", || Ok(tool.stderr()?.contains(&line).then_some(())))?;
+        }
+        let output = tool.stop(Signal::Interrupt)?.succeeded()?;
+        assert_eq!(output.stderr.contains(&line), expected, "{}", output.stderr);
+    }
+    Ok(())
+}

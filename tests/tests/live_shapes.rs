@@ -30,7 +30,8 @@ fn check(mtu: u32, gro: bool, talk: impl Fn(&mut Connection) -> Result<()>) -> R
     lab.server.acknowledge_at_once("10.9.0.0/24")?;
     let nginx = lab.nginx()?;
     let client = SocketAddr::from(CLIENT);
-    let tool = ToaTc::attach(&lab.server, &["--ip", &client.to_string()])?;
+    // Room for all of it: how a reader fares that is late is another test's matter.
+    let tool = ToaTc::attach(&lab.server, &["--ip", &client.to_string(), "--ring-size", "33554432"])?;
     let mut connection = lab.connect(Some(client))?;
     talk(&mut connection)?;
     let output = tool.stop(Signal::Interrupt)?.succeeded()?;

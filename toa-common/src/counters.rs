@@ -1,5 +1,7 @@
 //! Responsible for the names of everything that the kernel counts. Not responsible for reading it.
 
+use crate::wire::toa::{KNOWN_PAIRS, MAX_PAIRS};
+
 /// Declares the counters once: as an index into the per-CPU value, and as names for people and machines.
 macro_rules! counters {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
@@ -87,7 +89,11 @@ counters! {
 /// Places for counters: a power of two, so that a masked index is a place.
 pub const COUNTER_SLOTS: usize = 64;
 
-const _: () = assert!(Counter::ALL.len() <= COUNTER_SLOTS);
+/// The place of the first counter of packets with a known option that is not TOA for this run. One follows for
+/// each of [`KNOWN_PAIRS`], at the place of its number.
+pub const OTHER_PAIRS: usize = COUNTER_SLOTS - MAX_PAIRS;
+
+const _: () = assert!(Counter::ALL.len() <= OTHER_PAIRS && KNOWN_PAIRS.len() <= MAX_PAIRS);
 
 /// One CPU's counters, indexed by [`Counter`].
 pub type CounterValues = [u64; COUNTER_SLOTS];

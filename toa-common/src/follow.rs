@@ -5,6 +5,7 @@
 //! So any packet of a client teaches. What a SYN says is provisional, since behind balancers that do not mark
 //! SYNs it is the client's own claim.
 
+use crate::seq::Seq;
 use crate::wire::{
     tcp::{ACK, FIN, RST, SYN},
     toa::{Client, Toa},
@@ -97,6 +98,17 @@ pub struct Known {
     pub client: Client,
     /// Whether only a SYN has said so yet.
     pub provisional: bool,
+    /// Sequence number of the packet that taught it.
+    pub first_seq: Seq,
+}
+
+impl Known {
+    /// Whether a SYN with this number is the one that began this connection, sent or delivered again: then the
+    /// packet that taught it was the SYN, or the next one. A new connection begins elsewhere (RFC 6528).
+    #[inline(always)]
+    fn began_with(&self, syn: Seq) -> bool {
+        matches!(self.first_seq.distance(syn), 0 | 1)
+    }
 }
 
 /// What a host is to do with a packet.
@@ -133,18 +145,20 @@ impl From<Action> for Decision {
     }
 }
 
-/// Decides on a packet of kind `segment` and with `toa`, whose connection is `known`. `is_watched` is asked
-/// at most once, and only where the answer matters.
+/// Decides on a packet of kind `segment` with sequence number `seq` and `toa`, whose connection is `known`.
+/// `is_watched` is asked at most once, and only where the answer matters.
 #[inline(always)]
 pub fn decide(
     segment: SegmentKind,
+    seq: Seq,
     known: Option<Known>,
     toa: &Toa,
     is_watched: impl FnOnce(&Client) -> bool,
 ) -> Decision {
     let taught = toa.is_some() && segment.teaches();
     // A SYN begins a new connection, whatever is known of an older one with the same 4-tuple.
-    let Some(known) = known.filter(|_| segment != SegmentKind::Syn) else {
+    let is_of = |known: &Known| segment != SegmentKind::Syn || known.began_with(seq);
+    let Some(known) = known.filter(is_of) else {
         return Decision::from(match known {
             _ if taught && is_watched(&toa.client) => Action::Learn,
             Some(_) => Action::End,
@@ -182,8 +196,9 @@ mod tests {
         move |found: &Client| *found == wanted
     }
 
-    const KNOWN: Known = Known { client: client(9), provisional: false };
-    const PROVISIONAL: Known = Known { client: client(9), provisional: true };
+    const SEQ: Seq = Seq(7);
+    const KNOWN: Known = Known { client: client(9), provisional: false, first_seq: Seq(1000) };
+    const PROVISIONAL: Known = Known { client: client(9), provisional: true, first_seq: Seq(1000) };
 
     #[test]
     fn any_client_packet_teaches() {
@@ -192,14 +207,14 @@ mod tests {
             (SegmentKind::Ack, LearnedFrom::Ack),
             (SegmentKind::Data, LearnedFrom::Data),
         ] {
-            let decision = decide(segment, None, &toa(9), watched(client(9)));
+            let decision = decide(segment, SEQ, None, &toa(9), watched(client(9)));
             assert_eq!(decision, Action::Learn.into());
             assert_eq!(segment.learned_from(), from);
-            let other = decide(segment, None, &toa(8), watched(client(9)));
+            let other = decide(segment, SEQ, None, &toa(8), watched(client(9)));
             assert_eq!(other.action, Action::Ignore);
         }
         for segment in [SegmentKind::SynAck, SegmentKind::Rst] {
-            let decision = decide(segment, None, &toa(9), |_| unreachable!());
+            let decision = decide(segment, SEQ, None, &toa(9), |_| unreachable!());
             assert_eq!(decision.action, Action::Ignore);
         }
     }
@@ -207,39 +222,58 @@ mod tests {
     #[test]
     fn a_packet_without_toa_asks_for_no_rule() {
         for segment in [SegmentKind::Syn, SegmentKind::Ack, SegmentKind::Data, SegmentKind::Rst] {
-            assert_eq!(decide(segment, None, &Toa::NONE, |_| unreachable!()).action, Action::Ignore);
+            assert_eq!(decide(segment, SEQ, None, &Toa::NONE, |_| unreachable!()).action, Action::Ignore);
         }
         for segment in [SegmentKind::Ack, SegmentKind::Data, SegmentKind::Rst] {
-            let decision = decide(segment, Some(KNOWN), &Toa::NONE, |_| unreachable!());
+            let decision = decide(segment, SEQ, Some(KNOWN), &Toa::NONE, |_| unreachable!());
             assert_eq!(decision, Action::Follow.into());
         }
     }
 
     #[test]
     fn a_syn_ends_an_older_binding_before_it_is_read() {
-        assert_eq!(decide(SegmentKind::Syn, Some(KNOWN), &Toa::NONE, |_| unreachable!()).action, Action::End);
-        let again = decide(SegmentKind::Syn, Some(KNOWN), &toa(9), watched(client(9)));
+        assert_eq!(
+            decide(SegmentKind::Syn, SEQ, Some(KNOWN), &Toa::NONE, |_| unreachable!()).action,
+            Action::End
+        );
+        let again = decide(SegmentKind::Syn, SEQ, Some(KNOWN), &toa(9), watched(client(9)));
         assert_eq!(again.action, Action::Learn);
-        let other = decide(SegmentKind::Syn, Some(KNOWN), &toa(8), watched(client(9)));
+        let other = decide(SegmentKind::Syn, SEQ, Some(KNOWN), &toa(8), watched(client(9)));
         assert_eq!(other.action, Action::End);
     }
 
     #[test]
+    fn a_syn_that_comes_again_ends_nothing() {
+        for known in [KNOWN, PROVISIONAL] {
+            for seq in [Seq(999), Seq(1000)] {
+                let bare = decide(SegmentKind::Syn, seq, Some(known), &Toa::NONE, |_| unreachable!());
+                assert_eq!(bare.action, Action::Follow);
+                let same = decide(SegmentKind::Syn, seq, Some(known), &toa(9), |_| unreachable!());
+                assert_eq!(same.action, Action::Follow);
+            }
+            for seq in [Seq(998), Seq(1001)] {
+                let other = decide(SegmentKind::Syn, seq, Some(known), &Toa::NONE, |_| unreachable!());
+                assert_eq!(other.action, Action::End);
+            }
+        }
+    }
+
+    #[test]
     fn what_a_syn_said_is_replaced_once() {
-        let same = decide(SegmentKind::Ack, Some(PROVISIONAL), &toa(9), |_| unreachable!());
+        let same = decide(SegmentKind::Ack, SEQ, Some(PROVISIONAL), &toa(9), |_| unreachable!());
         assert_eq!(same, Decision { confirmed: true, ..Action::Follow.into() });
-        let other = decide(SegmentKind::Data, Some(PROVISIONAL), &toa(8), watched(client(8)));
+        let other = decide(SegmentKind::Data, SEQ, Some(PROVISIONAL), &toa(8), watched(client(8)));
         assert_eq!(other.action, Action::Replace);
         assert!(other.conflict);
-        let unwatched = decide(SegmentKind::Ack, Some(PROVISIONAL), &toa(7), watched(client(9)));
+        let unwatched = decide(SegmentKind::Ack, SEQ, Some(PROVISIONAL), &toa(7), watched(client(9)));
         assert_eq!(unwatched.action, Action::End);
     }
 
     #[test]
     fn what_an_ack_or_data_said_is_kept() {
-        let decision = decide(SegmentKind::Data, Some(KNOWN), &toa(8), |_| unreachable!());
+        let decision = decide(SegmentKind::Data, SEQ, Some(KNOWN), &toa(8), |_| unreachable!());
         assert_eq!(decision, Decision { conflict: true, ..Action::Follow.into() });
-        let same = decide(SegmentKind::Data, Some(KNOWN), &toa(9), |_| unreachable!());
+        let same = decide(SegmentKind::Data, SEQ, Some(KNOWN), &toa(9), |_| unreachable!());
         assert_eq!(same, Action::Follow.into());
     }
 }

@@ -150,9 +150,13 @@ pub struct Flow {
     pub flags: u8,
     #[doc(hidden)]
     pub _unused: u16,
+    /// Sequence number of the packet that taught it.
+    pub first_seq: u32,
+    #[doc(hidden)]
+    pub _unused_too: u32,
 }
 
-const _: () = assert!(size_of::<Flow>() == 64);
+const _: () = assert!(size_of::<Flow>() == 72);
 
 impl Flow {
     /// A connection of which nothing is known.
@@ -169,6 +173,8 @@ impl Flow {
         learned_from: 0,
         flags: 0,
         _unused: 0,
+        first_seq: 0,
+        _unused_too: 0,
     };
 }
 

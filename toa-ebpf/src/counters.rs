@@ -1,8 +1,9 @@
 //! Responsible for counting. Not responsible for reading counters.
 
 use toa_common::{
-    counters::{COUNTER_SLOTS, Counter, CounterValues},
+    counters::{COUNTER_SLOTS, Counter, CounterValues, OTHER_PAIRS},
     skip_reason::SkipReason,
+    wire::toa::KNOWN_PAIRS,
 };
 
 use crate::maps::COUNTERS;
@@ -34,6 +35,15 @@ impl Counters {
     #[inline(always)]
     pub(crate) fn increment(&self, counter: Counter) {
         self.add(counter, 1);
+    }
+
+    /// Counts a packet with known options that are not TOA for this run: a bit for each. For the verifier there is
+    /// one way: each counter is added to, 0 or 1.
+    #[inline(always)]
+    pub(crate) fn others(&self, others: u32) {
+        for number in 0..KNOWN_PAIRS.len() as u64 {
+            self.add_at(OTHER_PAIRS as u64 + number, u64::from(others >> number & 1));
+        }
     }
 
     #[inline(always)]

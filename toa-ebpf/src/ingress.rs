@@ -15,6 +15,7 @@ use toa_common::{
     limits::LINGER_NS,
     packet::{Link, Packet, TcpPacket},
     segment::{Flow, flags},
+    seq::Seq,
     skip_reason::SkipReason,
     wire::{tcp::SYN, toa::Client},
 };
@@ -22,7 +23,7 @@ use toa_common::{
 use crate::{
     counters::Counters,
     emit::emit,
-    maps::{FLOWS, TOA_PAIRS, is_watched, scratch},
+    maps::{FLOWS, Scratch, TOA_PAIRS, is_watched, scratch},
     skb::{Copied, Linear},
 };
 
@@ -40,30 +41,30 @@ pub trait Report: Copy {
 /// on it.
 #[inline(always)]
 pub fn ingress(ctx: &TcContext, link: Link, report: impl Report) -> u32 {
-    let mut reason = inspect_linear(ctx, link);
+    let Some(scratch) = scratch() else {
+        return 0;
+    };
+    let mut reason = inspect_linear(ctx, link, scratch);
     if reason == SkipReason::Truncated as u32 && Linear::new(ctx).is_part() {
-        reason = inspect_copied(ctx, link);
+        reason = inspect_copied(ctx, link, scratch);
     }
-    act(ctx, reason, report)
+    act(ctx, reason, scratch, report)
 }
 
 /// Leaves in the scratch what the packet's linear part says, and returns 0 or a [`SkipReason`].
 #[inline(never)]
-fn inspect_linear(ctx: &TcContext, link: Link) -> u32 {
-    inspect_view(&Linear::new(ctx), link)
+fn inspect_linear(ctx: &TcContext, link: Link, scratch: *mut Scratch) -> u32 {
+    inspect_view(&Linear::new(ctx), link, scratch)
 }
 
 /// The same for a packet whose headers are not all linear.
 #[inline(never)]
-fn inspect_copied(ctx: &TcContext, link: Link) -> u32 {
-    Copied::new(ctx).map_or(SkipReason::Truncated as u32, |copied| inspect_view(&copied, link))
+fn inspect_copied(ctx: &TcContext, link: Link, scratch: *mut Scratch) -> u32 {
+    Copied::new(ctx).map_or(SkipReason::Truncated as u32, |copied| inspect_view(&copied, link, scratch))
 }
 
 #[inline(always)]
-fn inspect_view<P: Packet>(packet: &P, link: Link) -> u32 {
-    let Some(scratch) = scratch() else {
-        return SkipReason::Truncated as u32;
-    };
+fn inspect_view<P: Packet>(packet: &P, link: Link, scratch: *mut Scratch) -> u32 {
     match inspect(packet, link, &TOA_PAIRS) {
         Ok(inspected) => {
             // SAFETY: a live map value, which only this program uses now.
@@ -76,8 +77,8 @@ fn inspect_view<P: Packet>(packet: &P, link: Link) -> u32 {
 
 /// Decides on the packet in the scratch and carries the decision out, or counts why it was skipped.
 #[inline(never)]
-fn act(ctx: &TcContext, reason: u32, report: impl Report) -> u32 {
-    let (Some(counters), Some(scratch)) = (Counters::this_cpu(), scratch()) else {
+fn act(ctx: &TcContext, reason: u32, scratch: *mut Scratch, report: impl Report) -> u32 {
+    let Some(counters) = Counters::this_cpu() else {
         return 0;
     };
     if let Some(reason) = SkipReason::from_code(reason) {
@@ -91,7 +92,7 @@ fn act(ctx: &TcContext, reason: u32, report: impl Report) -> u32 {
     // SAFETY: a pointer from the map, valid while the program runs. Another CPU may write the value at the same
     // time; every field is read by itself and means something by itself.
     let known = flow.map(|flow| unsafe { &*flow }).filter(|flow| !is_over(flow)).map(known);
-    let decision = decide(inspected.segment_kind(), known, &inspected.toa, is_watched);
+    let decision = decide(inspected.segment_kind(), inspected.tcp.seq, known, &inspected.toa, is_watched);
     carry_out(ctx, &counters, inspected, decision, flow);
     report.found(inspected, decision)
 }
@@ -101,6 +102,7 @@ fn known(flow: &Flow) -> Known {
     Known {
         client: Client { address: flow.client_address, port_be: flow.client_port_be },
         provisional: flow.flags & flags::PROVISIONAL != 0,
+        first_seq: Seq(flow.first_seq),
     }
 }
 
@@ -127,6 +129,9 @@ fn carry_out(
     let Inspected { tcp, toa, walk } = inspected;
     if toa.is_some() {
         counters.increment(Counter::Toa);
+    }
+    if walk.others() != 0 {
+        counters.others(walk.others());
     }
     if walk.stop().is_malformed() {
         counters.increment(Counter::MalformedOptions);
@@ -169,10 +174,11 @@ fn carry_out(
 /// Begins to follow a connection.
 #[inline(always)]
 fn begin(ctx: &TcContext, counters: &Counters, inspected: &Inspected) -> Option<*mut Flow> {
-    let key = &inspected.tcp.key;
+    let tcp = &inspected.tcp;
+    let key = &tcp.key;
     // SAFETY: a field of a live map value, which only this program uses now.
     let flow = unsafe { &mut (*scratch()?).flow };
-    *flow = Flow { generation: now_ns(), ..Flow::EMPTY };
+    *flow = Flow { generation: now_ns(), first_seq: tcp.seq.0, ..Flow::EMPTY };
     name_client(flow, inspected);
     let flow: &Flow = flow;
     if FLOWS.insert(key, flow, 0).is_err() {

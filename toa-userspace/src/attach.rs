@@ -3,18 +3,15 @@
 
 use std::{
     fs,
-    io::{self, BufWriter, Write as _},
+    io::{self, Write as _},
     os::fd::AsFd as _,
     time::Duration,
 };
 
 use anyhow::{Context as _, Result};
 use aya::maps::Map;
-use jiff::tz::TimeZone;
 use log::LevelFilter;
 use toa_userspace::{
-    http::head::HttpRequest,
-    ledger::Ledger,
     limits::Limits,
     live::{
         attach::{Attached, Target, attach},
@@ -25,14 +22,13 @@ use toa_userspace::{
         perf::{self, PerfError, Rings},
         pins::{PINNED, Pins},
         privileges,
-        reader::{self, Done, Output},
+        reader::{self, Done},
         runs::map_id,
         watch::Watch,
     },
-    pipeline::{Pipeline, Sink},
-    print::{redact::Redactor, summary::Summary, text::Text},
+    pipeline::Pipeline,
+    print::summary::Summary,
     rule::Rule,
-    stream::connection::Connection,
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -41,11 +37,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{
-    cli::{AttachArgs, Format},
-    publish::publish,
-    stderr,
-};
+use crate::{cli::AttachArgs, explain::explain, output::Printer, publish::publish, stderr};
 
 /// How long a reader that is blocked in writing is waited for at the end.
 const GRACE: Duration = Duration::from_secs(2);
@@ -72,7 +64,7 @@ async fn attach_and_read(args: AttachArgs) -> Result<()> {
         _ => aya_log::Level::Debug,
     });
     let targets = args.interfaces.iter().map(|name| Target::find(name)).collect::<Result<Vec<_>, _>>()?;
-    let mut loaded = Loaded::new(log_level)?;
+    let mut loaded = Loaded::new(targets.iter().map(Target::program), log_level)?;
     // Before the signals could end us, and before anything is pinned.
     let mut interrupts = Interrupts::new()?;
     if log_level.is_some() {
@@ -110,12 +102,20 @@ async fn attach_and_read(args: AttachArgs) -> Result<()> {
     let (done, mut is_done) = mpsc::channel(1);
     let offset_ns = clock::unix_offset_ns();
     let pipeline = Pipeline::new(Limits::default(), offset_ns);
-    let reader =
-        tokio::spawn(reader::read(rings, pipeline, offset_ns, output(&args), args.count, stopped, done));
+    let reader = tokio::spawn(reader::read(
+        rings,
+        pipeline,
+        offset_ns,
+        Printer::new(&args),
+        args.count,
+        stopped,
+        done,
+    ));
 
     let failure = tokio::select! {
         () = interrupts.any() => None,
         () = elapsed(args.duration) => None,
+        never = explain(&counters, &targets) => match never {},
         done = is_done.recv() => match done {
             Some(Done::Output(error)) if error.kind() != io::ErrorKind::BrokenPipe => Some(error),
             _ => None,
@@ -125,16 +125,31 @@ async fn attach_and_read(args: AttachArgs) -> Result<()> {
     drop(attached);
     // The receiver is only gone when the reader has failed, which is found below.
     let _ = stop.send(true);
-    let ledger = finish(reader, &mut interrupts).await?;
+    let read = finish(reader, &mut interrupts).await?;
     drop(pins);
-    if let Some(ledger) = ledger {
+    let mut written = None;
+    if let Some(read) = read {
+        let (ledger, mut printer) = read.context("cannot read the rings")?;
         let kernel = counters.read()?.ledger();
-        let summary = Summary { kernel: Some(&kernel), pipeline: &ledger };
         // There is nobody to tell when this cannot be written.
-        let _ = io::stderr().write_all(summary.to_string().as_bytes());
-    } else {
-        stderr::line(format_args!("gave up: stdout takes nothing, so not everything was printed or counted"));
+        let summary = Summary { kernel: Some(&kernel), pipeline: &ledger }.to_string();
+        let _ = io::stderr().write_all(summary.as_bytes());
+        let time_ns = clock::monotonic_ns() + offset_ns;
+        let last_line = tokio::task::spawn_blocking(move || {
+            printer.ledger(&Summary { kernel: Some(&kernel), pipeline: &ledger }, time_ns)
+        });
+        written = finish(last_line, &mut interrupts).await?;
     }
+    let failure = match written {
+        None => {
+            stderr::line(format_args!(
+                "gave up: stdout takes nothing, so not everything was printed or counted"
+            ));
+            failure
+        }
+        Some(Err(error)) if error.kind() != io::ErrorKind::BrokenPipe => failure.or(Some(error)),
+        Some(_) => failure,
+    };
     failure.map_or(Ok(()), |error| Err(error).context("cannot write to stdout"))
 }
 
@@ -190,39 +205,6 @@ fn announce(target: &Target, attached: &Attached, rules: &[Rule]) {
     stderr::line(format_args!("attached to {interface} ({mode}), {count} {noun}"));
 }
 
-/// What prints requests.
-enum Printer {
-    Text(Text<BufWriter<io::Stdout>>),
-}
-
-fn output(args: &AttachArgs) -> Printer {
-    let redactor = if args.show_secrets { Redactor::show_secrets() } else { Redactor::default() };
-    // Large enough for what one round of reading prints; flushed after each.
-    let stdout = BufWriter::with_capacity(1 << 16, io::stdout());
-    match args.output {
-        Format::Text => Printer::Text(Text::new(stdout, redactor, TimeZone::system())),
-    }
-}
-
-impl Sink for Printer {
-    fn request(&mut self, connection: &Connection, request: &HttpRequest) {
-        match self {
-            Self::Text(text) => text.request(connection, request),
-        }
-    }
-}
-
-impl Output for Printer {
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::Text(text) => match text.take_error() {
-                Some(error) => Err(error),
-                None => text.writer().flush(),
-            },
-        }
-    }
-}
-
 /// The signals that end a run.
 struct Interrupts {
     interrupt: tokio::signal::unix::Signal,
@@ -256,14 +238,11 @@ async fn elapsed(duration: Option<jiff::SignedDuration>) {
     }
 }
 
-/// Waits for the reader's last round. `None` if it is blocked in writing and does not come back.
-async fn finish(
-    reader: JoinHandle<io::Result<Ledger>>,
-    interrupts: &mut Interrupts,
-) -> Result<Option<Ledger>> {
+/// Waits for a task that may be blocked in writing. `None` if it is, and does not come back.
+async fn finish<T>(task: JoinHandle<T>, interrupts: &mut Interrupts) -> Result<Option<T>> {
     tokio::select! {
-        result = timeout(GRACE, reader) => match result {
-            Ok(result) => Ok(Some(result.context("the reader failed")?.context("cannot read the rings")?)),
+        result = timeout(GRACE, task) => match result {
+            Ok(result) => Ok(Some(result.context("a task failed")?)),
             Err(_) => Ok(None),
         },
         () = interrupts.any() => Ok(None),

@@ -81,6 +81,8 @@ pub(crate) struct AttachArgs {
 pub(crate) enum Format {
     /// A line for each request and one for each of its fields
     Text,
+    /// JSON Lines: an object for each request, connection and gap, and the ledger as the last one
+    Json,
 }
 
 fn port(text: &str) -> Result<u16, RuleError> {

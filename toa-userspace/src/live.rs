@@ -7,6 +7,7 @@ pub mod clock;
 pub mod counters;
 pub mod doctor;
 pub mod flows;
+pub mod host;
 pub mod load;
 pub mod log;
 pub mod perf;

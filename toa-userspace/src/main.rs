@@ -3,6 +3,8 @@
 mod attach;
 mod cli;
 mod commands;
+mod explain;
+mod output;
 mod publish;
 mod stderr;
 

@@ -1,4 +1,4 @@
-//! Responsible for the release binary. Not responsible for the eBPF object in it: cargo builds that.
+//! Responsible for release binaries. Not responsible for the eBPF objects in them: cargo builds those.
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -6,14 +6,22 @@ use anyhow::Result;
 
 use crate::{Workspace, exec};
 
-/// Builds and prints the path.
+/// The tool.
+pub(crate) const TOOL: &str = "toa-tc";
+
+/// Builds the tool and prints its path.
 pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
-    println!("{}", release(workspace)?.display());
+    let [tool] = release(workspace, [TOOL])?;
+    println!("{}", tool.display());
     Ok(ExitCode::SUCCESS)
 }
 
-/// Builds the release binary and returns its path.
-pub(crate) fn release(workspace: &Workspace) -> Result<PathBuf> {
-    exec::run(&mut exec::cargo(&["build", "--release", "--package", "toa-userspace"]))?;
-    Ok(workspace.target.join("release/toa-tc"))
+/// Builds binaries for release and returns their paths.
+///
+/// No package is named: cargo chooses the features of what they depend on by the packages that it is asked for, and
+/// would build most of it anew for another choice.
+pub(crate) fn release<const N: usize>(workspace: &Workspace, names: [&str; N]) -> Result<[PathBuf; N]> {
+    let bins = names.iter().flat_map(|name| ["--bin", name]);
+    exec::run(exec::cargo(&["build", "--release"]).args(bins))?;
+    Ok(names.map(|name| workspace.target.join("release").join(name)))
 }

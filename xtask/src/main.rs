@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result};
 use clap::Parser;
 
 mod build;
+mod demo;
 mod exec;
 mod lint;
 mod setup;
@@ -19,7 +20,7 @@ mod test;
 mod toolchain;
 mod vm;
 
-/// Set-up, build, lint, test and VM commands of toa-tc.
+/// Set-up, build, demo, lint, test and VM commands of toa-tc.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
 enum Task {
@@ -27,6 +28,8 @@ enum Task {
     Setup(setup::Options),
     /// Build the release binary and print its path
     Build,
+    /// Show in a load-balancer lab what toa-tc does, set-up and build included
+    Demo(demo::Options),
     /// Check formatting, lints, documentation and house rules
     Lint,
     /// Run every test, those that need root and the VM included
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
     let done = Workspace::enter().and_then(|workspace| match task {
         Task::Setup(options) => setup::run(&workspace, options),
         Task::Build => build::run(&workspace),
+        Task::Demo(options) => demo::run(&workspace, &options),
         Task::Lint => lint::run(&workspace),
         Task::Test(options) => test::run(&workspace, &options),
         Task::Vm(options) => vm::run(&workspace, &options),

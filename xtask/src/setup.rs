@@ -33,6 +33,48 @@ const TEST_PROGRAMS: [(&str, &str); 12] = [
     ("wrk", "wrk"),
 ];
 
+/// Those of them that the lab runs.
+const LAB_PROGRAMS: [&str; 1] = ["ip"];
+
+/// Those of them that the demo runs.
+const DEMO_PROGRAMS: [&str; 3] = ["curl", "ip", "nginx"];
+
+/// What one wants to do. Each needs the toolchain for eBPF, too.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Scope {
+    /// Build.
+    Build,
+    /// Bring the lab up.
+    Lab,
+    /// Show the demo as it should be.
+    Demo,
+    /// Test and lint, and run the VM.
+    Tests,
+}
+
+impl Scope {
+    /// The programs that it needs, each with the Debian package that has it.
+    fn programs(self) -> Vec<(&'static str, &'static str)> {
+        let of =
+            |names: &[&str]| TEST_PROGRAMS.into_iter().filter(|(name, _)| names.contains(name)).collect();
+        match self {
+            Self::Build => Vec::new(),
+            Self::Lab => of(&LAB_PROGRAMS),
+            Self::Demo => of(&DEMO_PROGRAMS),
+            Self::Tests => TEST_PROGRAMS.to_vec(),
+        }
+    }
+
+    /// What a user types who has to begin again.
+    fn command(self) -> &'static str {
+        match self {
+            Self::Build => "cargo xtask setup",
+            Self::Lab | Self::Demo => "cargo xtask demo",
+            Self::Tests => "cargo xtask setup --tests",
+        }
+    }
+}
+
 /// Options of `cargo xtask setup`.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct Options {
@@ -44,35 +86,47 @@ pub(crate) struct Options {
     pub(crate) check: bool,
 }
 
-/// Looks, says, installs, looks again.
+/// Looks and says, and unless it is only to check, installs.
 pub(crate) fn run(workspace: &Workspace, options: Options) -> Result<ExitCode> {
-    let missing = Missing::look(workspace, options.tests)?;
-    if missing.is_empty() {
-        eprintln!("setup: nothing is missing");
-        return Ok(ExitCode::SUCCESS);
+    let scope = if options.tests { Scope::Tests } else { Scope::Build };
+    if !options.check {
+        return provide(workspace, scope);
     }
+    let missing = Missing::look(workspace, scope)?;
     missing.print();
-    if options.check {
-        return Ok(ExitCode::FAILURE);
+    Ok(if missing.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Looks, says, installs, looks again.
+pub(crate) fn provide(workspace: &Workspace, scope: Scope) -> Result<ExitCode> {
+    let missing = Missing::look(workspace, scope)?;
+    missing.print();
+    if missing.is_empty() {
+        return Ok(ExitCode::SUCCESS);
     }
     let by_hand = missing.install(workspace)?;
     if !by_hand.is_empty() {
-        let again = if options.tests { "cargo xtask setup --tests" } else { "cargo xtask setup" };
         eprintln!("setup: the rest needs root, and this user has no sudo. As root, run:");
         for command in &by_hand {
             eprintln!("    {command}");
         }
-        eprintln!("and then, as this user, again:\n    {again}");
+        eprintln!("and then, as this user, again:\n    {}", scope.command());
         return Ok(ExitCode::FAILURE);
     }
-    let missing = Missing::look(workspace, options.tests)?;
-    missing.print();
-    eprintln!("setup: {}", if missing.is_empty() { "done" } else { "not everything could be installed" });
+    let missing = Missing::look(workspace, scope)?;
+    if missing.is_empty() {
+        eprintln!("setup: done");
+    } else {
+        missing.print();
+        eprintln!("setup: not everything could be installed");
+    }
     Ok(if missing.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// What is missing.
 struct Missing {
+    /// What it is missing for.
+    scope: Scope,
     /// Why there is no BPF toolchain.
     toolchain: Option<String>,
     /// Clippy for the compiler that is used for BPF.
@@ -87,23 +141,23 @@ struct Missing {
 
 impl Missing {
     /// Looks for files and asks programs for their version; no package manager is asked.
-    fn look(workspace: &Workspace, tests: bool) -> Result<Self> {
+    fn look(workspace: &Workspace, scope: Scope) -> Result<Self> {
         let toolchain = Toolchain::find();
         let mut missing = Self {
+            scope,
             toolchain: toolchain.as_ref().err().cloned(),
             bpf_clippy: None,
             subcommands: Vec::new(),
-            programs: Vec::new(),
+            programs: scope.programs().into_iter().filter(|(name, _)| !is_installed(name)).collect(),
             kernel: false,
         };
-        if tests {
+        if scope == Scope::Tests {
             missing.bpf_clippy =
                 toolchain.ok().map(|it| it.compiler).filter(|compiler| !bpf::has_clippy(*compiler));
             missing.subcommands = vec!["fmt", "clippy"];
             missing
                 .subcommands
                 .retain(|name| exec::output(exec::cargo(&[name, "--version"]).current_dir("/")).is_err());
-            missing.programs = TEST_PROGRAMS.into_iter().filter(|(name, _)| !is_installed(name)).collect();
             missing.kernel = kernel::find(workspace)?.is_none();
         }
         Ok(missing)
@@ -111,7 +165,7 @@ impl Missing {
 
     /// Whether nothing is.
     fn is_empty(&self) -> bool {
-        let Self { toolchain, bpf_clippy, subcommands, programs, kernel } = self;
+        let Self { scope: _, toolchain, bpf_clippy, subcommands, programs, kernel } = self;
         toolchain.is_none()
             && bpf_clippy.is_none()
             && subcommands.is_empty()
@@ -121,6 +175,9 @@ impl Missing {
 
     /// One line for each.
     fn print(&self) {
+        if self.is_empty() {
+            eprintln!("setup: nothing is missing");
+        }
         let line = |what: &str| eprintln!("setup: missing: {what}");
         if let Some(why) = &self.toolchain {
             line(&format!("a toolchain for eBPF: {why}"));
@@ -170,7 +227,7 @@ impl Missing {
     /// missing as a whole may turn out to be Debian's.
     fn wants_debian_clippy(&self) -> bool {
         let host = self.subcommands.contains(&"clippy") && !is_installed("rustup");
-        let tests = !self.programs.is_empty() || self.kernel;
+        let tests = self.scope == Scope::Tests;
         host || self.bpf_clippy == Some(Compiler::Debian)
             || (self.toolchain.is_some() && tests && Compiler::Nightly.llvm().is_err())
     }

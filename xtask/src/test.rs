@@ -11,7 +11,11 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use crate::{Workspace, build, exec, setup, vm};
+use crate::{
+    Workspace, build, exec,
+    setup::{self, Scope},
+    vm,
+};
 
 /// Options of `cargo xtask test`.
 #[derive(Debug, clap::Args)]
@@ -49,7 +53,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
         eprintln!("error: the kernel tests need root: run this as root, or with --unprivileged for the rest");
         return Ok(ExitCode::from(2));
     }
-    let installed = setup::run(workspace, setup::Options { tests: privileged, check: false })?;
+    let installed = setup::provide(workspace, if privileged { Scope::Tests } else { Scope::Build })?;
     if installed != ExitCode::SUCCESS {
         return Ok(installed);
     }
@@ -60,7 +64,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
         let rest = ["--workspace", "--exclude=toa-tests", "--exclude=toa-ebpf", "--exclude=toa-lab-ebpf"];
         total += tier("tier 1 (no root)", || libtest(exec::cargo(&["test"]).args(rest), options))?;
         total += tier("tiers 2 and 3 (kernel)", || {
-            let binary = build::release(workspace)?;
+            let [binary] = build::release(workspace, [build::TOOL])?;
             let mut tests = exec::cargo(&["test", "--package", "toa-tests", "--features", "kernel"]);
             libtest(tests.env("TOA_TC", binary), options)
         })?;

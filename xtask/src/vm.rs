@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::{Workspace, exec, setup, test, toolchain};
+use crate::{Workspace, build, exec, setup, test, toolchain};
 
 /// From power-on to power-off. The emulated processor takes seconds for what takes this one milliseconds.
 const TIMEOUT: Duration = Duration::from_mins(5);
@@ -48,7 +48,7 @@ pub(crate) struct Options {
 
 /// Runs the check on both kernels.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
-    let installed = setup::run(workspace, setup::Options { tests: true, check: false })?;
+    let installed = setup::provide(workspace, setup::Scope::Tests)?;
     if installed != ExitCode::SUCCESS {
         return Ok(installed);
     }
@@ -58,8 +58,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
 
 /// Runs the check on both kernels; each counts as one test.
 pub(crate) fn tally(workspace: &Workspace, keep_log: bool) -> Result<test::Tally> {
-    exec::run(&mut exec::cargo(&["build", "--release", "--package", "toa-tests", "--bin", "toa-vm"]))?;
-    let program = workspace.target.join("release/toa-vm");
+    let [program] = build::release(workspace, ["toa-vm"])?;
     let mut tally = test::Tally::default();
     let mut count = |kernel: &str, result: Result<()>| match result {
         Ok(()) => tally.passed += 1,

@@ -2,7 +2,10 @@
 
 use core::fmt;
 
-use super::field::ne32;
+use super::{
+    field::ne32,
+    toa::{Class, is_toa, others},
+};
 use crate::{
     limits::MAX_OPTIONS_BYTES,
     packet::Packet,
@@ -50,6 +53,8 @@ pub struct Walk {
     /// A bit for the position of each selected option, the lowest for position 0. They stay found whatever
     /// comes behind them.
     hits: u64,
+    /// A bit for the number of each known pair that is not selected.
+    others: u32,
     /// In the lowest byte the position at which the walk ended, and in the next one why. One number, so that
     /// it is one to the verifier, however the walk went.
     end: u32,
@@ -62,7 +67,7 @@ impl Walk {
     pub const TRUNCATED: Self = Self::new(0, Stop::Truncated, 0);
 
     const fn new(hits: u64, stop: Stop, end: u32) -> Self {
-        Self { hits, end: (stop as u32) << 8 | end }
+        Self { hits, others: 0, end: (stop as u32) << 8 | end }
     }
 
     /// Whether there is a selected option.
@@ -84,6 +89,13 @@ impl Walk {
     #[must_use]
     pub fn first(self) -> u32 {
         self.hits.trailing_zeros() & 63
+    }
+
+    /// A bit for each of [`KNOWN_PAIRS`](super::toa::KNOWN_PAIRS) that was there and is not selected.
+    #[inline(always)]
+    #[must_use]
+    pub fn others(self) -> u32 {
+        self.others
     }
 
     /// Why the walk ended.
@@ -111,6 +123,7 @@ impl fmt::Debug for Walk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Walk")
             .field("hits", &format_args!("{:#b}", self.hits))
+            .field("others", &format_args!("{:#b}", self.others))
             .field("stop", &self.stop())
             .field("end", &self.end())
             .finish()
@@ -126,8 +139,8 @@ pub fn worth_walking<P: Packet>(packet: &P, offset: u32, len: u32) -> bool {
                 && packet.view(offset).is_some_and(|first| ne32(first) == BARE_TIMESTAMP)))
 }
 
-/// Walks the `len` bytes of options at `offset` and remembers those whose kind and length are `selected` (1, or
-/// else 0).
+/// Walks the `len` bytes of options at `offset` and remembers those of which `class_of` kind and length says
+/// something.
 ///
 /// Options are found by their lengths, never by their looks: a timestamp may contain any bytes.
 ///
@@ -135,12 +148,12 @@ pub fn worth_walking<P: Packet>(packet: &P, offset: u32, len: u32) -> bool {
 /// position is a number it knows nothing of. It would walk on from every position and every history that it can
 /// tell apart.
 #[inline(always)]
-pub fn walk<P: Packet>(packet: &P, offset: u32, len: u32, selected: impl Fn(u8, u8) -> u32) -> Walk {
+pub fn walk<P: Packet>(packet: &P, offset: u32, len: u32, class_of: impl Fn(u8, u8) -> Class) -> Walk {
     // The last byte has no length behind it, so it is looked at by itself.
     let Some(last) = len.checked_sub(1) else {
         return Walk::NONE;
     };
-    let (mut hits, mut stop, mut end) = (0, Stop::End, 0);
+    let (mut hits, mut classes, mut stop, mut end) = (0, 0, Stop::End, 0);
     for _ in 0..MAX_OPTIONS_BYTES {
         if end >= last {
             break;
@@ -164,8 +177,9 @@ pub fn walk<P: Packet>(packet: &P, offset: u32, len: u32, selected: impl Fn(u8, 
             stop = Stop::PastEnd;
             break;
         }
-        let hit = selected(kind, length) & !is_nop;
-        hits |= u64::from(hit) << end;
+        let class = class_of(kind, length) & !mask;
+        hits |= u64::from(is_toa(class)) << end;
+        classes |= class;
         end = forget(end.wrapping_add(advance)) & 63;
     }
     if end == last && stop == Stop::End {
@@ -178,7 +192,7 @@ pub fn walk<P: Packet>(packet: &P, offset: u32, len: u32, selected: impl Fn(u8, 
             None => stop = Stop::Truncated,
         }
     }
-    Walk { end: forget(Walk::new(0, stop, end).end), hits }
+    Walk { end: forget(Walk::new(0, stop, end).end), hits, others: others(forget(classes)) }
 }
 
 #[cfg(test)]
@@ -188,13 +202,27 @@ mod tests {
 
     fn walk_bytes(bytes: &[u8]) -> Walk {
         let len = u32::try_from(bytes.len()).unwrap();
-        walk(&Captured { bytes, wire_len: len }, 0, len, |kind, length| u32::from((kind, length) == (254, 8)))
+        walk(&Captured { bytes, wire_len: len }, 0, len, |kind, length| match (kind, length) {
+            (254, 8) => 1 << 16,
+            (200, 3) => 1 << 3,
+            (28, 2) => 1 << 8,
+            // A NOP is no option, whatever stands behind it.
+            (1, _) => u32::MAX,
+            _ => 0,
+        })
     }
 
     #[test]
     fn an_option_is_found_behind_others() {
         let walk = walk_bytes(&[2, 4, 5, 0xb4, 254, 8, 0xd4, 0x31, 203, 0, 113, 9]);
         assert_eq!(walk, Walk::new(1 << 4, Stop::End, 12));
+    }
+
+    #[test]
+    fn what_is_known_and_not_selected_is_told() {
+        let walk = walk_bytes(&[1, 28, 2, 200, 3, 7, 254, 8, 0xd4, 0x31, 203, 0, 113, 9, 28, 2]);
+        assert_eq!((walk.others(), walk.first(), walk.has_several()), (1 << 3 | 1 << 8, 6, false));
+        assert_eq!(walk_bytes(&[1, 1, 1, 1]).others(), 0);
     }
 
     #[test]

@@ -115,6 +115,12 @@ impl Target {
         Ok(Self { interface: interface.to_owned(), program: entry_point(interface)? })
     }
 
+    /// The program's name.
+    #[must_use]
+    pub fn program(&self) -> &'static str {
+        self.program
+    }
+
     /// The interface's name.
     #[must_use]
     pub fn interface(&self) -> &str {

@@ -4,9 +4,12 @@ use aya::{
     Pod,
     maps::{MapData, MapError, PerCpuArray},
 };
-use toa_common::counters::{COUNTER_SLOTS, Counter, CounterValues};
+use toa_common::{
+    counters::{COUNTER_SLOTS, Counter, CounterValues, OTHER_PAIRS},
+    wire::toa::KNOWN_PAIRS,
+};
 
-use crate::print::summary::KernelLedger;
+use crate::print::{explain::Seen, summary::KernelLedger};
 
 /// One CPU's values, as the map holds them.
 #[derive(Clone, Copy)]
@@ -46,6 +49,39 @@ impl Snapshot {
     #[must_use]
     pub fn get(&self, counter: Counter) -> u64 {
         self.0.get(counter as usize).copied().unwrap_or(0)
+    }
+
+    /// What was seen of all packets.
+    #[must_use]
+    pub fn seen(&self) -> Seen {
+        let sum = |counters: &[Counter]| {
+            counters.iter().fold(0_u64, |sum, counter| sum.saturating_add(self.get(*counter)))
+        };
+        let mut other_pairs = [0; KNOWN_PAIRS.len()];
+        for (to, from) in other_pairs.iter_mut().zip(self.0.iter().skip(OTHER_PAIRS)) {
+            *to = *from;
+        }
+        Seen {
+            // Each is counted by exactly one of these.
+            tcp_packets: sum(&[
+                Counter::Unmarked,
+                Counter::Unwatched,
+                Counter::Forgotten,
+                Counter::Bare,
+                Counter::Matched,
+                Counter::FlowInsertFailed,
+            ]),
+            other_packets: sum(&[
+                Counter::NotIp,
+                Counter::NotTcp,
+                Counter::Fragment,
+                Counter::Truncated,
+                Counter::Malformed,
+            ]),
+            toa_packets: self.get(Counter::Toa),
+            learned: self.get(Counter::Learned),
+            other_pairs,
+        }
     }
 
     /// The kernel's part of the ledger.

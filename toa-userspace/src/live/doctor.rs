@@ -209,12 +209,9 @@ fn programs() -> Check {
     if privileges::check().is_err() {
         return check(name, State::Warn, "not tried without the capabilities", None);
     }
-    let tried = Loaded::new(None).and_then(|mut loaded| {
-        loaded.program("toa_ingress_eth").map(drop)?;
-        loaded.program("toa_ingress_ip").map(drop)
-    });
+    let tried = Loaded::new(["toa_ingress_eth", "toa_ingress_ip"], None);
     match tried {
-        Ok(()) => check(name, State::Ok, "the kernel accepts them", None),
+        Ok(_) => check(name, State::Ok, "the kernel accepts them", None),
         Err(error) => check(name, State::Fail, format!("{error}: {}", last_source(&error)), None),
     }
 }

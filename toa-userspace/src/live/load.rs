@@ -58,32 +58,39 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Loads the object, with its log up to `log_level` (of `aya_log::Level`), or none.
-    pub fn new(log_level: Option<aya_log::Level>) -> Result<Self, LoadError> {
+    /// Loads the object and of its programs the ones that are named, with its log up to `log_level`, or none.
+    pub fn new(
+        programs: impl IntoIterator<Item = &'static str>,
+        log_level: Option<aya_log::Level>,
+    ) -> Result<Self, LoadError> {
         let level = log_level.map_or(LOG_OFF, |level| level as u8);
         let ebpf = EbpfLoader::new()
             .verifier_log_level(VerifierLogLevel::STATS)
             .override_global(aya_log::LEVEL, &level, true)
             .load(OBJECT)
             .map_err(|error| LoadError::Object(Box::new(error)))?;
-        Ok(Self { ebpf })
+        let mut this = Self { ebpf };
+        for name in programs {
+            match this.program(name)?.load() {
+                Ok(()) | Err(ProgramError::AlreadyLoaded) => {}
+                Err(ProgramError::LoadError { verifier_log, .. }) => {
+                    return Err(refused(name, &verifier_log.to_string()));
+                }
+                Err(source) => return Err(LoadError::Program { program: name, source }),
+            }
+        }
+        Ok(this)
     }
 
-    /// One of the programs, loaded on first use.
+    /// One of the programs.
     pub fn program(&mut self, name: &'static str) -> Result<&mut SchedClassifier, LoadError> {
-        let Some(Program::SchedClassifier(program)) = self.ebpf.program_mut(name) else {
-            return Err(LoadError::Missing { name });
-        };
-        match program.load() {
-            Ok(()) | Err(ProgramError::AlreadyLoaded) => Ok(program),
-            Err(ProgramError::LoadError { verifier_log, .. }) => {
-                Err(refused(name, &verifier_log.to_string()))
-            }
-            Err(source) => Err(LoadError::Program { program: name, source }),
+        match self.ebpf.program_mut(name) {
+            Some(Program::SchedClassifier(program)) => Ok(program),
+            _ => Err(LoadError::Missing { name }),
         }
     }
 
-    /// Takes a map out, which must live until all programs are loaded.
+    /// Takes a map out.
     pub fn take_map(&mut self, name: &'static str) -> Result<Map, LoadError> {
         self.ebpf.take_map(name).ok_or(LoadError::Missing { name })
     }

@@ -10,9 +10,9 @@ use tokio::{
 
 use super::{clock, perf::Rings};
 use crate::{
-    http::head::HttpRequest,
+    http::{NotHttp, head::HttpRequest},
     ledger::Ledger,
-    pipeline::{Pipeline, Sink},
+    pipeline::{Closed, Pipeline, Sink},
     stream::connection::Connection,
 };
 
@@ -54,22 +54,46 @@ impl<O: Output> Sink for Limited<O> {
             self.is_silent = *left == 0;
         }
     }
+
+    fn opened(&mut self, connection: &Connection) {
+        if !self.is_silent {
+            self.output.opened(connection);
+        }
+    }
+
+    fn gap(&mut self, connection: &Connection, bytes: u64) {
+        if !self.is_silent {
+            self.output.gap(connection, bytes);
+        }
+    }
+
+    fn not_http(&mut self, connection: &Connection, reason: NotHttp, preview: &[u8]) {
+        if !self.is_silent {
+            self.output.not_http(connection, reason, preview);
+        }
+    }
+
+    fn closed(&mut self, connection: &Connection, reason: Closed) {
+        if !self.is_silent {
+            self.output.closed(connection, reason);
+        }
+    }
 }
 
-/// Reads until `stop` says so, then once more, and returns the ledger. What ends the need to read before that is
+/// Reads until `stop` says so, then once more, and returns the ledger and the output. What ends the need to read before that is
 /// sent to `done`, once; from then on nothing is written, but everything is still read, so that the ledger adds
 /// up. `clock_offset_ns` is the pipeline's.
 ///
 /// Writing blocks: while nobody reads our output, nobody reads the rings, and what they lose is counted.
-pub async fn read(
+pub async fn read<O: Output>(
     rings: Rings,
     mut pipeline: Pipeline,
     clock_offset_ns: u64,
-    output: impl Output,
+    output: O,
     count: Option<u64>,
     mut stop: watch::Receiver<bool>,
     done: mpsc::Sender<Done>,
-) -> io::Result<Ledger> {
+) -> io::Result<(Ledger, O)> {
     let mut rings = rings.register()?;
     let mut sink = Limited { output, left: count, is_silent: count == Some(0) };
     let mut tick = interval(TICK);
@@ -108,7 +132,7 @@ pub async fn read(
             let _ = done.try_send(finding);
         }
         if stops {
-            return Ok(*pipeline.ledger());
+            return Ok((*pipeline.ledger(), sink.output));
         }
     }
 }

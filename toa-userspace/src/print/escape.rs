@@ -4,35 +4,61 @@
 //! Printable UTF-8 stays as it is. Everything else is written byte by byte as `\xNN` with two lower-case
 //! digits, and a backslash as `\\`, so that what was sent can be told from what is printed.
 
-/// Adds `bytes` to `out`, escaped.
-pub fn escape(bytes: &[u8], out: &mut Vec<u8>) {
-    for chunk in bytes.utf8_chunks() {
-        escape_text(chunk.valid(), out);
-        escape_bytes(chunk.invalid(), out);
+use std::fmt::{self, Write};
+
+/// Bytes that are displayed escaped.
+#[derive(Clone, Copy, Debug)]
+pub struct Escaped<'a>(pub &'a [u8]);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_escaped(self.0, f)
     }
 }
 
-/// Adds `text` to `out`, in runs of what needs no escape.
-fn escape_text(text: &str, out: &mut Vec<u8>) {
+/// Adds `bytes` to `out`, escaped.
+pub fn escape(bytes: &[u8], out: &mut Vec<u8>) {
+    // Memory does not refuse.
+    let _ = write_escaped(bytes, &mut Memory(out));
+}
+
+/// Text in the making, as bytes.
+struct Memory<'a>(&'a mut Vec<u8>);
+
+impl Write for Memory<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
+}
+
+/// Writes `bytes` to `out`, escaped.
+pub fn write_escaped(bytes: &[u8], out: &mut impl Write) -> fmt::Result {
+    for chunk in bytes.utf8_chunks() {
+        write_text(chunk.valid(), out)?;
+        write_bytes(chunk.invalid(), out)?;
+    }
+    Ok(())
+}
+
+/// Writes `text` to `out`, in runs of what needs no escape.
+fn write_text(text: &str, out: &mut impl Write) -> fmt::Result {
     let mut rest = text;
     while let Some((at, found)) = rest.char_indices().find(|(_, found)| !is_plain(*found)) {
         let end = at.saturating_add(found.len_utf8());
-        out.extend_from_slice(rest.get(..at).unwrap_or_default().as_bytes());
+        out.write_str(rest.get(..at).unwrap_or_default())?;
         match found {
-            '\\' => out.extend_from_slice(br"\\"),
-            _ => escape_bytes(rest.get(at..end).unwrap_or_default().as_bytes(), out),
+            '\\' => out.write_str(r"\\")?,
+            _ => write_bytes(rest.get(at..end).unwrap_or_default().as_bytes(), out)?,
         }
         rest = rest.get(end..).unwrap_or_default();
     }
-    out.extend_from_slice(rest.as_bytes());
+    out.write_str(rest)
 }
 
-/// Adds `bytes` to `out`, each as `\xNN`.
-fn escape_bytes(bytes: &[u8], out: &mut Vec<u8>) {
-    let digit = |value: u8| if value < 10 { value.wrapping_add(b'0') } else { value.wrapping_add(b'a' - 10) };
-    for byte in bytes {
-        out.extend_from_slice(&[b'\\', b'x', digit(byte >> 4), digit(byte & 0x0f)]);
-    }
+/// Writes `bytes` to `out`, each as `\xNN`.
+fn write_bytes(bytes: &[u8], out: &mut impl Write) -> fmt::Result {
+    bytes.iter().try_for_each(|byte| write!(out, "\\x{byte:02x}"))
 }
 
 /// Whether a character is one to print: not a control character (C0, DEL, C1), nor one that is invisible or

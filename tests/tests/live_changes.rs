@@ -1,0 +1,170 @@
+//! The watched set is changed every 50 ms by a second process, at full rate: each change holds at once, and a
+//! client that is watched all the time loses nothing.
+#![cfg(feature = "kernel")]
+
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use toa_tests::{
+    balancer::{Balancer, SERVICE},
+    client::{Connection, Request},
+    expected::Log,
+    marker::Habit,
+    mounts,
+    printed::{Printed, Row},
+    process::Signal,
+    toa_tc::ToaTc,
+    wrk::{self, Load},
+};
+
+/// How long wrk asks.
+const DURATION: Duration = Duration::from_secs(5);
+/// Between two changes.
+const INTERVAL: Duration = Duration::from_millis(50);
+/// Connections of the client that is watched all the time.
+const CONSTANT_CONNECTIONS: usize = 4;
+
+const fn client(number: u8) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(120, 120, 111, number))
+}
+
+/// wrk, which is never watched.
+const LOAD: IpAddr = client(1);
+/// Watched all the time.
+const CONSTANT: IpAddr = client(2);
+/// Watched now and then.
+const CHANGING: [IpAddr; 3] = [client(3), client(4), client(5)];
+
+/// Asks with an id that no other request has.
+fn ask(connection: &mut Connection) -> Result<()> {
+    let id = format!("{}-{}", connection.local(), connection.sent().len());
+    let request = Request::get("/orders").field("x-request-id", &id).field("x-team", "changes");
+    connection.ask(request)
+}
+
+/// Connections, of each the numbers of requests that were sent while it was watched.
+type Asked = Vec<(Connection, BTreeSet<usize>)>;
+
+/// Asks on some connections, until this time.
+fn ask_all_the_time(lab: &Balancer, end: Instant) -> Result<Asked> {
+    let connections = (0..CONSTANT_CONNECTIONS).map(|_| lab.connect(CONSTANT));
+    let mut connections = connections.collect::<Result<Vec<_>>>()?;
+    while Instant::now() < end {
+        for connection in &mut connections {
+            ask(connection)?;
+        }
+    }
+    let watched = |connection: Connection| {
+        let all = (0..connection.sent().len()).collect();
+        (connection, all)
+    };
+    Ok(connections.into_iter().map(watched).collect())
+}
+
+/// Adds and removes clients and lets them ask, until this time.
+fn change(lab: &Balancer, tool: &ToaTc, end: Instant) -> Result<Asked> {
+    let mut asked = Asked::new();
+    let mut last = Instant::now();
+    for client in CHANGING.iter().cycle() {
+        if Instant::now() >= end {
+            break;
+        }
+        let rule = client.to_string();
+        // Not watched: neither this connection, nor later what goes on with it.
+        let mut before = lab.connect(*client)?;
+        ask_until(&mut before, last + INTERVAL)?;
+        last = Instant::now();
+        tool.watch("add", &rule)?;
+        let mut during = lab.connect(*client)?;
+        ask_until(&mut during, last + INTERVAL)?;
+        ask(&mut before)?;
+        let watched = (0..during.sent().len()).collect();
+        last = Instant::now();
+        tool.watch("remove", &rule)?;
+        ask(&mut during)?;
+        asked.extend([(before, BTreeSet::new()), (during, watched)]);
+    }
+    Ok(asked)
+}
+
+/// Asks at least once, and until this time.
+fn ask_until(connection: &mut Connection, end: Instant) -> Result<()> {
+    loop {
+        ask(connection)?;
+        if Instant::now() >= end {
+            return Ok(());
+        }
+    }
+}
+
+fn check(habit: Habit) -> Result<()> {
+    mounts::with_bpf_file_system(|| {
+        let clients: Vec<IpAddr> = [LOAD, CONSTANT].into_iter().chain(CHANGING).collect();
+        let lab = Balancer::new(habit, &clients)?;
+        let nginx = lab.nginx()?;
+        let tool = ToaTc::attach(&lab.server, &["--ip", &CONSTANT.to_string()])?;
+
+        let end = Instant::now() + DURATION;
+        let (report, constant, changing) = thread::scope(|scope| {
+            let load = scope.spawn(|| {
+                let load = Load { connections: 50, duration: DURATION };
+                wrk::run(&lab.clients.namespace, SERVICE, load)
+            });
+            let constant = scope.spawn(|| ask_all_the_time(&lab, end));
+            let changing = change(&lab, &tool, end);
+            let joined = |_| anyhow::anyhow!("a thread panicked");
+            (load.join().map_err(joined), constant.join().map_err(joined), changing)
+        });
+        let (report, constant, changing) = (report??, constant??, changing?);
+        let output = tool.stop(Signal::Interrupt)?.succeeded()?;
+        let logged = nginx.stop()?;
+
+        let log = Log::new(&logged)?;
+        let mut expected = BTreeSet::new();
+        let mut asked = 0;
+        for (connection, watched) in constant.iter().chain(&changing) {
+            for (number, request) in connection.sent().iter().enumerate() {
+                let row = log.row(connection, request)?;
+                asked += 1;
+                if watched.contains(&number) {
+                    expected.insert(row);
+                }
+            }
+        }
+        let of_load = usize::try_from(report.requests)?;
+        ensure!(logged.len() == asked + of_load, "{asked} and {of_load} asked, {} logged", logged.len());
+        let requests = output.requests()?;
+        let printed: BTreeSet<Row> = requests.iter().map(Printed::row).collect();
+        println!(
+            "{habit:?}: wrk {:.0} requests/s through the balancer; {} changes; {} requests of a client that is \
+             always watched and {} of others, {} expected, {} printed",
+            report.rate,
+            changing.len(),
+            constant.iter().map(|(connection, _)| connection.sent().len()).sum::<usize>(),
+            changing.iter().map(|(connection, _)| connection.sent().len()).sum::<usize>(),
+            expected.len(),
+            printed.len()
+        );
+        let missing: Vec<_> = expected.difference(&printed).take(5).collect();
+        let foreign: Vec<_> = printed.difference(&expected).take(5).collect();
+        assert!(missing.is_empty() && foreign.is_empty(), "missing: {missing:?}, foreign: {foreign:?}");
+        assert_eq!(requests.len(), expected.len(), "printed more than once");
+        assert!(requests.iter().all(|request| request.incomplete.is_none()));
+        assert!(changing.len() >= 20, "only {} changes: the test shows little", changing.len());
+        let ledger = output.ledger()?;
+        ledger.check()?;
+        assert_eq!((ledger.bytes("lost")?, ledger.bytes("cut")?), (0, 0), "{}", output.stderr);
+        Ok(())
+    })
+    .context("with changes at run time")
+}
+
+#[test]
+fn every_change_holds_at_once() -> Result<()> {
+    check(Habit::SynAndEarly)
+}

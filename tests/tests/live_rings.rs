@@ -1,0 +1,179 @@
+//! The reader of the perf rings against the kernel that writes them: nothing is lost unnoticed.
+#![cfg(feature = "kernel")]
+
+use std::os::fd::AsFd as _;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use aya::maps::{Map, PerCpuArray};
+use rustix::thread::{CpuSet, sched_setaffinity};
+use toa_common::{
+    counters::{COUNTER_SLOTS, Counter},
+    limits::{MAX_CAPTURED_BYTES, MAX_SAMPLE_BYTES},
+    segment::SegmentRecord,
+};
+use toa_tests::{
+    client::Request,
+    host::Watch,
+    lab::Lab,
+    marker::{Habit, toa_option},
+    packet_builder::{PacketBuilder, flags},
+    probe::Probe,
+    ready,
+};
+use toa_userspace::{
+    live::{
+        attach::{Target, attach},
+        load::Loaded,
+        perf::{Drained, Rings},
+        watch::Watch as Rules,
+    },
+    rule::Rule,
+};
+
+/// The smallest ring.
+const RING_BYTES: usize = 4096;
+
+/// Stays on one CPU: a test run writes to the ring of the CPU it runs on.
+fn stay_on(cpu: u32) -> Result<()> {
+    let mut set = CpuSet::new();
+    set.set(usize::try_from(cpu)?);
+    Ok(sched_setaffinity(None, &set)?)
+}
+
+fn cpus() -> Result<Vec<u32>> {
+    aya::util::online_cpus().map_err(|(path, error)| anyhow::anyhow!("{path}: {error}"))
+}
+
+/// A probe that follows everything, and its rings on some CPUs.
+fn rings(probe: &Probe, bytes: usize, cpus: &[u32]) -> Result<Rings> {
+    let Map::PerfEventArray(map) = probe.map("EVENTS")? else { bail!("EVENTS is no perf event array") };
+    Ok(Rings::open_on(map.fd().as_fd(), bytes, cpus)?)
+}
+
+fn following_probe() -> Result<Probe> {
+    let mut probe = Probe::load()?;
+    probe.restart(Watch::Any)?;
+    Ok(probe)
+}
+
+/// Sends `count` packets with payload, numbered from `first` on.
+fn send(probe: &mut Probe, first: u32, count: u32) -> Result<()> {
+    for seq in first..first + count {
+        let packet = PacketBuilder::ipv4().numbers(seq, 1).flags(flags::PSH | flags::ACK);
+        let option = toa_option(([203, 0, 113, 9], 54321).into());
+        probe.run(&packet.options(&option).payload(&[b'x'; 100]).build())?;
+    }
+    Ok(())
+}
+
+/// The sequence numbers of the packets in the rings.
+fn drain(rings: &mut Rings) -> Result<(Vec<u32>, Drained)> {
+    let mut numbers = Vec::new();
+    let mut failed = None;
+    let drained = rings.drain(|sample| match number(sample) {
+        Ok(number) => numbers.push(number),
+        Err(error) => failed = Some(error),
+    });
+    failed.map_or(Ok((numbers, drained)), Err)
+}
+
+fn number(sample: &[u8]) -> Result<u32> {
+    let (record, frame) = SegmentRecord::decode(sample).context("no record")?;
+    ensure!(record.payload_len == 100 && record.captured_len == record.frame_len, "{record:?}");
+    let seq = frame.get(usize::from(record.transport_offset) + 4..).and_then(|rest| rest.first_chunk());
+    seq.copied().map(u32::from_be_bytes).context("no sequence number")
+}
+
+fn count(probe: &Probe, counter: Counter) -> Result<u64> {
+    let counters: PerCpuArray<_, [u64; COUNTER_SLOTS]> = probe.map("COUNTERS")?.try_into()?;
+    Ok(counters.get(&0, 0)?.iter().map(|values| values.get(counter as usize).copied().unwrap_or(0)).sum())
+}
+
+#[test]
+fn a_ring_wraps_and_nothing_is_lost() -> Result<()> {
+    let cpu = *cpus()?.first().context("no CPU")?;
+    stay_on(cpu)?;
+    let mut probe = following_probe()?;
+    let mut rings = rings(&probe, RING_BYTES, &[cpu])?;
+    for round in 0..400 {
+        send(&mut probe, round * 7, 7)?;
+        let (numbers, drained) = drain(&mut rings)?;
+        assert_eq!(numbers, (round * 7..round * 7 + 7).collect::<Vec<_>>());
+        assert_eq!(drained, Drained { samples: 7, ..Drained::default() });
+    }
+    assert_eq!(count(&probe, Counter::Matched)?, 2800);
+    assert_eq!(count(&probe, Counter::Emitted)?, 2800);
+    Ok(())
+}
+
+#[test]
+fn a_full_ring_loses_what_is_counted() -> Result<()> {
+    let cpu = *cpus()?.first().context("no CPU")?;
+    stay_on(cpu)?;
+    let mut probe = following_probe()?;
+    let mut rings = rings(&probe, RING_BYTES, &[cpu])?;
+    send(&mut probe, 0, 100)?;
+    let (numbers, drained) = drain(&mut rings)?;
+    let kept = u32::try_from(numbers.len())?;
+    assert!(kept > 0 && kept < 100, "{kept}");
+    assert_eq!(numbers, (0..kept).collect::<Vec<_>>());
+    assert_eq!(drained.corrupt, 0);
+    assert_eq!(count(&probe, Counter::Emitted)?, u64::from(kept));
+    assert_eq!(count(&probe, Counter::LostRingFull)?, u64::from(100 - kept));
+    assert_eq!(count(&probe, Counter::LostRingFullBytes)?, u64::from(100 - kept) * 100);
+    // What comes when there is room again is not lost.
+    send(&mut probe, 100, 1)?;
+    assert_eq!(drain(&mut rings)?.0, [100]);
+    assert_eq!(count(&probe, Counter::Matched)?, 101);
+    Ok(())
+}
+
+#[test]
+fn a_cpu_without_a_reader_loses_what_is_counted() -> Result<()> {
+    let cpus = cpus()?;
+    let (unread, read) = cpus.split_first().context("no CPU")?;
+    let mut probe = following_probe()?;
+    let mut rings = rings(&probe, RING_BYTES, read)?;
+    stay_on(*unread)?;
+    send(&mut probe, 0, 10)?;
+    assert_eq!(count(&probe, Counter::LostNoReader)?, 10);
+    assert_eq!(count(&probe, Counter::LostNoReaderBytes)?, 1000);
+    if let Some(cpu) = read.first() {
+        stay_on(*cpu)?;
+        send(&mut probe, 10, 5)?;
+        assert_eq!(drain(&mut rings)?.0, [10, 11, 12, 13, 14]);
+    }
+    assert_eq!(count(&probe, Counter::LostNoReader)?, 10);
+    Ok(())
+}
+
+#[test]
+fn a_record_of_the_largest_size_is_read() -> Result<()> {
+    let mut lab = Lab::with_mtu(Habit::SynAndEarly, 65_535)?;
+    lab.server.acknowledge_at_once("10.9.0.0/24")?;
+    let _nginx = lab.nginx()?;
+    let target = lab.server.namespace.run(|| Ok(Target::find("web0")?))?;
+    let mut loaded = Loaded::new([target.program()], None)?;
+    Rules::new(loaded.take_map("WATCH")?, loaded.take_map("SHAPES")?)?.add(&[Rule::Any])?;
+    let Map::PerfEventArray(map) = loaded.map("EVENTS")? else { bail!("EVENTS is no perf event array") };
+    let mut rings = Rings::open(map.fd().as_fd(), 1 << 25)?;
+    let _attached = lab.server.namespace.run(|| Ok(attach(&mut loaded, &target)?))?;
+
+    let mut connection = lab.connect(Some(([203, 0, 113, 9], 54321).into()))?;
+    connection.ask(Request::post("/", 10 << 20))?;
+    let largest = ready::wait("a record of the largest size", || {
+        let mut largest = None;
+        rings.drain(|sample| {
+            if let Some((record, frame)) = SegmentRecord::decode(sample)
+                && record.captured_len < record.frame_len
+            {
+                largest = Some((sample.len(), frame.len(), record));
+            }
+        });
+        Ok(largest)
+    })?;
+    let (sample_len, frame_len, record) = largest;
+    assert_eq!((sample_len, frame_len), (MAX_SAMPLE_BYTES, MAX_CAPTURED_BYTES));
+    assert_eq!(usize::try_from(record.captured_len)?, MAX_CAPTURED_BYTES);
+    Ok(())
+}

@@ -1,0 +1,88 @@
+//! Responsible for what goes to stdout, in the form that was asked for. Not responsible for how the forms look.
+
+use std::io::{self, BufWriter, Stdout, Write as _};
+
+use jiff::tz::TimeZone;
+use toa_userspace::{
+    http::{NotHttp, head::HttpRequest},
+    live::{host, reader::Output},
+    pipeline::{Closed, Sink},
+    print::{json::Json, redact::Redactor, summary::Summary, text::Text},
+    stream::connection::Connection,
+};
+
+use crate::cli::{AttachArgs, Format};
+
+/// What prints results.
+pub(crate) enum Printer {
+    /// For people.
+    Text(Text<BufWriter<Stdout>>),
+    /// For machines.
+    Json(Json<BufWriter<Stdout>>),
+}
+
+impl Printer {
+    /// The printer that was asked for.
+    pub(crate) fn new(args: &AttachArgs) -> Self {
+        let redactor = if args.show_secrets { Redactor::show_secrets() } else { Redactor::default() };
+        // Large enough for what one round of reading prints; flushed after each.
+        let stdout = BufWriter::with_capacity(1 << 16, io::stdout());
+        match args.output {
+            Format::Text => Self::Text(Text::new(stdout, redactor, TimeZone::system())),
+            Format::Json => {
+                Self::Json(Json::new(stdout, redactor, host::name(), Box::new(host::interface_name)))
+            }
+        }
+    }
+
+    /// Prints the ledger as the last line, if it has a place on stdout, as of `time_ns` nanoseconds since the
+    /// Unix epoch.
+    pub(crate) fn ledger(&mut self, summary: &Summary<'_>, time_ns: u64) -> io::Result<()> {
+        match self {
+            Self::Text(_) => Ok(()),
+            Self::Json(json) => {
+                json.ledger(summary, time_ns);
+                self.flush()
+            }
+        }
+    }
+
+    fn sink(&mut self) -> &mut dyn Sink {
+        match self {
+            Self::Text(text) => text,
+            Self::Json(json) => json,
+        }
+    }
+}
+
+impl Sink for Printer {
+    fn request(&mut self, connection: &Connection, request: &HttpRequest) {
+        self.sink().request(connection, request);
+    }
+
+    fn opened(&mut self, connection: &Connection) {
+        self.sink().opened(connection);
+    }
+
+    fn gap(&mut self, connection: &Connection, bytes: u64) {
+        self.sink().gap(connection, bytes);
+    }
+
+    fn not_http(&mut self, connection: &Connection, reason: NotHttp, preview: &[u8]) {
+        self.sink().not_http(connection, reason, preview);
+    }
+
+    fn closed(&mut self, connection: &Connection, reason: Closed) {
+        self.sink().closed(connection, reason);
+    }
+}
+
+impl Output for Printer {
+    fn flush(&mut self) -> io::Result<()> {
+        let (error, writer) = match self {
+            Self::Text(text) => (text.take_error(), text.writer()),
+            Self::Json(json) => (json.take_error(), json.writer()),
+        };
+        error.map_or_else(|| writer.flush(), Err)
+    }
+}

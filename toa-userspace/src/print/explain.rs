@@ -1,0 +1,157 @@
+//! Responsible for the line that explains why nothing has matched. Not responsible for when it is due.
+//!
+//! ```text
+//! 0 TCP packets in 10 s on eth0 (3 others): …
+//! 12,431 TCP packets in 10 s, 0 with TOA 254:8 254:20 253:20: …; 1,203 with option 200:8 (…), which …
+//! 12,431 TCP packets in 10 s, 45 with TOA 254:8 254:20 253:20, none of a watched client
+//! ```
+
+use std::{fmt, time::Duration};
+
+use toa_common::wire::toa::{KNOWN_PAIRS, ToaPairs};
+
+use super::summary::Count;
+
+/// Who writes each of [`KNOWN_PAIRS`].
+const SENDERS: [&str; KNOWN_PAIRS.len()] = [
+    "LVS, DPVS",
+    "DPVS",
+    "LVS v3, Alibaba",
+    "early LVS, Jupiter, Tencent, UCloud",
+    "UCloud",
+    "Alibaba in a VPC",
+    "Alibaba in a VPC",
+    "toa 3",
+    "Akamai, CDNs",
+    "Akamai, CDNs",
+];
+
+/// What was seen since the programs were attached.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Seen {
+    /// TCP packets.
+    pub tcp_packets: u64,
+    /// Any other packets.
+    pub other_packets: u64,
+    /// TCP packets with a TOA.
+    pub toa_packets: u64,
+    /// Connections whose following began.
+    pub learned: u64,
+    /// Packets with a known option that is not TOA for this run, by its number in [`KNOWN_PAIRS`].
+    pub other_pairs: [u64; KNOWN_PAIRS.len()],
+}
+
+/// Why nothing has matched, in one line.
+#[derive(Clone, Copy, Debug)]
+pub struct Explanation<'a> {
+    seen: &'a Seen,
+    /// How long it was looked.
+    time: Duration,
+    interfaces: &'a [&'a str],
+    /// What is TOA.
+    pairs: &'a ToaPairs,
+}
+
+impl<'a> Explanation<'a> {
+    /// Explains what was `seen` in `time` on `interfaces`, where `pairs` says what is TOA. `None` if something
+    /// matched.
+    #[must_use]
+    pub fn new(
+        seen: &'a Seen,
+        time: Duration,
+        interfaces: &'a [&'a str],
+        pairs: &'a ToaPairs,
+    ) -> Option<Self> {
+        (seen.learned == 0).then_some(Self { seen, time, interfaces, pairs })
+    }
+}
+
+impl fmt::Display for Explanation<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seen, time, interfaces, pairs } = self;
+        write!(f, "{} TCP packets in {} s", Count(seen.tcp_packets), time.as_secs())?;
+        if seen.tcp_packets == 0 {
+            write!(f, " on {}", interfaces.join(", "))?;
+            if seen.other_packets > 0 {
+                write!(f, " ({} others)", Count(seen.other_packets))?;
+            }
+            return f.write_str(
+                ": nobody connects, or what the balancer sends comes by another interface or into another \
+                 network namespace",
+            );
+        }
+        write!(f, ", {} with TOA", Count(seen.toa_packets))?;
+        for (kind, length) in pairs.selected() {
+            write!(f, " {kind}:{length}")?;
+        }
+        f.write_str(if seen.toa_packets == 0 {
+            ", which only the first packets of a connection carry"
+        } else {
+            ", none of a watched client"
+        })?;
+        for ((count, (kind, length)), sender) in seen.other_pairs.iter().zip(KNOWN_PAIRS).zip(SENDERS) {
+            if *count > 0 {
+                let count = Count(*count);
+                write!(f, "; {count} with option {kind}:{length} ({sender}), which is not read as TOA")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SEEN: Seen = Seen {
+        tcp_packets: 12_431,
+        other_packets: 3,
+        toa_packets: 0,
+        learned: 0,
+        other_pairs: [0; KNOWN_PAIRS.len()],
+    };
+
+    fn explain(seen: &Seen) -> Option<String> {
+        let time = Duration::from_secs(10);
+        Explanation::new(seen, time, &["eth0", "eth1"], &ToaPairs::DEFAULT)
+            .map(|explanation| explanation.to_string())
+    }
+
+    #[test]
+    fn nothing_at_all() {
+        let seen = Seen { tcp_packets: 0, ..SEEN };
+        let reason = "nobody connects, or what the balancer sends comes by another interface or into another \
+                      network namespace";
+        assert_eq!(
+            explain(&seen).unwrap(),
+            format!("0 TCP packets in 10 s on eth0, eth1 (3 others): {reason}")
+        );
+        let seen = Seen { other_packets: 0, ..seen };
+        assert_eq!(explain(&seen).unwrap(), format!("0 TCP packets in 10 s on eth0, eth1: {reason}"));
+    }
+
+    #[test]
+    fn no_toa() {
+        let start = "12,431 TCP packets in 10 s, 0 with TOA 254:8 254:20 253:20, which only the first packets of \
+                     a connection carry";
+        assert_eq!(explain(&SEEN).unwrap(), start);
+        let mut seen = SEEN;
+        (seen.other_pairs[3], seen.other_pairs[8]) = (1203, 1);
+        let others = "; 1,203 with option 200:8 (early LVS, Jupiter, Tencent, UCloud), which is not read as TOA\
+                      ; 1 with option 28:7 (Akamai, CDNs), which is not read as TOA";
+        assert_eq!(explain(&seen).unwrap(), format!("{start}{others}"));
+    }
+
+    #[test]
+    fn nobody_watched() {
+        let seen = Seen { toa_packets: 45, ..SEEN };
+        let expected =
+            "12,431 TCP packets in 10 s, 45 with TOA 254:8 254:20 253:20, none of a watched client";
+        assert_eq!(explain(&seen).unwrap(), expected);
+    }
+
+    #[test]
+    fn nothing_to_explain() {
+        assert_eq!(explain(&Seen { learned: 1, ..SEEN }), None);
+    }
+}

@@ -1,0 +1,155 @@
+//! Responsible for results as JSON Lines for machines: one object a line, as `schema/toa-tc.schema.json` says. Not
+//! responsible for where they are written.
+//!
+//! What a client chose (method, target, names, values, preview) is escaped as in text, also where JSON could carry
+//! it: `\xNN` for every byte that is no printable UTF-8, `\\` for a backslash. So nothing that is decoded from a
+//! line acts on a terminal either, and what was sent can be told. It is redacted as in text.
+
+mod event;
+mod head;
+
+use std::{
+    fmt,
+    io::{self, Write},
+};
+
+use serde::Serialize;
+
+use super::{redact::Redactor, summary::Summary};
+use crate::{
+    http::{NotHttp, head::HttpRequest},
+    pipeline::{Closed, Sink},
+    stream::connection::Connection,
+};
+use event::{Common, ConnectionEvent, Gap, Ledger, Request, State};
+
+/// Finds the name of an interface by its index. It is asked once per index.
+pub type InterfaceName = Box<dyn FnMut(u32) -> Option<String> + Send>;
+
+/// Writes results as JSON Lines. Each is one call of [`Write::write_all`], so that two are never mixed, and a
+/// writer that buffers flushes whole lines.
+pub struct Json<W> {
+    writer: W,
+    redactor: Redactor,
+    host_name: String,
+    interfaces: Interfaces,
+    /// The redacted target; kept, so that there is nothing to allocate.
+    target: String,
+    /// The line being written; kept as well.
+    buffer: Vec<u8>,
+    error: Option<io::Error>,
+}
+
+impl<W: Write> Json<W> {
+    /// Prints to `writer`.
+    pub fn new(writer: W, redactor: Redactor, host_name: String, interface_name: InterfaceName) -> Self {
+        Self {
+            writer,
+            redactor,
+            host_name,
+            interfaces: Interfaces { lookup: interface_name, known: Vec::new() },
+            target: String::new(),
+            buffer: Vec::new(),
+            error: None,
+        }
+    }
+
+    /// The writer.
+    pub fn writer(&mut self) -> &mut W {
+        &mut self.writer
+    }
+
+    /// The first error since the last call. As long as there is one, nothing more is written.
+    pub fn take_error(&mut self) -> Option<io::Error> {
+        self.error.take()
+    }
+
+    /// Prints the ledger, which is to be the last line, as of `time_ns` nanoseconds since the Unix epoch.
+    pub fn ledger(&mut self, summary: &Summary<'_>, time_ns: u64) {
+        let Self { writer, host_name, buffer, error, .. } = self;
+        print(writer, buffer, error, &Ledger::new(summary, time_ns, host_name));
+    }
+
+    fn connection(&mut self, connection: &Connection, time_ns: u64, state: &State<'_>) {
+        let Self { writer, host_name, interfaces, buffer, error, .. } = self;
+        let interface = interfaces.name(connection.interface_index);
+        let common = Common::new(connection, time_ns, host_name, interface);
+        print(writer, buffer, error, &ConnectionEvent::new(&common, connection, state));
+    }
+}
+
+/// Prints one line, if everything before could be.
+fn print(
+    writer: &mut impl Write,
+    buffer: &mut Vec<u8>,
+    error: &mut Option<io::Error>,
+    event: &impl Serialize,
+) {
+    if error.is_none() {
+        buffer.clear();
+        let line = serde_json::to_writer(&mut *buffer, event).map_err(io::Error::from);
+        buffer.push(b'\n');
+        *error = line.and_then(|()| writer.write_all(buffer)).err();
+    }
+}
+
+impl<W: Write> Sink for Json<W> {
+    fn request(&mut self, connection: &Connection, request: &HttpRequest) {
+        let Self { writer, redactor, host_name, interfaces, target, buffer, error } = self;
+        let interface = interfaces.name(connection.interface_index);
+        let common = Common::new(connection, request.time_ns, host_name, interface);
+        head::redact_target(redactor, request.target(), target);
+        print(writer, buffer, error, &Request::new(&common, connection, request, redactor, target));
+    }
+
+    fn opened(&mut self, connection: &Connection) {
+        self.connection(connection, connection.first_ns, &State::Opened);
+    }
+
+    fn gap(&mut self, connection: &Connection, bytes: u64) {
+        let Self { writer, host_name, interfaces, buffer, error, .. } = self;
+        let interface = interfaces.name(connection.interface_index);
+        let common = Common::new(connection, connection.last_ns, host_name, interface);
+        print(writer, buffer, error, &Gap::new(&common, connection, bytes));
+    }
+
+    fn not_http(&mut self, connection: &Connection, reason: NotHttp, preview: &[u8]) {
+        self.connection(connection, connection.last_ns, &State::NotHttp { reason, preview });
+    }
+
+    fn closed(&mut self, connection: &Connection, reason: Closed) {
+        self.connection(connection, connection.last_ns, &State::Closed(reason));
+    }
+}
+
+impl<W: fmt::Debug> fmt::Debug for Json<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Json").field("writer", &self.writer).finish_non_exhaustive()
+    }
+}
+
+/// The names of interfaces, as far as they were asked for. There are few, so they are searched one by one.
+struct Interfaces {
+    lookup: InterfaceName,
+    known: Vec<(u32, Option<String>)>,
+}
+
+/// Most names that are kept. Interfaces have no more than a few; should they come and go, names are asked again.
+const MAX_NAMES: usize = 256;
+
+impl Interfaces {
+    fn name(&mut self, index: u32) -> Option<&str> {
+        let position = self.known.iter().position(|(known, _)| *known == index);
+        let position = position.unwrap_or_else(|| {
+            if self.known.len() >= MAX_NAMES {
+                self.known.clear();
+            }
+            self.known.push((index, (self.lookup)(index)));
+            self.known.len().saturating_sub(1)
+        });
+        self.known.get(position).and_then(|(_, name)| name.as_deref())
+    }
+}
+
+#[cfg(test)]
+mod tests;

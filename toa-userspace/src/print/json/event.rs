@@ -1,0 +1,385 @@
+//! Responsible for the objects of the output: one struct an object, its fields in the order in which they are
+//! written. Not responsible for request heads.
+
+use std::net::{IpAddr, SocketAddr};
+
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
+use toa_common::follow::LearnedFrom;
+
+use super::head::{Headers, Url};
+use crate::{
+    http::{NotHttp, head::HttpRequest},
+    pipeline::Closed,
+    print::{
+        escape::Escaped,
+        redact::Redactor,
+        summary::{KernelLedger, Summary},
+    },
+    stream::connection::Connection,
+};
+
+/// What every event of a connection says.
+pub(super) struct Common<'a> {
+    timestamp: Time,
+    host: Host<'a>,
+    client: Endpoint,
+    peer: Endpoint,
+    interface: Interface<'a>,
+    server: Endpoint,
+    toa: Toa,
+}
+
+impl<'a> Common<'a> {
+    pub(super) fn new(
+        connection: &Connection,
+        time_ns: u64,
+        host_name: &'a str,
+        interface_name: Option<&'a str>,
+    ) -> Self {
+        Self {
+            timestamp: Time(time_ns),
+            host: Host { name: host_name },
+            client: connection.client().into(),
+            peer: connection.peer().into(),
+            interface: Interface { name: interface_name },
+            server: connection.server().into(),
+            toa: Toa {
+                kind: connection.toa_kind,
+                length: connection.toa_length,
+                learned_from: match connection.learned_from {
+                    LearnedFrom::Syn => "syn",
+                    LearnedFrom::Ack => "ack",
+                    LearnedFrom::Data => "data",
+                },
+                ambiguous: connection.ambiguous,
+            },
+        }
+    }
+
+    fn network(&self, protocol: Option<Protocol>) -> Network<'_> {
+        Network { peer: &self.peer, interface: &self.interface, protocol }
+    }
+}
+
+/// A request.
+#[derive(Serialize)]
+pub(super) struct Request<'a> {
+    event: &'static str,
+    timestamp: &'a Time,
+    host: &'a Host<'a>,
+    client: &'a Endpoint,
+    network: Network<'a>,
+    server: &'a Endpoint,
+    http: Http<'a>,
+    url: Url<'a>,
+    toa: &'a Toa,
+    connection: RequestConnection<'a>,
+    incomplete: Option<Incomplete>,
+}
+
+impl<'a> Request<'a> {
+    pub(super) fn new(
+        common: &'a Common<'a>,
+        connection: &'a Connection,
+        request: &'a HttpRequest,
+        redactor: &'a Redactor,
+        target: &'a str,
+    ) -> Self {
+        Self {
+            event: "request",
+            timestamp: &common.timestamp,
+            host: &common.host,
+            client: &common.client,
+            network: common.network(Some(Protocol { name: "http", version: request.version() })),
+            server: &common.server,
+            http: Http {
+                request: HttpPart { method: Text(request.method()), header: Headers::new(request, redactor) },
+            },
+            url: Url::of(target),
+            toa: &common.toa,
+            connection: RequestConnection { id: Id(connection), request: request.number },
+            incomplete: request.incomplete.map(|gap_bytes| Incomplete { gap_bytes }),
+        }
+    }
+}
+
+/// What a connection has come to.
+pub(super) enum State<'a> {
+    /// It is seen for the first time.
+    Opened,
+    /// It, or its rest, is not HTTP/1.
+    NotHttp {
+        /// What it is.
+        reason: NotHttp,
+        /// Its first bytes.
+        preview: &'a [u8],
+    },
+    /// It is not known any more.
+    Closed(Closed),
+}
+
+/// A connection's beginning or end, or that it is not HTTP.
+#[derive(Serialize)]
+pub(super) struct ConnectionEvent<'a> {
+    event: &'static str,
+    timestamp: &'a Time,
+    host: &'a Host<'a>,
+    client: &'a Endpoint,
+    network: Network<'a>,
+    server: &'a Endpoint,
+    toa: &'a Toa,
+    connection: ConnectionState<'a>,
+}
+
+impl<'a> ConnectionEvent<'a> {
+    pub(super) fn new(common: &'a Common<'a>, connection: &'a Connection, state: &State<'a>) -> Self {
+        let (state, reason, preview) = match state {
+            State::Opened => ("open", None, None),
+            State::NotHttp { reason, preview } => ("open", Some(reason.name()), Some(Text(preview))),
+            State::Closed(reason) => ("closed", Some(reason.name()), None),
+        };
+        Self {
+            event: "connection",
+            timestamp: &common.timestamp,
+            host: &common.host,
+            client: &common.client,
+            network: common.network(None),
+            server: &common.server,
+            toa: &common.toa,
+            connection: ConnectionState { id: Id(connection), state, reason, preview },
+        }
+    }
+}
+
+/// Bytes that are missing for good.
+#[derive(Serialize)]
+pub(super) struct Gap<'a> {
+    event: &'static str,
+    timestamp: &'a Time,
+    host: &'a Host<'a>,
+    client: &'a Endpoint,
+    network: Network<'a>,
+    server: &'a Endpoint,
+    toa: &'a Toa,
+    connection: OnlyId<'a>,
+    #[serde(rename = "gap")]
+    missing: Bytes,
+}
+
+impl<'a> Gap<'a> {
+    pub(super) fn new(common: &'a Common<'a>, connection: &'a Connection, bytes: u64) -> Self {
+        Self {
+            event: "gap",
+            timestamp: &common.timestamp,
+            host: &common.host,
+            client: &common.client,
+            network: common.network(None),
+            server: &common.server,
+            toa: &common.toa,
+            connection: OnlyId { id: Id(connection) },
+            missing: Bytes { bytes },
+        }
+    }
+}
+
+/// The last line.
+#[derive(Serialize)]
+pub(super) struct Ledger<'a> {
+    event: &'static str,
+    timestamp: Time,
+    host: Host<'a>,
+    packets: Packets,
+    bytes: Account,
+    requests: u64,
+    incomplete: u64,
+    connections: u64,
+    gaps: Gaps,
+}
+
+impl<'a> Ledger<'a> {
+    pub(super) fn new(summary: &Summary<'_>, time_ns: u64, host_name: &'a str) -> Self {
+        let Summary { kernel, pipeline } = *summary;
+        let stream = &pipeline.stream;
+        let of = |count: fn(&KernelLedger) -> u64| kernel.map(count);
+        Self {
+            event: "ledger",
+            timestamp: Time(time_ns),
+            host: Host { name: host_name },
+            packets: Packets {
+                matched: of(|kernel| kernel.matched_packets),
+                delivered: stream.delivered_packets,
+                lost: kernel.map(|kernel| Lost {
+                    ring_full: kernel.lost_ring_full_packets,
+                    no_reader: kernel.lost_no_reader_packets,
+                    other: kernel.lost_other_packets,
+                }),
+                skipped: of(|kernel| kernel.skipped_packets),
+            },
+            bytes: Account {
+                matched: of(|kernel| kernel.matched_bytes),
+                delivered: stream.delivered_bytes,
+                cut: of(|kernel| kernel.cut_bytes),
+                lost: kernel.map(|kernel| Lost {
+                    ring_full: kernel.lost_ring_full_bytes,
+                    no_reader: kernel.lost_no_reader_bytes,
+                    other: kernel.lost_other_bytes,
+                }),
+                skipped: of(|kernel| kernel.skipped_bytes),
+                used: stream.used_bytes,
+                duplicate: stream.duplicate_bytes,
+                discarded: stream.discarded_bytes(),
+            },
+            requests: pipeline.http.requests,
+            incomplete: pipeline.http.incomplete_requests,
+            connections: pipeline.connections,
+            gaps: Gaps { count: stream.gaps, bytes: stream.gap_bytes },
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Packets {
+    matched: Option<u64>,
+    delivered: u64,
+    lost: Option<Lost>,
+    skipped: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Account {
+    matched: Option<u64>,
+    delivered: u64,
+    cut: Option<u64>,
+    lost: Option<Lost>,
+    skipped: Option<u64>,
+    used: u64,
+    duplicate: u64,
+    discarded: u64,
+}
+
+#[derive(Serialize)]
+struct Lost {
+    ring_full: u64,
+    no_reader: u64,
+    other: u64,
+}
+
+#[derive(Serialize)]
+struct Gaps {
+    count: u64,
+    bytes: u64,
+}
+
+#[derive(Serialize)]
+struct Host<'a> {
+    name: &'a str,
+}
+
+#[derive(Serialize)]
+struct Endpoint {
+    address: IpAddr,
+    port: u16,
+}
+
+impl From<SocketAddr> for Endpoint {
+    fn from(address: SocketAddr) -> Self {
+        Self { address: address.ip(), port: address.port() }
+    }
+}
+
+#[derive(Serialize)]
+struct Network<'a> {
+    peer: &'a Endpoint,
+    interface: &'a Interface<'a>,
+    protocol: Option<Protocol>,
+}
+
+#[derive(Serialize)]
+struct Interface<'a> {
+    name: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Protocol {
+    name: &'static str,
+    version: &'static str,
+}
+
+#[derive(Serialize)]
+struct Http<'a> {
+    request: HttpPart<'a>,
+}
+
+#[derive(Serialize)]
+struct HttpPart<'a> {
+    method: Text<'a>,
+    header: Headers<'a>,
+}
+
+#[derive(Serialize)]
+struct Toa {
+    kind: u8,
+    length: u8,
+    learned_from: &'static str,
+    ambiguous: bool,
+}
+
+#[derive(Serialize)]
+struct RequestConnection<'a> {
+    id: Id<'a>,
+    request: u64,
+}
+
+#[derive(Serialize)]
+struct ConnectionState<'a> {
+    id: Id<'a>,
+    state: &'static str,
+    reason: Option<&'static str>,
+    preview: Option<Text<'a>>,
+}
+
+#[derive(Serialize)]
+struct OnlyId<'a> {
+    id: Id<'a>,
+}
+
+#[derive(Serialize)]
+struct Incomplete {
+    gap_bytes: u64,
+}
+
+#[derive(Serialize)]
+struct Bytes {
+    bytes: u64,
+}
+
+/// Bytes that a client chose.
+struct Text<'a>(&'a [u8]);
+
+impl Serialize for Text<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&Escaped(self.0))
+    }
+}
+
+/// Nanoseconds since the Unix epoch, as RFC 3339 writes them.
+struct Time(u64);
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // 2^64 ns are 585 years, which is within what a timestamp can be.
+        let time = Timestamp::from_nanosecond(self.0.into()).unwrap_or(Timestamp::UNIX_EPOCH);
+        serializer.collect_str(&format_args!("{time:.9}"))
+    }
+}
+
+/// What tells a connection from all others that this host sees until it is booted again: when the kernel learned
+/// it, and its number within the run.
+struct Id<'a>(&'a Connection);
+
+impl Serialize for Id<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{:x}-{}", self.0.generation, self.0.id))
+    }
+}

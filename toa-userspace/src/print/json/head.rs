@@ -1,0 +1,179 @@
+//! Responsible for a request's target and fields as JSON has them. Not responsible for what of them is secret.
+
+use std::{
+    cmp::Ordering,
+    fmt::{self, Write},
+};
+
+use serde::{
+    Serialize, Serializer,
+    ser::{SerializeMap, SerializeSeq},
+};
+
+use crate::{
+    http::head::{Field, HttpRequest},
+    print::{
+        escape::{Escaped, write_escaped},
+        redact::{Part, Redactor},
+    },
+};
+
+/// Writes `target`, redacted and escaped, in the place of what `out` holds.
+pub(super) fn redact_target(redactor: &Redactor, target: &[u8], out: &mut String) {
+    out.clear();
+    redactor.target(target, &mut |part| {
+        // Memory does not refuse.
+        let _ = write_part(part, out);
+    });
+}
+
+fn write_part(part: Part<'_>, out: &mut impl Write) -> fmt::Result {
+    match part {
+        Part::Shown(bytes) => write_escaped(bytes, out),
+        Part::Hidden(mask) => out.write_str(mask),
+    }
+}
+
+/// A target and its parts (RFC 9112 section 3.2). Neither redaction nor escaping adds or removes a byte that
+/// separates them.
+#[derive(Debug, Eq, PartialEq, Serialize)]
+pub(super) struct Url<'a> {
+    original: &'a str,
+    /// `None` where a target has none: `*` and `host:port`.
+    path: Option<&'a str>,
+    /// `None` without a `?`.
+    query: Option<&'a str>,
+}
+
+impl<'a> Url<'a> {
+    /// Finds the parts of a redacted and escaped target.
+    pub(super) fn of(target: &'a str) -> Self {
+        let origin = if target.starts_with('/') {
+            Some(target)
+        } else {
+            // absolute-form: scheme, authority, then as origin-form. An empty path is the root (RFC 9110
+            // section 4.2.3).
+            target.split_once("://").filter(|(scheme, _)| is_scheme(scheme)).map(|(_, rest)| {
+                let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+                rest.get(end..).unwrap_or_default()
+            })
+        };
+        let Some(origin) = origin else {
+            return Self { original: target, path: None, query: None };
+        };
+        let origin = origin.split_once('#').map_or(origin, |(before, _)| before);
+        let (path, query) =
+            origin.split_once('?').map_or((origin, None), |(path, query)| (path, Some(query)));
+        Self { original: target, path: Some(if path.is_empty() { "/" } else { path }), query }
+    }
+}
+
+/// Whether `text` is a scheme (RFC 3986 section 3.1).
+fn is_scheme(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_alphabetic())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+}
+
+/// The fields of a head: an object with an array of values for each name, both in the order in which they came.
+pub(super) struct Headers<'a> {
+    request: &'a HttpRequest,
+    redactor: &'a Redactor,
+}
+
+impl<'a> Headers<'a> {
+    pub(super) fn new(request: &'a HttpRequest, redactor: &'a Redactor) -> Self {
+        Self { request, redactor }
+    }
+}
+
+impl Serialize for Headers<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // Sorted, so that a head with thousands of fields is no more work than it must be.
+        let mut fields: Vec<(usize, Field<'_>)> = self.request.fields().enumerate().collect();
+        fields.sort_unstable_by(|a, b| compare(a.1.name, b.1.name).then(a.0.cmp(&b.0)));
+        let mut groups: Vec<_> = fields.chunk_by(|a, b| a.1.name.eq_ignore_ascii_case(b.1.name)).collect();
+        groups.sort_unstable_by_key(|group| group.first().map(|(position, _)| *position));
+        let mut map = serializer.serialize_map(Some(groups.len()))?;
+        for group in groups {
+            if let Some((_, first)) = group.first() {
+                map.serialize_entry(&Name(first.name), &Values { group, redactor: self.redactor })?;
+            }
+        }
+        map.end()
+    }
+}
+
+/// Orders names in lower case.
+fn compare(a: &[u8], b: &[u8]) -> Ordering {
+    a.iter().map(u8::to_ascii_lowercase).cmp(b.iter().map(u8::to_ascii_lowercase))
+}
+
+/// A field's name, in lower case.
+struct Name<'a>(&'a [u8]);
+
+impl Serialize for Name<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(Lower(f), "{}", Escaped(self.0))
+    }
+}
+
+/// Writes in lower case.
+struct Lower<'a, 'b>(&'a mut fmt::Formatter<'b>);
+
+impl Write for Lower<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let mut rest = text;
+        while let Some(at) = rest.find(|character: char| character.is_ascii_uppercase()) {
+            let (before, behind) = rest.split_at_checked(at).unwrap_or((rest, ""));
+            self.0.write_str(before)?;
+            let mut behind = behind.chars();
+            behind.next().map_or(Ok(()), |upper| self.0.write_char(upper.to_ascii_lowercase()))?;
+            rest = behind.as_str();
+        }
+        self.0.write_str(rest)
+    }
+}
+
+/// The values of the fields of one name.
+struct Values<'a> {
+    group: &'a [(usize, Field<'a>)],
+    redactor: &'a Redactor,
+}
+
+impl Serialize for Values<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut values = serializer.serialize_seq(Some(self.group.len()))?;
+        for (_, field) in self.group {
+            values.serialize_element(&Value { field, redactor: self.redactor })?;
+        }
+        values.end()
+    }
+}
+
+/// A field's value, redacted and escaped.
+struct Value<'a> {
+    field: &'a Field<'a>,
+    redactor: &'a Redactor,
+}
+
+impl Serialize for Value<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl fmt::Display for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut result = Ok(());
+        self.redactor.value(self.field.name, self.field.value, &mut |part| {
+            result = result.and_then(|()| write_part(part, f));
+        });
+        result
+    }
+}

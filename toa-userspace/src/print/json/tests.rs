@@ -1,0 +1,345 @@
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
+
+use bytes::Bytes;
+use jsonschema::Validator;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use toa_common::{
+    flow_key::{Address, FlowKey},
+    follow::LearnedFrom,
+};
+
+use super::*;
+use crate::{print::summary::KernelLedger, segment::tests::segment};
+
+/// 2026-11-22T07:43:27.123456789Z.
+const TIME_NS: u64 = 1_795_333_407_123_456_789;
+
+fn schema() -> Validator {
+    let schema = serde_json::from_str(include_str!("../../../schema/toa-tc.schema.json")).unwrap();
+    jsonschema::options().should_validate_formats(true).build(&schema).unwrap()
+}
+
+fn printer(redactor: Redactor) -> Json<Vec<u8>> {
+    let name = |index| (index == 2).then(|| "eth0".to_owned());
+    Json::new(Vec::new(), redactor, "web-17".to_owned(), Box::new(name))
+}
+
+fn connection() -> Connection {
+    Connection::new(3, &segment(0xab_cdef, 0, b""))
+}
+
+fn request(head: &[u8]) -> HttpRequest {
+    HttpRequest::parse(Bytes::copy_from_slice(head), TIME_NS, 1).unwrap()
+}
+
+/// The lines as objects, each of which is valid.
+fn lines(json: &mut Json<Vec<u8>>) -> Vec<Value> {
+    assert!(json.take_error().is_none());
+    let text = String::from_utf8(json.writer().clone()).unwrap();
+    assert!(text.ends_with('\n'));
+    let schema = schema();
+    let check = |line: &str| {
+        let value = serde_json::from_str(line).unwrap();
+        if let Err(error) = schema.validate(&value) {
+            panic!("{error} at {}: {line}", error.instance_path());
+        }
+        value
+    };
+    text.lines().map(check).collect()
+}
+
+fn print_request(redactor: Redactor, connection: &Connection, request: &HttpRequest) -> Value {
+    let mut json = printer(redactor);
+    json.request(connection, request);
+    let mut lines = lines(&mut json);
+    assert_eq!(lines.len(), 1);
+    lines.remove(0)
+}
+
+#[test]
+fn a_request_is_printed_as_documented() {
+    let head = b"GET /orders?id=7 HTTP/1.1\r\nHost: api.example\r\nX-Team: payments\r\n\r\n";
+    let mut json = printer(Redactor::default());
+    json.request(&connection(), &request(head));
+    let expected = concat!(
+        r#"{"event":"request","timestamp":"2026-11-22T07:43:27.123456789Z","host":{"name":"web-17"},"#,
+        r#""client":{"address":"120.120.111.111","port":44208},"#,
+        r#""network":{"peer":{"address":"10.9.0.1","port":37608},"interface":{"name":"eth0"},"#,
+        r#""protocol":{"name":"http","version":"1.1"}},"#,
+        r#""server":{"address":"10.9.0.2","port":80},"#,
+        r#""http":{"request":{"method":"GET","header":{"host":["api.example"],"x-team":["payments"]}}},"#,
+        r#""url":{"original":"/orders?id=7","path":"/orders","query":"id=7"},"#,
+        r#""toa":{"kind":254,"length":8,"learned_from":"syn","ambiguous":false},"#,
+        r#""connection":{"id":"abcdef-3","request":1},"#,
+        r#""incomplete":null}"#,
+        "\n"
+    );
+    assert_eq!(String::from_utf8_lossy(json.writer()), expected);
+    lines(&mut json);
+}
+
+#[test]
+fn other_values_of_a_connection_are_told() {
+    let mut connection = connection();
+    let ipv6 = Address::from_ipv6(&[0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7]);
+    connection.key = FlowKey { source: ipv6, ..connection.key };
+    connection.client.address = ipv6;
+    connection.interface_index = 9;
+    (connection.toa_kind, connection.toa_length) = (253, 20);
+    connection.ambiguous = true;
+    for (learned_from, name) in
+        [(LearnedFrom::Syn, "syn"), (LearnedFrom::Ack, "ack"), (LearnedFrom::Data, "data")]
+    {
+        connection.learned_from = learned_from;
+        let mut request = request(b"POST * HTTP/1.0\r\n\r\n");
+        (request.number, request.incomplete) = (7, Some(1448));
+        let value = print_request(Redactor::default(), &connection, &request);
+        let toa = json!({"kind": 253, "length": 20, "learned_from": name, "ambiguous": true});
+        assert_eq!(value["toa"], toa);
+        assert_eq!(value["client"]["address"], "2001:db8::7");
+        assert_eq!(value["network"]["peer"]["address"], "2001:db8::7");
+        assert_eq!(value["network"]["interface"], json!({"name": null}));
+        assert_eq!(value["network"]["protocol"]["version"], "1.0");
+        assert_eq!(value["connection"]["request"], 7);
+        assert_eq!(value["incomplete"], json!({"gap_bytes": 1448}));
+    }
+}
+
+#[test]
+fn targets_have_their_parts() {
+    for (target, original, path, query) in [
+        ("/", "/", Some("/"), None),
+        ("/a?", "/a?", Some("/a"), Some("")),
+        ("/a?b?c=d", "/a?b?c=d", Some("/a"), Some("b?c=d")),
+        ("/a?token=x&b=1#f", "/a?token=•••&b=1#f", Some("/a"), Some("token=•••&b=1")),
+        ("/a#b?c", "/a#b?c", Some("/a"), None),
+        ("/a;sid=x/b", "/a;sid=•••", Some("/a;sid=•••"), None),
+        ("//a/b", "//a/b", Some("//a/b"), None),
+        ("http://h/a?b=c", "http://h/a?b=c", Some("/a"), Some("b=c")),
+        ("http://u:p@h:8/p@q?a=/?b", "http://•••@h:8/p@q?a=/?b", Some("/p@q"), Some("a=/?b")),
+        ("http://h", "http://h", Some("/"), None),
+        ("http://h?a=b", "http://h?a=b", Some("/"), Some("a=b")),
+        ("h:443", "h:443", None, None),
+        ("*", "*", None, None),
+        ("x?y=http://z/", "x?y=http://z/", None, None),
+        ("/\u{9b}\\", r"/\xc2\x9b\\", Some(r"/\xc2\x9b\\"), None),
+    ] {
+        let request = request(format!("GET {target} HTTP/1.1\r\n\r\n").as_bytes());
+        let value = print_request(Redactor::default(), &connection(), &request);
+        assert_eq!(value["url"], json!({"original": original, "path": path, "query": query}), "{target}");
+    }
+}
+
+#[test]
+fn fields_are_grouped_in_their_order() {
+    let head = b"GET / HTTP/1.1\r\nX-B: 1\r\nhost: h\r\nx-b: 2\r\nA: \r\nX-b: 3\r\n\r\n";
+    let mut json = printer(Redactor::default());
+    json.request(&connection(), &request(head));
+    let text = String::from_utf8_lossy(json.writer()).into_owned();
+    assert!(text.contains(r#""header":{"x-b":["1","2","3"],"host":["h"],"a":[""]}"#), "{text}");
+}
+
+#[test]
+fn many_fields_are_little_work() {
+    let mut head = b"GET / HTTP/1.1\r\n".to_vec();
+    (0..16_000).for_each(|number: u32| head.extend(format!("{number:x}:\r\n").bytes()));
+    head.extend(b"\r\n");
+    let value = print_request(Redactor::default(), &connection(), &request(&head));
+    assert_eq!(value["http"]["request"]["header"].as_object().unwrap().len(), 16_000);
+}
+
+#[test]
+fn secrets_are_hidden_unless_wanted() {
+    let head = b"GET / HTTP/1.1\r\nAuthorization: Bearer abc\r\ncookie: a=b; c\r\nX-Api-Key: abc\r\n\r\n";
+    let request = request(head);
+    let value = print_request(Redactor::default(), &connection(), &request);
+    let hidden = json!({
+        "authorization": ["Bearer ••• (redacted)"], "cookie": ["a=•••; •••"], "x-api-key": ["••• (redacted)"]
+    });
+    assert_eq!(value["http"]["request"]["header"], hidden);
+    let value = print_request(Redactor::show_secrets(), &connection(), &request);
+    let shown = json!({"authorization": ["Bearer abc"], "cookie": ["a=b; c"], "x-api-key": ["abc"]});
+    assert_eq!(value["http"]["request"]["header"], shown);
+}
+
+#[test]
+fn a_connection_tells_its_states() {
+    let mut connection = connection();
+    (connection.first_ns, connection.last_ns) = (TIME_NS, TIME_NS + 1_000_000_000);
+    let mut json = printer(Redactor::default());
+    json.opened(&connection);
+    json.gap(&connection, 1448);
+    for reason in [NotHttp::Tls, NotHttp::Http2, NotHttp::Upgrade, NotHttp::Connect, NotHttp::Other] {
+        json.not_http(&connection, reason, b"\x16\x03\xff\"\\ok");
+    }
+    for reason in [Closed::Fin, Closed::Rst, Closed::Idle, Closed::Evicted, Closed::Finished] {
+        json.closed(&connection, reason);
+    }
+    let lines = lines(&mut json);
+    let opened = json!({"id": "abcdef-3", "state": "open", "reason": null, "preview": null});
+    assert_eq!(lines[0]["connection"], opened);
+    assert_eq!(lines[0]["timestamp"], "2026-11-22T07:43:27.123456789Z");
+    assert_eq!(lines[1]["gap"], json!({"bytes": 1448}));
+    assert_eq!(lines[1]["timestamp"], "2026-11-22T07:43:28.123456789Z");
+    let preview = r#"\x16\x03\xff"\\ok"#;
+    let tls = json!({"id": "abcdef-3", "state": "open", "reason": "tls", "preview": preview});
+    assert_eq!(lines[2]["connection"], tls);
+    let reset = json!({"id": "abcdef-3", "state": "closed", "reason": "rst", "preview": null});
+    assert_eq!(lines[8]["connection"], reset);
+    for line in &lines {
+        assert_eq!(line["client"], json!({"address": "120.120.111.111", "port": 44208}));
+        assert_eq!(line["network"]["interface"]["name"], "eth0");
+        assert_eq!(line["network"]["protocol"], Value::Null);
+    }
+}
+
+#[test]
+fn the_ledger_has_every_term() {
+    let kernel = KernelLedger {
+        matched_packets: 10,
+        matched_bytes: 1000,
+        cut_bytes: 100,
+        lost_ring_full_packets: 2,
+        lost_ring_full_bytes: 200,
+        lost_no_reader_packets: 1,
+        lost_no_reader_bytes: 50,
+        ..KernelLedger::default()
+    };
+    let mut pipeline = crate::ledger::Ledger { connections: 4, ..crate::ledger::Ledger::default() };
+    (pipeline.stream.delivered_packets, pipeline.stream.delivered_bytes) = (7, 650);
+    (pipeline.stream.used_bytes, pipeline.stream.duplicate_bytes, pipeline.stream.late_bytes) = (600, 40, 10);
+    (pipeline.stream.gaps, pipeline.stream.gap_bytes) = (2, 350);
+    (pipeline.http.requests, pipeline.http.incomplete_requests) = (5, 1);
+    let mut json = printer(Redactor::default());
+    json.ledger(&Summary { kernel: Some(&kernel), pipeline: &pipeline }, TIME_NS);
+    json.ledger(&Summary { kernel: None, pipeline: &pipeline }, TIME_NS);
+    let lines = lines(&mut json);
+    let lost = |ring_full, no_reader| json!({"ring_full": ring_full, "no_reader": no_reader, "other": 0});
+    let expected = json!({
+        "event": "ledger", "timestamp": "2026-11-22T07:43:27.123456789Z", "host": {"name": "web-17"},
+        "packets": {"matched": 10, "delivered": 7, "lost": lost(2, 1), "skipped": 0},
+        "bytes": {
+            "matched": 1000, "delivered": 650, "cut": 100, "lost": lost(200, 50), "skipped": 0,
+            "used": 600, "duplicate": 40, "discarded": 10
+        },
+        "requests": 5, "incomplete": 1, "connections": 4, "gaps": {"count": 2, "bytes": 350}
+    });
+    assert_eq!(lines[0], expected);
+    assert_eq!(lines[1]["packets"], json!({"matched": null, "delivered": 7, "lost": null, "skipped": null}));
+}
+
+#[test]
+fn the_schema_takes_nothing_else() {
+    let schema = schema();
+    let head = b"GET / HTTP/1.1\r\nhost: h\r\n\r\n";
+    let good = print_request(Redactor::default(), &connection(), &request(head));
+    let changes: [fn(&mut Value); 10] = [
+        |it| it["extra"] = json!(1),
+        |it| it["toa"]["extra"] = json!(1),
+        |it| it["event"] = json!("other"),
+        |it| it["incomplete"] = json!(7),
+        |it| it["client"]["address"] = json!("localhost"),
+        |it| it["timestamp"] = json!("2026-11-22T07:43:27Z"),
+        |it| it["url"]["original"] = json!("/\u{1b}"),
+        |it| it["http"]["request"]["header"]["Host"] = json!(["h"]),
+        |it| it["http"]["request"]["header"]["host"] = json!("h"),
+        |it| drop(it.as_object_mut().unwrap().remove("server")),
+    ];
+    for (number, change) in changes.into_iter().enumerate() {
+        let mut bad = good.clone();
+        change(&mut bad);
+        assert!(!schema.is_valid(&bad), "change {number}");
+    }
+}
+
+#[test]
+fn an_interface_is_looked_up_once() {
+    let asked = Arc::new(AtomicU32::new(0));
+    let counter = Arc::clone(&asked);
+    let name = move |index| {
+        counter.fetch_add(1, Ordering::Relaxed);
+        (index == 2).then(|| "eth0".to_owned())
+    };
+    let mut json = Json::new(Vec::new(), Redactor::default(), String::new(), Box::new(name));
+    let (here, mut gone) = (connection(), connection());
+    gone.interface_index = 9;
+    for _ in 0..3 {
+        json.opened(&here);
+        json.opened(&gone);
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), 2);
+}
+
+#[test]
+fn a_failing_writer_is_told_once() {
+    struct Broken(u32);
+    impl Write for Broken {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            self.0 += 1;
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut json = Json::new(Broken(0), Redactor::default(), String::new(), Box::new(|_| None));
+    json.opened(&connection());
+    json.opened(&connection());
+    assert_eq!(json.writer().0, 1);
+    assert_eq!(json.take_error().unwrap().kind(), io::ErrorKind::BrokenPipe);
+    assert!(json.take_error().is_none());
+}
+
+/// Bytes of a target: none that would end it.
+fn target() -> impl Strategy<Value = Vec<u8>> {
+    let byte = prop_oneof![any::<u8>(), prop::sample::select(b"/?#;&=:@%\\\"ab".to_vec())];
+    prop::collection::vec(byte.prop_filter("ends a target", |byte| *byte > b' ' && *byte != 0x7f), 1..40)
+}
+
+/// Fields: names of few letters, so that some come twice, and values of any bytes that end no line.
+fn fields() -> impl Strategy<Value = Vec<(String, Vec<u8>)>> {
+    let byte = any::<u8>().prop_filter("ends a line", |byte| !matches!(byte, b'\r' | b'\n'));
+    prop::collection::vec(
+        ("[a-bA-B]{1,2}|cookie|Authorization|x-Token", prop::collection::vec(byte, 0..40)),
+        0..8,
+    )
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_client_sends_is_valid(target in target(), fields in fields(), shows in any::<bool>()) {
+        let mut head = [&b"GET "[..], &target, b" HTTP/1.1\r\n"].concat();
+        for (name, value) in &fields {
+            head.extend([name.as_bytes(), b": ", value, b"\r\n"].concat());
+        }
+        head.extend(b"\r\n");
+        let Ok(request) = HttpRequest::parse(Bytes::from(head), TIME_NS, 1) else {
+            return Ok(());
+        };
+        let redactor = if shows { Redactor::show_secrets() } else { Redactor::default() };
+        let value = print_request(redactor, &connection(), &request);
+        let header = value["http"]["request"]["header"].as_object().unwrap();
+        for (name, values) in header {
+            let count = request.values(name).count();
+            prop_assert_eq!(values.as_array().unwrap().len(), count);
+        }
+        let printed: usize = header.values().map(|values| values.as_array().unwrap().len()).sum();
+        prop_assert_eq!(printed, request.fields().len());
+        if shows {
+            let mut escaped = Vec::new();
+            crate::print::escape::escape(request.target(), &mut escaped);
+            prop_assert_eq!(value["url"]["original"].as_str().unwrap().as_bytes(), escaped);
+        }
+    }
+
+    #[test]
+    fn whatever_is_not_http_is_valid(preview in prop::collection::vec(any::<u8>(), 0..64)) {
+        let mut json = printer(Redactor::default());
+        json.not_http(&connection(), NotHttp::Other, &preview);
+        prop_assert_eq!(lines(&mut json).len(), 1);
+    }
+}
