@@ -55,6 +55,11 @@ impl Ledger {
         self.count(Part::Bytes, name)
     }
 
+    /// Bytes of payload that matched, without what a sender's stack sent again.
+    pub fn bytes_once(&self) -> Result<u64> {
+        Ok(self.bytes("matched")? - self.count(Part::Delivered, "duplicate")?)
+    }
+
     fn count(&self, part: Part, name: &str) -> Result<u64> {
         let count = self.counts.get(&(part, name.to_owned()));
         count.copied().with_context(|| format!("no {part:?} {name} in: {}", self.said))
@@ -95,6 +100,7 @@ toa-tc: 2,000 requests (3 incomplete) on 56 connections, 3 gaps of 4,344 bytes
         assert_eq!((ledger.packets("matched").unwrap(), ledger.packets("lost").unwrap()), (1234, 34));
         assert_eq!((ledger.bytes("cut").unwrap(), ledger.bytes("skipped").unwrap()), (4000, 0));
         ledger.check().unwrap();
+        assert_eq!(ledger.bytes_once().unwrap(), 991_000);
         assert!(ledger.packets("cut").is_err());
         assert!(Ledger::parse("toa-tc: attached to eth0 (tcx, first), 2 rules\n").is_err());
     }

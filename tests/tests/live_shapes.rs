@@ -47,7 +47,9 @@ fn check(mtu: u32, gro: bool, talk: impl Fn(&mut Connection) -> Result<()>) -> R
     }
     let ledger = output.ledger()?;
     ledger.check()?;
-    assert_eq!(ledger.bytes("matched")?, u64::try_from(connection.sent_bytes())?, "{what}");
+    // What is cut may be cut again when it is sent again, and then nobody can tell.
+    let (once, sent) = (ledger.bytes_once()?, u64::try_from(connection.sent_bytes())?);
+    assert!(if ledger.bytes("cut")? == 0 { once == sent } else { once >= sent }, "{what}: {}", output.stderr);
     assert_eq!(ledger.bytes("lost")?, 0, "{what}: {}", output.stderr);
     Ok(ledger)
 }
