@@ -58,6 +58,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
         return Ok(installed);
     }
 
+    // What a user builds must build by itself, and is then there: tests choose other features of what they share.
+    exec::run(&mut exec::cargo(&["build", "--locked"]))?;
     let mut total = Tally::default();
     if privileged {
         // Those of toa-tests that need no root run with the rest of that crate, below, and not twice.
