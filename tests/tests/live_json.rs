@@ -351,7 +351,7 @@ fn what_is_not_http_is_previewed() -> Result<()> {
     lab.marker.assign(bound.local(), &toa_tests::marker::toa_option(client))?;
     let mut connection = bound.connect(nginx_address())?;
     connection.stream().write_all(b"\x16\x03\x01\x02\0\x01\0 hello \"\\\"\xff")?;
-    toa_tests::ready::wait("the preview", || Ok(tool.stdout()?.contains("preview\":\"").then_some(())))?;
+    ready::wait("the preview", || Ok(tool.stdout()?.contains("preview\":\"").then_some(())))?;
     let objects = objects(&tool.stop(Signal::Interrupt)?.succeeded()?)?;
     let connections = of_event(&objects, "connection");
     let preview =
