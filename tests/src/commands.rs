@@ -38,6 +38,8 @@ pub fn as_nobody(namespace: &Namespace, arguments: &[&str]) -> Result<Output> {
     let directory = tempfile::Builder::new().prefix("toa-copy-").tempdir()?;
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))?;
     let copy = directory.path().join("toa-tc");
-    fs::copy(toa_tc::binary()?, &copy)?;
+    // By another process: a descriptor for writing that a child of another test inherits would keep it from running.
+    let copied = std::process::Command::new("cp").arg(toa_tc::binary()?).arg(&copy).status()?;
+    ensure!(copied.success(), "cannot copy the tool");
     ToaTc::run_through(namespace, &NOBODY, &copy, arguments)
 }

@@ -79,7 +79,8 @@ fn a_user_without_rights() -> Result<()> {
     let directory = tempfile::Builder::new().prefix("toa-copy-").tempdir()?;
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))?;
     let copy = directory.path().join("toa-tc");
-    fs::copy(toa_tc::binary()?, &copy)?;
+    // By another process: a descriptor for writing that a child of another test inherits would keep it from running.
+    assert!(std::process::Command::new("cp").arg(toa_tc::binary()?).arg(&copy).status()?.success());
     let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
     mounts::with_bpf_file_system(|| {
         let lab = Lab::new(Habit::SynAndEarly)?;
