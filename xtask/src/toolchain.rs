@@ -19,8 +19,8 @@ use std::{
 /// The target of every eBPF object: little endian, as every host this project supports is.
 pub(crate) const TARGET: &str = "bpfel-unknown-none";
 
-/// The one place for the compiler's flags: full debug information, from which the linker makes BTF; and no byte-wise
-/// loads for header fields, whose alignment the compiler cannot know and the kernel does not need.
+/// The one place for the compiler's flags: full debug information, from which the linker makes BTF; and the third
+/// instruction set (Linux 5.1), whose 32-bit operations spare two shifts wherever a word is used.
 const RUSTFLAGS: [&str; 3] = ["-Cdebuginfo=2", "-Clink-arg=--btf", "-Ctarget-cpu=v3"];
 
 /// Where Debian's packages put `cargo`, `rustc` and `cargo-clippy`, whatever PATH prefers.
