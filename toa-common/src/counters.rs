@@ -38,6 +38,10 @@ counters! {
     Truncated = "truncated",
     /// Packets with contradicting lengths.
     Malformed = "malformed",
+    /// IPv6 packets with too many or too long extension headers.
+    ExtensionHeaders = "extension_headers",
+    /// TCP packets to other local ports than those asked for.
+    OtherPort = "other_port",
     /// TCP packets of connections that are not followed, without a TOA.
     Unmarked = "unmarked",
     /// TCP packets of connections that are not followed, with a TOA that nobody watches.
@@ -51,6 +55,8 @@ counters! {
 
     /// Packets with a TOA.
     Toa = "toa",
+    /// Packets with a TOA from a source that is none of the balancers asked for: it is not believed.
+    Untrusted = "untrusted",
     /// Packets whose options nobody can read to the end.
     MalformedOptions = "malformed_options",
     /// Connections whose following began.

@@ -14,6 +14,9 @@ pub struct Address(pub [u32; 4]);
 const MAPPED: u32 = 0xffff_u32.to_be();
 
 impl Address {
+    /// Bits of an address.
+    pub const BITS: u32 = 128;
+
     /// The IPv4 address of four bytes, mapped.
     #[inline(always)]
     #[must_use]

@@ -153,30 +153,28 @@ pub fn decide(
     seq: Seq,
     known: Option<Known>,
     toa: &Toa,
-    is_watched: impl FnOnce(&Client) -> bool,
+    is_watched: impl FnOnce(&Toa) -> bool,
 ) -> Decision {
     let taught = toa.is_some() && segment.teaches();
     // A SYN begins a new connection, whatever is known of an older one with the same 4-tuple.
-    let is_of = |known: &Known| segment != SegmentKind::Syn || known.began_with(seq);
-    let Some(known) = known.filter(is_of) else {
-        return Decision::from(match known {
-            _ if taught && is_watched(&toa.client) => Action::Learn,
-            Some(_) => Action::End,
-            None => Action::Ignore,
-        });
+    let current = known.filter(|known| segment != SegmentKind::Syn || known.began_with(seq));
+    let is_same = current.is_some_and(|current| current.client == toa.client);
+    let is_open = current.is_none_or(|current| current.provisional && !is_same);
+    // At one place, so that the compiler makes no function of it.
+    let is_watched = taught && is_open && is_watched(toa);
+    let action = match current {
+        None if is_watched => Action::Learn,
+        None if known.is_some() => Action::End,
+        None => Action::Ignore,
+        Some(_) if is_watched => Action::Replace,
+        Some(_) if taught && is_open => Action::End,
+        Some(_) => Action::Follow,
     };
-    if !taught {
-        return Action::Follow.into();
+    Decision {
+        action,
+        conflict: taught && current.is_some() && !is_same,
+        confirmed: taught && is_same && current.is_some_and(|current| current.provisional),
     }
-    if toa.client == known.client {
-        return Decision { confirmed: known.provisional, ..Action::Follow.into() };
-    }
-    let action = match known.provisional {
-        false => Action::Follow,
-        true if is_watched(&toa.client) => Action::Replace,
-        true => Action::End,
-    };
-    Decision { conflict: true, ..action.into() }
 }
 
 #[cfg(test)]
@@ -192,8 +190,8 @@ mod tests {
         Toa { client: client(last), kind: 254, length: 8 }
     }
 
-    fn watched(wanted: Client) -> impl FnOnce(&Client) -> bool {
-        move |found: &Client| *found == wanted
+    fn watched(wanted: Client) -> impl FnOnce(&Toa) -> bool {
+        move |found: &Toa| found.client == wanted
     }
 
     const SEQ: Seq = Seq(7);
@@ -222,10 +220,10 @@ mod tests {
     #[test]
     fn a_packet_without_toa_asks_for_no_rule() {
         for segment in [SegmentKind::Syn, SegmentKind::Ack, SegmentKind::Data, SegmentKind::Rst] {
-            assert_eq!(decide(segment, SEQ, None, &Toa::NONE, |_| unreachable!()).action, Action::Ignore);
+            assert_eq!(decide(segment, SEQ, None, &Toa::none(), |_| unreachable!()).action, Action::Ignore);
         }
         for segment in [SegmentKind::Ack, SegmentKind::Data, SegmentKind::Rst] {
-            let decision = decide(segment, SEQ, Some(KNOWN), &Toa::NONE, |_| unreachable!());
+            let decision = decide(segment, SEQ, Some(KNOWN), &Toa::none(), |_| unreachable!());
             assert_eq!(decision, Action::Follow.into());
         }
     }
@@ -233,7 +231,7 @@ mod tests {
     #[test]
     fn a_syn_ends_an_older_binding_before_it_is_read() {
         assert_eq!(
-            decide(SegmentKind::Syn, SEQ, Some(KNOWN), &Toa::NONE, |_| unreachable!()).action,
+            decide(SegmentKind::Syn, SEQ, Some(KNOWN), &Toa::none(), |_| unreachable!()).action,
             Action::End
         );
         let again = decide(SegmentKind::Syn, SEQ, Some(KNOWN), &toa(9), watched(client(9)));
@@ -246,13 +244,13 @@ mod tests {
     fn a_syn_that_comes_again_ends_nothing() {
         for known in [KNOWN, PROVISIONAL] {
             for seq in [Seq(999), Seq(1000)] {
-                let bare = decide(SegmentKind::Syn, seq, Some(known), &Toa::NONE, |_| unreachable!());
+                let bare = decide(SegmentKind::Syn, seq, Some(known), &Toa::none(), |_| unreachable!());
                 assert_eq!(bare.action, Action::Follow);
                 let same = decide(SegmentKind::Syn, seq, Some(known), &toa(9), |_| unreachable!());
                 assert_eq!(same.action, Action::Follow);
             }
             for seq in [Seq(998), Seq(1001)] {
-                let other = decide(SegmentKind::Syn, seq, Some(known), &Toa::NONE, |_| unreachable!());
+                let other = decide(SegmentKind::Syn, seq, Some(known), &Toa::none(), |_| unreachable!());
                 assert_eq!(other.action, Action::End);
             }
         }

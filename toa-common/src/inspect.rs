@@ -1,13 +1,16 @@
 //! Responsible for reading one packet to its TOA, the same in every host. Not responsible for what is decided
 //! from it.
+//!
+//! In two steps, between which a host may stop: most packets have no options that could be TOA.
 
 use crate::{
+    config::Config,
     follow::SegmentKind,
     packet::{Link, Packet, TcpPacket},
     skip_reason::SkipReason,
     wire::{
-        tcp_option::{Stop, Walk, worth_walking},
-        toa::{self, Toa, ToaPairs},
+        tcp_option::{Walk, worth_walking},
+        toa::{self, Toa},
     },
 };
 
@@ -16,13 +19,20 @@ use crate::{
 pub struct Inspected {
     /// The packet.
     pub tcp: TcpPacket,
-    /// Its TOA, or [`Toa::NONE`].
+    /// Its TOA, or [`Toa::none`].
     pub toa: Toa,
     /// How its options were walked.
     pub walk: Walk,
 }
 
 impl Inspected {
+    /// A packet whose options say nothing.
+    #[inline(always)]
+    #[must_use]
+    pub fn plain(tcp: TcpPacket) -> Self {
+        Self { tcp, toa: Toa::none(), walk: Walk::none() }
+    }
+
     /// What it is to a decision.
     #[inline(always)]
     #[must_use]
@@ -31,20 +41,24 @@ impl Inspected {
     }
 }
 
-/// Reads `packet`, whose first byte belongs to `link` and whose TOA is one of `pairs`.
-///
-/// Fails with [`SkipReason::Truncated`] also when only the options cannot be viewed, so that a host can come
-/// again with a view of all headers.
+/// Reads the headers of `packet`, whose first byte belongs to `link`, if it is TCP to a port that `config` wants.
 #[inline(always)]
-pub fn inspect<P: Packet>(packet: &P, link: Link, pairs: &ToaPairs) -> Result<Inspected, SkipReason> {
-    let tcp = TcpPacket::parse(packet, link)?;
-    let (toa, walk) = if worth_walking(packet, tcp.options_offset(), tcp.options_len) {
-        toa::find(packet, &tcp, pairs)
-    } else {
-        (Toa::NONE, Walk::NONE)
-    };
-    if walk.stop() == Stop::Truncated {
-        return Err(SkipReason::Truncated);
+pub fn headers<P: Packet>(packet: &P, link: Link, config: &Config) -> Result<TcpPacket, SkipReason> {
+    TcpPacket::parse(packet, link, |destination_port_be| config.serves(destination_port_be))
+}
+
+/// Whether there is anything in the options of `tcp` that [`toa::find`] could find.
+#[inline(always)]
+pub fn has_options<P: Packet>(packet: &P, tcp: &TcpPacket) -> bool {
+    worth_walking(packet, tcp.options_offset(), tcp.options_len)
+}
+
+/// Both steps at once.
+pub fn inspect<P: Packet>(packet: &P, link: Link, config: &Config) -> Result<Inspected, SkipReason> {
+    let tcp = headers(packet, link, config)?;
+    if !has_options(packet, &tcp) {
+        return Ok(Inspected::plain(tcp));
     }
+    let (toa, walk) = toa::find(packet, &tcp, config);
     Ok(Inspected { tcp, toa, walk })
 }

@@ -9,6 +9,7 @@
 #![cfg_attr(not(test), no_std)]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
+pub mod config;
 pub mod counters;
 pub mod digest;
 pub mod flow_key;
@@ -23,5 +24,5 @@ pub mod run_info;
 pub mod segment;
 pub mod seq;
 pub mod skip_reason;
-mod verifier;
+pub mod verifier;
 pub mod wire;

@@ -9,19 +9,22 @@ use crate::{
 };
 
 /// Access to the bytes of one packet, each host's own.
-pub trait Packet {
+pub trait Packet: Sized {
     /// Bytes on the wire, which may be more than can be viewed.
     fn wire_len(&self) -> u32;
 
     /// The `N` bytes from `offset` on, or `None` unless all of them can be read in place. `N` is at least 2:
     /// the verifier derives no range from the comparison that a one-byte view compiles to.
     fn view<const N: usize>(&self, offset: u32) -> Option<&[u8; N]>;
+
+    /// A view that begins at `offset`, of the same packet.
+    fn skip(&self, offset: u32) -> Self;
 }
 
 /// A captured packet.
 #[derive(Clone, Copy, Debug)]
 pub struct Captured<'a> {
-    /// What was captured of it.
+    /// What was captured of it, from the view's beginning on.
     pub bytes: &'a [u8],
     /// Bytes on the wire.
     pub wire_len: u32,
@@ -34,6 +37,12 @@ impl Packet for Captured<'_> {
 
     fn view<const N: usize>(&self, offset: u32) -> Option<&[u8; N]> {
         self.bytes.get(usize::try_from(offset).ok()?..)?.first_chunk()
+    }
+
+    fn skip(&self, offset: u32) -> Self {
+        let bytes =
+            usize::try_from(offset).ok().and_then(|offset| self.bytes.get(offset..)).unwrap_or_default();
+        Self { bytes, ..*self }
     }
 }
 
@@ -66,24 +75,44 @@ pub struct TcpPacket {
 }
 
 impl TcpPacket {
-    /// Finds the TCP header of `packet` and checks every length on the way.
+    /// Finds the TCP header of `packet` and checks every length on the way. Packets to a port, in network order, that
+    /// `is_served` says no to are given up early.
+    ///
+    /// Fails with [`SkipReason::Truncated`] also when only the options cannot be viewed, so that a host can come
+    /// again with a view of all headers.
     #[inline(always)]
-    pub fn parse<P: Packet>(packet: &P, link: Link) -> Result<Self, SkipReason> {
+    pub fn parse<P: Packet>(
+        packet: &P,
+        link: Link,
+        is_served: impl FnOnce(u16) -> bool,
+    ) -> Result<Self, SkipReason> {
         let (ether_type, network_offset) = match link {
             Link::Ethernet => ethernet::parse(packet)?,
             Link::Ip => ip::ether_type(packet)?,
         };
         let ip = ip::parse(packet, ether_type, network_offset)?;
-        Self::parse_transport(packet, network_offset, &ip)
+        Self::parse_transport(packet, network_offset, &ip, is_served)
     }
 
     #[inline(always)]
-    fn parse_transport<P: Packet>(packet: &P, network_offset: u32, ip: &ip::Ip) -> Result<Self, SkipReason> {
+    fn parse_transport<P: Packet>(
+        packet: &P,
+        network_offset: u32,
+        ip: &ip::Ip,
+        is_served: impl FnOnce(u16) -> bool,
+    ) -> Result<Self, SkipReason> {
         let transport_offset = ip.transport_offset;
         let tcp = Tcp(packet.view(transport_offset).ok_or(SkipReason::Truncated)?);
+        if !is_served(tcp.destination_port_be()) {
+            return Err(SkipReason::OtherPort);
+        }
         let header_len = tcp.header_len();
         let options_len = header_len.checked_sub(Tcp::FIXED_LEN).ok_or(SkipReason::Malformed)?;
         let payload_len = ip.transport_len.checked_sub(header_len).ok_or(SkipReason::Malformed)?;
+        let last_two = transport_offset.wrapping_add(header_len).wrapping_sub(2);
+        if packet.view::<2>(last_two).is_none() {
+            return Err(SkipReason::Truncated);
+        }
         Ok(Self {
             key: FlowKey { source: ip.source, destination: ip.destination, ports: tcp.ports() },
             seq: tcp.seq(),

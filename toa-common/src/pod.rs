@@ -1,12 +1,24 @@
 //! Responsible for telling `aya` which types may be copied to and from maps. Not responsible for the types.
 
-use crate::{flow_key::FlowKey, rule::RuleKey, run_info::RunInfo, segment::Flow};
+use crate::{
+    config::Config,
+    flow_key::{Address, FlowKey},
+    rule::{PrefixKey, RuleKey},
+    run_info::RunInfo,
+    segment::Flow,
+};
 
 // SAFETY: `repr(C)`, words only, no padding (asserted by size).
+unsafe impl aya::Pod for Address {}
+// SAFETY: as above.
 unsafe impl aya::Pod for FlowKey {}
 // SAFETY: as above.
 unsafe impl aya::Pod for RuleKey {}
+// SAFETY: as above.
+unsafe impl aya::Pod for PrefixKey {}
 // SAFETY: `repr(C)`, integers only, no padding (asserted by size).
+unsafe impl aya::Pod for Config {}
+// SAFETY: as above.
 unsafe impl aya::Pod for Flow {}
 // SAFETY: as above.
 unsafe impl aya::Pod for RunInfo {}

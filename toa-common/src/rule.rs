@@ -1,7 +1,7 @@
 //! Responsible for what a user watches: the shapes of rules and which keys a client matches. Not responsible
-//! for the map that holds them.
+//! for the maps that hold them.
 
-use crate::{flow_key::Address, wire::toa::Client};
+use crate::{flow_key::Address, verifier::opaque, wire::toa::Client};
 
 /// A rule as the key of the map `WATCH`. It carries its shape, so that zero is a value and not a wildcard.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -17,6 +17,28 @@ pub struct RuleKey {
 
 const _: () = assert!(size_of::<RuleKey>() == 24);
 
+/// What a rule with a prefix matches, as the key of the trie `PREFIXES`: the bits of a port, or of none, and behind
+/// them those of an address, of which the prefix is as long as it says.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[repr(C)]
+pub struct PrefixKey {
+    /// The real client's port in network order with [`Self::HAS_PORT`], or 0 for any port. Always matched whole.
+    pub port: u32,
+    /// The real client's address.
+    pub address: Address,
+}
+
+const _: () = assert!(size_of::<PrefixKey>() == 20);
+
+impl PrefixKey {
+    /// Bits of a key.
+    pub const BITS: u32 = 160;
+    /// Bits of a key before an address begins.
+    pub const PORT_BITS: u32 = 32;
+    /// Says that a port is meant, be it 0.
+    pub const HAS_PORT: u32 = 1 << 16;
+}
+
 /// The shapes of rules, one bit each. One word holds the bits of all shapes that there are rules of, so that
 /// a shape without rules costs no lookup.
 pub mod shape {
@@ -28,6 +50,12 @@ pub mod shape {
     pub const PORT: u32 = 1 << 2;
     /// Every client.
     pub const ANY: u32 = 1 << 3;
+    /// A prefix of addresses, any port.
+    pub const PREFIX: u32 = 1 << 4;
+    /// A prefix of addresses and a port.
+    pub const PREFIX_PORT: u32 = 1 << 5;
+    /// Those that name a port: a client without one matches none of them.
+    pub const WITH_PORT: u32 = ADDRESS_PORT | PORT | PREFIX_PORT;
 }
 
 impl RuleKey {
@@ -56,10 +84,18 @@ impl RuleKey {
     }
 }
 
-/// Whether a rule watches `client`: asks `contains` for one key of each shape in `shapes`.
+/// Whether a rule watches `client`, which has a port or not: asks `contains` for one key of each shape in `shapes`,
+/// and `covers` for those with a prefix.
 #[inline(always)]
-pub fn is_watched(shapes: u32, client: &Client, contains: impl Fn(&RuleKey) -> bool) -> bool {
-    // One key, changed in place: the kernel's stack has no room for one a shape.
+pub fn is_watched(
+    shapes: u32,
+    client: &Client,
+    has_port: bool,
+    contains: impl Fn(&RuleKey) -> bool,
+    covers: impl Fn(&PrefixKey) -> bool,
+) -> bool {
+    let shapes = if has_port { shapes } else { shapes & !shape::WITH_PORT };
+    // One key of each kind, changed in place: the kernel's stack has no room for one a shape.
     let mut key = RuleKey::address(client.address);
     if shapes & shape::ANY != 0 || (shapes & shape::ADDRESS != 0 && contains(&key)) {
         return true;
@@ -69,9 +105,21 @@ pub fn is_watched(shapes: u32, client: &Client, contains: impl Fn(&RuleKey) -> b
     if shapes & shape::ADDRESS_PORT != 0 && contains(&key) {
         return true;
     }
-    key.address = Address([0; 4]);
+    // Zeros that the compiler does not know, or it would call `memset`, which goes byte by byte.
+    key.address = Address([opaque(0); 4]);
     key.shape = shape::PORT;
-    shapes & shape::PORT != 0 && contains(&key)
+    if shapes & shape::PORT != 0 && contains(&key) {
+        return true;
+    }
+    if shapes & (shape::PREFIX | shape::PREFIX_PORT) == 0 {
+        return false;
+    }
+    let mut prefix = PrefixKey { port: 0, address: client.address };
+    if shapes & shape::PREFIX != 0 && covers(&prefix) {
+        return true;
+    }
+    prefix.port = u32::from(client.port_be) | PrefixKey::HAS_PORT;
+    shapes & shape::PREFIX_PORT != 0 && covers(&prefix)
 }
 
 #[cfg(test)]
@@ -79,23 +127,43 @@ mod tests {
     use super::*;
 
     const CLIENT: Client = Client { address: Address([0, 0, 0, 9]), port_be: 0 };
+    const HASHED: u32 = shape::ADDRESS | shape::ADDRESS_PORT | shape::PORT;
+    const PREFIXES: u32 = shape::PREFIX | shape::PREFIX_PORT;
 
     #[test]
     fn zero_is_a_value_and_no_wildcard() {
-        let only = |rule: RuleKey| move |key: &RuleKey| *key == rule;
-        let all = shape::ADDRESS | shape::ADDRESS_PORT | shape::PORT;
+        let matches = |rule: RuleKey, client: &Client| {
+            is_watched(HASHED, client, true, |key| *key == rule, |_| unreachable!())
+        };
         let other = Client { port_be: 7, ..CLIENT };
-        assert!(is_watched(all, &CLIENT, only(RuleKey::port(0))));
-        assert!(!is_watched(all, &other, only(RuleKey::port(0))));
-        assert!(is_watched(all, &CLIENT, only(RuleKey::address_port(CLIENT))));
-        assert!(!is_watched(all, &other, only(RuleKey::address_port(CLIENT))));
-        assert!(is_watched(all, &other, only(RuleKey::address(CLIENT.address))));
+        assert!(matches(RuleKey::port(0), &CLIENT));
+        assert!(!matches(RuleKey::port(0), &other));
+        assert!(matches(RuleKey::address_port(CLIENT), &CLIENT));
+        assert!(!matches(RuleKey::address_port(CLIENT), &other));
+        assert!(matches(RuleKey::address(CLIENT.address), &other));
+    }
+
+    #[test]
+    fn a_prefix_is_asked_for_with_and_without_the_port() {
+        let any_port = PrefixKey { port: 0, address: CLIENT.address };
+        let port_zero = PrefixKey { port: PrefixKey::HAS_PORT, ..any_port };
+        for wanted in [any_port, port_zero] {
+            assert!(is_watched(PREFIXES, &CLIENT, true, |_| unreachable!(), |key| *key == wanted));
+        }
+        assert!(!is_watched(shape::PREFIX, &CLIENT, true, |_| unreachable!(), |key| *key == port_zero));
+    }
+
+    #[test]
+    fn a_client_without_a_port_matches_no_rule_with_one() {
+        let asked_with_port = |key: &RuleKey| key.shape & shape::WITH_PORT != 0;
+        assert!(!is_watched(HASHED | PREFIXES, &CLIENT, false, asked_with_port, |key| key.port != 0));
+        assert!(is_watched(HASHED, &CLIENT, false, |key| key.shape == shape::ADDRESS, |_| unreachable!()));
     }
 
     #[test]
     fn absent_shapes_are_not_asked_for() {
-        assert!(is_watched(shape::ANY, &CLIENT, |_| unreachable!()));
-        assert!(!is_watched(0, &CLIENT, |_| unreachable!()));
-        assert!(!is_watched(shape::PORT, &CLIENT, |key| key.shape != shape::PORT));
+        assert!(is_watched(shape::ANY, &CLIENT, true, |_| unreachable!(), |_| unreachable!()));
+        assert!(!is_watched(0, &CLIENT, true, |_| unreachable!(), |_| unreachable!()));
+        assert!(!is_watched(shape::PORT, &CLIENT, true, |key| key.shape != shape::PORT, |_| unreachable!()));
     }
 }

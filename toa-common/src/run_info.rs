@@ -2,7 +2,7 @@
 //! kept, nor for believing it.
 
 /// Layout of [`RunInfo`] and of the other maps that a run pins. Changes with any of them.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// Interfaces that a record has room for. A run on more is told of without the others.
 pub const MAX_INTERFACES: usize = 64;
@@ -13,9 +13,9 @@ pub const INTERFACE_NAME_BYTES: usize = 16;
 /// What a run is. It is the only value of the map `INFO`. Integers in host order:
 ///
 /// ```text
-///  0 format              4 version (4 × u16)   12 process id         16 ids of the maps (4 × u32)
-/// 32 start, ticks       40 since, ns           48 PID namespace      56 network namespace
-/// 64 interfaces         68 unused              72 the interfaces, 24 bytes each
+///  0 format              4 version (4 × u16)   12 process id         16 ids of the maps (5 × u32)
+/// 36 interfaces         40 start, ticks        48 since, ns          56 PID namespace
+/// 64 network namespace  72 the interfaces, 24 bytes each
 /// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(C)]
@@ -26,9 +26,11 @@ pub struct RunInfo {
     pub version: [u16; 4],
     /// The process, as its own PID namespace numbers it.
     pub pid: u32,
-    /// The kernel's numbers of `WATCH`, `SHAPES`, `FLOWS` and `COUNTERS`, so that no other map of the same shape
-    /// can take a pin's place.
-    pub map_ids: [u32; 4],
+    /// The kernel's numbers of `WATCH`, `PREFIXES`, `SHAPES`, `FLOWS` and `COUNTERS`, so that no other map of the same
+    /// shape can take a pin's place.
+    pub map_ids: [u32; 5],
+    /// How many of [`Self::interfaces`] mean something.
+    pub interface_count: u32,
     /// When the process began, in clock ticks since boot (field 22 of `/proc/PID/stat`): tells it from a later one
     /// with the same number.
     pub start_ticks: u64,
@@ -38,10 +40,6 @@ pub struct RunInfo {
     pub pid_namespace: u64,
     /// Inode of the network namespace that the interfaces are in.
     pub network_namespace: u64,
-    /// How many of [`Self::interfaces`] mean something.
-    pub interface_count: u32,
-    #[doc(hidden)]
-    pub _unused: u32,
     /// What the program is attached to.
     pub interfaces: [RunInterface; MAX_INTERFACES],
 }

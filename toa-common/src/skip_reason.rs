@@ -15,6 +15,10 @@ pub enum SkipReason {
     Truncated,
     /// A length field contradicts another one or the protocol (IHL below 5, data offset below 5, …).
     Malformed,
+    /// IPv6 extension headers that are too many or too long.
+    ExtensionHeaders,
+    /// TCP to a local port that is not asked for.
+    OtherPort,
 }
 
 impl SkipReason {
@@ -28,6 +32,8 @@ impl SkipReason {
             3 => Some(Self::Fragment),
             4 => Some(Self::Truncated),
             5 => Some(Self::Malformed),
+            6 => Some(Self::ExtensionHeaders),
+            7 => Some(Self::OtherPort),
             _ => None,
         }
     }

@@ -50,3 +50,25 @@ pub(crate) fn opaque(word: u32) -> u32 {
     #[cfg(not(target_arch = "bpf"))]
     word
 }
+
+/// Returns `value`, which is at most `MASK`, as a number that the verifier knows to be so: it forgets the bounds
+/// of what was in memory, and adds to a packet's start nothing that could be large. In assembly, because the
+/// compiler leaves out a mask that it can prove to do nothing.
+#[inline(always)]
+#[must_use]
+pub fn bounded<const MASK: u32>(value: u32) -> usize {
+    const { assert!((MASK as usize + 1).is_power_of_two()) };
+    #[cfg(target_arch = "bpf")]
+    {
+        let mut value = u64::from(value);
+        // SAFETY: arithmetic on one register, no memory.
+        unsafe {
+            core::arch::asm!("{0} &= {1}", inout(reg) value, const MASK, options(pure, nomem, nostack));
+        }
+        value as usize
+    }
+    #[cfg(not(target_arch = "bpf"))]
+    {
+        (value & MASK) as usize
+    }
+}

@@ -5,6 +5,7 @@ pub mod field;
 pub mod ip;
 pub mod ipv4;
 pub mod ipv6;
+mod ipv6_extension;
 pub mod tcp;
 pub mod tcp_option;
 pub mod toa;

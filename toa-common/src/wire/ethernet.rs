@@ -1,8 +1,8 @@
-//! Responsible for the Ethernet header. Not responsible for VLAN tags: at the TC hook the outer one is in the
-//! packet's metadata, not in its bytes.
+//! Responsible for the Ethernet header and the VLAN tags behind it. Not responsible for a tag in a packet's
+//! metadata: at the TC hook the outermost one is always there, so that only what it encloses is in the bytes.
 
 use super::field::{be16, field};
-use crate::{packet::Packet, skip_reason::SkipReason};
+use crate::{packet::Packet, skip_reason::SkipReason, verifier::forget};
 
 /// Bytes of the header: destination 6, source 6, EtherType 2 (IEEE 802.3 section 3.2).
 pub const HEADER_LEN: u32 = 14;
@@ -13,9 +13,31 @@ pub const ETHER_TYPE_IPV4: u16 = 0x0800;
 /// EtherType of IPv6, host order (RFC 2464 section 3).
 pub const ETHER_TYPE_IPV6: u16 = 0x86dd;
 
-/// The EtherType and where its header begins.
+/// EtherType of a customer VLAN tag, host order (IEEE 802.1Q table 9-1).
+const ETHER_TYPE_VLAN: u16 = 0x8100;
+
+/// EtherType of a service VLAN tag, host order (IEEE 802.1Q table 9-1).
+const ETHER_TYPE_SERVICE_VLAN: u16 = 0x88a8;
+
+/// Bytes of a VLAN tag behind its EtherType: tag 2, EtherType of what follows 2.
+const TAG_LEN: u32 = 4;
+
+/// Most tags in the bytes: a service tag and a customer tag, as a capture file has them.
+const MAX_TAGS: usize = 2;
+
+/// The EtherType of what the frame carries, and where that begins.
 #[inline(always)]
 pub fn parse<P: Packet>(packet: &P) -> Result<(u16, u32), SkipReason> {
     let header: &[u8; HEADER_LEN as usize] = packet.view(0).ok_or(SkipReason::Truncated)?;
-    Ok((be16(field::<12, 2, _>(header)), HEADER_LEN))
+    let (mut ether_type, mut offset) = (be16(field::<12, 2, _>(header)), HEADER_LEN);
+    for _ in 0..MAX_TAGS {
+        if ether_type != ETHER_TYPE_VLAN && ether_type != ETHER_TYPE_SERVICE_VLAN {
+            break;
+        }
+        let tag: &[u8; TAG_LEN as usize] = packet.view(offset).ok_or(SkipReason::Truncated)?;
+        ether_type = be16(field::<2, 2, _>(tag));
+        // For the verifier, frames with one tag and with two are alike from here on.
+        offset = forget(offset.wrapping_add(TAG_LEN));
+    }
+    Ok((ether_type, offset))
 }

@@ -1,5 +1,5 @@
-//! Responsible for the IPv6 header (RFC 8200 section 3). Not responsible for extension headers: TCP that
-//! stands behind one is not found.
+//! Responsible for the IPv6 header (RFC 8200 section 3). Not responsible for extension headers: see
+//! [`super::ipv6_extension`].
 //!
 //! ```text
 //!  0 version, traffic class, flow label     4 payload length   6 next header   7 hop limit
@@ -9,6 +9,7 @@
 use super::{
     field::{be16, byte, field},
     ip::{Ip, PROTOCOL_TCP},
+    ipv6_extension,
 };
 use crate::{flow_key::Address, packet::Packet, skip_reason::SkipReason};
 
@@ -19,9 +20,13 @@ const HEADER_LEN: u32 = 40;
 #[inline(always)]
 pub(super) fn parse<P: Packet>(packet: &P, offset: u32) -> Result<Ip, SkipReason> {
     let header: &[u8; HEADER_LEN as usize] = packet.view(offset).ok_or(SkipReason::Truncated)?;
-    if byte::<6, _>(header) != PROTOCOL_TCP {
-        return Err(SkipReason::NotTcp);
-    }
+    let next_header = byte::<6, _>(header);
+    let first = offset.wrapping_add(HEADER_LEN);
+    let transport_offset = if next_header == PROTOCOL_TCP {
+        first
+    } else {
+        ipv6_extension::skip_to_tcp(packet, next_header, first)?
+    };
     if byte::<0, _>(header) >> 4 != 6 {
         return Err(SkipReason::Malformed);
     }
@@ -31,15 +36,17 @@ pub(super) fn parse<P: Packet>(packet: &P, offset: u32) -> Result<Ip, SkipReason
         .and_then(|rest| rest.checked_sub(HEADER_LEN))
         .ok_or(SkipReason::Truncated)?;
     // BIG TCP: the payload length of a packet beyond 65,535 bytes is 0 (RFC 2675 section 3).
-    let transport_len = match u32::from(be16(field::<4, 2, _>(header))) {
+    let payload_len = match u32::from(be16(field::<4, 2, _>(header))) {
         0 => in_packet,
         len if len > in_packet => return Err(SkipReason::Truncated),
         len => len,
     };
+    let extensions_len = transport_offset.wrapping_sub(first);
+    let transport_len = payload_len.checked_sub(extensions_len).ok_or(SkipReason::Malformed)?;
     Ok(Ip {
         source: Address::from_ipv6(field::<8, 16, _>(header)),
         destination: Address::from_ipv6(field::<24, 16, _>(header)),
-        transport_offset: offset.wrapping_add(HEADER_LEN),
+        transport_offset,
         transport_len,
     })
 }

@@ -6,7 +6,7 @@
 //! 20 options, to 4 * data offset
 //! ```
 
-use super::field::{be32, byte, field, ne32};
+use super::field::{be32, byte, field, ne16, ne32};
 use crate::seq::Seq;
 
 /// No more data from the sender.
@@ -31,6 +31,13 @@ impl Tcp<'_> {
     #[must_use]
     pub fn ports(&self) -> u32 {
         ne32(field::<0, 4, _>(self.0))
+    }
+
+    /// Destination port, in network order.
+    #[inline(always)]
+    #[must_use]
+    pub fn destination_port_be(&self) -> u16 {
+        ne16(field::<2, 2, _>(self.0))
     }
 
     /// Sequence number.

@@ -62,9 +62,13 @@ pub struct Walk {
 
 impl Walk {
     /// Nothing was walked, because there is nothing to walk.
-    pub const NONE: Self = Self::new(0, Stop::End, 0);
-    /// Not all of the options could be viewed.
-    pub const TRUNCATED: Self = Self::new(0, Stop::Truncated, 0);
+    #[inline(always)]
+    #[must_use]
+    pub fn none() -> Self {
+        // A zero that the compiler does not know, or it would call `memset`, which goes byte by byte.
+        let zero = opaque(0);
+        Self { hits: u64::from(zero), others: zero, end: zero }
+    }
 
     const fn new(hits: u64, stop: Stop, end: u32) -> Self {
         Self { hits, others: 0, end: (stop as u32) << 8 | end }
@@ -84,11 +88,11 @@ impl Walk {
         self.hits & self.hits.wrapping_sub(1) != 0
     }
 
-    /// The position of the first one, if there is one.
+    /// Where they are.
     #[inline(always)]
     #[must_use]
-    pub fn first(self) -> u32 {
-        self.hits.trailing_zeros() & 63
+    pub fn hits(self) -> Hits {
+        Hits(self.hits)
     }
 
     /// A bit for each of [`KNOWN_PAIRS`](super::toa::KNOWN_PAIRS) that was there and is not selected.
@@ -119,6 +123,33 @@ impl Walk {
     }
 }
 
+/// Positions of selected options, in bytes from the first option's kind.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Hits(u64);
+
+impl Hits {
+    /// The first one.
+    #[inline(always)]
+    #[must_use]
+    pub fn first(self) -> Option<u32> {
+        (self.0 != 0).then(|| self.0.trailing_zeros() & 63)
+    }
+
+    /// The last one.
+    #[inline(always)]
+    #[must_use]
+    pub fn last(self) -> Option<u32> {
+        (self.0 != 0).then(|| (self.0.leading_zeros() & 63) ^ 63)
+    }
+
+    /// All but one.
+    #[inline(always)]
+    #[must_use]
+    pub fn without(self, position: u32) -> Self {
+        Self(self.0 & !(1 << (position & 63)))
+    }
+}
+
 impl fmt::Debug for Walk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Walk")
@@ -134,9 +165,13 @@ impl fmt::Debug for Walk {
 #[inline(always)]
 pub fn worth_walking<P: Packet>(packet: &P, offset: u32, len: u32) -> bool {
     len > BARE_TIMESTAMP_LEN
-        || (len != 0
-            && !(len == BARE_TIMESTAMP_LEN
-                && packet.view(offset).is_some_and(|first| ne32(first) == BARE_TIMESTAMP)))
+        || (len != 0 && !(len == BARE_TIMESTAMP_LEN && begins_with_timestamp(packet, offset)))
+}
+
+/// Whether a bare timestamp stands at `offset`. No run takes one for TOA.
+#[inline(always)]
+fn begins_with_timestamp<P: Packet>(packet: &P, offset: u32) -> bool {
+    packet.view(offset).is_some_and(|first| ne32(first) == BARE_TIMESTAMP)
 }
 
 /// Walks the `len` bytes of options at `offset` and remembers those of which `class_of` kind and length says
@@ -144,21 +179,24 @@ pub fn worth_walking<P: Packet>(packet: &P, offset: u32, len: u32) -> bool {
 ///
 /// Options are found by their lengths, never by their looks: a timestamp may contain any bytes.
 ///
-/// For the verifier there is one way through each step: what would be branches is arithmetic, and the new
-/// position is a number it knows nothing of. It would walk on from every position and every history that it can
-/// tell apart.
+/// For the verifier, what a step has found is a number it knows nothing of, and so is the new position. It would walk
+/// on from every position and every history that it can tell apart.
 #[inline(always)]
 pub fn walk<P: Packet>(packet: &P, offset: u32, len: u32, class_of: impl Fn(u8, u8) -> Class) -> Walk {
     // The last byte has no length behind it, so it is looked at by itself.
     let Some(last) = len.checked_sub(1) else {
-        return Walk::NONE;
+        return Walk::none();
     };
-    let (mut hits, mut classes, mut stop, mut end) = (0, 0, Stop::End, 0);
+    let options = packet.skip(offset);
+    let unknown = forget(0);
+    let (mut hits, mut classes, mut stop) = (u64::from(unknown), unknown, Stop::End);
+    let has_timestamp = len >= BARE_TIMESTAMP_LEN && begins_with_timestamp(&options, 0);
+    let mut end = forget(if has_timestamp { BARE_TIMESTAMP_LEN } else { 0 }) & 63;
     for _ in 0..MAX_OPTIONS_BYTES {
         if end >= last {
             break;
         }
-        let Some(&[kind, length]) = packet.view(offset.wrapping_add(end)) else {
+        let Some(&[kind, length]) = options.view(end) else {
             stop = Stop::Truncated;
             break;
         };
@@ -166,26 +204,29 @@ pub fn walk<P: Packet>(packet: &P, offset: u32, len: u32, class_of: impl Fn(u8, 
             stop = Stop::EndOfList;
             break;
         }
-        let is_nop = opaque(u32::from(kind ^ NOP).wrapping_sub(1) >> 31);
-        let mask = is_nop.wrapping_neg();
-        let advance = (u32::from(length) & !mask) | is_nop;
-        if advance.wrapping_add(is_nop) < 2 {
-            stop = Stop::TooShort;
-            break;
+        let mut advance = 1;
+        if kind != NOP {
+            advance = u32::from(length);
+            if advance < 2 {
+                stop = Stop::TooShort;
+                break;
+            }
+            if advance > len.wrapping_sub(end) {
+                stop = Stop::PastEnd;
+                break;
+            }
+            let class = class_of(kind, length);
+            if class != 0 {
+                hits |= u64::from(is_toa(class)) << end;
+                classes |= class;
+            }
         }
-        if advance > len.wrapping_sub(end) {
-            stop = Stop::PastEnd;
-            break;
-        }
-        let class = class_of(kind, length) & !mask;
-        hits |= u64::from(is_toa(class)) << end;
-        classes |= class;
         end = forget(end.wrapping_add(advance)) & 63;
     }
     if end == last && stop == Stop::End {
         // Two bytes are viewed, of which the second is wanted: the verifier wants it so, and before the last
         // option byte there is always another one.
-        match packet.view(offset.wrapping_add(last).wrapping_sub(1)) {
+        match options.view(last.wrapping_sub(1)) {
             Some([_, EOL]) => stop = Stop::EndOfList,
             Some([_, NOP]) => end = len,
             Some(_) => stop = Stop::PastEnd,
@@ -221,8 +262,29 @@ mod tests {
     #[test]
     fn what_is_known_and_not_selected_is_told() {
         let walk = walk_bytes(&[1, 28, 2, 200, 3, 7, 254, 8, 0xd4, 0x31, 203, 0, 113, 9, 28, 2]);
-        assert_eq!((walk.others(), walk.first(), walk.has_several()), (1 << 3 | 1 << 8, 6, false));
+        assert_eq!(
+            (walk.others(), walk.hits().first(), walk.has_several()),
+            (1 << 3 | 1 << 8, Some(6), false)
+        );
         assert_eq!(walk_bytes(&[1, 1, 1, 1]).others(), 0);
+    }
+
+    #[test]
+    fn a_leading_timestamp_is_passed_over() {
+        let mut bytes = [1, 1, 8, 10, 0, 0, 0, 0, 0, 0, 0, 0, 254, 8, 0xd4, 0x31, 203, 0, 113, 9];
+        assert_eq!(walk_bytes(&bytes), Walk::new(1 << 12, Stop::End, 20));
+        assert_eq!(walk_bytes(&bytes[..12]), Walk::new(0, Stop::End, 12));
+        assert_eq!(walk_bytes(&bytes[..8]), Walk::new(0, Stop::PastEnd, 2));
+        bytes[3] = 11;
+        assert_eq!(walk_bytes(&bytes), Walk::new(0, Stop::PastEnd, 13));
+    }
+
+    #[test]
+    fn hits_have_an_order() {
+        let hits = Hits(1 << 4 | 1 << 12 | 1 << 39);
+        assert_eq!((hits.first(), hits.last()), (Some(4), Some(39)));
+        assert_eq!((hits.without(4).first(), hits.without(39).last()), (Some(12), Some(12)));
+        assert_eq!((Hits(0).first(), Hits(0).last()), (None, None));
     }
 
     #[test]
@@ -230,7 +292,7 @@ mod tests {
         assert_eq!(walk_bytes(&[1, 1, 1, 254]).stop(), Stop::PastEnd);
         assert_eq!(walk_bytes(&[1, 1, 1, 0]).stop(), Stop::EndOfList);
         assert_eq!(walk_bytes(&[1, 1, 1, 1]), Walk::new(0, Stop::End, 4));
-        assert_eq!(walk_bytes(&[]), Walk::NONE);
+        assert_eq!(walk_bytes(&[]), Walk::none());
     }
 
     #[test]

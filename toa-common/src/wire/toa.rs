@@ -1,18 +1,23 @@
 //! Responsible for the TOA option: where a full-NAT load balancer writes the real client's address. Not
 //! responsible for believing it.
 //!
-//! No standard describes it; LVS, DPVS and their kin agree on these bytes, all in network order:
+//! No standard describes it. LVS, DPVS and their kin agree on the first two of these forms, all in network order;
+//! what stands behind the client's address in longer ones is not read:
 //!
 //! ```text
-//! 0 kind   1 length   2 port   4 address: IPv4 (length 8) or IPv6 (length 20)
+//! 0 kind   1 length   2 port      4 address: IPv4 (8, 16, 252:20) or IPv6 (20, 40)
+//! 0 kind   1 length   2 port      4 magic number   8 address: IPv6 (254:24)
+//! 0 kind   1 length   2 version   3 address: IPv4 (28:7, version 1) or IPv6 (28:19)
 //! ```
 
 use super::{
-    field::{field, ne16},
+    field::{byte, field, ne16},
     tcp_option::{self, Walk},
 };
 use crate::{
+    config::Config,
     flow_key::Address,
+    limits::MAX_OPTIONS_BYTES,
     packet::{Packet, TcpPacket},
     verifier::opaque,
 };
@@ -31,7 +36,7 @@ const AMBIGUOUS_PORTS: [u16; 2] = [0xf989, 0xeb9f];
 pub struct Client {
     /// Its address.
     pub address: Address,
-    /// Its port, as the bytes lie there.
+    /// Its port, as the bytes lie there; 0 where the option has none.
     pub port_be: u16,
 }
 
@@ -57,14 +62,30 @@ pub struct Toa {
 impl Toa {
     /// No TOA: an option of length 0 does not exist. An `Option` would leave its bytes undefined, and what the
     /// compiler then spills is refused by the verifier.
-    pub const NONE: Self =
-        Self { client: Client { address: Address([0; 4]), port_be: 0 }, kind: 0, length: 0 };
+    #[inline(always)]
+    #[must_use]
+    pub fn none() -> Self {
+        // A zero that the compiler does not know, or it would call `memset`, which goes byte by byte.
+        let zero = opaque(0);
+        Self {
+            client: Client { address: Address([zero; 4]), port_be: zero as u16 },
+            kind: zero as u8,
+            length: zero as u8,
+        }
+    }
 
     /// Whether there is one.
     #[inline(always)]
     #[must_use]
     pub fn is_some(&self) -> bool {
         self.length != 0
+    }
+
+    /// Whether it names a port.
+    #[inline(always)]
+    #[must_use]
+    pub fn has_port(&self) -> bool {
+        has_port(self.kind, self.length)
     }
 
     /// Whether the option could be another protocol's.
@@ -77,10 +98,20 @@ impl Toa {
     }
 }
 
+/// The kind of the options without a port, of lengths 7 and 19.
+const KIND_WITHOUT_PORT: u8 = 28;
+
+/// Whether a TOA of this kind and length names a port.
+#[inline(always)]
+#[must_use]
+pub const fn has_port(kind: u8, length: u8) -> bool {
+    !(kind == KIND_WITHOUT_PORT && matches!(length, 7 | 19))
+}
+
 /// Pairs of kind and length that balancers name a client by. A pair's place is its number, and its bit in a
 /// [`Class`]. Which of them are TOA for a run is chosen by its [`ToaPairs`]; the others are counted, so that a
 /// wrong choice is found.
-pub const KNOWN_PAIRS: [(u8, u8); 10] = [
+pub const KNOWN_PAIRS: [(u8, u8); 11] = [
     // LVS, DPVS and their kin.
     (254, LENGTH_IPV4),
     (254, LENGTH_IPV6),
@@ -98,16 +129,18 @@ pub const KNOWN_PAIRS: [(u8, u8); 10] = [
     // Akamai and CDNs: an address without a port, IPv4 and IPv6.
     (28, 7),
     (28, 19),
+    // Declared by Baidu's module, which reads none.
+    (254, 24),
 ];
 
-/// Most pairs: half the bits of a [`Class`].
+/// Most pairs, selected ones and known ones each: half the bits of a [`Class`].
 pub const MAX_PAIRS: usize = 16;
 
-/// How many of [`KNOWN_PAIRS`], from the first on, are TOA unless a run chooses others.
-const DEFAULT_PAIRS: usize = 3;
+/// What is TOA unless a run chooses otherwise.
+pub const DEFAULT_PAIRS: [(u8, u8); 3] = [(254, LENGTH_IPV4), (254, LENGTH_IPV6), (253, LENGTH_IPV6)];
 
-/// What a pair of kind and length is: the bit of its number in the upper half if it is TOA, in the lower half if it
-/// is known and not TOA, or 0.
+/// What a pair of kind and length is: the bit of its place in the selection in the upper half if it is TOA, the bit
+/// of its number in the lower half if it is known and not TOA, or 0.
 pub type Class = u32;
 
 /// Which pairs of kind and length are TOA, and which others are known.
@@ -122,27 +155,47 @@ pub struct ToaPairs {
 
 impl ToaPairs {
     /// Kind 254 with both lengths, and 253 with the longer one.
-    pub const DEFAULT: Self = Self::new(&KNOWN_PAIRS, DEFAULT_PAIRS);
+    pub const DEFAULT: Self = Self::new(&DEFAULT_PAIRS);
 
-    /// The first `selected` of `pairs` are TOA.
-    #[expect(clippy::indexing_slicing, reason = "evaluated when the constant is made")]
-    const fn new(pairs: &[(u8, u8)], selected: usize) -> Self {
-        assert!(pairs.len() <= MAX_PAIRS);
+    /// The first [`MAX_PAIRS`] of `selected` are TOA; the other known ones are known.
+    #[must_use]
+    pub const fn new(selected: &[(u8, u8)]) -> Self {
         let mut this = Self { kinds: [0; 256], lengths: [0; 256] };
-        let mut i = 0;
-        while i < pairs.len() {
-            let (kind, length) = pairs[i];
-            let class = 1 << (if i < selected { MAX_PAIRS + i } else { i });
-            this.kinds[kind as usize] |= class;
-            this.lengths[length as usize] |= class;
-            i += 1;
+        let mut bit = MAX_PAIRS;
+        let mut pairs = selected;
+        while let [(kind, length), rest @ ..] = pairs
+            && bit < 2 * MAX_PAIRS
+        {
+            this = this.with(*kind, *length, 1 << bit);
+            (bit, pairs) = (bit + 1, rest);
+        }
+        let mut number = 0;
+        let mut pairs = KNOWN_PAIRS.as_slice();
+        while let [(kind, length), rest @ ..] = pairs {
+            if !contains(selected, *kind, *length) {
+                this = this.with(*kind, *length, 1 << number);
+            }
+            (number, pairs) = (number + 1, rest);
         }
         this
     }
 
-    /// The known pairs that are TOA.
+    #[expect(clippy::indexing_slicing, reason = "a byte is within both tables")]
+    const fn with(mut self, kind: u8, length: u8, class: Class) -> Self {
+        self.kinds[kind as usize] |= class;
+        self.lengths[length as usize] |= class;
+        self
+    }
+
+    /// The pairs that are TOA, in the order of their selection.
     pub fn selected(&self) -> impl Iterator<Item = (u8, u8)> {
-        KNOWN_PAIRS.into_iter().filter(|(kind, length)| is_toa(self.class_of(*kind, *length)) != 0)
+        let find = |table: &[Class; 256], bit: Class| {
+            (0..=u8::MAX).zip(table).find(|(_, class)| *class & bit != 0).map(|(index, _)| index)
+        };
+        (MAX_PAIRS..2 * MAX_PAIRS).map_while(move |place| {
+            let bit = 1 << place;
+            find(&self.kinds, bit).zip(find(&self.lengths, bit))
+        })
     }
 
     /// The class of `kind` with `length`: a pair's bit is set for its kind and for its length, and no other pair's is
@@ -152,8 +205,23 @@ impl ToaPairs {
     #[inline(always)]
     #[must_use]
     pub fn class_of(&self, kind: u8, length: u8) -> Class {
-        read(&self.kinds, kind) & read(&self.lengths, length)
+        match read(&self.kinds, kind) {
+            // Almost every option.
+            0 => 0,
+            class => class & read(&self.lengths, length),
+        }
     }
+}
+
+/// Whether `pairs` have this one.
+const fn contains(mut pairs: &[(u8, u8)], kind: u8, length: u8) -> bool {
+    while let [(a, b), rest @ ..] = pairs {
+        if *a == kind && *b == length {
+            return true;
+        }
+        pairs = rest;
+    }
+    false
 }
 
 /// Whether a class is TOA: 1, or else 0.
@@ -175,29 +243,51 @@ fn read(table: &[Class; 256], index: u8) -> Class {
     unsafe { core::ptr::read_volatile(table.as_ptr().add(usize::from(index))) }
 }
 
-/// Looks for TOA in the options of `tcp`, and returns [`Toa::NONE`] where the walk hits none. The first one is
-/// taken: balancers that insert put theirs first.
+/// Most TOA that an option area has room for.
+const MAX_HITS: usize = MAX_OPTIONS_BYTES / 7;
+
+/// Looks for TOA in the options of `tcp`, and returns [`Toa::none`] where the walk hits none. Of several the first one
+/// is taken, since balancers that insert put theirs first, or the last one if `config` says so.
 #[inline(always)]
-pub fn find<P: Packet>(packet: &P, tcp: &TcpPacket, pairs: &ToaPairs) -> (Toa, Walk) {
+pub fn find<P: Packet>(packet: &P, tcp: &TcpPacket, config: &Config) -> (Toa, Walk) {
     let offset = tcp.options_offset();
-    let walk = tcp_option::walk(packet, offset, tcp.options_len, |kind, length| pairs.class_of(kind, length));
-    if !walk.has_hit() {
-        return (Toa::NONE, walk);
+    let walk =
+        tcp_option::walk(packet, offset, tcp.options_len, |kind, length| config.class_of(kind, length));
+    let mut hits = walk.hits();
+    for _ in 0..MAX_HITS {
+        let Some(position) = (if config.picks_last() { hits.last() } else { hits.first() }) else {
+            break;
+        };
+        // What the walk has seen can be viewed.
+        if let Some(toa) = decode(packet, offset.wrapping_add(position)) {
+            return (toa, walk);
+        }
+        hits = hits.without(position);
     }
-    // What the walk has seen can be viewed.
-    (decode(packet, offset.wrapping_add(walk.first())).unwrap_or(Toa::NONE), walk)
+    (Toa::none(), walk)
 }
 
+/// The TOA at `offset`. `None` if it has a version that nobody knows.
 #[inline(always)]
 fn decode<P: Packet>(packet: &P, offset: u32) -> Option<Toa> {
-    let option: &[u8; LENGTH_IPV4 as usize] = packet.view(offset)?;
-    let [kind, length] = *field::<0, 2, _>(option);
-    let address = if length == LENGTH_IPV6 {
-        Address::from_ipv6(packet.view(offset.wrapping_add(4))?)
-    } else {
-        Address::from_ipv4(field::<4, 4, _>(option))
+    let option: &[u8; 4] = packet.view(offset)?;
+    let (kind, length) = (byte::<0, _>(option), byte::<1, _>(option));
+    let has_port = has_port(kind, length);
+    if kind == KIND_WITHOUT_PORT && length == 7 && byte::<2, _>(option) != 1 {
+        return None;
+    }
+    let address_at = match (kind, length) {
+        _ if !has_port => 3,
+        (254, 24) => 8,
+        _ => 4,
     };
-    let port_be = ne16(field::<2, 2, _>(option));
+    let address_at = offset.wrapping_add(address_at);
+    let address = if matches!(length, 19 | LENGTH_IPV6 | 24 | 40) && kind != 252 {
+        Address::from_ipv6(packet.view(address_at)?)
+    } else {
+        Address::from_ipv4(packet.view(address_at)?)
+    };
+    let port_be = if has_port { ne16(field::<2, 2, _>(option)) } else { 0 };
     Some(Toa { client: Client { address, port_be }, kind, length })
 }
 
@@ -220,6 +310,7 @@ mod tests {
                     (254, 16) => 1 << 7,
                     (28, 7) => 1 << 8,
                     (28, 19) => 1 << 9,
+                    (254, 24) => 1 << 10,
                     _ => 0,
                 };
                 assert_eq!(ToaPairs::DEFAULT.class_of(kind, length), expected, "{kind}:{length}");
