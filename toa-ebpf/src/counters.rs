@@ -54,6 +54,8 @@ impl Counters {
             SkipReason::Fragment => Counter::Fragment,
             SkipReason::Truncated => Counter::Truncated,
             SkipReason::Malformed => Counter::Malformed,
+            SkipReason::ExtensionHeaders => Counter::ExtensionHeaders,
+            SkipReason::OtherPort => Counter::OtherPort,
         };
         // Reasons differ by path, so the compiler computes the index, and the verifier must see its bound.
         self.add_at(below_64(counter as u64), 1);

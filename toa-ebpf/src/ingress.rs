@@ -1,29 +1,33 @@
 //! Responsible for one packet's way through the kernel half: inspect, decide, note, stream. Not responsible for
 //! how packets are read, decided on or streamed.
 //!
-//! The way has two parts, which hand over in the scratch map. Each is a function of its own: for the verifier,
-//! everything that it knows of how a function went is gone when it returns, so that it looks at the second part
-//! once and not for every way through the first. Stack, of 512 bytes for a function and its callers: `RuleKey`
-//! 24, and what registers have no room for.
+//! What almost every packet needs stands in the program itself: headers, and one look at the followed connections.
+//! Only the others go on to functions of their own, to which the packet is handed over in the scratch map. For the
+//! verifier, everything that it knows of how a function went is gone when it returns, so that it looks at the next
+//! one once and not for every way through the one before. Stack, of 512 bytes for a function and its callers:
+//! `TcpPacket` 64, `RuleKey` 24, `PrefixKey` 24, and what registers have no room for.
 
 use aya_ebpf::{helpers::bpf_ktime_get_ns, programs::TcContext};
 use aya_log_ebpf::debug;
 use toa_common::{
     counters::Counter,
     follow::{Action, Decision, Known, LearnedFrom, decide, is_last},
-    inspect::{Inspected, inspect},
+    inspect::{Inspected, has_options, headers},
     limits::LINGER_NS,
     packet::{Link, Packet, TcpPacket},
     segment::{Flow, flags},
     seq::Seq,
     skip_reason::SkipReason,
-    wire::{tcp::SYN, toa::Client},
+    wire::{
+        tcp::SYN,
+        toa::{self, Client, Toa},
+    },
 };
 
 use crate::{
     counters::Counters,
     emit::emit,
-    maps::{FLOWS, Scratch, TOA_PAIRS, is_watched, scratch},
+    maps::{CONFIG, FLOWS, Scratch, is_trusted, is_watched, scratch},
     skb::{Copied, Linear},
 };
 
@@ -41,54 +45,132 @@ pub trait Report: Copy {
 /// on it.
 #[inline(always)]
 pub fn ingress(ctx: &TcContext, link: Link, report: impl Report) -> u32 {
-    let Some(scratch) = scratch() else {
-        return 0;
-    };
-    let mut reason = inspect_linear(ctx, link, scratch);
-    if reason == SkipReason::Truncated as u32 && Linear::new(ctx).is_part() {
-        reason = inspect_copied(ctx, link, scratch);
-    }
-    act(ctx, reason, scratch, report)
-}
-
-/// Leaves in the scratch what the packet's linear part says, and returns 0 or a [`SkipReason`].
-#[inline(never)]
-fn inspect_linear(ctx: &TcContext, link: Link, scratch: *mut Scratch) -> u32 {
-    inspect_view(&Linear::new(ctx), link, scratch)
-}
-
-/// The same for a packet whose headers are not all linear.
-#[inline(never)]
-fn inspect_copied(ctx: &TcContext, link: Link, scratch: *mut Scratch) -> u32 {
-    Copied::new(ctx).map_or(SkipReason::Truncated as u32, |copied| inspect_view(&copied, link, scratch))
-}
-
-#[inline(always)]
-fn inspect_view<P: Packet>(packet: &P, link: Link, scratch: *mut Scratch) -> u32 {
-    match inspect(packet, link, &TOA_PAIRS) {
-        Ok(inspected) => {
+    let packet = Linear::new(ctx);
+    match headers(&packet, link, &CONFIG) {
+        Ok(tcp) if !has_options(&packet, &tcp) => plain(ctx, tcp, report),
+        Ok(tcp) => {
+            let Some(scratch) = scratch() else {
+                return 0;
+            };
             // SAFETY: a live map value, which only this program uses now.
-            unsafe { (*scratch).inspected.write(inspected) };
+            unsafe { (*scratch).inspected.tcp = tcp };
+            with_options(ctx, scratch, walk_linear, report)
+        }
+        Err(SkipReason::Truncated) if packet.is_part() => {
+            let Some(scratch) = scratch() else {
+                return 0;
+            };
+            match SkipReason::from_code(headers_copied(ctx, link, scratch)) {
+                Some(reason) => skip(reason, report),
+                None => with_options(ctx, scratch, walk_copied, report),
+            }
+        }
+        Err(reason) => skip(reason, report),
+    }
+}
+
+/// Leaves in the scratch the headers of a packet that are not all linear, and returns 0 or the code of a
+/// [`SkipReason`].
+#[inline(never)]
+fn headers_copied(ctx: &TcContext, link: Link, scratch: *mut Scratch) -> u32 {
+    let Some(packet) = Copied::new(ctx, scratch) else {
+        return SkipReason::Truncated as u32;
+    };
+    match headers(&packet, link, &CONFIG) {
+        Ok(tcp) => {
+            // SAFETY: a live map value, which only this program uses now.
+            unsafe { (*scratch).inspected.tcp = tcp };
             0
         }
         Err(reason) => reason as u32,
     }
 }
 
-/// Decides on the packet in the scratch and carries the decision out, or counts why it was skipped.
+#[inline(always)]
+fn skip(reason: SkipReason, report: impl Report) -> u32 {
+    if let Some(counters) = Counters::this_cpu() {
+        counters.skipped(reason);
+    }
+    report.skipped(reason)
+}
+
+/// Looks up the connection of a packet without options. If it is not followed, that was it, for almost every packet.
+#[inline(always)]
+fn plain(ctx: &TcContext, tcp: TcpPacket, report: impl Report) -> u32 {
+    let Some(flow) = FLOWS.get_ptr_mut(&tcp.key) else {
+        return unmarked(&Inspected::plain(tcp), report);
+    };
+    let Some(scratch) = scratch() else {
+        return 0;
+    };
+    // SAFETY: a live map value, which only this program uses now.
+    unsafe { (*scratch).inspected = Inspected::plain(tcp) };
+    act(ctx, scratch, Some(flow), report)
+}
+
+/// Walks the options of a packet and looks up its connection. If it is not followed and its options are nothing to
+/// tell of, that was it.
+#[inline(always)]
+fn with_options(
+    ctx: &TcContext,
+    scratch: *mut Scratch,
+    walk: impl FnOnce(&TcContext, *mut Scratch) -> u32,
+    report: impl Report,
+) -> u32 {
+    let found = walk(ctx, scratch);
+    // SAFETY: a live map value, which only this program uses now.
+    let inspected = unsafe { &(*scratch).inspected };
+    let flow = FLOWS.get_ptr_mut(&inspected.tcp.key);
+    if flow.is_none() && found == 0 { unmarked(inspected, report) } else { act(ctx, scratch, flow, report) }
+}
+
+/// Counts a packet that nobody asks for.
+#[inline(always)]
+fn unmarked(inspected: &Inspected, report: impl Report) -> u32 {
+    if let Some(counters) = Counters::this_cpu() {
+        counters.increment(Counter::Unmarked);
+    }
+    report.found(inspected, Action::Ignore.into())
+}
+
+/// Walks the options of the packet in the scratch, and leaves there what was found. Whether that is anything to tell
+/// of is what this returns.
 #[inline(never)]
-fn act(ctx: &TcContext, reason: u32, scratch: *mut Scratch, report: impl Report) -> u32 {
+fn walk_linear(ctx: &TcContext, scratch: *mut Scratch) -> u32 {
+    walk(&Linear::new(ctx), scratch)
+}
+
+/// The same for a packet whose headers were copied to the scratch.
+#[inline(never)]
+fn walk_copied(ctx: &TcContext, scratch: *mut Scratch) -> u32 {
+    walk(&Copied::again(ctx, scratch), scratch)
+}
+
+#[inline(always)]
+fn walk<P: Packet>(packet: &P, scratch: *mut Scratch) -> u32 {
+    // SAFETY: a live map value, which only this program uses now, written by the caller.
+    let inspected = unsafe { &mut (*scratch).inspected };
+    let (toa, walk) = toa::find(packet, &inspected.tcp, &CONFIG);
+    inspected.toa = toa;
+    inspected.walk = walk;
+    u32::from(toa.is_some() || walk.others() != 0 || walk.stop().is_malformed())
+}
+
+/// Decides on the packet in the scratch and carries the decision out.
+#[inline(never)]
+fn act(ctx: &TcContext, scratch: *mut Scratch, flow: Option<*mut Flow>, report: impl Report) -> u32 {
     let Some(counters) = Counters::this_cpu() else {
         return 0;
     };
-    if let Some(reason) = SkipReason::from_code(reason) {
-        counters.skipped(reason);
-        return report.skipped(reason);
+    // SAFETY: a live map value, which only this program uses now, written by the caller.
+    let inspected = unsafe { &mut (*scratch).inspected };
+    if inspected.toa.is_some() {
+        counters.increment(Counter::Toa);
+        if !is_trusted(&inspected.tcp.key.source) {
+            counters.increment(Counter::Untrusted);
+            inspected.toa = Toa::none();
+        }
     }
-    // SAFETY: a live map value, which only this program uses now, written by the function before.
-    let inspected = unsafe { (*scratch).inspected.assume_init_ref() };
-    let key = &inspected.tcp.key;
-    let flow = FLOWS.get_ptr_mut(key);
     // SAFETY: a pointer from the map, valid while the program runs. Another CPU may write the value at the same
     // time; every field is read by itself and means something by itself.
     let known = flow.map(|flow| unsafe { &*flow }).filter(|flow| !is_over(flow)).map(known);
@@ -127,9 +209,6 @@ fn carry_out(
     flow: Option<*mut Flow>,
 ) {
     let Inspected { tcp, toa, walk } = inspected;
-    if toa.is_some() {
-        counters.increment(Counter::Toa);
-    }
     if walk.others() != 0 {
         counters.others(walk.others());
     }

@@ -1,32 +1,46 @@
 //! Responsible for the maps and for their lookups. Not responsible for what is looked up.
 
-use core::mem::MaybeUninit;
-
 use aya_ebpf::{
+    bindings::BPF_NOEXIST,
     macros::map,
-    maps::{Array, HashMap, LruHashMap, PerCpuArray, PerfEventByteArray},
+    maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, PerfEventByteArray, lpm_trie::Key},
 };
 use toa_common::{
+    config::Config,
     counters::CounterValues,
-    flow_key::FlowKey,
+    flow_key::{Address, FlowKey},
     inspect::Inspected,
-    limits::{MAX_FLOWS, MAX_HEADERS_BYTES, MAX_RULES, MAX_VIEW_BYTES},
-    rule::{self, RuleKey},
+    limits::{
+        MAX_BALANCERS, MAX_FLOWS, MAX_HEADERS_BYTES, MAX_PREFIXES, MAX_RULES, MAX_UNTRUSTED, MAX_VIEW_BYTES,
+    },
+    rule::{self, PrefixKey, RuleKey},
     segment::{Flow, SegmentRecord},
-    wire::toa::{Client, ToaPairs},
+    wire::toa::Toa,
 };
 
-/// What counts as TOA, set by user space before the program is loaded.
+/// What the run chose, set by user space before the program is loaded.
 #[unsafe(no_mangle)]
-pub(crate) static TOA_PAIRS: ToaPairs = ToaPairs::DEFAULT;
+pub(crate) static CONFIG: Config = Config::DEFAULT;
 
 /// What is watched, written by user space at any time. The value means nothing.
 #[map]
 pub(crate) static WATCH: HashMap<RuleKey, u32> = HashMap::with_max_entries(MAX_RULES, 0);
 
-/// One word: the shapes of the rules in [`WATCH`], written by user space.
+/// What is watched by prefix, as [`WATCH`].
+#[map]
+static PREFIXES: LpmTrie<PrefixKey, u32> = LpmTrie::with_max_entries(MAX_PREFIXES, 0);
+
+/// One word: the shapes of the rules in [`WATCH`] and [`PREFIXES`], written by user space.
 #[map]
 static SHAPES: Array<u32> = Array::with_max_entries(1, 0);
+
+/// The sources whose TOA is believed, if the configuration restricts them. Written by user space before it attaches.
+#[map]
+static BALANCERS: LpmTrie<Address, u32> = LpmTrie::with_max_entries(MAX_BALANCERS, 0);
+
+/// Sources of which a TOA was not believed. Written here, read by user space, which tells of each once.
+#[map]
+static UNTRUSTED: LruHashMap<Address, u32> = LruHashMap::with_max_entries(MAX_UNTRUSTED, 0);
 
 /// The connections that are followed, and no others. Written here only.
 #[map]
@@ -45,7 +59,7 @@ pub(crate) static EVENTS: PerfEventByteArray = PerfEventByteArray::new(0);
 #[repr(C)]
 pub(crate) struct Scratch {
     /// The packet.
-    pub(crate) inspected: MaybeUninit<Inspected>,
+    pub(crate) inspected: Inspected,
     /// A flow to be inserted.
     pub(crate) flow: Flow,
     /// A record to be streamed.
@@ -65,14 +79,29 @@ pub(crate) fn scratch() -> Option<*mut Scratch> {
     SCRATCH.get_ptr_mut(0)
 }
 
-/// Whether a rule watches `client`.
+/// Whether a rule watches the client of `toa`.
 #[inline(always)]
-pub(crate) fn is_watched(client: &Client) -> bool {
+pub(crate) fn is_watched(toa: &Toa) -> bool {
     let Some(shapes) = SHAPES.get(0) else {
         return false;
     };
-    rule::is_watched(*shapes, client, |key| {
+    rule::is_watched(
+        *shapes,
+        &toa.client,
+        toa.has_port(),
         // SAFETY: the value is only asked for its presence; a concurrent write does not matter.
-        unsafe { WATCH.get(key) }.is_some()
-    })
+        |key| unsafe { WATCH.get(key) }.is_some(),
+        |key| PREFIXES.get(&Key::new(PrefixKey::BITS, *key)).is_some(),
+    )
+}
+
+/// Whether a TOA from `source` is believed. One that is not is remembered.
+#[inline(always)]
+pub(crate) fn is_trusted(source: &Address) -> bool {
+    if !CONFIG.restricts_balancers() || BALANCERS.get(&Key::new(Address::BITS, *source)).is_some() {
+        return true;
+    }
+    // Fails where it is known already.
+    let _ = UNTRUSTED.insert(source, 0, u64::from(BPF_NOEXIST));
+    false
 }

@@ -1,14 +1,17 @@
 //! Responsible for all access to a packet's bytes and metadata. Not responsible for what the bytes mean.
 
+use core::mem::offset_of;
+
 use aya_ebpf::{
     EbpfContext as _, bindings::__sk_buff, helpers::generated::bpf_skb_load_bytes, programs::TcContext,
 };
 use toa_common::{
     limits::{MAX_HEADERS_BYTES, MAX_VIEW_BYTES},
     packet::Packet,
+    verifier::bounded,
 };
 
-use crate::maps::scratch;
+use crate::maps::Scratch;
 
 /// The part of a packet that can be read in place. It is only read: an observer changes nothing, and does not
 /// pull the rest in.
@@ -21,7 +24,11 @@ pub(crate) struct Linear {
 impl Linear {
     #[inline(always)]
     pub(crate) fn new(ctx: &TcContext) -> Self {
-        Self { start: ctx.data(), end: ctx.data_end(), wire_len: ctx.len() }
+        Self {
+            start: pointer::<{ offset_of!(__sk_buff, data) }>(ctx),
+            end: pointer::<{ offset_of!(__sk_buff, data_end) }>(ctx),
+            wire_len: ctx.len(),
+        }
     }
 
     /// Whether there is more of the packet than can be read in place.
@@ -48,6 +55,35 @@ impl Packet for Linear {
         // the program runs; any bytes are a valid array of alignment 1.
         Some(unsafe { &*(start as *const [u8; N]) })
     }
+
+    #[inline(always)]
+    fn skip(&self, offset: u32) -> Self {
+        let start = opaque(self.start.wrapping_add(bounded::<MAX_OFFSET>(offset)));
+        Self { start, ..*self }
+    }
+}
+
+/// One of the context's two pointers, at offset `AT`. They are declared as 32 bits wide, and the verifier makes
+/// pointers of them. The compiler would widen them by a move between halves of registers, by which the verifier loses
+/// what they are; hence the load in assembly.
+#[inline(always)]
+fn pointer<const AT: usize>(ctx: &TcContext) -> usize {
+    #[cfg(target_arch = "bpf")]
+    {
+        let value: usize;
+        // SAFETY: reads a field of the context, which lives as long as the program runs.
+        unsafe {
+            core::arch::asm!(
+                "{0} = *(u32 *)({1} + {2})", out(reg) value, in(reg) ctx.as_ptr(), const AT,
+                options(pure, readonly, nostack)
+            );
+        }
+        value
+    }
+    #[cfg(not(target_arch = "bpf"))]
+    {
+        if AT == offset_of!(__sk_buff, data) { ctx.data() } else { ctx.data_end() }
+    }
 }
 
 /// Returns `value`, which the compiler then knows nothing about. Otherwise it may split the sum of start and
@@ -71,29 +107,35 @@ fn opaque(value: usize) -> usize {
 
 /// A copy of a packet's headers, for packets whose headers are not linear.
 pub(crate) struct Copied {
-    bytes: &'static [u8; MAX_HEADERS_BYTES + MAX_VIEW_BYTES],
-    len: u32,
+    bytes: *const u8,
+    /// Where the view begins in the copy.
+    offset: u32,
     wire_len: u32,
 }
 
 impl Copied {
+    /// Copies them to the scratch.
     #[inline(always)]
-    pub(crate) fn new(ctx: &TcContext) -> Option<Self> {
-        // SAFETY: a field of a live map value.
-        let bytes = unsafe { &raw mut (*scratch()?).headers };
-        let wire_len = ctx.len();
+    pub(crate) fn new(ctx: &TcContext, scratch: *mut Scratch) -> Option<Self> {
+        let this = Self::again(ctx, scratch);
         // From 1 to `MAX_HEADERS_BYTES`, so that the verifier sees both bounds at the call.
-        let len = bounded::<{ MAX_HEADERS_BYTES as u32 - 1 }>(
-            wire_len.min(MAX_HEADERS_BYTES as u32).wrapping_sub(1),
-        ) as u32
-            + 1;
+        let len = bounded::<MASK>(this.len().wrapping_sub(1)) as u32 + 1;
         // SAFETY: the map's value has room for `len` bytes, 1 to `MAX_HEADERS_BYTES`.
-        let result = unsafe { bpf_skb_load_bytes(ctx.as_ptr(), 0, bytes.cast(), len) };
-        if result != 0 {
-            return None;
-        }
-        // SAFETY: nothing else writes this CPU's value while this program runs.
-        Some(Self { bytes: unsafe { &*bytes }, len, wire_len })
+        let result = unsafe { bpf_skb_load_bytes(ctx.as_ptr(), 0, this.bytes.cast_mut().cast(), len) };
+        (result == 0).then_some(this)
+    }
+
+    /// What was copied before.
+    #[inline(always)]
+    pub(crate) fn again(ctx: &TcContext, scratch: *mut Scratch) -> Self {
+        // SAFETY: a field of a live map value.
+        Self { bytes: unsafe { &raw const (*scratch).headers }.cast(), offset: 0, wire_len: ctx.len() }
+    }
+
+    /// Bytes that were copied.
+    #[inline(always)]
+    fn len(&self) -> u32 {
+        self.wire_len.min(MAX_HEADERS_BYTES as u32)
     }
 }
 
@@ -106,37 +148,26 @@ impl Packet for Copied {
     #[inline(always)]
     fn view<const N: usize>(&self, offset: u32) -> Option<&[u8; N]> {
         const { assert!(N <= MAX_VIEW_BYTES) };
-        if offset.wrapping_add(N as u32) > self.len {
+        let offset = self.offset.wrapping_add(offset);
+        if offset.wrapping_add(N as u32) > self.len() {
             return None;
         }
-        // SAFETY: the offset is below `MAX_HEADERS_BYTES`, so the `N` bytes lie within the map's value.
-        Some(unsafe { &*self.bytes.as_ptr().add(bounded::<{ MAX_HEADERS_BYTES as u32 - 1 }>(offset)).cast() })
+        // SAFETY: the offset is below `MAX_HEADERS_BYTES`, so the `N` bytes lie within the map's value, which nothing
+        // else writes while this program runs on this CPU.
+        Some(unsafe { &*self.bytes.add(bounded::<MASK>(offset)).cast() })
+    }
+
+    #[inline(always)]
+    fn skip(&self, offset: u32) -> Self {
+        Self { offset: self.offset.wrapping_add(offset), ..*self }
     }
 }
 
 /// The highest offset that any header has in a packet, rounded up to a mask.
 const MAX_OFFSET: u32 = 1023;
 
-/// Returns `value`, which is at most `MASK`, as a number that the verifier knows to be so: it forgets the bounds
-/// of what was in memory, and adds to a packet's start nothing that could be large. In assembly, because the
-/// compiler leaves out a mask that it can prove to do nothing.
-#[inline(always)]
-fn bounded<const MASK: u32>(value: u32) -> usize {
-    const { assert!((MASK as usize + 1).is_power_of_two()) };
-    #[cfg(target_arch = "bpf")]
-    {
-        let mut value = u64::from(value);
-        // SAFETY: arithmetic on one register, no memory.
-        unsafe {
-            core::arch::asm!("{0} &= {1}", inout(reg) value, const MASK, options(pure, nomem, nostack));
-        }
-        value as usize
-    }
-    #[cfg(not(target_arch = "bpf"))]
-    {
-        (value & MASK) as usize
-    }
-}
+/// The same in a copy.
+const MASK: u32 = MAX_HEADERS_BYTES as u32 - 1;
 
 /// What the kernel keeps beside a packet's bytes.
 pub(crate) struct Metadata<'a>(&'a __sk_buff);
