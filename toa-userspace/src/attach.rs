@@ -17,7 +17,7 @@ use toa_userspace::{
         attach::{Attached, Target, attach},
         clock,
         counters::Counters,
-        load::Loaded,
+        load::{LoadOptions, Loaded},
         log::KernelLog,
         perf::{self, PerfError, Rings},
         pins::{PINNED, Pins},
@@ -64,7 +64,8 @@ async fn attach_and_read(args: AttachArgs) -> Result<()> {
         _ => aya_log::Level::Debug,
     });
     let targets = args.interfaces.iter().map(|name| Target::find(name)).collect::<Result<Vec<_>, _>>()?;
-    let mut loaded = Loaded::new(targets.iter().map(Target::program), log_level)?;
+    let options = LoadOptions { log_level, ..LoadOptions::default() };
+    let mut loaded = Loaded::new(targets.iter().map(Target::program), &options)?;
     // Before the signals could end us, and before anything is pinned.
     let mut interrupts = Interrupts::new()?;
     if log_level.is_some() {
@@ -73,7 +74,8 @@ async fn attach_and_read(args: AttachArgs) -> Result<()> {
 
     let (pins, map_ids) = pin(&loaded).unzip();
     let rules = rules(&args);
-    let mut watch = Watch::new(loaded.take_map("WATCH")?, loaded.take_map("SHAPES")?)?;
+    let mut watch =
+        Watch::new(loaded.take_map("WATCH")?, loaded.take_map("PREFIXES")?, loaded.take_map("SHAPES")?)?;
     watch.add(&rules).context("cannot write the rules")?;
     let counters = Counters::new(loaded.take_map("COUNTERS")?)?;
     let rings = open_rings(&loaded, args.ring_size)?;

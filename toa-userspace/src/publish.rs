@@ -47,7 +47,6 @@ pub(crate) fn publish(
         pid_namespace: identity.pid_namespace,
         network_namespace: process::namespace("self", "net").context("cannot read /proc/self/ns/net")?,
         interface_count: u32::try_from(count).unwrap_or(0),
-        _unused: 0,
         interfaces,
     };
     Ok(pins.publish(&info)?)

@@ -1,5 +1,5 @@
-//! Responsible for rules as people write them: `IP`, `IP:PORT`, `[IPv6]:PORT`, `:PORT` and `any`. Not
-//! responsible for the maps that hold them.
+//! Responsible for rules as people write them: `IP`, `IP:PORT`, `[IPv6]:PORT`, `CIDR`, `CIDR:PORT`, `:PORT` and `any`.
+//! Not responsible for the maps that hold them.
 
 use std::{
     fmt,
@@ -7,10 +7,11 @@ use std::{
     str::FromStr,
 };
 
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use thiserror::Error;
 use toa_common::{
     flow_key::Address,
-    rule::{RuleKey, shape},
+    rule::{PrefixKey, RuleKey, shape},
     wire::toa::Client,
 };
 
@@ -21,6 +22,10 @@ pub enum Rule {
     Address(IpAddr),
     /// An address and a port.
     AddressPort(SocketAddr),
+    /// A prefix of addresses, any port. Shorter than an address, and without bits behind its length.
+    Prefix(IpNet),
+    /// Such a prefix and a port.
+    PrefixPort(IpNet, u16),
     /// A port, any address.
     Port(u16),
     /// Every client.
@@ -32,7 +37,7 @@ pub enum Rule {
 #[non_exhaustive]
 pub enum RuleError {
     /// Neither an address nor one of the other forms.
-    #[error("{text:?} is not a rule: IP, IP:PORT, [IPv6]:PORT, :PORT or any")]
+    #[error("{text:?} is not a rule: IP, CIDR, IP:PORT, [IPv6]:PORT, :PORT or any")]
     Syntax {
         /// What was typed.
         text: String,
@@ -49,32 +54,73 @@ pub enum RuleError {
         /// What was typed.
         port: String,
     },
-    /// A prefix.
-    #[error("{text:?} is a prefix, which cannot be watched: give addresses")]
+    /// A prefix that is none.
+    #[error("{text:?} is not a prefix: an IPv4 address and /0 to /32, or an IPv6 address and /0 to /128")]
     Prefix {
         /// What was typed.
         text: String,
     },
+    /// A prefix with bits behind its length: perhaps the length is wrong, perhaps the address.
+    #[error("{text:?} has bits behind its prefix: did you mean {meant}?")]
+    HostBits {
+        /// What was typed.
+        text: String,
+        /// The prefix alone.
+        meant: IpNet,
+    },
+}
+
+/// A rule as a key of one of the kernel's maps.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Key {
+    /// Of `WATCH`.
+    Exact(RuleKey),
+    /// Of `PREFIXES`, with its length in bits.
+    Prefix(u32, PrefixKey),
+}
+
+impl Key {
+    /// Its shape.
+    #[must_use]
+    pub fn shape(&self) -> u32 {
+        match self {
+            Self::Exact(key) => key.shape,
+            Self::Prefix(_, key) if key.port == 0 => shape::PREFIX,
+            Self::Prefix(..) => shape::PREFIX_PORT,
+        }
+    }
 }
 
 impl Rule {
-    /// The key of the map of rules.
+    /// Its key.
     #[must_use]
-    pub fn key(&self) -> RuleKey {
-        match self {
+    pub fn key(&self) -> Key {
+        Key::Exact(match self {
             Self::Address(address) => RuleKey::address(to_address(*address)),
             Self::AddressPort(address) => RuleKey::address_port(Client {
                 address: to_address(address.ip()),
                 port_be: address.port().to_be(),
             }),
+            Self::Prefix(net) => return prefix_key(net, 0),
+            Self::PrefixPort(net, port) => {
+                return prefix_key(net, u32::from(port.to_be()) | PrefixKey::HAS_PORT);
+            }
             Self::Port(port) => RuleKey::port(port.to_be()),
             Self::Any => RuleKey::ANY,
-        }
+        })
     }
 
-    /// The rule of a key of the map of rules. `None` if it is none.
+    /// The rule of a key. `None` if it is none.
     #[must_use]
-    pub fn from_key(key: &RuleKey) -> Option<Self> {
+    pub fn from_key(key: &Key) -> Option<Self> {
+        let key = match key {
+            Key::Exact(key) => key,
+            Key::Prefix(bits, key) => {
+                let net = to_net(key.address, bits.checked_sub(PrefixKey::PORT_BITS)?)?;
+                let port = u16::from_be(u16::try_from(key.port & !PrefixKey::HAS_PORT).ok()?);
+                return Some(if key.port == 0 { Self::Prefix(net) } else { Self::PrefixPort(net, port) });
+            }
+        };
         let port = u16::from_be(u16::try_from(key.port_be).ok()?);
         match key.shape {
             shape::ADDRESS => Some(Self::Address(to_ip(key.address))),
@@ -100,7 +146,9 @@ impl Rule {
                 Self::Address(ip) => {
                     rules.extend(ports.iter().map(|port| Self::AddressPort(SocketAddr::new(*ip, *port))));
                 }
+                Self::Prefix(net) => rules.extend(ports.iter().map(|port| Self::PrefixPort(*net, *port))),
                 Self::AddressPort(address) if !ports.contains(&address.port()) => {}
+                Self::PrefixPort(_, port) if !ports.contains(port) => {}
                 other => rules.push(*other),
             }
         }
@@ -113,6 +161,66 @@ fn to_address(ip: IpAddr) -> Address {
         IpAddr::V4(ip) => Address::from_ipv4(&ip.octets()),
         IpAddr::V6(ip) => Address::from_ipv6(&ip.octets()),
     }
+}
+
+/// Bits of an address before those of a mapped IPv4 one.
+const MAPPED_BITS: u8 = 96;
+
+/// The trie's key of a prefix and the word that stands for the port.
+fn prefix_key(net: &IpNet, port: u32) -> Key {
+    let before = match net {
+        IpNet::V4(_) => u32::from(MAPPED_BITS),
+        IpNet::V6(_) => 0,
+    };
+    let bits = PrefixKey::PORT_BITS + before + u32::from(net.prefix_len());
+    Key::Prefix(bits, PrefixKey { port, address: to_address(net.network()) })
+}
+
+/// The prefix of the first `bits` of an address, an IPv4 one if it is mapped.
+#[must_use]
+pub fn to_net(address: Address, bits: u32) -> Option<IpNet> {
+    let bits = u8::try_from(bits).ok()?;
+    match (to_ip(address), bits.checked_sub(MAPPED_BITS)) {
+        (IpAddr::V4(ip), Some(bits)) => Ipv4Net::new(ip, bits).ok().map(IpNet::V4),
+        _ => Ipv6Net::new(address.octets().into(), bits).ok().map(IpNet::V6),
+    }
+}
+
+/// The prefix of an IPv4 address, if it is a mapped one.
+fn canonical(net: IpNet) -> IpNet {
+    let IpNet::V6(v6) = net else { return net };
+    match (v6.addr().to_canonical(), v6.prefix_len().checked_sub(MAPPED_BITS)) {
+        (IpAddr::V4(ip), Some(bits)) => Ipv4Net::new(ip, bits).map_or(net, IpNet::V4),
+        _ => net,
+    }
+}
+
+/// Reads a prefix.
+pub fn parse_prefix(text: &str) -> Result<IpNet, RuleError> {
+    let net = text.parse::<IpNet>().map_err(|_| RuleError::Prefix { text: text.to_owned() })?;
+    let meant = net.trunc();
+    if meant == net { Ok(canonical(net)) } else { Err(RuleError::HostBits { text: text.to_owned(), meant }) }
+}
+
+/// Reads `CIDR`, `CIDR:PORT` or `[CIDR]:PORT`. A prefix as long as an address is one.
+fn parse_prefix_rule(text: &str) -> Result<Rule, RuleError> {
+    let (prefix, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once("]:")) {
+        Some((prefix, port)) => (prefix, Some(port)),
+        // Behind the length there is no colon of an IPv6 address.
+        None => match text.split_once('/').and_then(|(_, length)| length.split_once(':')) {
+            Some((_, port)) => (text.trim_end_matches(port).trim_end_matches(':'), Some(port)),
+            None => (text, None),
+        },
+    };
+    let net = parse_prefix(prefix)?;
+    let port = port.map(parse_port).transpose()?;
+    let is_address = net.prefix_len() == net.max_prefix_len();
+    Ok(match port {
+        Some(port) if is_address => Rule::AddressPort(SocketAddr::new(net.addr(), port)),
+        None if is_address => Rule::Address(net.addr()),
+        Some(port) => Rule::PrefixPort(net, port),
+        None => Rule::Prefix(net),
+    })
 }
 
 /// An address as people write it: an IPv4 one if it is mapped.
@@ -138,11 +246,8 @@ impl FromStr for Rule {
             return parse_port(port).map(Self::Port);
         }
         let syntax = || RuleError::Syntax { text: text.to_owned() };
-        if let Some((ip, _)) = text.split_once('/') {
-            return Err(match ip.parse::<IpAddr>() {
-                Ok(_) => RuleError::Prefix { text: text.to_owned() },
-                Err(_) => syntax(),
-            });
+        if let Some((ip, _)) = text.trim_start_matches('[').split_once('/') {
+            return if ip.parse::<IpAddr>().is_ok() { parse_prefix_rule(text) } else { Err(syntax()) };
         }
         let host = match text.rsplit_once(':') {
             Some((host, port)) => {
@@ -180,6 +285,9 @@ impl fmt::Display for Rule {
         match self {
             Self::Address(ip) => ip.fmt(f),
             Self::AddressPort(address) => address.fmt(f),
+            Self::Prefix(net) => net.fmt(f),
+            Self::PrefixPort(net @ IpNet::V4(_), port) => write!(f, "{net}:{port}"),
+            Self::PrefixPort(net @ IpNet::V6(_), port) => write!(f, "[{net}]:{port}"),
             Self::Port(port) => write!(f, ":{port}"),
             Self::Any => f.write_str("any"),
         }
@@ -192,11 +300,30 @@ mod tests {
 
     #[test]
     fn every_form_is_read_and_written() {
-        for text in ["203.0.113.9", "203.0.113.9:0", "2001:db8::7", "[2001:db8::7]:443", ":80", "any"] {
-            assert_eq!(text.parse::<Rule>().unwrap().to_string(), text);
+        for text in [
+            "203.0.113.9",
+            "203.0.113.9:0",
+            "2001:db8::7",
+            "[2001:db8::7]:443",
+            "203.0.113.0/24",
+            "203.0.113.0/24:0",
+            "0.0.0.0/0",
+            "2001:db8::/32",
+            "[2001:db8::/32]:443",
+            "::/0",
+            ":80",
+            "any",
+        ] {
+            let rule = text.parse::<Rule>().unwrap();
+            assert_eq!(rule.to_string(), text);
+            assert_eq!(Rule::from_key(&rule.key()), Some(rule));
         }
-        let mapped: Rule = "::ffff:203.0.113.9".parse().unwrap();
-        assert_eq!(mapped, "203.0.113.9".parse().unwrap());
+        let rule = |text: &str| text.parse::<Rule>().unwrap();
+        assert_eq!(rule("::ffff:203.0.113.9"), rule("203.0.113.9"));
+        assert_eq!(rule("::ffff:203.0.113.0/120"), rule("203.0.113.0/24"));
+        assert_eq!(rule("203.0.113.9/32"), rule("203.0.113.9"));
+        assert_eq!(rule("2001:db8::7/128"), rule("2001:db8::7"));
+        assert_eq!(rule("[2001:db8::7/128]:443"), rule("[2001:db8::7]:443"));
     }
 
     #[test]
@@ -207,7 +334,12 @@ mod tests {
         assert!(matches!(error("300.1.2.3"), RuleError::Syntax { .. }));
         assert!(matches!(error("203.0.113.9:70000"), RuleError::Port { .. }));
         assert!(matches!(error(":70000"), RuleError::Port { .. }));
-        assert!(matches!(error("203.0.113.0/24"), RuleError::Prefix { .. }));
+        assert!(matches!(error("203.0.113.0/33"), RuleError::Prefix { .. }));
+        assert!(matches!(error("203.0.113.0/"), RuleError::Prefix { .. }));
+        assert!(matches!(error("2001:db8::/129"), RuleError::Prefix { .. }));
+        assert!(matches!(error("203.0.113.0/24:70000"), RuleError::Port { .. }));
+        let host_bits = error("203.0.113.9/24").to_string();
+        assert!(host_bits.ends_with("did you mean 203.0.113.0/24?"), "{host_bits}");
         assert!(matches!(error("x/24"), RuleError::Syntax { .. }));
         assert!(matches!(error(""), RuleError::Syntax { .. }));
         assert!(matches!(error("203.0.113.9 "), RuleError::Syntax { .. }));
@@ -216,8 +348,14 @@ mod tests {
     #[test]
     fn addresses_and_ports_must_both_match() {
         let rule = |text: &str| text.parse::<Rule>().unwrap();
-        let addresses = [rule("192.0.2.1"), rule("192.0.2.2:80"), rule("192.0.2.3:9")];
-        let expected = vec![rule("192.0.2.1:80"), rule("192.0.2.1:443"), rule("192.0.2.2:80")];
+        let addresses = [rule("192.0.2.1"), rule("192.0.2.2:80"), rule("192.0.2.3:9"), rule("10.0.0.0/8")];
+        let expected = vec![
+            rule("192.0.2.1:80"),
+            rule("192.0.2.1:443"),
+            rule("192.0.2.2:80"),
+            rule("10.0.0.0/8:80"),
+            rule("10.0.0.0/8:443"),
+        ];
         assert_eq!(Rule::combine(&addresses, &[80, 443]), expected);
         assert_eq!(Rule::combine(&[], &[80]), vec![Rule::Port(80)]);
         assert_eq!(Rule::combine(&addresses, &[]), addresses);

@@ -7,8 +7,10 @@
 
 use thiserror::Error;
 use toa_common::{
+    config::Config,
     flow_key::FlowKey,
     follow::LearnedFrom,
+    inspect,
     packet::{Captured, Link, TcpPacket},
     segment::{SegmentRecord, flags},
     seq::Seq,
@@ -121,7 +123,8 @@ impl<'a> Segment<'a> {
         let truncated = || headers(SkipReason::Truncated);
         let packet = frame.get(usize::from(network_offset)..).ok_or_else(truncated)?;
         let wire_len = frame_len.checked_sub(u32::from(network_offset)).ok_or_else(truncated)?;
-        let tcp = TcpPacket::parse(&Captured { bytes: packet, wire_len }, Link::Ip).map_err(headers)?;
+        let tcp = inspect::headers(&Captured { bytes: packet, wire_len }, Link::Ip, &Config::DEFAULT)
+            .map_err(headers)?;
         compare(&record, &tcp)?;
         let captured = usize::try_from(tcp.payload_offset()).ok().and_then(|offset| packet.get(offset..));
         let captured = captured.unwrap_or_default();

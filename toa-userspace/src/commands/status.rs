@@ -139,7 +139,7 @@ impl Status {
     fn new(run: &Run) -> Result<Self> {
         let info = &run.info;
         let counters = run.counters()?.read()?;
-        let [_, _, _, counters_id] = info.map_ids;
+        let [.., counters_id] = info.map_ids;
         // Without the right to look at programs, their cost is not known; everything else is.
         let (ids, cost) = chain::users_of(counters_id).unwrap_or_default();
         let chains = chain::in_namespace_of(info.pid, info.network_namespace, || {

@@ -8,7 +8,7 @@ use caps::{CapSet, Capability};
 use super::{
     attach::TCX,
     chain,
-    load::Loaded,
+    load::{LoadOptions, Loaded},
     perf::default_ring_bytes,
     pins::{self, BPF_FS, PinsError},
     privileges,
@@ -209,7 +209,7 @@ fn programs() -> Check {
     if privileges::check().is_err() {
         return check(name, State::Warn, "not tried without the capabilities", None);
     }
-    let tried = Loaded::new(["toa_ingress_eth", "toa_ingress_ip"], None);
+    let tried = Loaded::new(["toa_ingress_eth", "toa_ingress_ip"], &LoadOptions::default());
     match tried {
         Ok(_) => check(name, State::Ok, "the kernel accepts them", None),
         Err(error) => check(name, State::Fail, format!("{error}: {}", last_source(&error)), None),

@@ -8,7 +8,7 @@ use toa_common::{
     follow::LearnedFrom,
     limits::{LINGER_NS, MAX_FLOWS},
     segment::{Flow, flags},
-    wire::toa::Client,
+    wire::toa::{Client, has_port},
 };
 
 use super::watch::is_absent;
@@ -47,14 +47,15 @@ impl Flows {
         Ok(flows)
     }
 
-    /// Ends the following of those whose client `is_watched` says no to, and returns how many there were.
+    /// Ends the following of those whose client, with a port or without, `is_watched` says no to, and returns how many there were.
     pub fn end<E: From<MapError>>(
         &mut self,
-        mut is_watched: impl FnMut(&Client) -> Result<bool, E>,
+        mut is_watched: impl FnMut(&Client, bool) -> Result<bool, E>,
     ) -> Result<usize, E> {
         let mut ended = 0;
         for Followed { key, flow } in self.read()? {
-            if is_watched(&Client { address: flow.client_address, port_be: flow.client_port_be })? {
+            let client = Client { address: flow.client_address, port_be: flow.client_port_be };
+            if is_watched(&client, has_port(flow.toa_kind, flow.toa_length))? {
                 continue;
             }
             match self.0.remove(&key) {

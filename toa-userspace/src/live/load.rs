@@ -1,6 +1,6 @@
 //! Responsible for loading the eBPF object. Not responsible for attaching it.
 
-use std::{fs, io, path::PathBuf};
+use std::{fs, io, num::NonZeroU32, path::PathBuf};
 
 use aya::{
     Ebpf, EbpfError, EbpfLoader, VerifierLogLevel, include_bytes_aligned,
@@ -8,6 +8,7 @@ use aya::{
     programs::{Program, ProgramError, SchedClassifier},
 };
 use thiserror::Error;
+use toa_common::{config::Config, limits::MAX_FLOWS};
 
 /// The object that the build script compiled.
 static OBJECT: &[u8] = include_bytes_aligned!(env!("TOA_INGRESS_OBJECT"));
@@ -57,16 +58,39 @@ pub struct Loaded {
     ebpf: Ebpf,
 }
 
+/// What a run chooses before its program is loaded.
+#[derive(Clone, Copy, Debug)]
+pub struct LoadOptions {
+    /// Options, ports and sources.
+    pub config: Config,
+    /// Most connections that are followed at a time.
+    pub max_flows: NonZeroU32,
+    /// Up to which level the program logs.
+    pub log_level: Option<aya_log::Level>,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Self {
+            config: Config::DEFAULT,
+            max_flows: NonZeroU32::new(MAX_FLOWS).unwrap_or(NonZeroU32::MIN),
+            log_level: None,
+        }
+    }
+}
+
 impl Loaded {
-    /// Loads the object and of its programs the ones that are named, with its log up to `log_level`, or none.
+    /// Loads the object and of its programs the ones that are named.
     pub fn new(
         programs: impl IntoIterator<Item = &'static str>,
-        log_level: Option<aya_log::Level>,
+        options: &LoadOptions,
     ) -> Result<Self, LoadError> {
-        let level = log_level.map_or(LOG_OFF, |level| level as u8);
+        let level = options.log_level.map_or(LOG_OFF, |level| level as u8);
         let ebpf = EbpfLoader::new()
             .verifier_log_level(VerifierLogLevel::STATS)
             .override_global(aya_log::LEVEL, &level, true)
+            .override_global("CONFIG", &options.config, true)
+            .map_max_entries("FLOWS", options.max_flows.get())
             .load(OBJECT)
             .map_err(|error| LoadError::Object(Box::new(error)))?;
         let mut this = Self { ebpf };

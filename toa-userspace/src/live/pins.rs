@@ -4,7 +4,7 @@
 //! ```text
 //! /sys/fs/bpf/toa-tc/                  0700, ours or root's
 //!   PID-START-PIDNAMESPACE/            0700, one a run; its name says whether the run is alive
-//!     WATCH SHAPES FLOWS COUNTERS      the maps
+//!     WATCH PREFIXES SHAPES FLOWS COUNTERS      the maps
 //!     INFO                             a `RunInfo`; pinned last, so that a run is found only when it is complete
 //! ```
 
@@ -33,7 +33,7 @@ const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
 const OURS: &str = "toa-tc";
 
 /// Maps that other processes reach, in the order of `RunInfo::map_ids`.
-pub const PINNED: [&str; 4] = ["WATCH", "SHAPES", "FLOWS", "COUNTERS"];
+pub const PINNED: [&str; 5] = ["WATCH", "PREFIXES", "SHAPES", "FLOWS", "COUNTERS"];
 /// The map that says what a run is.
 pub const INFO: &str = "INFO";
 

@@ -9,14 +9,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use aya::maps::{Array, Map, MapData, MapError, MapType};
+use aya::maps::{Array, Map, MapData, MapError, MapType, lpm_trie::Key};
 use rustix::fs::{FlockOperation, flock};
 use thiserror::Error;
 use toa_common::{
     counters::CounterValues,
     flow_key::FlowKey,
-    limits::{MAX_FLOWS, MAX_RULES},
-    rule::RuleKey,
+    limits::{MAX_PREFIXES, MAX_RULES},
+    rule::{PrefixKey, RuleKey},
     run_info::{FORMAT, RunInfo, RunInterface},
     segment::Flow,
 };
@@ -67,23 +67,28 @@ pub enum RunsError {
 /// What a map must be.
 struct Shape {
     kind: MapType,
-    key_size: usize,
-    value_size: usize,
-    max_entries: u32,
+    key_size: u32,
+    value_size: u32,
+    /// `None` for what a run chooses.
+    max_entries: Option<u32>,
 }
 
 impl Shape {
     /// What the map of this name must be.
     fn of(name: &str) -> Self {
         let index = size_of::<u32>();
+        let bytes = |size: usize| u32::try_from(size).unwrap_or(u32::MAX);
         let (kind, key_size, value_size, max_entries) = match name {
-            "WATCH" => (MapType::Hash, size_of::<RuleKey>(), size_of::<u32>(), MAX_RULES),
-            "SHAPES" => (MapType::Array, index, size_of::<u32>(), 1),
-            "FLOWS" => (MapType::LruHash, size_of::<FlowKey>(), size_of::<Flow>(), MAX_FLOWS),
-            "COUNTERS" => (MapType::PerCpuArray, index, size_of::<CounterValues>(), 1),
-            _ => (MapType::Array, index, size_of::<RunInfo>(), 1),
+            "WATCH" => (MapType::Hash, size_of::<RuleKey>(), size_of::<u32>(), Some(MAX_RULES)),
+            "PREFIXES" => {
+                (MapType::LpmTrie, size_of::<Key<PrefixKey>>(), size_of::<u32>(), Some(MAX_PREFIXES))
+            }
+            "SHAPES" => (MapType::Array, index, size_of::<u32>(), Some(1)),
+            "FLOWS" => (MapType::LruHash, size_of::<FlowKey>(), size_of::<Flow>(), None),
+            "COUNTERS" => (MapType::PerCpuArray, index, size_of::<CounterValues>(), Some(1)),
+            _ => (MapType::Array, index, size_of::<RunInfo>(), Some(1)),
         };
-        Self { kind, key_size, value_size, max_entries }
+        Self { kind, key_size: bytes(key_size), value_size: bytes(value_size), max_entries }
     }
 }
 
@@ -97,9 +102,9 @@ fn open(directory: &Path, name: &str, id: Option<u32>) -> Result<Map, RunsError>
     let foreign = |reason| RunsError::Foreign { path: path.clone(), reason };
     let kind = info.map_type().map_err(|_| foreign("it is no map that is known here".to_owned()))?;
     let numbers = [
-        ("bytes of key", info.key_size() as usize, shape.key_size),
-        ("bytes of value", info.value_size() as usize, shape.value_size),
-        ("entries", info.max_entries() as usize, shape.max_entries as usize),
+        ("bytes of key", info.key_size(), shape.key_size),
+        ("bytes of value", info.value_size(), shape.value_size),
+        ("entries", info.max_entries(), shape.max_entries.unwrap_or(info.max_entries())),
     ];
     if kind != shape.kind {
         return Err(foreign(format!("it is a map of type {kind:?}, not {:?}", shape.kind)));
@@ -166,8 +171,8 @@ impl Run {
 
     /// The watched set.
     pub fn watch(&self) -> Result<Watch, RunsError> {
-        let shapes = self.map("SHAPES", Ok)?;
-        self.map("WATCH", |rules| Watch::new(rules, shapes))
+        let (prefixes, shapes) = (self.map("PREFIXES", Ok)?, self.map("SHAPES", Ok)?);
+        self.map("WATCH", |rules| Watch::new(rules, prefixes, shapes))
     }
 
     /// The followed connections.
@@ -299,9 +304,11 @@ impl Runs {
 /// The kernel's number of a map.
 pub fn map_id(map: &Map) -> Result<u32, MapError> {
     match map {
-        Map::HashMap(data) | Map::LruHashMap(data) | Map::Array(data) | Map::PerCpuArray(data) => {
-            data.info().map(|info| info.id())
-        }
+        Map::HashMap(data)
+        | Map::LruHashMap(data)
+        | Map::LpmTrie(data)
+        | Map::Array(data)
+        | Map::PerCpuArray(data) => data.info().map(|info| info.id()),
         _ => Err(MapError::InvalidMapType { map_type: 0 }),
     }
 }
@@ -321,13 +328,12 @@ mod tests {
             format: FORMAT,
             version: [1, 2, 3, 0],
             pid,
-            map_ids: [0; 4],
+            map_ids: [0; PINNED.len()],
             start_ticks: 0,
             since_ns: 0,
             pid_namespace: 0,
             network_namespace,
             interface_count: u32::try_from(names.len()).unwrap(),
-            _unused: 0,
             interfaces,
         };
         Run { path: PathBuf::new(), info }

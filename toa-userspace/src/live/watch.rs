@@ -3,15 +3,18 @@
 
 use std::io;
 
-use aya::maps::{Array, HashMap, Map, MapData, MapError};
+use aya::maps::{
+    Array, HashMap, Map, MapData, MapError,
+    lpm_trie::{self, LpmTrie},
+};
 use thiserror::Error;
 use toa_common::{
-    limits::MAX_RULES,
-    rule::{RuleKey, is_watched},
+    limits::{MAX_PREFIXES, MAX_RULES},
+    rule::{PrefixKey, RuleKey, is_watched},
     wire::toa::Client,
 };
 
-use crate::rule::Rule;
+use crate::rule::{Key, Rule};
 
 /// `BPF_NOEXIST` of `linux/bpf.h`.
 const NO_EXIST: u64 = 1;
@@ -21,7 +24,9 @@ const NO_EXIST: u64 = 1;
 #[non_exhaustive]
 pub enum WatchError {
     /// There is no room.
-    #[error("the watched set is full: there is room for {MAX_RULES} rules, and nothing was added")]
+    #[error(
+        "the watched set is full: there is room for {MAX_RULES} rules and {MAX_PREFIXES} prefixes, and nothing was added"
+    )]
     Full,
     /// A map.
     #[error("cannot use the maps of rules")]
@@ -31,6 +36,7 @@ pub enum WatchError {
 /// The maps of the watched set.
 pub struct Watch {
     rules: HashMap<MapData, RuleKey, u32>,
+    prefixes: LpmTrie<MapData, PrefixKey, u32>,
     shapes: Array<MapData, u32>,
 }
 
@@ -44,9 +50,30 @@ pub struct Changed {
 }
 
 impl Watch {
-    /// The watched set in the maps `WATCH` and `SHAPES`.
-    pub fn new(rules: Map, shapes: Map) -> Result<Self, MapError> {
-        Ok(Self { rules: HashMap::try_from(rules)?, shapes: Array::try_from(shapes)? })
+    /// The watched set in the maps `WATCH`, `PREFIXES` and `SHAPES`.
+    pub fn new(rules: Map, prefixes: Map, shapes: Map) -> Result<Self, MapError> {
+        Ok(Self { rules: rules.try_into()?, prefixes: prefixes.try_into()?, shapes: shapes.try_into()? })
+    }
+
+    fn insert(&mut self, key: &Key) -> Result<(), MapError> {
+        match key {
+            Key::Exact(key) => self.rules.insert(key, 0, NO_EXIST),
+            Key::Prefix(bits, key) => self.prefixes.insert(&lpm_trie::Key::new(*bits, *key), 0, NO_EXIST),
+        }
+    }
+
+    fn delete(&mut self, key: &Key) -> Result<(), MapError> {
+        match key {
+            Key::Exact(key) => self.rules.remove(key),
+            Key::Prefix(bits, key) => self.prefixes.remove(&lpm_trie::Key::new(*bits, *key)),
+        }
+    }
+
+    /// The keys of both maps.
+    fn keys(&self) -> impl Iterator<Item = Result<Key, MapError>> {
+        let prefix = |key: lpm_trie::Key<PrefixKey>| Key::Prefix(key.prefix_len(), key.data());
+        let prefixes = self.prefixes.keys().map(move |key| key.map(prefix));
+        self.rules.keys().map(|key| key.map(Key::Exact)).chain(prefixes)
     }
 
     /// Adds all of `rules`, or none.
@@ -55,19 +82,20 @@ impl Watch {
         let mut added = Vec::new();
         for rule in rules {
             let key = rule.key();
-            match self.rules.insert(key, 0, NO_EXIST) {
+            match self.insert(&key) {
                 Ok(()) => added.push(key),
                 Err(error) if os_error(&error) == Some(libc::EEXIST) => {}
                 Err(error) => {
                     for key in added {
                         // What cannot be taken back is less than what failed.
-                        let _ = self.rules.remove(&key);
+                        let _ = self.delete(&key);
                     }
-                    let is_full = os_error(&error) == Some(libc::E2BIG);
+                    // The trie's own word for it is the other one.
+                    let is_full = matches!(os_error(&error), Some(libc::E2BIG | libc::ENOSPC));
                     return Err(if is_full { WatchError::Full } else { error.into() });
                 }
             }
-            shapes |= key.shape;
+            shapes |= key.shape();
         }
         // The rules first: a shape that is asked for too early costs a lookup, one that is missing a connection.
         self.shapes.set(0, shapes, 0)?;
@@ -79,16 +107,16 @@ impl Watch {
         let (mut missing, mut removed_shapes) = (Vec::new(), 0);
         for rule in rules {
             let key = rule.key();
-            match self.rules.remove(&key) {
-                Ok(()) => removed_shapes |= key.shape,
+            match self.delete(&key) {
+                Ok(()) => removed_shapes |= key.shape(),
                 Err(error) if is_absent(&error) => missing.push(*rule),
                 Err(error) => return Err(error.into()),
             }
         }
         if removed_shapes != 0 {
             let mut left = 0;
-            for key in self.rules.keys() {
-                left |= key?.shape;
+            for key in self.keys() {
+                left |= key?.shape();
                 if left & removed_shapes == removed_shapes {
                     break;
                 }
@@ -103,9 +131,9 @@ impl Watch {
     pub fn clear(&mut self) -> Result<usize, WatchError> {
         // Without shapes nothing is watched, whatever the rules are.
         self.shapes.set(0, 0, 0)?;
-        let keys = self.rules.keys().collect::<Result<Vec<_>, _>>()?;
+        let keys = self.keys().collect::<Result<Vec<_>, _>>()?;
         for key in &keys {
-            match self.rules.remove(key) {
+            match self.delete(key) {
                 Err(error) if !is_absent(&error) => return Err(error.into()),
                 _ => {}
             }
@@ -116,7 +144,7 @@ impl Watch {
     /// The rules, in their order.
     pub fn list(&self) -> Result<Vec<Rule>, WatchError> {
         let mut rules = Vec::new();
-        for key in self.rules.keys() {
+        for key in self.keys() {
             rules.extend(Rule::from_key(&key?));
         }
         rules.sort_unstable();
@@ -125,17 +153,22 @@ impl Watch {
 
     /// How many rules there are.
     pub fn count(&self) -> Result<usize, WatchError> {
-        Ok(self.rules.keys().try_fold(0, |count, key| key.map(|_| count + 1))?)
+        Ok(self.keys().try_fold(0, |count, key| key.map(|_| count + 1))?)
     }
 
-    /// Whether a rule watches `client`.
-    pub fn contains(&self, client: &Client) -> Result<bool, WatchError> {
+    /// Whether a rule watches `client`, which has a port or not.
+    pub fn contains(&self, client: &Client, has_port: bool) -> Result<bool, WatchError> {
         let shapes = self.shapes.get(&0, 0)?;
         // What cannot be looked up is taken as watched: nothing is ended by mistake.
-        Ok(is_watched(shapes, client, |key| match self.rules.get(key, 0) {
-            Ok(_) => true,
-            Err(error) => !is_absent(&error),
-        }))
+        let is_there =
+            |result: Result<u32, MapError>| result.map_or_else(|error| !is_absent(&error), |_| true);
+        Ok(is_watched(
+            shapes,
+            client,
+            has_port,
+            |key| is_there(self.rules.get(key, 0)),
+            |key| is_there(self.prefixes.get(&lpm_trie::Key::new(PrefixKey::BITS, *key), 0)),
+        ))
     }
 }
 

@@ -24,6 +24,7 @@ const SENDERS: [&str; KNOWN_PAIRS.len()] = [
     "toa 3",
     "Akamai, CDNs",
     "Akamai, CDNs",
+    "declared by Baidu's module",
 ];
 
 /// What was seen since the programs were attached.
