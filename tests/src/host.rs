@@ -7,12 +7,13 @@ use std::{
 };
 
 use toa_common::{
+    config::Config,
     flow_key::{Address, FlowKey},
     follow::{Action, Decision, Known, SegmentKind, decide},
     inspect::{Inspected, inspect},
     packet::{Captured, Link},
     skip_reason::SkipReason,
-    wire::toa::{Client, ToaPairs},
+    wire::toa::{Client, Toa},
 };
 
 /// A client as the shared code writes it.
@@ -66,14 +67,14 @@ impl Host {
 
     /// Takes a packet.
     pub fn take(&mut self, frame: &[u8]) -> Taken {
-        let inspected = inspect(&captured(frame), Link::Ethernet, &ToaPairs::DEFAULT)?;
+        let inspected = inspect(&captured(frame), Link::Ethernet, &Config::DEFAULT)?;
         let Inspected { tcp, toa, .. } = inspected;
         let segment = inspected.segment_kind();
         let watch = self.watch;
-        let is_watched = |client: &Client| match watch {
+        let is_watched = |toa: &Toa| match watch {
             Watch::Nobody => false,
             Watch::Any => true,
-            Watch::Address(address) => client.address == address_of(address),
+            Watch::Address(address) => toa.client.address == address_of(address),
         };
         let decision = decide(segment, tcp.seq, self.flows.get(&tcp.key).copied(), &toa, is_watched);
         match decision.action {

@@ -23,7 +23,7 @@ use toa_tests::{
 use toa_userspace::{
     live::{
         attach::{Target, attach},
-        load::Loaded,
+        load::{LoadOptions, Loaded},
         perf::{Drained, Rings},
         watch::Watch as Rules,
     },
@@ -153,8 +153,9 @@ fn a_record_of_the_largest_size_is_read() -> Result<()> {
     lab.server.acknowledge_at_once("10.9.0.0/24")?;
     let _nginx = lab.nginx()?;
     let target = lab.server.namespace.run(|| Ok(Target::find("web0")?))?;
-    let mut loaded = Loaded::new([target.program()], None)?;
-    Rules::new(loaded.take_map("WATCH")?, loaded.take_map("SHAPES")?)?.add(&[Rule::Any])?;
+    let mut loaded = Loaded::new([target.program()], &LoadOptions::default())?;
+    Rules::new(loaded.take_map("WATCH")?, loaded.take_map("PREFIXES")?, loaded.take_map("SHAPES")?)?
+        .add(&[Rule::Any])?;
     let Map::PerfEventArray(map) = loaded.map("EVENTS")? else { bail!("EVENTS is no perf event array") };
     let mut rings = Rings::open(map.fd().as_fd(), 1 << 25)?;
     let _attached = lab.server.namespace.run(|| Ok(attach(&mut loaded, &target)?))?;

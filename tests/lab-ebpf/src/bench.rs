@@ -1,0 +1,69 @@
+//! What the classifier's cost is measured against: a program that does nothing, and one that does the least that any
+//! classifier must: read the headers of a plain IPv4 packet and look its connection up.
+#![no_std]
+#![no_main]
+
+use aya_ebpf::{
+    macros::{classifier, map},
+    maps::LruHashMap,
+    programs::TcContext,
+};
+use toa_common::{
+    flow_key::{Address, FlowKey},
+    limits::MAX_FLOWS,
+    segment::Flow,
+    wire::field::{field, ne16, ne32},
+};
+
+/// Leave the packet to the next program.
+const NEXT: i32 = -1;
+
+/// A map as the classifier's, with its key.
+#[map]
+static FLOWS: LruHashMap<FlowKey, Flow> = LruHashMap::with_max_entries(MAX_FLOWS, 0);
+
+/// Ethernet 14, IPv4 without options 20, the ports 4.
+const HEADERS_LEN: usize = 38;
+
+/// Does nothing.
+#[classifier]
+fn toa_bench_empty(_ctx: TcContext) -> i32 {
+    NEXT
+}
+
+/// Reads and looks up.
+#[classifier]
+fn toa_bench_reference(ctx: TcContext) -> i32 {
+    let start = ctx.data();
+    if start + HEADERS_LEN > ctx.data_end() {
+        return NEXT;
+    }
+    // SAFETY: as many bytes lie before the end.
+    let headers = unsafe { &*(start as *const [u8; HEADERS_LEN]) };
+    let [_, protocol] = *field::<22, 2, _>(headers);
+    if ne16(field::<12, 2, _>(headers)) != 0x0800_u16.to_be() || protocol != 6 {
+        return NEXT;
+    }
+    let key = FlowKey {
+        source: mapped(ne32(field::<26, 4, _>(headers))),
+        destination: mapped(ne32(field::<30, 4, _>(headers))),
+        ports: ne32(field::<34, 4, _>(headers)),
+    };
+    // The result must matter, or the compiler leaves the lookup out.
+    if FLOWS.get_ptr(&key).is_some() { 0 } else { NEXT }
+}
+
+#[inline(always)]
+fn mapped(address: u32) -> Address {
+    Address([0, 0, 0xffff_u32.to_be(), address])
+}
+
+/// The licence of the object.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+pub static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
