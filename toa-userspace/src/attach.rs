@@ -50,15 +50,16 @@ pub(crate) fn run(args: AttachArgs) -> Result<()> {
         _ => LevelFilter::Trace,
     };
     stderr::start_log(level);
+    let rules = args.watched()?;
     privileges::check()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let result = runtime.block_on(attach_and_read(args));
+    let result = runtime.block_on(attach_and_read(args, rules));
     // A reader that is still blocked in writing must not keep us.
     runtime.shutdown_background();
     result
 }
 
-async fn attach_and_read(args: AttachArgs) -> Result<()> {
+async fn attach_and_read(args: AttachArgs, rules: Vec<Rule>) -> Result<()> {
     let log_level = log::max_level().to_level().map(|level| match level {
         log::Level::Trace => aya_log::Level::Trace,
         _ => aya_log::Level::Debug,
@@ -72,7 +73,6 @@ async fn attach_and_read(args: AttachArgs) -> Result<()> {
     }
 
     let (pins, map_ids) = pin(&loaded).unzip();
-    let rules = rules(&args);
     let mut watch = Watch::new(loaded.take_map("WATCH")?, loaded.take_map("SHAPES")?)?;
     watch.add(&rules).context("cannot write the rules")?;
     let counters = Counters::new(loaded.take_map("COUNTERS")?)?;
@@ -151,16 +151,6 @@ async fn attach_and_read(args: AttachArgs) -> Result<()> {
         Some(_) => failure,
     };
     failure.map_or(Ok(()), |error| Err(error).context("cannot write to stdout"))
-}
-
-fn rules(args: &AttachArgs) -> Vec<Rule> {
-    let mut rules = Rule::combine(&args.rules, &args.ports);
-    if args.any {
-        rules.push(Rule::Any);
-    }
-    rules.sort_unstable();
-    rules.dedup();
-    rules
 }
 
 /// Pins the maps and returns their numbers, or says why changing the watched set from outside will not work.

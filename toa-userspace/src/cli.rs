@@ -1,6 +1,6 @@
 //! Responsible for the command line as it is typed. Not responsible for what it means.
 
-use std::path::PathBuf;
+use std::{error::Error, fmt, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
@@ -77,6 +77,34 @@ pub(crate) struct AttachArgs {
     pub(crate) ready_file: Option<PathBuf>,
 }
 
+impl AttachArgs {
+    /// The rules of all options together, in their order.
+    pub(crate) fn watched(&self) -> Result<Vec<Rule>, Usage> {
+        let mut rules = Rule::combine(&self.rules, &self.ports);
+        if rules.is_empty() && !self.rules.is_empty() {
+            return Err(Usage("no client can match both --ip and --port: their ports differ".to_owned()));
+        }
+        if self.any {
+            rules.push(Rule::Any);
+        }
+        rules.sort_unstable();
+        rules.dedup();
+        Ok(rules)
+    }
+}
+
+/// A command line that makes no sense, which shows only when what it means is looked at.
+#[derive(Debug)]
+pub(crate) struct Usage(pub(crate) String);
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for Usage {}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Format {
     /// A line for each request and one for each of its fields
@@ -112,6 +140,43 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    fn attach(options: &[&str]) -> AttachArgs {
+        match Cli::try_parse_from([&["toa-tc", "attach", "eth0"], options].concat()).unwrap().command {
+            Command::Attach(args) => args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn watched(options: &[&str]) -> Vec<String> {
+        attach(options).watched().unwrap().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn options_add_up_to_rules() {
+        assert_eq!(watched(&[]), [""; 0]);
+        assert_eq!(watched(&["--any"]), ["any"]);
+        let two = ["--ip", "192.0.2.1", "--ip", "[2001:db8::7]:443", "--ip", "192.0.2.1"];
+        assert_eq!(watched(&two), ["192.0.2.1", "[2001:db8::7]:443"]);
+        assert_eq!(watched(&["--port", "80", "--port", "81"]), [":80", ":81"]);
+        let both = ["--ip", "192.0.2.1", "--ip", "192.0.2.2", "--port", "80", "--port", "81"];
+        let combined = ["192.0.2.1:80", "192.0.2.1:81", "192.0.2.2:80", "192.0.2.2:81"];
+        assert_eq!(watched(&both), combined);
+        assert_eq!(watched(&["--ip", "any", "--port", "80"]), [":80"]);
+    }
+
+    #[test]
+    fn an_address_and_a_port_that_exclude_each_other_are_a_mistake() {
+        let error = attach(&["--ip", "192.0.2.1:80", "--port", "81", "--any"]).watched().unwrap_err();
+        assert!(error.to_string().contains("--ip and --port"), "{error}");
+    }
+
+    #[test]
+    fn the_ready_file_is_not_in_the_help() {
+        let help = Cli::command().find_subcommand_mut("attach").unwrap().render_long_help().to_string();
+        assert!(help.contains("--ring-size") && !help.contains("--ready-file"), "{help}");
+        assert!(attach(&["--ready-file", "/tmp/ready"]).ready_file.is_some());
     }
 
     #[test]

@@ -31,7 +31,7 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) if error.is::<commands::Ambiguous>() => {
+        Err(error) if error.is::<cli::Usage>() => {
             stderr::line(format_args!("{error}"));
             ExitCode::from(USAGE)
         }
