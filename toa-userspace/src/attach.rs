@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use aya::maps::Map;
 use log::LevelFilter;
 use toa_userspace::{
@@ -37,7 +37,9 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{cli::AttachArgs, explain::explain, output::Printer, publish::publish, stderr};
+use crate::{
+    cli::AttachArgs, explain::explain, output::Printer, presence::all_gone, publish::publish, stderr,
+};
 
 /// How long a reader that is blocked in writing is waited for at the end.
 const GRACE: Duration = Duration::from_secs(2);
@@ -115,9 +117,10 @@ async fn attach_and_read(args: AttachArgs, rules: Vec<Rule>) -> Result<()> {
     let failure = tokio::select! {
         () = interrupts.any() => None,
         () = elapsed(args.duration) => None,
+        () = all_gone(&targets) => Some(anyhow!("ended: no interface is left")),
         never = explain(&counters, &targets) => match never {},
         done = is_done.recv() => match done {
-            Some(Done::Output(error)) if error.kind() != io::ErrorKind::BrokenPipe => Some(error),
+            Some(Done::Output(error)) => output_failure(error),
             _ => None,
         },
     };
@@ -147,10 +150,16 @@ async fn attach_and_read(args: AttachArgs, rules: Vec<Rule>) -> Result<()> {
             ));
             failure
         }
-        Some(Err(error)) if error.kind() != io::ErrorKind::BrokenPipe => failure.or(Some(error)),
-        Some(_) => failure,
+        Some(Err(error)) => failure.or_else(|| output_failure(error)),
+        Some(Ok(())) => failure,
     };
-    failure.map_or(Ok(()), |error| Err(error).context("cannot write to stdout"))
+    failure.map_or(Ok(()), Err)
+}
+
+/// What could not be written is a failure, unless nobody wants to read it.
+fn output_failure(error: io::Error) -> Option<anyhow::Error> {
+    let is_closed = error.kind() == io::ErrorKind::BrokenPipe;
+    (!is_closed).then(|| anyhow::Error::new(error).context("cannot write to stdout"))
 }
 
 /// Pins the maps and returns their numbers, or says why changing the watched set from outside will not work.

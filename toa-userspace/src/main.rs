@@ -5,6 +5,7 @@ mod cli;
 mod commands;
 mod explain;
 mod output;
+mod presence;
 mod publish;
 mod stderr;
 

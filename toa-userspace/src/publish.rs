@@ -22,7 +22,7 @@ pub(crate) fn publish(
 ) -> Result<()> {
     let mut interfaces = [RunInterface::EMPTY; MAX_INTERFACES];
     for (interface, (target, attached)) in interfaces.iter_mut().zip(targets.iter().zip(attached)) {
-        interface.index = target.index().unwrap_or(0);
+        interface.index = target.index();
         interface.mode = match attached.mode {
             Mode::Tcx => mode::TCX,
             Mode::Netlink => mode::NETLINK,
