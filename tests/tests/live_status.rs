@@ -1,7 +1,13 @@
 //! What runs can be seen from outside: as text and as JSON that the schema allows, with and without rights.
 #![cfg(feature = "kernel")]
 
-use std::{fs, net::SocketAddr, path::PathBuf};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
 
 use anyhow::{Context as _, Result};
 use aya::maps::{Array, HashMap, Map, MapData};
@@ -74,6 +80,44 @@ fn status_shows_a_run_and_its_ledger() -> Result<()> {
         }
         assert!(!text.contains("flow_insert_failed"), "a counter of zero: {text}");
         tool.stop(Signal::Interrupt)?.succeeded().map(drop)
+    })
+}
+
+#[test]
+fn status_shows_the_cost_while_the_kernel_measures() -> Result<()> {
+    mounts::with_bpf_file_system(|| {
+        let mut lab = Lab::new(Habit::SynAndEarly)?;
+        let _nginx = lab.nginx()?;
+        let namespace = lab.server.namespace.clone();
+        let _tool = ToaTc::attach(&lab.server, &["--any"])?;
+        // Counted by the kernel, and off again when the last such descriptor goes, however this ends.
+        let _statistics = aya::sys::enable_stats(aya::sys::Stats::RunTime)?;
+        let mut connection = lab.connect(Some(CLIENT.into()))?;
+        connection.ask(Request::get("/"))?;
+
+        let finished = AtomicBool::new(false);
+        let (status, text) = thread::scope(|scope| {
+            scope.spawn(|| {
+                while !finished.load(Ordering::Relaxed) && connection.ask(Request::get("/")).is_ok() {}
+            });
+            let looked = (object(&namespace, &["status", "-o", "json"]), succeed(&namespace, &["status"]));
+            finished.store(true, Ordering::Relaxed);
+            looked
+        });
+        let (status, text) = (status?, text?);
+        validate("status", &status)?;
+        let cost = &status["runs"][0]["cost"];
+        let term = |name: &str| cost[name].as_u64().with_context(|| format!("no {name} in {cost}"));
+        let (runs, ns, rate) = (term("runs")?, term("ns_per_run")?, term("runs_per_second")?);
+        println!("{cost}");
+        // What was measured includes the second; a run costs more than an instruction, and less than a system call
+        // that sleeps.
+        assert!((1..=runs).contains(&rate), "{cost}");
+        assert!((5..1_000_000).contains(&ns), "{cost}");
+        let line = text.lines().find(|line| line.starts_with("  cost: ")).context("no cost")?;
+        assert!(line.contains(" ns a run over ") && line.ends_with(" runs/s"), "{line}");
+        assert!(!line.ends_with(" 0 runs/s") && !line.contains(" 0 ns"), "{line}");
+        Ok(())
     })
 }
 
