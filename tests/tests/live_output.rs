@@ -110,6 +110,25 @@ fn one_line_says_what_is_attached() -> Result<()> {
 }
 
 #[test]
+fn a_port_that_this_host_listens_on_is_hinted_at() -> Result<()> {
+    let lab = Lab::new(Habit::SynAndEarly)?;
+    let _nginx = lab.nginx()?;
+    let port = nginx_address().port().to_string();
+    for (arguments, expected) in [
+        (["--ip", "203.0.113.9", "--port", &port], 1),
+        (["--any", "--ip", "203.0.113.9", "--port=54321"], 0),
+        (["--ip", ":54321", "--ip", &format!(":{port}")], 1),
+    ] {
+        let output = ToaTc::attach(&lab.server, &arguments)?.stop(Signal::Interrupt)?.succeeded()?;
+        let hint = format!("toa-tc: this host listens on port {port}, ");
+        let lines = output.stderr.lines().filter(|line| line.starts_with(&hint) && line.contains("--any"));
+        assert_eq!(lines.count(), expected, "{arguments:?}: {}", output.stderr);
+        assert_eq!(output.stderr.matches("listens").count(), expected, "{arguments:?}: {}", output.stderr);
+    }
+    Ok(())
+}
+
+#[test]
 fn the_kernel_logs_only_when_asked() -> Result<()> {
     for (verbose, expected) in [(&["--any", "-v"][..], true), (&["--any"][..], false)] {
         let mut lab = Lab::new(Habit::SynAndEarly)?;

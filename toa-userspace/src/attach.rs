@@ -17,6 +17,7 @@ use toa_userspace::{
         attach::{Attached, Target, attach},
         clock,
         counters::Counters,
+        listening,
         load::Loaded,
         log::KernelLog,
         perf::{self, PerfError, Rings},
@@ -95,6 +96,9 @@ async fn attach_and_read(args: AttachArgs, rules: Vec<Rule>) -> Result<()> {
         stderr::line(format_args!("nothing is watched yet: add a client with toa-tc watch add IP"));
     } else if rules.is_empty() {
         stderr::line(format_args!("nothing is watched: give --ip, --port or --any"));
+    }
+    if !args.any {
+        hint_at_listening(&args.client_ports());
     }
     if let Some(path) = &args.ready_file {
         fs::write(path, b"").with_context(|| format!("cannot create {}", path.display()))?;
@@ -202,6 +206,17 @@ fn announce(target: &Target, attached: &Attached, rules: &[Rule]) {
     let (interface, mode, count) = (target.interface(), attached.mode.describe(), rules.len());
     let noun = if count == 1 { "rule" } else { "rules" };
     stderr::line(format_args!("attached to {interface} ({mode}), {count} {noun}"));
+}
+
+/// A port that clients connect to is seldom one that they connect from.
+fn hint_at_listening(ports: &[u16]) {
+    // What cannot be seen is no reason for a hint.
+    for port in listening::among(ports).unwrap_or_default() {
+        stderr::line(format_args!(
+            "this host listens on port {port}, but what was given is the real client's port: use --any for \
+             every client"
+        ));
+    }
 }
 
 /// The signals that end a run.

@@ -91,6 +91,18 @@ impl AttachArgs {
         rules.dedup();
         Ok(rules)
     }
+
+    /// The ports of clients that were given without an address.
+    pub(crate) fn client_ports(&self) -> Vec<u16> {
+        let of_rules = self.rules.iter().filter_map(|rule| match rule {
+            Rule::Port(port) => Some(*port),
+            _ => None,
+        });
+        let mut ports: Vec<_> = self.ports.iter().copied().chain(of_rules).collect();
+        ports.sort_unstable();
+        ports.dedup();
+        ports
+    }
 }
 
 /// A command line that makes no sense, which shows only when what it means is looked at.
@@ -164,6 +176,8 @@ mod tests {
         let combined = ["192.0.2.1:80", "192.0.2.1:81", "192.0.2.2:80", "192.0.2.2:81"];
         assert_eq!(watched(&both), combined);
         assert_eq!(watched(&["--ip", "any", "--port", "80"]), [":80"]);
+        let ports = ["--port", "80", "--ip", ":80", "--ip", ":9", "--ip", "192.0.2.1:7"];
+        assert_eq!(attach(&ports).client_ports(), [9, 80]);
     }
 
     #[test]
