@@ -129,19 +129,28 @@ fn a_port_that_this_host_listens_on_is_hinted_at() -> Result<()> {
 }
 
 #[test]
-fn the_kernel_logs_only_when_asked() -> Result<()> {
-    for (verbose, expected) in [(&["--any", "-v"][..], true), (&["--any"][..], false)] {
+fn diagnostics_of_both_sides_come_only_when_asked_for() -> Result<()> {
+    for (arguments, level) in [(&["--any"][..], 0), (&["--any", "-v"], 1), (&["--any", "-vv"], 2)] {
         let mut lab = Lab::new(Habit::SynAndEarly)?;
         let _nginx = lab.nginx()?;
-        let tool = ToaTc::attach(&lab.server, verbose)?;
+        let tool = ToaTc::attach(&lab.server, arguments)?;
         let mut connection = lab.connect(Some(CLIENT.into()))?;
         connection.ask(Request::get("/"))?;
-        let line = format!("a watched client's connection from port {}", connection.local().port());
-        if expected {
-            ready::wait("a line of the kernel's side", || Ok(tool.stderr()?.contains(&line).then_some(())))?;
+        let (client, local) = (SocketAddr::from(CLIENT), connection.local());
+        let lines = [
+            // From the kernel's side, and from ours.
+            (1, format!("a watched client's connection from port {}", local.port())),
+            (1, "toa-tc: debug: web0 has index ".to_owned()),
+            (2, format!("toa-tc: trace: {client} > {} (via {local}): open", nginx_address())),
+        ];
+        for (_, line) in lines.iter().filter(|(least, _)| level >= *least) {
+            ready::wait(line, || Ok(tool.stderr()?.contains(line).then_some(())))?;
         }
         let output = tool.stop(Signal::Interrupt)?.succeeded()?;
-        assert_eq!(output.stderr.contains(&line), expected, "{}", output.stderr);
+        for (least, line) in &lines {
+            assert_eq!(output.stderr.contains(line), level >= *least, "{arguments:?}: {}", output.stderr);
+        }
+        assert_eq!(output.requests()?.len(), 1);
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow};
 use aya::maps::Map;
-use log::LevelFilter;
+use log::{LevelFilter, debug};
 use toa_userspace::{
     limits::Limits,
     live::{
@@ -83,6 +83,7 @@ async fn attach_and_read(args: AttachArgs, rules: Vec<Rule>) -> Result<()> {
 
     let mut attached = Vec::new();
     for target in &targets {
+        debug!("{} has index {} and gets {}", target.interface(), target.index(), target.program());
         attached.push(attach(&mut loaded, target)?);
     }
     for (target, attached) in targets.iter().zip(&attached) {
@@ -190,6 +191,7 @@ fn open_rings(loaded: &Loaded, bytes: Option<usize>) -> Result<Rings> {
         anyhow::bail!("the map of rings is none");
     };
     let bytes = bytes.unwrap_or_else(perf::default_ring_bytes);
+    debug!("a ring of {bytes} bytes for each CPU");
     Rings::open(map.fd().as_fd(), bytes).map_err(|error| {
         let is_limit =
             matches!(&error, PerfError::Ring { source, .. } if source.raw_os_error() == Some(libc::EPERM));

@@ -68,7 +68,7 @@ pub(crate) struct AttachArgs {
     #[arg(long, value_name = "BYTES", value_parser = ring_size)]
     pub(crate) ring_size: Option<usize>,
 
-    /// Print diagnostics, the kernel's included; twice for more
+    /// Print diagnostics, the kernel's included; twice: of every followed connection, too
     #[arg(short, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
 
