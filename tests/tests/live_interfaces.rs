@@ -99,6 +99,18 @@ fn a_run_whose_last_interface_goes_ends_with_its_ledger_and_exit_code_1() -> Res
 }
 
 #[test]
+fn an_interface_that_is_named_twice_is_one() -> Result<()> {
+    let mut lab = Lab::new(Habit::SynAndEarly)?;
+    let _nginx = lab.nginx()?;
+    let tool = ToaTc::attach(&lab.server, &["web0", "--any"])?;
+    assert_eq!(attached::on(&lab.server)?.len(), 1);
+    lab.connect(Some(CLIENT.into()))?.ask(Request::get("/once"))?;
+    let output = tool.stop(Signal::Interrupt)?.succeeded()?;
+    assert_eq!(asked(&output)?, [(nginx_address(), "/once".to_owned())]);
+    Ok(())
+}
+
+#[test]
 fn an_interface_that_is_renamed_is_not_gone() -> Result<()> {
     let mut lab = Lab::new(Habit::SynAndEarly)?;
     let second = second_cable(&lab)?;

@@ -67,7 +67,7 @@ async fn attach_and_read(args: AttachArgs, rules: Vec<Rule>) -> Result<()> {
         log::Level::Trace => aya_log::Level::Trace,
         _ => aya_log::Level::Debug,
     });
-    let targets = args.interfaces.iter().map(|name| Target::find(name)).collect::<Result<Vec<_>, _>>()?;
+    let targets = find_targets(&args.interfaces)?;
     let mut loaded = Loaded::new(targets.iter().map(Target::program), log_level)?;
     // Before the signals could end us, and before anything is pinned.
     let mut interrupts = Interrupts::new()?;
@@ -165,6 +165,18 @@ async fn attach_and_read(args: AttachArgs, rules: Vec<Rule>) -> Result<()> {
 fn output_failure(error: io::Error) -> Option<anyhow::Error> {
     let is_closed = error.kind() == io::ErrorKind::BrokenPipe;
     (!is_closed).then(|| anyhow::Error::new(error).context("cannot write to stdout"))
+}
+
+/// Finds interfaces. One that is named twice, or by two of its names, is one.
+fn find_targets(names: &[String]) -> Result<Vec<Target>> {
+    let mut targets: Vec<Target> = Vec::new();
+    for name in names {
+        let target = Target::find(name)?;
+        if targets.iter().all(|known| known.index() != target.index()) {
+            targets.push(target);
+        }
+    }
+    Ok(targets)
 }
 
 /// Pins the maps and returns their numbers, or says why changing the watched set from outside will not work.

@@ -4,6 +4,7 @@ use std::{error::Error, fmt, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
+use toa_common::run_info::MAX_INTERFACES;
 use toa_userspace::rule::{Rule, RuleError, parse_port};
 
 use crate::commands;
@@ -33,7 +34,7 @@ pub(crate) enum Command {
 #[derive(Args, Debug)]
 pub(crate) struct AttachArgs {
     /// Interfaces on which the load balancer's packets arrive
-    #[arg(required = true, value_name = "IFACE")]
+    #[arg(required = true, value_name = "IFACE", num_args = 1..=MAX_INTERFACES)]
     pub(crate) interfaces: Vec<String>,
 
     /// Watch this real client: IP, IP:PORT, `[IPv6]:PORT` or any (repeatable)
@@ -191,6 +192,16 @@ mod tests {
         let help = Cli::command().find_subcommand_mut("attach").unwrap().render_long_help().to_string();
         assert!(help.contains("--ring-size") && !help.contains("--ready-file"), "{help}");
         assert!(attach(&["--ready-file", "/tmp/ready"]).ready_file.is_some());
+    }
+
+    #[test]
+    fn more_interfaces_than_others_can_be_told_of_are_a_mistake() {
+        let parse = |count| {
+            let names = (0..count).map(|number| format!("eth{number}"));
+            Cli::try_parse_from(["toa-tc", "attach"].map(str::to_owned).into_iter().chain(names))
+        };
+        assert!(parse(MAX_INTERFACES).is_ok());
+        assert!(parse(MAX_INTERFACES + 1).is_err());
     }
 
     #[test]
