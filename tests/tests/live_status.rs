@@ -168,10 +168,14 @@ fn flows_shows_what_is_followed() -> Result<()> {
         assert_eq!(flow["ended"], false);
         let sent: usize = connection.sent().iter().map(|request| request.head().len()).sum();
         assert_eq!(flow["bytes"], sent);
+        assert_eq!(flow["toa"]["learned_from"], "syn");
+        // SYN, the handshake's ACK and the request, if the answer's ACK has not come yet.
+        assert!(flow["packets"].as_u64().is_some_and(|packets| packets >= 3), "{flow}");
+        assert!(flow["age_ns"].as_u64().is_some_and(|age| age > 0 && flow["idle_ns"].as_u64() <= Some(age)));
 
         let text = succeed(&namespace, &["flows"])?;
         assert!(text.contains("1 followed"), "{text}");
-        for part in ["203.0.113.9:54321", &local.to_string(), &server.to_string(), "254:8", "open"] {
+        for part in ["203.0.113.9:54321", &local.to_string(), &server.to_string(), "syn 254:8", "open"] {
             assert!(text.contains(part), "{part} is missing: {text}");
         }
         Ok(())
@@ -186,6 +190,18 @@ fn doctor_says_that_attach_would_work() -> Result<()> {
         let report = object(&lab.server.namespace, &["doctor", "-o", "json"])?;
         validate("doctor", &report)?;
         assert_eq!(report["ok"], true);
+        let found = |name: &str| {
+            let checks = report["checks"].as_array()?;
+            checks.iter().find(|check| check["name"] == name)?["found"].as_str()
+        };
+        let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+        assert_eq!(found("kernel"), Some(release.trim()));
+        assert_eq!(found("tcx"), Some("attaches first in the TCX chain"));
+        assert_eq!(found("capabilities"), Some("CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"));
+        assert_eq!(found("bpf file system"), Some("at /sys/fs/bpf"));
+        let module = if PathBuf::from("/sys/module/toa").exists() { "loaded" } else { "not loaded" };
+        assert!(found("toa module").is_some_and(|found| found.starts_with(module)), "{report}");
+        assert!(found("programs").is_some_and(|found| found.contains("accepts")), "{report}");
         let text = succeed(&lab.server.namespace, &["doctor"])?;
         assert!(text.contains("ok    ingress chain: web0: toa_ingress_eth"), "{text}");
         let states = ["ok    ", "warn  ", "fail  "];
