@@ -17,9 +17,14 @@ const CLIENT: ([u8; 4], u16) = ([203, 0, 113, 9], 54321);
 
 /// Sends a request and returns what is printed of it.
 fn print(request: Request) -> Result<Output> {
+    print_with(&["--any"], request)
+}
+
+/// The same, with the tool's arguments.
+fn print_with(arguments: &[&str], request: Request) -> Result<Output> {
     let mut lab = Lab::new(Habit::SynAndEarly)?;
     let _nginx = lab.nginx()?;
-    let tool = ToaTc::attach(&lab.server, &["--any"])?;
+    let tool = ToaTc::attach(&lab.server, arguments)?;
     lab.connect(Some(CLIENT.into()))?.ask(request)?;
     tool.stop(Signal::Interrupt)?.succeeded()
 }
@@ -53,6 +58,16 @@ fn secrets_are_not_printed() -> Result<()> {
     let requests = output.requests()?;
     assert_eq!(requests[0].field("x-team"), Some("payments"));
     assert!(requests[0].field("authorization").is_some_and(|value| value.starts_with("Bearer ")));
+    Ok(())
+}
+
+#[test]
+fn secrets_are_printed_when_asked_for() -> Result<()> {
+    let request = Request::get("/?token=7f3a").field("authorization", "Bearer 7f3a").field("cookie", "a=b");
+    let requests = print_with(&["--any", "--show-secrets"], request)?.requests()?;
+    assert_eq!(requests[0].target, "/?token=7f3a");
+    assert_eq!(requests[0].field("authorization"), Some("Bearer 7f3a"));
+    assert_eq!(requests[0].field("cookie"), Some("a=b"));
     Ok(())
 }
 
