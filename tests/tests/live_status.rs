@@ -96,14 +96,19 @@ fn status_shows_the_cost_while_the_kernel_measures() -> Result<()> {
         connection.ask(Request::get("/"))?;
 
         let finished = AtomicBool::new(false);
-        let (status, text) = thread::scope(|scope| {
-            scope.spawn(|| {
-                while !finished.load(Ordering::Relaxed) && connection.ask(Request::get("/")).is_ok() {}
+        let (asked, status, text) = thread::scope(|scope| {
+            let asking = scope.spawn(|| -> Result<()> {
+                while !finished.load(Ordering::Relaxed) {
+                    connection.ask(Request::get("/"))?;
+                }
+                Ok(())
             });
-            let looked = (object(&namespace, &["status", "-o", "json"]), succeed(&namespace, &["status"]));
+            let status = object(&namespace, &["status", "-o", "json"]);
+            let text = succeed(&namespace, &["status"]);
             finished.store(true, Ordering::Relaxed);
-            looked
+            (asking.join(), status, text)
         });
+        asked.map_err(|_| anyhow::anyhow!("who asks panicked"))??;
         let (status, text) = (status?, text?);
         validate("status", &status)?;
         let cost = &status["runs"][0]["cost"];
