@@ -3,13 +3,15 @@
 
 use std::net::SocketAddr;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use toa_tests::{
     attached,
     client::{Bound, Connection, Request},
     lab::{Lab, nginx_address},
     marker::{Habit, toa_option},
-    mounts, nginx,
+    mounts,
+    netns::Namespace,
+    nginx,
     process::Signal,
     ready::{self, PATIENCE},
     toa_tc::{Output, ToaTc},
@@ -116,7 +118,10 @@ fn an_interface_that_is_renamed_is_not_gone() -> Result<()> {
     let second = second_cable(&lab)?;
     let _nginx = lab.nginx()?;
     let tool = ToaTc::attach(&lab.server, &["web1", "--any"])?;
-    lab.server.namespace.ip(&["link", "set", &lab.server.name, "name", "other0"])?;
+    // Before Linux 6.2 a device must be down for it.
+    for change in [&["web0", "down"][..], &["web0", "name", "other0"], &["other0", "up"]] {
+        lab.server.namespace.ip(&[&["link", "set"], change].concat())?;
+    }
     // It was looked at both when this is said.
     remove(&second)?;
     wait_for_line(&tool, "toa-tc: web1 is gone")?;
@@ -125,4 +130,20 @@ fn an_interface_that_is_renamed_is_not_gone() -> Result<()> {
     assert_eq!(asked(&output)?, [(nginx_address(), "/renamed".to_owned())]);
     assert!(!output.stderr.contains("web0 is gone"), "{}", output.stderr);
     Ok(())
+}
+
+#[test]
+fn an_interface_that_moves_to_another_namespace_is_gone() -> Result<()> {
+    let lab = Lab::new(Habit::SynAndEarly)?;
+    let second = second_cable(&lab)?;
+    let tool = ToaTc::attach(&lab.server, &["web1", "--any"])?;
+    let elsewhere = Namespace::new()?;
+    let path = elsewhere.path();
+    let path = path.to_str().context("a path that is no text")?;
+    second.namespace.ip(&["link", "set", &second.name, "netns", path])?;
+    wait_for_line(&tool, "toa-tc: web1 is gone")?;
+    // The kernel leaves the program on it.
+    let moved = Device { namespace: elsewhere, ..second };
+    ready::wait("toa-tc to detach", || Ok(attached::on(&moved)?.is_empty().then_some(())))?;
+    tool.stop(Signal::Interrupt)?.succeeded().map(drop)
 }

@@ -84,12 +84,12 @@ async fn attach_and_read(args: AttachArgs, rules: Vec<Rule>) -> Result<()> {
     let mut attached = Vec::new();
     for target in &targets {
         debug!("{} has index {} and gets {}", target.interface(), target.index(), target.program());
-        attached.push(attach(&mut loaded, target)?);
+        attached.push((target.clone(), attach(&mut loaded, target)?));
     }
-    for (target, attached) in targets.iter().zip(&attached) {
+    for (target, attached) in &attached {
         announce(target, attached, &rules);
     }
-    let published = pins.as_ref().zip(map_ids).map(|(pins, ids)| publish(pins, ids, &targets, &attached));
+    let published = pins.as_ref().zip(map_ids).map(|(pins, ids)| publish(pins, ids, &attached));
     if let Some(Err(error)) = &published {
         cannot_change(error);
     }
@@ -122,7 +122,7 @@ async fn attach_and_read(args: AttachArgs, rules: Vec<Rule>) -> Result<()> {
     let failure = tokio::select! {
         () = interrupts.any() => None,
         () = elapsed(args.duration) => None,
-        () = all_gone(&targets) => Some(anyhow!("ended: no interface is left")),
+        () = all_gone(&mut attached) => Some(anyhow!("ended: no interface is left")),
         never = explain(&counters, &targets) => match never {},
         done = is_done.recv() => match done {
             Some(Done::Output(error)) => output_failure(error),
