@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    io::Read as _,
     net::{IpAddr, SocketAddr},
     sync::{Mutex, PoisonError},
     time::Duration,
@@ -159,6 +160,52 @@ fn check_all_watched(arguments: &[&str], duration: Duration) -> Result<u64> {
 fn what_is_not_printed_is_admitted_as_lost() -> Result<()> {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     check_all_watched(&[], DURATION).map(drop)
+}
+
+/// Bytes that a process holds in memory.
+fn resident_bytes(process: u32) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
+}
+
+#[test]
+fn a_paused_reader_makes_rings_lose_what_the_ledger_says_and_memory_does_not_grow() -> Result<()> {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut lab = Lab::new(Habit::SynAndEarly)?;
+    let nginx = lab.nginx()?;
+    let options: Vec<_> = (0..2 * (PROBES + CONNECTIONS)).map(|number| toa_option(client(number))).collect();
+    lab.marker.assign_next(options.iter().map(Vec::as_slice))?;
+    let mut tool = ToaTc::attach_piped(&lab.server, &["--any", "--ring-size", "65536"])?;
+    let mut pipe = tool.process().child().stdout.take().context("no pipe")?;
+
+    // Nobody reads the pipe: the first load fills it and the rings, the second has no place to go.
+    let mut memory = Vec::new();
+    for _ in 0..2 {
+        let load = Load { connections: CONNECTIONS, duration: Duration::from_secs(2) };
+        wrk::run(&lab.balancer.namespace, nginx_address(), load)?;
+        memory.push(resident_bytes(tool.id())?);
+    }
+    let reader = std::thread::spawn(move || -> Result<String> {
+        let mut text = String::new();
+        pipe.read_to_string(&mut text)?;
+        Ok(text)
+    });
+    let output = tool.stop(Signal::Interrupt)?.succeeded()?;
+    let stdout = reader.join().map_err(|_| anyhow::anyhow!("the reader panicked"))??;
+    let output = Output { stdout, ..output };
+    let logged = nginx.stop()?;
+
+    let ledger = output.ledger()?;
+    ledger.check()?;
+    let size = logged.first().context("nothing is logged")?.request_length;
+    let (printed, lost) = (output.requests()?.len(), ledger.bytes("lost")? / size);
+    println!("{} logged = {printed} printed + {lost} lost; resident {memory:?} bytes", logged.len());
+    assert!(lost > 0 && printed > 0, "{}", output.stderr);
+    assert_eq!(u64::try_from(printed)? + lost, u64::try_from(logged.len())?, "{}", output.stderr);
+    let [first, second] = memory[..] else { anyhow::bail!("two looks") };
+    assert!(second < first + (1 << 20), "{memory:?}");
+    Ok(())
 }
 
 #[test]

@@ -17,9 +17,14 @@ const CLIENT: ([u8; 4], u16) = ([203, 0, 113, 9], 54321);
 
 /// Sends a request and returns what is printed of it.
 fn print(request: Request) -> Result<Output> {
+    print_with(&["--any"], request)
+}
+
+/// The same, with the tool's arguments.
+fn print_with(arguments: &[&str], request: Request) -> Result<Output> {
     let mut lab = Lab::new(Habit::SynAndEarly)?;
     let _nginx = lab.nginx()?;
-    let tool = ToaTc::attach(&lab.server, &["--any"])?;
+    let tool = ToaTc::attach(&lab.server, arguments)?;
     lab.connect(Some(CLIENT.into()))?.ask(request)?;
     tool.stop(Signal::Interrupt)?.succeeded()
 }
@@ -53,6 +58,16 @@ fn secrets_are_not_printed() -> Result<()> {
     let requests = output.requests()?;
     assert_eq!(requests[0].field("x-team"), Some("payments"));
     assert!(requests[0].field("authorization").is_some_and(|value| value.starts_with("Bearer ")));
+    Ok(())
+}
+
+#[test]
+fn secrets_are_printed_when_asked_for() -> Result<()> {
+    let request = Request::get("/?token=7f3a").field("authorization", "Bearer 7f3a").field("cookie", "a=b");
+    let requests = print_with(&["--any", "--show-secrets"], request)?.requests()?;
+    assert_eq!(requests[0].target, "/?token=7f3a");
+    assert_eq!(requests[0].field("authorization"), Some("Bearer 7f3a"));
+    assert_eq!(requests[0].field("cookie"), Some("a=b"));
     Ok(())
 }
 
@@ -110,19 +125,47 @@ fn one_line_says_what_is_attached() -> Result<()> {
 }
 
 #[test]
-fn the_kernel_logs_only_when_asked() -> Result<()> {
-    for (verbose, expected) in [(&["--any", "-v"][..], true), (&["--any"][..], false)] {
+fn a_port_that_this_host_listens_on_is_hinted_at() -> Result<()> {
+    let lab = Lab::new(Habit::SynAndEarly)?;
+    let _nginx = lab.nginx()?;
+    let port = nginx_address().port().to_string();
+    for (arguments, expected) in [
+        (["--ip", "203.0.113.9", "--port", &port], 1),
+        (["--any", "--ip", "203.0.113.9", "--port=54321"], 0),
+        (["--ip", ":54321", "--ip", &format!(":{port}")], 1),
+    ] {
+        let output = ToaTc::attach(&lab.server, &arguments)?.stop(Signal::Interrupt)?.succeeded()?;
+        let hint = format!("toa-tc: this host listens on port {port}, ");
+        let lines = output.stderr.lines().filter(|line| line.starts_with(&hint) && line.contains("--any"));
+        assert_eq!(lines.count(), expected, "{arguments:?}: {}", output.stderr);
+        assert_eq!(output.stderr.matches("listens").count(), expected, "{arguments:?}: {}", output.stderr);
+    }
+    Ok(())
+}
+
+#[test]
+fn diagnostics_of_both_sides_come_only_when_asked_for() -> Result<()> {
+    for (arguments, level) in [(&["--any"][..], 0), (&["--any", "-v"], 1), (&["--any", "-vv"], 2)] {
         let mut lab = Lab::new(Habit::SynAndEarly)?;
         let _nginx = lab.nginx()?;
-        let tool = ToaTc::attach(&lab.server, verbose)?;
+        let tool = ToaTc::attach(&lab.server, arguments)?;
         let mut connection = lab.connect(Some(CLIENT.into()))?;
         connection.ask(Request::get("/"))?;
-        let line = format!("a watched client's connection from port {}", connection.local().port());
-        if expected {
-            ready::wait("a line of the kernel's side", || Ok(tool.stderr()?.contains(&line).then_some(())))?;
+        let (client, local) = (SocketAddr::from(CLIENT), connection.local());
+        let lines = [
+            // From the kernel's side, and from ours.
+            (1, format!("a watched client's connection from port {}", local.port())),
+            (1, "toa-tc: debug: web0 has index ".to_owned()),
+            (2, format!("toa-tc: trace: {client} > {} (via {local}): open", nginx_address())),
+        ];
+        for (_, line) in lines.iter().filter(|(least, _)| level >= *least) {
+            ready::wait(line, || Ok(tool.stderr()?.contains(line).then_some(())))?;
         }
         let output = tool.stop(Signal::Interrupt)?.succeeded()?;
-        assert_eq!(output.stderr.contains(&line), expected, "{}", output.stderr);
+        for (least, line) in &lines {
+            assert_eq!(output.stderr.contains(line), level >= *least, "{arguments:?}: {}", output.stderr);
+        }
+        assert_eq!(output.requests()?.len(), 1);
     }
     Ok(())
 }

@@ -97,6 +97,8 @@ fn without_a_bpf_file_system_it_works_and_says_what_will_not() -> Result<()> {
         let tool = ToaTc::attach(&lab.server, &["--any"])?;
         let programs = attached::on(&lab.server)?;
         assert_eq!(programs.len(), 1);
+        let mounted = fs::read_to_string(format!("/proc/{}/mounts", tool.id()))?;
+        assert!(!mounted.lines().any(|line| line.split(' ').nth(2) == Some("bpf")), "it mounts: {mounted}");
         let output = tool.stop(Signal::Interrupt)?;
         assert_eq!(output.status.code(), Some(0), "{}", output.stderr);
         let lines: Vec<_> = output.stderr.lines().filter(|line| line.contains("BPF file system")).collect();
@@ -104,5 +106,20 @@ fn without_a_bpf_file_system_it_works_and_says_what_will_not() -> Result<()> {
         assert!(lines[0].contains("mount -t bpf"), "{}", lines[0]);
         assert_eq!(attached::on(&lab.server)?, []);
         attached::wait_until_gone(&programs)
+    })
+}
+
+#[test]
+fn a_failure_is_printed_with_its_reasons_and_undone() -> Result<()> {
+    mounts::with_bpf_file_system(|| {
+        let lab = Lab::new(Habit::SynAndEarly)?;
+        let arguments = ["attach", "web0", "--any", "--ready-file", "/nonexistent/ready"];
+        let output = ToaTc::run(&lab.server.namespace, &arguments)?;
+        assert_eq!((output.status.code(), output.stdout.as_str()), (Some(FAILED), ""), "{}", output.stderr);
+        let reason = "toa-tc: cannot create /nonexistent/ready: No such file or directory (os error 2)";
+        assert_eq!(output.stderr.lines().last(), Some(reason));
+        assert_eq!(attached::on(&lab.server)?, []);
+        assert_eq!(mounts::pins()?, Vec::<std::path::PathBuf>::new());
+        Ok(())
     })
 }

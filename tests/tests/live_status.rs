@@ -1,7 +1,13 @@
 //! What runs can be seen from outside: as text and as JSON that the schema allows, with and without rights.
 #![cfg(feature = "kernel")]
 
-use std::{fs, net::SocketAddr, path::PathBuf};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
 
 use anyhow::{Context as _, Result};
 use aya::maps::{Array, HashMap, Map, MapData};
@@ -78,6 +84,49 @@ fn status_shows_a_run_and_its_ledger() -> Result<()> {
 }
 
 #[test]
+fn status_shows_the_cost_while_the_kernel_measures() -> Result<()> {
+    mounts::with_bpf_file_system(|| {
+        let mut lab = Lab::new(Habit::SynAndEarly)?;
+        let _nginx = lab.nginx()?;
+        let namespace = lab.server.namespace.clone();
+        let _tool = ToaTc::attach(&lab.server, &["--any"])?;
+        // Counted by the kernel, and off again when the last such descriptor goes, however this ends.
+        let _statistics = aya::sys::enable_stats(aya::sys::Stats::RunTime)?;
+        let mut connection = lab.connect(Some(CLIENT.into()))?;
+        connection.ask(Request::get("/"))?;
+
+        let finished = AtomicBool::new(false);
+        let (asked, status, text) = thread::scope(|scope| {
+            let asking = scope.spawn(|| -> Result<()> {
+                while !finished.load(Ordering::Relaxed) {
+                    connection.ask(Request::get("/"))?;
+                }
+                Ok(())
+            });
+            let status = object(&namespace, &["status", "-o", "json"]);
+            let text = succeed(&namespace, &["status"]);
+            finished.store(true, Ordering::Relaxed);
+            (asking.join(), status, text)
+        });
+        asked.map_err(|_| anyhow::anyhow!("who asks panicked"))??;
+        let (status, text) = (status?, text?);
+        validate("status", &status)?;
+        let cost = &status["runs"][0]["cost"];
+        let term = |name: &str| cost[name].as_u64().with_context(|| format!("no {name} in {cost}"));
+        let (runs, ns, rate) = (term("runs")?, term("ns_per_run")?, term("runs_per_second")?);
+        println!("{cost}");
+        // What was measured includes the second; a run costs more than an instruction, and less than a system call
+        // that sleeps.
+        assert!((1..=runs).contains(&rate), "{cost}");
+        assert!((5..1_000_000).contains(&ns), "{cost}");
+        let line = text.lines().find(|line| line.starts_with("  cost: ")).context("no cost")?;
+        assert!(line.contains(" ns a run over ") && line.ends_with(" runs/s"), "{line}");
+        assert!(!line.ends_with(" 0 runs/s") && !line.contains(" 0 ns"), "{line}");
+        Ok(())
+    })
+}
+
+#[test]
 fn status_shows_the_order_of_two_runs_on_one_interface() -> Result<()> {
     mounts::with_bpf_file_system(|| {
         let lab = Lab::new(Habit::SynAndEarly)?;
@@ -124,10 +173,14 @@ fn flows_shows_what_is_followed() -> Result<()> {
         assert_eq!(flow["ended"], false);
         let sent: usize = connection.sent().iter().map(|request| request.head().len()).sum();
         assert_eq!(flow["bytes"], sent);
+        assert_eq!(flow["toa"]["learned_from"], "syn");
+        // SYN, the handshake's ACK and the request, if the answer's ACK has not come yet.
+        assert!(flow["packets"].as_u64().is_some_and(|packets| packets >= 3), "{flow}");
+        assert!(flow["age_ns"].as_u64().is_some_and(|age| age > 0 && flow["idle_ns"].as_u64() <= Some(age)));
 
         let text = succeed(&namespace, &["flows"])?;
         assert!(text.contains("1 followed"), "{text}");
-        for part in ["203.0.113.9:54321", &local.to_string(), &server.to_string(), "254:8", "open"] {
+        for part in ["203.0.113.9:54321", &local.to_string(), &server.to_string(), "syn 254:8", "open"] {
             assert!(text.contains(part), "{part} is missing: {text}");
         }
         Ok(())
@@ -142,6 +195,18 @@ fn doctor_says_that_attach_would_work() -> Result<()> {
         let report = object(&lab.server.namespace, &["doctor", "-o", "json"])?;
         validate("doctor", &report)?;
         assert_eq!(report["ok"], true);
+        let found = |name: &str| {
+            let checks = report["checks"].as_array()?;
+            checks.iter().find(|check| check["name"] == name)?["found"].as_str()
+        };
+        let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+        assert_eq!(found("kernel"), Some(release.trim()));
+        assert_eq!(found("tcx"), Some("attaches first in the TCX chain"));
+        assert_eq!(found("capabilities"), Some("CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"));
+        assert_eq!(found("bpf file system"), Some("at /sys/fs/bpf"));
+        let module = if PathBuf::from("/sys/module/toa").exists() { "loaded" } else { "not loaded" };
+        assert!(found("toa module").is_some_and(|found| found.starts_with(module)), "{report}");
+        assert!(found("programs").is_some_and(|found| found.contains("accepts")), "{report}");
         let text = succeed(&lab.server.namespace, &["doctor"])?;
         assert!(text.contains("ok    ingress chain: web0: toa_ingress_eth"), "{text}");
         let states = ["ok    ", "warn  ", "fail  "];

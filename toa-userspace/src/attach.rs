@@ -8,15 +8,16 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use aya::maps::Map;
-use log::LevelFilter;
+use log::{LevelFilter, debug};
 use toa_userspace::{
     limits::Limits,
     live::{
         attach::{Attached, Target, attach},
         clock,
         counters::Counters,
+        listening,
         load::{LoadOptions, Loaded},
         log::KernelLog,
         perf::{self, PerfError, Rings},
@@ -37,7 +38,9 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{cli::AttachArgs, explain::explain, output::Printer, publish::publish, stderr};
+use crate::{
+    cli::AttachArgs, explain::explain, output::Printer, presence::all_gone, publish::publish, stderr,
+};
 
 /// How long a reader that is blocked in writing is waited for at the end.
 const GRACE: Duration = Duration::from_secs(2);
@@ -50,20 +53,21 @@ pub(crate) fn run(args: AttachArgs) -> Result<()> {
         _ => LevelFilter::Trace,
     };
     stderr::start_log(level);
+    let rules = args.watched()?;
     privileges::check()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let result = runtime.block_on(attach_and_read(args));
+    let result = runtime.block_on(attach_and_read(args, rules));
     // A reader that is still blocked in writing must not keep us.
     runtime.shutdown_background();
     result
 }
 
-async fn attach_and_read(args: AttachArgs) -> Result<()> {
+async fn attach_and_read(args: AttachArgs, rules: Vec<Rule>) -> Result<()> {
     let log_level = log::max_level().to_level().map(|level| match level {
         log::Level::Trace => aya_log::Level::Trace,
         _ => aya_log::Level::Debug,
     });
-    let targets = args.interfaces.iter().map(|name| Target::find(name)).collect::<Result<Vec<_>, _>>()?;
+    let targets = find_targets(&args.interfaces)?;
     let options = LoadOptions { log_level, ..LoadOptions::default() };
     let mut loaded = Loaded::new(targets.iter().map(Target::program), &options)?;
     // Before the signals could end us, and before anything is pinned.
@@ -73,7 +77,6 @@ async fn attach_and_read(args: AttachArgs) -> Result<()> {
     }
 
     let (pins, map_ids) = pin(&loaded).unzip();
-    let rules = rules(&args);
     let mut watch =
         Watch::new(loaded.take_map("WATCH")?, loaded.take_map("PREFIXES")?, loaded.take_map("SHAPES")?)?;
     watch.add(&rules).context("cannot write the rules")?;
@@ -82,12 +85,13 @@ async fn attach_and_read(args: AttachArgs) -> Result<()> {
 
     let mut attached = Vec::new();
     for target in &targets {
-        attached.push(attach(&mut loaded, target)?);
+        debug!("{} has index {} and gets {}", target.interface(), target.index(), target.program());
+        attached.push((target.clone(), attach(&mut loaded, target)?));
     }
-    for (target, attached) in targets.iter().zip(&attached) {
+    for (target, attached) in &attached {
         announce(target, attached, &rules);
     }
-    let published = pins.as_ref().zip(map_ids).map(|(pins, ids)| publish(pins, ids, &targets, &attached));
+    let published = pins.as_ref().zip(map_ids).map(|(pins, ids)| publish(pins, ids, &attached));
     if let Some(Err(error)) = &published {
         cannot_change(error);
     }
@@ -95,6 +99,9 @@ async fn attach_and_read(args: AttachArgs) -> Result<()> {
         stderr::line(format_args!("nothing is watched yet: add a client with toa-tc watch add IP"));
     } else if rules.is_empty() {
         stderr::line(format_args!("nothing is watched: give --ip, --port or --any"));
+    }
+    if !args.any {
+        hint_at_listening(&args.client_ports());
     }
     if let Some(path) = &args.ready_file {
         fs::write(path, b"").with_context(|| format!("cannot create {}", path.display()))?;
@@ -117,9 +124,10 @@ async fn attach_and_read(args: AttachArgs) -> Result<()> {
     let failure = tokio::select! {
         () = interrupts.any() => None,
         () = elapsed(args.duration) => None,
+        () = all_gone(&mut attached) => Some(anyhow!("ended: no interface is left")),
         never = explain(&counters, &targets) => match never {},
         done = is_done.recv() => match done {
-            Some(Done::Output(error)) if error.kind() != io::ErrorKind::BrokenPipe => Some(error),
+            Some(Done::Output(error)) => output_failure(error),
             _ => None,
         },
     };
@@ -149,20 +157,28 @@ async fn attach_and_read(args: AttachArgs) -> Result<()> {
             ));
             failure
         }
-        Some(Err(error)) if error.kind() != io::ErrorKind::BrokenPipe => failure.or(Some(error)),
-        Some(_) => failure,
+        Some(Err(error)) => failure.or_else(|| output_failure(error)),
+        Some(Ok(())) => failure,
     };
-    failure.map_or(Ok(()), |error| Err(error).context("cannot write to stdout"))
+    failure.map_or(Ok(()), Err)
 }
 
-fn rules(args: &AttachArgs) -> Vec<Rule> {
-    let mut rules = Rule::combine(&args.rules, &args.ports);
-    if args.any {
-        rules.push(Rule::Any);
+/// What could not be written is a failure, unless nobody wants to read it.
+fn output_failure(error: io::Error) -> Option<anyhow::Error> {
+    let is_closed = error.kind() == io::ErrorKind::BrokenPipe;
+    (!is_closed).then(|| anyhow::Error::new(error).context("cannot write to stdout"))
+}
+
+/// Finds interfaces. One that is named twice, or by two of its names, is one.
+fn find_targets(names: &[String]) -> Result<Vec<Target>> {
+    let mut targets: Vec<Target> = Vec::new();
+    for name in names {
+        let target = Target::find(name)?;
+        if targets.iter().all(|known| known.index() != target.index()) {
+            targets.push(target);
+        }
     }
-    rules.sort_unstable();
-    rules.dedup();
-    rules
+    Ok(targets)
 }
 
 /// Pins the maps and returns their numbers, or says why changing the watched set from outside will not work.
@@ -189,6 +205,7 @@ fn open_rings(loaded: &Loaded, bytes: Option<usize>) -> Result<Rings> {
         anyhow::bail!("the map of rings is none");
     };
     let bytes = bytes.unwrap_or_else(perf::default_ring_bytes);
+    debug!("a ring of {bytes} bytes for each CPU");
     Rings::open(map.fd().as_fd(), bytes).map_err(|error| {
         let is_limit =
             matches!(&error, PerfError::Ring { source, .. } if source.raw_os_error() == Some(libc::EPERM));
@@ -205,6 +222,17 @@ fn announce(target: &Target, attached: &Attached, rules: &[Rule]) {
     let (interface, mode, count) = (target.interface(), attached.mode.describe(), rules.len());
     let noun = if count == 1 { "rule" } else { "rules" };
     stderr::line(format_args!("attached to {interface} ({mode}), {count} {noun}"));
+}
+
+/// A port that clients connect to is seldom one that they connect from.
+fn hint_at_listening(ports: &[u16]) {
+    // What cannot be seen is no reason for a hint.
+    for port in listening::among(ports).unwrap_or_default() {
+        stderr::line(format_args!(
+            "this host listens on port {port}, but what was given is the real client's port: use --any for \
+             every client"
+        ));
+    }
 }
 
 /// The signals that end a run.

@@ -1,9 +1,10 @@
 //! Responsible for the command line as it is typed. Not responsible for what it means.
 
-use std::path::PathBuf;
+use std::{error::Error, fmt, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
+use toa_common::run_info::MAX_INTERFACES;
 use toa_userspace::rule::{Rule, RuleError, parse_port};
 
 use crate::commands;
@@ -33,7 +34,7 @@ pub(crate) enum Command {
 #[derive(Args, Debug)]
 pub(crate) struct AttachArgs {
     /// Interfaces on which the load balancer's packets arrive
-    #[arg(required = true, value_name = "IFACE")]
+    #[arg(required = true, value_name = "IFACE", num_args = 1..=MAX_INTERFACES)]
     pub(crate) interfaces: Vec<String>,
 
     /// Watch this real client: IP, IP:PORT, `[IPv6]:PORT` or any (repeatable)
@@ -68,7 +69,7 @@ pub(crate) struct AttachArgs {
     #[arg(long, value_name = "BYTES", value_parser = ring_size)]
     pub(crate) ring_size: Option<usize>,
 
-    /// Print diagnostics, the kernel's included; twice for more
+    /// Print diagnostics, the kernel's included; twice: of every followed connection, too
     #[arg(short, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
 
@@ -76,6 +77,46 @@ pub(crate) struct AttachArgs {
     #[arg(long, value_name = "PATH", hide = true)]
     pub(crate) ready_file: Option<PathBuf>,
 }
+
+impl AttachArgs {
+    /// The rules of all options together, in their order.
+    pub(crate) fn watched(&self) -> Result<Vec<Rule>, Usage> {
+        let mut rules = Rule::combine(&self.rules, &self.ports);
+        if rules.is_empty() && !self.rules.is_empty() {
+            return Err(Usage("no client can match both --ip and --port: their ports differ".to_owned()));
+        }
+        if self.any {
+            rules.push(Rule::Any);
+        }
+        rules.sort_unstable();
+        rules.dedup();
+        Ok(rules)
+    }
+
+    /// The ports of clients that were given without an address.
+    pub(crate) fn client_ports(&self) -> Vec<u16> {
+        let of_rules = self.rules.iter().filter_map(|rule| match rule {
+            Rule::Port(port) => Some(*port),
+            _ => None,
+        });
+        let mut ports: Vec<_> = self.ports.iter().copied().chain(of_rules).collect();
+        ports.sort_unstable();
+        ports.dedup();
+        ports
+    }
+}
+
+/// A command line that makes no sense, which shows only when what it means is looked at.
+#[derive(Debug)]
+pub(crate) struct Usage(pub(crate) String);
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for Usage {}
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Format {
@@ -112,6 +153,55 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    fn attach(options: &[&str]) -> AttachArgs {
+        match Cli::try_parse_from([&["toa-tc", "attach", "eth0"], options].concat()).unwrap().command {
+            Command::Attach(args) => args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn watched(options: &[&str]) -> Vec<String> {
+        attach(options).watched().unwrap().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn options_add_up_to_rules() {
+        assert_eq!(watched(&[]), [""; 0]);
+        assert_eq!(watched(&["--any"]), ["any"]);
+        let two = ["--ip", "192.0.2.1", "--ip", "[2001:db8::7]:443", "--ip", "192.0.2.1"];
+        assert_eq!(watched(&two), ["192.0.2.1", "[2001:db8::7]:443"]);
+        assert_eq!(watched(&["--port", "80", "--port", "81"]), [":80", ":81"]);
+        let both = ["--ip", "192.0.2.1", "--ip", "192.0.2.2", "--port", "80", "--port", "81"];
+        let combined = ["192.0.2.1:80", "192.0.2.1:81", "192.0.2.2:80", "192.0.2.2:81"];
+        assert_eq!(watched(&both), combined);
+        assert_eq!(watched(&["--ip", "any", "--port", "80"]), [":80"]);
+        let ports = ["--port", "80", "--ip", ":80", "--ip", ":9", "--ip", "192.0.2.1:7"];
+        assert_eq!(attach(&ports).client_ports(), [9, 80]);
+    }
+
+    #[test]
+    fn an_address_and_a_port_that_exclude_each_other_are_a_mistake() {
+        let error = attach(&["--ip", "192.0.2.1:80", "--port", "81", "--any"]).watched().unwrap_err();
+        assert!(error.to_string().contains("--ip and --port"), "{error}");
+    }
+
+    #[test]
+    fn the_ready_file_is_not_in_the_help() {
+        let help = Cli::command().find_subcommand_mut("attach").unwrap().render_long_help().to_string();
+        assert!(help.contains("--ring-size") && !help.contains("--ready-file"), "{help}");
+        assert!(attach(&["--ready-file", "/tmp/ready"]).ready_file.is_some());
+    }
+
+    #[test]
+    fn more_interfaces_than_others_can_be_told_of_are_a_mistake() {
+        let parse = |count| {
+            let names = (0..count).map(|number| format!("eth{number}"));
+            Cli::try_parse_from(["toa-tc", "attach"].map(str::to_owned).into_iter().chain(names))
+        };
+        assert!(parse(MAX_INTERFACES).is_ok());
+        assert!(parse(MAX_INTERFACES + 1).is_err());
     }
 
     #[test]

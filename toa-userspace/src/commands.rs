@@ -21,7 +21,7 @@ use toa_userspace::live::{
     runs::{NotPicked, Pick, Run, Runs},
 };
 
-use crate::stderr;
+use crate::{cli::Usage, stderr};
 
 /// How results are printed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -71,33 +71,20 @@ impl PickArgs {
         match runs.pick(&self.pick()) {
             Ok(run) => Ok(run),
             Err(NotPicked::None) => Err(self.nothing(runs)),
-            Err(NotPicked::Several(runs)) => Err(Ambiguous::new(&runs).into()),
+            Err(NotPicked::Several(runs)) => Err(ambiguous(&runs).into()),
         }
     }
 }
 
 /// Several runs could be meant: a mistake of the command line.
-#[derive(Debug)]
-pub(crate) struct Ambiguous(String);
-
-impl Ambiguous {
-    fn new(runs: &[&Run]) -> Self {
-        let mut text = format!("{} runs: choose one by --pid or --iface", runs.len());
-        for run in runs {
-            // Memory does not refuse.
-            let _ = write!(text, "\n  {run} since {}", local(run.info.since_ns));
-        }
-        Self(text)
+fn ambiguous(runs: &[&Run]) -> Usage {
+    let mut text = format!("{} runs: choose one by --pid or --iface", runs.len());
+    for run in runs {
+        // Memory does not refuse.
+        let _ = write!(text, "\n  {run} since {}", local(run.info.since_ns));
     }
+    Usage(text)
 }
-
-impl fmt::Display for Ambiguous {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl Error for Ambiguous {}
 
 /// A failure of which everything was said.
 #[derive(Debug)]

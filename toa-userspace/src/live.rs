@@ -8,6 +8,7 @@ pub mod counters;
 pub mod doctor;
 pub mod flows;
 pub mod host;
+pub mod listening;
 pub mod load;
 pub mod log;
 pub mod perf;

@@ -5,6 +5,7 @@ mod cli;
 mod commands;
 mod explain;
 mod output;
+mod presence;
 mod publish;
 mod stderr;
 
@@ -31,7 +32,7 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) if error.is::<commands::Ambiguous>() => {
+        Err(error) if error.is::<cli::Usage>() => {
             stderr::line(format_args!("{error}"));
             ExitCode::from(USAGE)
         }

@@ -1,8 +1,12 @@
 //! Responsible for what goes to stdout, in the form that was asked for. Not responsible for how the forms look.
 
-use std::io::{self, BufWriter, Stdout, Write as _};
+use std::{
+    fmt,
+    io::{self, BufWriter, Stdout, Write as _},
+};
 
 use jiff::tz::TimeZone;
+use log::trace;
 use toa_userspace::{
     http::{NotHttp, head::HttpRequest},
     live::{host, reader::Output},
@@ -61,19 +65,33 @@ impl Sink for Printer {
     }
 
     fn opened(&mut self, connection: &Connection) {
+        trace!("{}: open", Ends(connection));
         self.sink().opened(connection);
     }
 
     fn gap(&mut self, connection: &Connection, bytes: u64) {
+        trace!("{}: gap of {bytes} bytes", Ends(connection));
         self.sink().gap(connection, bytes);
     }
 
     fn not_http(&mut self, connection: &Connection, reason: NotHttp, preview: &[u8]) {
+        trace!("{}: not HTTP/1 ({reason:?})", Ends(connection));
         self.sink().not_http(connection, reason, preview);
     }
 
     fn closed(&mut self, connection: &Connection, reason: Closed) {
+        trace!("{}: closed ({reason:?})", Ends(connection));
         self.sink().closed(connection, reason);
+    }
+}
+
+/// A connection in a diagnostic: its real client, and how it is known here.
+struct Ends<'a>(&'a Connection);
+
+impl fmt::Display for Ends<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(connection) = self;
+        write!(f, "{} > {} (via {})", connection.client(), connection.server(), connection.peer())
     }
 }
 

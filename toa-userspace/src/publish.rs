@@ -17,12 +17,11 @@ const VERSION: [&str; 3] =
 pub(crate) fn publish(
     pins: &Pins,
     map_ids: [u32; PINNED.len()],
-    targets: &[Target],
-    attached: &[Attached],
+    attached: &[(Target, Attached)],
 ) -> Result<()> {
     let mut interfaces = [RunInterface::EMPTY; MAX_INTERFACES];
-    for (interface, (target, attached)) in interfaces.iter_mut().zip(targets.iter().zip(attached)) {
-        interface.index = target.index().unwrap_or(0);
+    for (interface, (target, attached)) in interfaces.iter_mut().zip(attached) {
+        interface.index = target.index();
         interface.mode = match attached.mode {
             Mode::Tcx => mode::TCX,
             Mode::Netlink => mode::NETLINK,
@@ -36,7 +35,7 @@ pub(crate) fn publish(
         *to = from.parse().unwrap_or(0);
     }
     let identity = pins.identity();
-    let count = targets.len().min(MAX_INTERFACES);
+    let count = attached.len().min(MAX_INTERFACES);
     let info = RunInfo {
         format: FORMAT,
         version,

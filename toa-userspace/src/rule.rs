@@ -131,7 +131,8 @@ impl Rule {
         }
     }
 
-    /// Every combination of `addresses` and `ports`; where there is none of one sort, the other alone.
+    /// Every combination of `addresses`, which may be any rules, and `ports`; where there is none of one sort, the
+    /// other alone. Those that no client can match are left out, which may be all.
     #[must_use]
     pub fn combine(addresses: &[Self], ports: &[u16]) -> Vec<Self> {
         if ports.is_empty() {
@@ -147,9 +148,14 @@ impl Rule {
                     rules.extend(ports.iter().map(|port| Self::AddressPort(SocketAddr::new(*ip, *port))));
                 }
                 Self::Prefix(net) => rules.extend(ports.iter().map(|port| Self::PrefixPort(*net, *port))),
-                Self::AddressPort(address) if !ports.contains(&address.port()) => {}
-                Self::PrefixPort(_, port) if !ports.contains(port) => {}
-                other => rules.push(*other),
+                Self::Any => rules.extend(ports.iter().copied().map(Self::Port)),
+                Self::AddressPort(address) => {
+                    rules.extend(ports.contains(&address.port()).then_some(Self::AddressPort(*address)));
+                }
+                Self::PrefixPort(net, port) => {
+                    rules.extend(ports.contains(port).then_some(Self::PrefixPort(*net, *port)));
+                }
+                Self::Port(port) => rules.extend(ports.contains(port).then_some(Self::Port(*port))),
             }
         }
         rules
@@ -330,6 +336,7 @@ mod tests {
     fn errors_say_what_was_typed() {
         let error = |text: &str| text.parse::<Rule>().unwrap_err();
         assert!(matches!(error("client.example"), RuleError::HostName { .. }));
+        assert!(error("client.example:80").to_string().contains("getent ahosts client.example)"));
         assert!(matches!(error("client.example:80"), RuleError::HostName { .. }));
         assert!(matches!(error("300.1.2.3"), RuleError::Syntax { .. }));
         assert!(matches!(error("203.0.113.9:70000"), RuleError::Port { .. }));
@@ -359,5 +366,9 @@ mod tests {
         assert_eq!(Rule::combine(&addresses, &[80, 443]), expected);
         assert_eq!(Rule::combine(&[], &[80]), vec![Rule::Port(80)]);
         assert_eq!(Rule::combine(&addresses, &[]), addresses);
+        // Whatever is given as a rule: a port narrows it.
+        assert_eq!(Rule::combine(&[Rule::Any], &[80, 443]), [Rule::Port(80), Rule::Port(443)]);
+        assert_eq!(Rule::combine(&[rule(":80"), rule(":9")], &[80]), [Rule::Port(80)]);
+        assert_eq!(Rule::combine(&[rule("192.0.2.3:9"), rule(":9")], &[80]), []);
     }
 }

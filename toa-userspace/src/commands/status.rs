@@ -3,6 +3,8 @@
 use std::{
     collections::BTreeMap,
     fmt::{self, Write as _},
+    io, thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::Result;
@@ -20,6 +22,9 @@ use toa_userspace::{
 };
 
 use super::{Output, PickArgs, find, json, local, print, utc};
+
+/// How long it is looked how often programs run.
+const MEASURED: Duration = Duration::from_secs(1);
 
 /// Options of `status`.
 #[derive(clap::Args, Debug)]
@@ -97,8 +102,11 @@ struct Sum {
 
 #[derive(Serialize)]
 struct CostReport {
+    /// While it was measured.
     runs: u64,
     ns_per_run: u64,
+    /// Just now.
+    runs_per_second: u64,
 }
 
 /// Runs the command.
@@ -108,7 +116,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if picked.is_empty() && !runs.alive.is_empty() {
         return Err(args.pick.nothing(&runs));
     }
-    let statuses = picked.into_iter().map(Status::new).collect::<Result<Vec<_>>>()?;
+    let mut statuses = picked.iter().map(|run| Status::new(run)).collect::<Result<Vec<_>>>()?;
+    if statuses.iter().any(|status| status.cost.is_some()) {
+        add_rates(&mut statuses, &picked);
+    }
     let report = Report {
         runs: statuses,
         refused: runs.refused.iter().map(ToString::to_string).collect(),
@@ -118,6 +129,23 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Output::Json => print(&json(&report)?),
         Output::Text => print(&text(&report, &runs)),
     }
+}
+
+/// Looks how often the programs run meanwhile.
+fn add_rates(statuses: &mut [Status], runs: &[&Run]) {
+    let begin = Instant::now();
+    thread::sleep(MEASURED);
+    for (status, run) in statuses.iter_mut().zip(runs) {
+        if let (Some(before), Ok((_, after))) = (&mut status.cost, users_of(run)) {
+            *before = CostReport::new(after, after.runs.saturating_sub(before.runs), begin.elapsed());
+        }
+    }
+}
+
+/// The programs of a run, and their cost.
+fn users_of(run: &Run) -> io::Result<(Vec<u32>, Cost)> {
+    let [.., counters_id] = run.info.map_ids;
+    chain::users_of(counters_id)
 }
 
 fn text(report: &Report, runs: &Runs) -> String {
@@ -139,9 +167,10 @@ impl Status {
     fn new(run: &Run) -> Result<Self> {
         let info = &run.info;
         let counters = run.counters()?.read()?;
-        let [.., counters_id] = info.map_ids;
         // Without the right to look at programs, their cost is not known; everything else is.
-        let (ids, cost) = chain::users_of(counters_id).unwrap_or_default();
+        let (ids, cost) = users_of(run).unwrap_or_default();
+        // Who measures by a descriptor is not seen in the kernel's parameter, but in what was measured.
+        let is_measured = chain::is_measured() || cost.runs > 0;
         let chains = chain::in_namespace_of(info.pid, info.network_namespace, || {
             Ok(info.interfaces().iter().map(|it| chain::programs(&interface_name(it)).ok()).collect())
         });
@@ -158,7 +187,7 @@ impl Status {
             rules: run.watch()?.count()?,
             counters: Counter::ALL.iter().map(|counter| (counter.name(), counters.get(*counter))).collect(),
             ledger: Ledger::new(&ledger),
-            cost: chain::is_measured().then(|| CostReport::new(cost)),
+            cost: is_measured.then(|| CostReport::new(cost, 0, MEASURED)),
             since_ns: info.since_ns,
         })
     }
@@ -234,8 +263,14 @@ impl Ledger {
 }
 
 impl CostReport {
-    fn new(cost: Cost) -> Self {
-        Self { runs: cost.runs, ns_per_run: cost.run_time_ns.checked_div(cost.runs).unwrap_or(0) }
+    /// Of all that was measured, of which `last` runs were in the last `time`.
+    fn new(cost: Cost, last: u64, time: Duration) -> Self {
+        let per_second = u128::from(last) * 1_000_000_000 / time.as_nanos().max(1);
+        Self {
+            runs: cost.runs,
+            ns_per_run: cost.run_time_ns.checked_div(cost.runs).unwrap_or(0),
+            runs_per_second: u64::try_from(per_second).unwrap_or(u64::MAX),
+        }
     }
 }
 
@@ -271,8 +306,12 @@ impl fmt::Display for Status {
             Count(bytes.skipped)
         )?;
         match &self.cost {
-            Some(CostReport { runs, ns_per_run }) => {
-                writeln!(f, "  cost: {ns_per_run} ns a packet, {} packets measured", Count(*runs))?;
+            Some(CostReport { runs, ns_per_run, runs_per_second }) => {
+                let (runs, per_second) = (Count(*runs), Count(*runs_per_second));
+                writeln!(
+                    f,
+                    "  cost: {ns_per_run} ns a run over {runs} measured runs; now {per_second} runs/s"
+                )?;
             }
             None => writeln!(f, "  cost: not measured (sysctl kernel.bpf_stats_enabled=1)")?,
         }
@@ -280,5 +319,21 @@ impl fmt::Display for Status {
             writeln!(f, "  {name}: {}", Count(*count))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cost_is_told_by_run_and_by_second() {
+        let report = |cost, last, time| {
+            let CostReport { runs, ns_per_run, runs_per_second } = CostReport::new(cost, last, time);
+            (runs, ns_per_run, runs_per_second)
+        };
+        let cost = Cost { runs: 3000, run_time_ns: 600_000 };
+        assert_eq!(report(cost, 1000, Duration::from_millis(500)), (3000, 200, 2000));
+        assert_eq!(report(Cost::default(), 0, Duration::ZERO), (0, 0, 0));
     }
 }

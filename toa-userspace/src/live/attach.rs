@@ -10,11 +10,14 @@ use aya::{
     },
     util::KernelVersion,
 };
-use rustix::net::{AddressFamily, SocketType, netdevice::name_to_index, socket};
+use rustix::net::{AddressFamily, SocketType, socket};
 use std::os::fd::AsRawFd;
 use thiserror::Error;
 
-use super::load::{LoadError, Loaded};
+use super::{
+    host,
+    load::{LoadError, Loaded},
+};
 
 /// The first kernel with TCX (commit e420bed02507).
 pub(super) const TCX: KernelVersion = KernelVersion::new(6, 6, 0);
@@ -106,13 +109,17 @@ pub struct Attached {
 #[derive(Clone, Debug)]
 pub struct Target {
     interface: String,
+    index: u32,
     program: &'static str,
 }
 
 impl Target {
     /// Finds `interface` and the program that fits its packets.
     pub fn find(interface: &str) -> Result<Self, AttachError> {
-        Ok(Self { interface: interface.to_owned(), program: entry_point(interface)? })
+        let program = entry_point(interface)?;
+        let index = host::interface_index(interface)
+            .ok_or_else(|| AttachError::NoInterface { interface: interface.to_owned() })?;
+        Ok(Self { interface: interface.to_owned(), index, program })
     }
 
     /// The program's name.
@@ -127,11 +134,10 @@ impl Target {
         &self.interface
     }
 
-    /// The interface's index, if it is still there.
+    /// The interface's index, which stays when it is renamed.
     #[must_use]
-    pub fn index(&self) -> Option<u32> {
-        let socket = socket(AddressFamily::INET, SocketType::DGRAM, None).ok()?;
-        name_to_index(socket, &self.interface).ok()
+    pub fn index(&self) -> u32 {
+        self.index
     }
 }
 

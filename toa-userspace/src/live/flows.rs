@@ -47,16 +47,26 @@ impl Flows {
         Ok(flows)
     }
 
-    /// Ends the following of those whose client, with a port or without, `is_watched` says no to, and returns how many there were.
+    /// Ends the following of those whose client, with a port or without, `is_watched` says no to, and returns how many
+    /// there were. The kernel has no way to remove one only if it is still the same: what becomes another between the
+    /// second look and the removal, two system calls apart, is ended too.
     pub fn end<E: From<MapError>>(
         &mut self,
         mut is_watched: impl FnMut(&Client, bool) -> Result<bool, E>,
     ) -> Result<usize, E> {
         let mut ended = 0;
         for Followed { key, flow } in self.read()? {
-            let client = Client { address: flow.client_address, port_be: flow.client_port_be };
-            if is_watched(&client, has_port(flow.toa_kind, flow.toa_length))? {
+            if is_watched(&flow_client(&flow), has_port(flow.toa_kind, flow.toa_length))? {
                 continue;
+            }
+            // Since they were read, which takes long if they are many, another connection may have taken its place.
+            match self.0.get(&key, 0) {
+                Ok(flow) if is_watched(&flow_client(&flow), has_port(flow.toa_kind, flow.toa_length))? => {
+                    continue;
+                }
+                Ok(_) => {}
+                Err(error) if is_absent(&error) => continue,
+                Err(error) => return Err(error.into()),
             }
             match self.0.remove(&key) {
                 Ok(()) => ended += 1,
@@ -66,6 +76,11 @@ impl Flows {
         }
         Ok(ended)
     }
+}
+
+/// The client of a connection, as rules see it.
+fn flow_client(flow: &Flow) -> Client {
+    Client { address: flow.client_address, port_be: flow.client_port_be }
 }
 
 impl Followed {

@@ -41,9 +41,14 @@ const RING_BYTES: (usize, usize) = (256 << 10, 4 << 20);
 /// Bytes of one ring, if nothing else is said.
 #[must_use]
 pub fn default_ring_bytes() -> usize {
-    let cpus = aya::util::nr_cpus().map_or(1, |cpus| cpus.max(1));
+    ring_bytes_for(aya::util::nr_cpus().map_or(1, |cpus| cpus.max(1)))
+}
+
+/// Bytes of one of so many rings: as large as [`RINGS_BYTES`] allows, but within the bounds of one.
+fn ring_bytes_for(cpus: usize) -> usize {
     let (least, most) = RING_BYTES;
-    (RINGS_BYTES / cpus).next_power_of_two().clamp(least, most)
+    let share = (RINGS_BYTES / cpus).max(1);
+    (1 << share.ilog2()).clamp(least, most)
 }
 
 /// Why the rings could not be opened.
@@ -281,3 +286,24 @@ fn perf_event_open(cpu: u32, bytes: usize) -> io::Result<OwnedFd> {
 const SAMPLE: u32 = perf_event_type::PERF_RECORD_SAMPLE as u32;
 /// The type of a record that says how many were lost.
 const LOST: u32 = perf_event_type::PERF_RECORD_LOST as u32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_rings_share_64_mib_within_the_bounds_of_one() {
+        let mib = 1 << 20;
+        for (cpus, bytes) in [
+            (1, 4 * mib),
+            (2, 4 * mib),
+            (16, 4 * mib),
+            (17, 2 * mib),
+            (64, mib),
+            (256, mib / 4),
+            (8192, mib / 4),
+        ] {
+            assert_eq!(ring_bytes_for(cpus), bytes, "{cpus}");
+        }
+    }
+}

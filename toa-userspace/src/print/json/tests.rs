@@ -343,3 +343,28 @@ proptest! {
         prop_assert_eq!(lines(&mut json).len(), 1);
     }
 }
+
+#[test]
+fn an_object_is_one_write() {
+    struct Writes(Vec<Vec<u8>>);
+    impl Write for Writes {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.push(bytes.to_owned());
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut json =
+        Json::new(Writes(Vec::new()), Redactor::default(), "web-17".to_owned(), Box::new(|_| None));
+    json.opened(&connection());
+    json.request(&connection(), &request(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"));
+    json.closed(&connection(), Closed::Fin);
+    let Writes(writes) = json.writer();
+    assert_eq!(writes.len(), 3);
+    for bytes in writes {
+        let line = std::str::from_utf8(bytes).unwrap().strip_suffix('\n').unwrap();
+        assert!(serde_json::from_str::<Value>(line).unwrap().is_object());
+    }
+}

@@ -82,3 +82,32 @@ fn a_failing_writer_is_told_once() {
     assert_eq!(text.take_error().unwrap().kind(), io::ErrorKind::BrokenPipe);
     assert!(text.take_error().is_none());
 }
+
+#[test]
+fn a_request_is_one_write() {
+    struct Writes(Vec<Vec<u8>>);
+    impl Write for Writes {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.push(bytes.to_owned());
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let connection = Connection::new(1, &segment(1, 0, b""));
+    let mut text = Text::new(Writes(Vec::new()), Redactor::default(), TimeZone::UTC);
+    for number in 0..3 {
+        let head = format!("GET /{number} HTTP/1.1\r\nhost: a\r\nx: {number}\r\n\r\n");
+        text.request(&connection, &HttpRequest::parse(Bytes::from(head), TIME_NS, 1).unwrap());
+    }
+    let Writes(writes) = text.writer();
+    assert_eq!(writes.len(), 3);
+    for (number, bytes) in writes.iter().enumerate() {
+        let text = std::str::from_utf8(bytes).unwrap();
+        assert!(
+            text.contains(&format!("GET /{number} ")) && text.ends_with(&format!("x: {number}\n")),
+            "{text}"
+        );
+    }
+}

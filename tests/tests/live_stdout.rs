@@ -1,0 +1,83 @@
+//! What becomes of the tool when its results cannot be written.
+#![cfg(feature = "kernel")]
+
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    process::Stdio,
+};
+
+use anyhow::{Context, Result};
+use toa_tests::{
+    attached,
+    client::Request,
+    lab::Lab,
+    marker::Habit,
+    mounts,
+    process::Process,
+    ready::{self, PATIENCE},
+    toa_tc::{self, ToaTc},
+};
+
+const CLIENT: ([u8; 4], u16) = ([203, 0, 113, 9], 54321);
+
+/// A file that takes nothing.
+fn full() -> Result<File> {
+    OpenOptions::new().write(true).open("/dev/full").context("/dev/full")
+}
+
+/// A pipe that nobody reads any more.
+fn closed() -> Result<io::PipeWriter> {
+    Ok(io::pipe()?.1)
+}
+
+#[test]
+fn commands_whose_reader_is_gone_succeed_and_whose_disk_is_full_fail() -> Result<()> {
+    mounts::with_bpf_file_system(|| {
+        let mut lab = Lab::new(Habit::SynAndEarly)?;
+        let _nginx = lab.nginx()?;
+        let _tool = ToaTc::attach(&lab.server, &["--any"])?;
+        let mut connection = lab.connect(Some(CLIENT.into()))?;
+        connection.ask(Request::get("/"))?;
+        let commands =
+            [&["status"][..], &["status", "-o", "json"], &["flows"], &["watch", "list"], &["doctor"]];
+        for arguments in commands {
+            let run = |stdout: Stdio| -> Result<_> {
+                let mut command = lab.server.namespace.command(toa_tc::binary()?);
+                Ok(command.args(arguments).stdin(Stdio::null()).stdout(stdout).output()?)
+            };
+            let output = run(closed()?.into())?;
+            assert_eq!(output.status.code(), Some(0), "{arguments:?}: {output:?}");
+            let output = run(full()?.into())?;
+            assert_eq!(output.status.code(), Some(1), "{arguments:?}: {output:?}");
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(said, "toa-tc: cannot write to stdout: No space left on device (os error 28)\n");
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn a_run_whose_disk_is_full_ends_with_its_ledger_and_exit_code_1() -> Result<()> {
+    for format in ["text", "json"] {
+        let mut lab = Lab::new(Habit::SynAndEarly)?;
+        let _nginx = lab.nginx()?;
+        let directory = tempfile::tempdir()?;
+        let (ready_file, stderr) = (directory.path().join("ready"), directory.path().join("stderr"));
+        let mut command = lab.server.namespace.command(toa_tc::binary()?);
+        command.args(["attach", "web0", "--any", "-o", format, "--ready-file"]).arg(&ready_file);
+        command.stdin(Stdio::null()).stdout(full()?).stderr(File::create(&stderr)?);
+        let mut process = Process::new("toa-tc", command.spawn()?);
+        ready::wait("toa-tc to attach", || Ok(ready_file.exists().then_some(())))?;
+        let mut connection = lab.connect(Some(CLIENT.into()))?;
+        connection.ask(Request::get("/"))?;
+        let status = process.wait(PATIENCE)?;
+        let said = std::fs::read_to_string(&stderr)?;
+        assert_eq!(status.code(), Some(1), "{format}: {said}");
+        assert!(said.contains("toa-tc: bytes of payload "), "{format}: {said}");
+        let reason = "toa-tc: cannot write to stdout: No space left on device (os error 28)";
+        assert_eq!(said.lines().last(), Some(reason), "{format}: {said}");
+        assert_eq!(attached::on(&lab.server)?, []);
+    }
+    Ok(())
+}

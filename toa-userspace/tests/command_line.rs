@@ -1,0 +1,91 @@
+//! What the binary says to a command line, and with which exit code, where it needs no kernel for it.
+
+use std::{
+    error::Error,
+    io,
+    process::{Command, Output, Stdio},
+};
+
+type Result = std::result::Result<(), Box<dyn Error>>;
+
+const DONE: Option<i32> = Some(0);
+const USAGE: Option<i32> = Some(2);
+
+fn tool(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_toa-tc"));
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn help_and_version_are_results() -> Result {
+    for arguments in [&["--help"][..], &["--version"], &["attach", "--help"], &["help", "watch", "add"]] {
+        let output = tool(arguments).output()?;
+        assert_eq!(output.status.code(), DONE, "{arguments:?}");
+        assert!(!output.stdout.is_empty() && output.stderr.is_empty(), "{arguments:?}: {output:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn without_a_command_the_help_is_no_result() -> Result {
+    for arguments in [&[][..], &["watch"]] {
+        let output = tool(arguments).output()?;
+        assert_eq!(output.status.code(), USAGE, "{arguments:?}");
+        assert!(output.stdout.is_empty() && stderr(&output).contains("Usage: toa-tc"), "{output:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_command_line_that_makes_no_sense_is_one_line_and_exit_code_2() -> Result {
+    for (arguments, reason) in [
+        (&["attach"][..], "<IFACE>"),
+        (&["attach", "eth0", "--frobnicate"], "--frobnicate"),
+        (&["frobnicate"], "frobnicate"),
+        (&["attach", "eth0", "--ip", "300.1.2.3"], "300.1.2.3"),
+        (&["attach", "eth0", "--ip", "203.0.113.0/24"], "prefix"),
+        (&["attach", "eth0", "--ip", "192.0.2.1:80", "--port", "81"], "--ip and --port"),
+        (&["attach", "eth0", "--port", "70000"], "70000 is not a port"),
+        (&["attach", "eth0", "-c", "0"], "-c"),
+        (&["attach", "eth0", "--duration", "soon"], "30s"),
+        (&["attach", "eth0", "--ring-size", "5000"], "power of two"),
+        (&["attach", "eth0", "-o", "xml"], "text, json"),
+        (&["watch", "add"], "<RULE>"),
+        (&["watch", "list", "--pid", "0"], "--pid"),
+        (&["status", "-o", "xml"], "text, json"),
+    ] {
+        let output = tool(arguments).output()?;
+        assert_eq!(output.status.code(), USAGE, "{arguments:?}: {output:?}");
+        let said = stderr(&output);
+        assert!(said.starts_with("toa-tc: ") && said.contains(reason), "{arguments:?}: {said}");
+        assert_eq!((said.lines().count(), output.stdout.len()), (1, 0), "{arguments:?}: {said}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_host_name_is_refused_with_a_hint() -> Result {
+    let attach = ["attach", "eth0", "--ip", "client.example"];
+    for arguments in
+        [&attach[..], &["watch", "add", "client.example:443"], &["watch", "remove", "client.example"]]
+    {
+        let output = tool(arguments).output()?;
+        assert_eq!(output.status.code(), USAGE, "{arguments:?}");
+        assert!(stderr(&output).contains("getent ahosts client.example"), "{output:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_closed_stdout_is_no_failure() -> Result {
+    let (reader, writer) = io::pipe()?;
+    drop(reader);
+    let output = tool(&["--help"]).stdout(writer).output()?;
+    assert_eq!((output.status.code(), stderr(&output).as_str()), (DONE, ""));
+    Ok(())
+}
