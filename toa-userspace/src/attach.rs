@@ -32,6 +32,7 @@ use toa_userspace::{
     rule::Rule,
 };
 use tokio::{
+    runtime::Handle,
     signal::unix::{SignalKind, signal},
     sync::{mpsc, watch},
     task::JoinHandle,
@@ -111,15 +112,10 @@ async fn attach_and_read(args: AttachArgs, rules: Vec<Rule>) -> Result<()> {
     let (done, mut is_done) = mpsc::channel(1);
     let offset_ns = clock::unix_offset_ns();
     let pipeline = Pipeline::new(Limits::default(), offset_ns);
-    let reader = tokio::spawn(reader::read(
-        rings,
-        pipeline,
-        offset_ns,
-        Printer::new(&args),
-        args.count,
-        stopped,
-        done,
-    ));
+    let read = reader::read(rings, pipeline, offset_ns, Printer::new(&args), args.count, stopped, done);
+    // On a thread of its own: while it is blocked in writing, a worker would wait for neither signals nor timers.
+    let handle = Handle::current();
+    let reader = tokio::task::spawn_blocking(move || handle.block_on(read));
 
     let failure = tokio::select! {
         () = interrupts.any() => None,
