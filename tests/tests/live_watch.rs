@@ -273,7 +273,7 @@ fn refusals_are_one_clear_line() -> Result<()> {
             check(&as_nobody(namespace, &command)?, FAILED, "root");
         }
         check(&ToaTc::run(namespace, &["watch", "add", "client.example"])?, USAGE, "host name");
-        check(&ToaTc::run(namespace, &["watch", "add", "203.0.113.0/24"])?, USAGE, "prefix");
+        check(&ToaTc::run(namespace, &["watch", "add", "203.0.113.9/24"])?, USAGE, "prefix");
         check(&ToaTc::run(namespace, &["watch", "add"])?, USAGE, "RULE");
         let tool = ToaTc::attach::<&str>(&lab.server, &[])?;
         check(&ToaTc::run(namespace, &["watch", "list", "--iface", "nosuch0"])?, FAILED, "nosuch0");

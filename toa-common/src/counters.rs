@@ -61,6 +61,11 @@ counters! {
     MalformedOptions = "malformed_options",
     /// Connections whose following began.
     Learned = "learned",
+    /// Followed connections that saw a FIN or RST.
+    Closed = "closed",
+    /// Followed connections that had seen none when the following of another one on the same 4-tuple began, or when
+    /// theirs ended.
+    Superseded = "superseded",
     /// Connections whose client another TOA replaced.
     Replaced = "replaced",
     /// Packets whose TOA contradicts what the connection's client is known to be.

@@ -226,9 +226,13 @@ fn carry_out(
             // Fails when another CPU was faster, which is as good.
             let key = &tcp.key;
             let _ = FLOWS.remove(key);
+            supersede(counters, flow);
             return counters.increment(Counter::Forgotten);
         }
-        Action::Learn => begin(ctx, counters, inspected),
+        Action::Learn => {
+            supersede(counters, flow);
+            begin(ctx, counters, inspected)
+        }
         Action::Follow | Action::Replace => flow,
     };
     let Some(flow) = flow else {
@@ -248,6 +252,15 @@ fn carry_out(
         flow.flags &= !flags::PROVISIONAL;
     }
     follow(ctx, counters, tcp, flow);
+}
+
+/// Counts the connection that is remembered no more, unless it had ended.
+#[inline(always)]
+fn supersede(counters: &Counters, flow: Option<*mut Flow>) {
+    // SAFETY: a pointer from the map, valid while the program runs.
+    if flow.is_some_and(|flow| unsafe { (*flow).ended_ns } == 0) {
+        counters.increment(Counter::Superseded);
+    }
 }
 
 /// Begins to follow a connection.
@@ -300,6 +313,7 @@ fn follow(ctx: &TcContext, counters: &Counters, tcp: &TcpPacket, flow: &mut Flow
     flow.payload_bytes = flow.payload_bytes.wrapping_add(u64::from(tcp.payload_len));
     if is_last(tcp.flags) && flow.ended_ns == 0 {
         flow.ended_ns = now_ns;
+        counters.increment(Counter::Closed);
     }
     if tcp.payload_len == 0 && tcp.flags & SYN == 0 && !is_last(tcp.flags) {
         return counters.increment(Counter::Bare);

@@ -11,12 +11,15 @@ use std::{
 use anyhow::{Context as _, Result, anyhow};
 use aya::maps::Map;
 use log::{LevelFilter, debug};
+use toa_common::config::Config;
 use toa_userspace::{
     limits::Limits,
     live::{
         attach::{Attached, Target, attach},
+        balancers::{self, Untrusted},
         clock,
         counters::Counters,
+        flows::Flows,
         listening,
         load::{LoadOptions, Loaded},
         log::KernelLog,
@@ -40,7 +43,8 @@ use tokio::{
 };
 
 use crate::{
-    cli::AttachArgs, explain::explain, output::Printer, presence::all_gone, publish::publish, stderr,
+    cli::AttachArgs, distrust::distrust, explain::explain, output::Printer, presence::all_gone,
+    publish::publish, stderr, sweep::sweep,
 };
 
 /// How long a reader that is blocked in writing is waited for at the end.
@@ -54,22 +58,23 @@ pub(crate) fn run(args: AttachArgs) -> Result<()> {
         _ => LevelFilter::Trace,
     };
     stderr::start_log(level);
-    let rules = args.watched()?;
+    let rules = args.select.watched()?;
+    let config = args.select.config()?;
     privileges::check()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let result = runtime.block_on(attach_and_read(args, rules));
+    let result = runtime.block_on(attach_and_read(args, rules, config));
     // A reader that is still blocked in writing must not keep us.
     runtime.shutdown_background();
     result
 }
 
-async fn attach_and_read(args: AttachArgs, rules: Vec<Rule>) -> Result<()> {
+async fn attach_and_read(args: AttachArgs, rules: Vec<Rule>, config: Config) -> Result<()> {
     let log_level = log::max_level().to_level().map(|level| match level {
         log::Level::Trace => aya_log::Level::Trace,
         _ => aya_log::Level::Debug,
     });
     let targets = find_targets(&args.interfaces)?;
-    let options = LoadOptions { log_level, ..LoadOptions::default() };
+    let options = LoadOptions { config, max_flows: args.max_flows, log_level };
     let mut loaded = Loaded::new(targets.iter().map(Target::program), &options)?;
     // Before the signals could end us, and before anything is pinned.
     let mut interrupts = Interrupts::new()?;
@@ -81,6 +86,9 @@ async fn attach_and_read(args: AttachArgs, rules: Vec<Rule>) -> Result<()> {
     let mut watch =
         Watch::new(loaded.take_map("WATCH")?, loaded.take_map("PREFIXES")?, loaded.take_map("SHAPES")?)?;
     watch.add(&rules).context("cannot write the rules")?;
+    balancers::write(loaded.take_map("BALANCERS")?, &args.select.balancers)?;
+    let untrusted = Untrusted::new(loaded.take_map("UNTRUSTED")?)?;
+    let flows = Flows::new(loaded.take_map("FLOWS")?)?;
     let counters = Counters::new(loaded.take_map("COUNTERS")?)?;
     let rings = open_rings(&loaded, args.ring_size)?;
 
@@ -101,8 +109,8 @@ async fn attach_and_read(args: AttachArgs, rules: Vec<Rule>) -> Result<()> {
     } else if rules.is_empty() {
         stderr::line(format_args!("nothing is watched: give --ip, --port or --any"));
     }
-    if !args.any {
-        hint_at_listening(&args.client_ports());
+    if !args.select.any {
+        hint_at_listening(&args.select.client_ports());
     }
     if let Some(path) = &args.ready_file {
         fs::write(path, b"").with_context(|| format!("cannot create {}", path.display()))?;
@@ -121,7 +129,9 @@ async fn attach_and_read(args: AttachArgs, rules: Vec<Rule>) -> Result<()> {
         () = interrupts.any() => None,
         () = elapsed(args.duration) => None,
         () = all_gone(&mut attached) => Some(anyhow!("ended: no interface is left")),
-        never = explain(&counters, &targets) => match never {},
+        never = explain(&counters, &targets, config.pairs()) => match never {},
+        never = sweep(flows, &counters, pins.as_ref(), args.max_flows) => match never {},
+        never = distrust(&untrusted) => match never {},
         done = is_done.recv() => match done {
             Some(Done::Output(error)) => output_failure(error),
             _ => None,

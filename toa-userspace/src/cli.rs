@@ -4,10 +4,16 @@ use std::{error::Error, fmt, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
-use toa_common::run_info::MAX_INTERFACES;
-use toa_userspace::rule::{Rule, RuleError, parse_port};
+use toa_common::{limits::MAX_FLOWS, run_info::MAX_INTERFACES};
+
+mod select;
+
+pub(crate) use select::SelectArgs;
 
 use crate::commands;
+
+/// Most connections that may be followed: a gigabyte of kernel memory.
+const MOST_FLOWS: u32 = 1 << 22;
 
 /// Follows the TCP connections of real clients behind a full-NAT load balancer (TOA) and prints what they request.
 #[derive(Debug, Parser)]
@@ -37,17 +43,8 @@ pub(crate) struct AttachArgs {
     #[arg(required = true, value_name = "IFACE", num_args = 1..=MAX_INTERFACES)]
     pub(crate) interfaces: Vec<String>,
 
-    /// Watch this real client: IP, IP:PORT, `[IPv6]:PORT` or any (repeatable)
-    #[arg(long = "ip", value_name = "RULE")]
-    pub(crate) rules: Vec<Rule>,
-
-    /// Watch this port of real clients; with --ip, both must match (repeatable)
-    #[arg(long = "port", value_name = "PORT", value_parser = port)]
-    pub(crate) ports: Vec<u16>,
-
-    /// Watch every connection that has a TOA
-    #[arg(long)]
-    pub(crate) any: bool,
+    #[command(flatten)]
+    pub(crate) select: SelectArgs,
 
     /// How requests are printed
     #[arg(short, long, value_enum, default_value_t = Format::Text)]
@@ -69,6 +66,10 @@ pub(crate) struct AttachArgs {
     #[arg(long, value_name = "BYTES", value_parser = ring_size)]
     pub(crate) ring_size: Option<usize>,
 
+    /// Follow at most this many connections at a time
+    #[arg(long, value_name = "N", default_value_t = MAX_FLOWS, value_parser = clap::value_parser!(u32).range(1..=MOST_FLOWS.into()))]
+    pub(crate) max_flows: u32,
+
     /// Print diagnostics, the kernel's included; twice: of every followed connection, too
     #[arg(short, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
@@ -76,34 +77,6 @@ pub(crate) struct AttachArgs {
     /// Create this file once attached
     #[arg(long, value_name = "PATH", hide = true)]
     pub(crate) ready_file: Option<PathBuf>,
-}
-
-impl AttachArgs {
-    /// The rules of all options together, in their order.
-    pub(crate) fn watched(&self) -> Result<Vec<Rule>, Usage> {
-        let mut rules = Rule::combine(&self.rules, &self.ports);
-        if rules.is_empty() && !self.rules.is_empty() {
-            return Err(Usage("no client can match both --ip and --port: their ports differ".to_owned()));
-        }
-        if self.any {
-            rules.push(Rule::Any);
-        }
-        rules.sort_unstable();
-        rules.dedup();
-        Ok(rules)
-    }
-
-    /// The ports of clients that were given without an address.
-    pub(crate) fn client_ports(&self) -> Vec<u16> {
-        let of_rules = self.rules.iter().filter_map(|rule| match rule {
-            Rule::Port(port) => Some(*port),
-            _ => None,
-        });
-        let mut ports: Vec<_> = self.ports.iter().copied().chain(of_rules).collect();
-        ports.sort_unstable();
-        ports.dedup();
-        ports
-    }
 }
 
 /// A command line that makes no sense, which shows only when what it means is looked at.
@@ -124,10 +97,6 @@ pub(crate) enum Format {
     Text,
     /// JSON Lines: an object for each request, connection and gap, and the ledger as the last one
     Json,
-}
-
-fn port(text: &str) -> Result<u16, RuleError> {
-    parse_port(text)
 }
 
 fn duration(text: &str) -> Result<SignedDuration, String> {
@@ -163,7 +132,7 @@ mod tests {
     }
 
     fn watched(options: &[&str]) -> Vec<String> {
-        attach(options).watched().unwrap().iter().map(ToString::to_string).collect()
+        attach(options).select.watched().unwrap().iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -178,12 +147,12 @@ mod tests {
         assert_eq!(watched(&both), combined);
         assert_eq!(watched(&["--ip", "any", "--port", "80"]), [":80"]);
         let ports = ["--port", "80", "--ip", ":80", "--ip", ":9", "--ip", "192.0.2.1:7"];
-        assert_eq!(attach(&ports).client_ports(), [9, 80]);
+        assert_eq!(attach(&ports).select.client_ports(), [9, 80]);
     }
 
     #[test]
     fn an_address_and_a_port_that_exclude_each_other_are_a_mistake() {
-        let error = attach(&["--ip", "192.0.2.1:80", "--port", "81", "--any"]).watched().unwrap_err();
+        let error = attach(&["--ip", "192.0.2.1:80", "--port", "81", "--any"]).select.watched().unwrap_err();
         assert!(error.to_string().contains("--ip and --port"), "{error}");
     }
 
@@ -214,10 +183,17 @@ mod tests {
             &["attach", "eth0", "--duration", "soon"],
             &["attach", "eth0", "--ring-size", "5000"],
             &["attach", "eth0", "-c", "0"],
+            &["attach", "eth0", "--max-flows", "0"],
+            &["attach", "eth0", "--toa", "254:12"],
+            &["attach", "eth0", "--toa", "dpvs"],
+            &["attach", "eth0", "--toa-pick", "all"],
+            &["attach", "eth0", "--lb", "balancer.example"],
+            &["attach", "eth0", "--lb", "10.9.0.1/24"],
+            &["attach", "eth0", "--server-port", "http"],
             &["watch"],
             &["watch", "add"],
             &["watch", "add", "client.example"],
-            &["watch", "remove", "203.0.113.0/24"],
+            &["watch", "remove", "203.0.113.9/24"],
             &["watch", "list", "--pid", "0"],
             &["status", "-o", "xml"],
         ] {

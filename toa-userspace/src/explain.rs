@@ -15,14 +15,12 @@ use crate::stderr;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Waits, explains once if there is something to explain, and then does nothing for ever.
-pub(crate) async fn explain(counters: &Counters, targets: &[Target]) -> Infallible {
+pub(crate) async fn explain(counters: &Counters, targets: &[Target], pairs: &ToaPairs) -> Infallible {
     sleep(PATIENCE).await;
     // If they cannot be read now, they cannot at the end either, where that is an error.
     if let Ok(snapshot) = counters.read() {
         let interfaces: Vec<_> = targets.iter().map(Target::interface).collect();
-        if let Some(explanation) =
-            Explanation::new(&snapshot.seen(), PATIENCE, &interfaces, &ToaPairs::DEFAULT)
-        {
+        if let Some(explanation) = Explanation::new(&snapshot.seen(), PATIENCE, &interfaces, pairs) {
             stderr::line(format_args!("{explanation}"));
         }
     }

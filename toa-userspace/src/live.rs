@@ -2,6 +2,7 @@
 //! stream and count. Not responsible for what it means.
 
 pub mod attach;
+pub mod balancers;
 pub mod chain;
 pub mod clock;
 pub mod counters;

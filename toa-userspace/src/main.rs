@@ -3,11 +3,13 @@
 mod attach;
 mod cli;
 mod commands;
+mod distrust;
 mod explain;
 mod output;
 mod presence;
 mod publish;
 mod stderr;
+mod sweep;
 
 use std::process::ExitCode;
 

@@ -46,6 +46,7 @@ pub(crate) fn publish(
         pid_namespace: identity.pid_namespace,
         network_namespace: process::namespace("self", "net").context("cannot read /proc/self/ns/net")?,
         interface_count: u32::try_from(count).unwrap_or(0),
+        removed_flows: 0,
         interfaces,
     };
     Ok(pins.publish(&info)?)

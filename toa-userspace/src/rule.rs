@@ -162,7 +162,9 @@ impl Rule {
     }
 }
 
-fn to_address(ip: IpAddr) -> Address {
+/// An address as the kernel's maps have it.
+#[must_use]
+pub fn to_address(ip: IpAddr) -> Address {
     match ip {
         IpAddr::V4(ip) => Address::from_ipv4(&ip.octets()),
         IpAddr::V6(ip) => Address::from_ipv6(&ip.octets()),
@@ -172,13 +174,19 @@ fn to_address(ip: IpAddr) -> Address {
 /// Bits of an address before those of a mapped IPv4 one.
 const MAPPED_BITS: u8 = 96;
 
-/// The trie's key of a prefix and the word that stands for the port.
-fn prefix_key(net: &IpNet, port: u32) -> Key {
+/// The length of a prefix in bits, as the kernel's maps have it.
+#[must_use]
+pub fn net_bits(net: &IpNet) -> u32 {
     let before = match net {
-        IpNet::V4(_) => u32::from(MAPPED_BITS),
+        IpNet::V4(_) => MAPPED_BITS,
         IpNet::V6(_) => 0,
     };
-    let bits = PrefixKey::PORT_BITS + before + u32::from(net.prefix_len());
+    u32::from(before) + u32::from(net.prefix_len())
+}
+
+/// The trie's key of a prefix and the word that stands for the port.
+fn prefix_key(net: &IpNet, port: u32) -> Key {
+    let bits = PrefixKey::PORT_BITS + net_bits(net);
     Key::Prefix(bits, PrefixKey { port, address: to_address(net.network()) })
 }
 
@@ -213,9 +221,9 @@ fn parse_prefix_rule(text: &str) -> Result<Rule, RuleError> {
     let (prefix, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once("]:")) {
         Some((prefix, port)) => (prefix, Some(port)),
         // Behind the length there is no colon of an IPv6 address.
-        None => match text.split_once('/').and_then(|(_, length)| length.split_once(':')) {
-            Some((_, port)) => (text.trim_end_matches(port).trim_end_matches(':'), Some(port)),
-            None => (text, None),
+        None => match text.rsplit_once(':') {
+            Some((prefix, port)) if prefix.contains('/') => (prefix, Some(port)),
+            _ => (text, None),
         },
     };
     let net = parse_prefix(prefix)?;
@@ -248,12 +256,12 @@ impl FromStr for Rule {
         if let Ok(address) = text.parse::<SocketAddr>() {
             return Ok(Self::AddressPort(SocketAddr::new(address.ip().to_canonical(), address.port())));
         }
-        if let Some(port) = text.strip_prefix(':') {
-            return parse_port(port).map(Self::Port);
-        }
         let syntax = || RuleError::Syntax { text: text.to_owned() };
         if let Some((ip, _)) = text.trim_start_matches('[').split_once('/') {
             return if ip.parse::<IpAddr>().is_ok() { parse_prefix_rule(text) } else { Err(syntax()) };
+        }
+        if let Some(port) = text.strip_prefix(':') {
+            return parse_port(port).map(Self::Port);
         }
         let host = match text.rsplit_once(':') {
             Some((host, port)) => {

@@ -43,18 +43,24 @@ fn without_a_command_the_help_is_no_result() -> Result {
 
 #[test]
 fn a_command_line_that_makes_no_sense_is_one_line_and_exit_code_2() -> Result {
+    // No device has such a name: one of these that makes sense after all must not attach to anything.
     for (arguments, reason) in [
         (&["attach"][..], "<IFACE>"),
-        (&["attach", "eth0", "--frobnicate"], "--frobnicate"),
+        (&["attach", "no/device", "--frobnicate"], "--frobnicate"),
         (&["frobnicate"], "frobnicate"),
-        (&["attach", "eth0", "--ip", "300.1.2.3"], "300.1.2.3"),
-        (&["attach", "eth0", "--ip", "203.0.113.0/24"], "prefix"),
-        (&["attach", "eth0", "--ip", "192.0.2.1:80", "--port", "81"], "--ip and --port"),
-        (&["attach", "eth0", "--port", "70000"], "70000 is not a port"),
-        (&["attach", "eth0", "-c", "0"], "-c"),
-        (&["attach", "eth0", "--duration", "soon"], "30s"),
-        (&["attach", "eth0", "--ring-size", "5000"], "power of two"),
-        (&["attach", "eth0", "-o", "xml"], "text, json"),
+        (&["attach", "no/device", "--ip", "300.1.2.3"], "300.1.2.3"),
+        (&["attach", "no/device", "--ip", "203.0.113.9/24"], "did you mean 203.0.113.0/24"),
+        (&["attach", "no/device", "--toa", "254:12"], "nobody knows what an option 254:12 carries"),
+        (&["attach", "no/device", "--toa", "dpvs"], "a profile: default lvs"),
+        (&["attach", "no/device", "--lb", "10.9.0.1/24"], "did you mean 10.9.0.0/24"),
+        (&["attach", "no/device", "--server-port", "http"], "http is not a port"),
+        (&["attach", "no/device", "--max-flows", "0"], "--max-flows"),
+        (&["attach", "no/device", "--ip", "192.0.2.1:80", "--port", "81"], "--ip and --port"),
+        (&["attach", "no/device", "--port", "70000"], "70000 is not a port"),
+        (&["attach", "no/device", "-c", "0"], "-c"),
+        (&["attach", "no/device", "--duration", "soon"], "30s"),
+        (&["attach", "no/device", "--ring-size", "5000"], "power of two"),
+        (&["attach", "no/device", "-o", "xml"], "text, json"),
         (&["watch", "add"], "<RULE>"),
         (&["watch", "list", "--pid", "0"], "--pid"),
         (&["status", "-o", "xml"], "text, json"),
@@ -70,7 +76,7 @@ fn a_command_line_that_makes_no_sense_is_one_line_and_exit_code_2() -> Result {
 
 #[test]
 fn a_host_name_is_refused_with_a_hint() -> Result {
-    let attach = ["attach", "eth0", "--ip", "client.example"];
+    let attach = ["attach", "no/device", "--ip", "client.example"];
     for arguments in
         [&attach[..], &["watch", "add", "client.example:443"], &["watch", "remove", "client.example"]]
     {

@@ -135,9 +135,11 @@ fn end_following(run: &Run, watch: &Watch) -> Result<usize> {
     // A program that found the rule a moment ago may still be about to insert the connection. Where the kernel
     // cannot wait for it, that moment is a microsecond.
     let _ = wait_for_programs();
-    flows
-        .end(|client, has_port| watch.contains(client, has_port).map_err(anyhow::Error::new))
-        .context("cannot end the following")
+    let is_watched = |client: &_, has_port| watch.contains(client, has_port).map_err(anyhow::Error::new);
+    let unwatched = flows.unwatched(is_watched)?;
+    // Before they are removed, or the run could take them for evicted.
+    run.add_removed_flows(unwatched.len())?;
+    flows.end(&unwatched, is_watched).context("cannot end the following")
 }
 
 fn without_repetitions(mut rules: Vec<Rule>) -> Vec<Rule> {

@@ -1,24 +1,38 @@
-//! Responsible for the map of followed connections as another process sees it. Not responsible for following.
+//! Responsible for the map of followed connections as user space sees it. Not responsible for following.
 
 use std::{collections::HashMap as Table, net::SocketAddr};
 
 use aya::maps::{HashMap, Map, MapData, MapError};
 use toa_common::{
+    counters::Counter,
     flow_key::FlowKey,
     follow::LearnedFrom,
-    limits::{LINGER_NS, MAX_FLOWS},
+    limits::LINGER_NS,
     segment::{Flow, flags},
     wire::toa::{Client, has_port},
 };
 
-use super::watch::is_absent;
+use super::{counters::Snapshot, watch::is_absent};
 use crate::rule::to_ip;
 
-/// Steps of one walk through the map, at most. A key that goes while it is walked over begins the walk anew.
-const MAX_STEPS: usize = 8 * MAX_FLOWS as usize;
+/// Steps of one walk through the map, at most, for each connection that it has room for. A key that goes while it is
+/// walked over begins the walk anew.
+const MAX_STEPS: usize = 8;
 
 /// The followed connections.
-pub struct Flows(HashMap<MapData, FlowKey, Flow>);
+pub struct Flows {
+    map: HashMap<MapData, FlowKey, Flow>,
+    max_steps: usize,
+}
+
+/// What a sweep has seen and done.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Swept {
+    /// Connections that have not ended.
+    pub open: u64,
+    /// Connections that had ended and are remembered no more.
+    pub removed: u64,
+}
 
 /// A followed connection.
 #[derive(Clone, Copy, Debug)]
@@ -32,13 +46,18 @@ pub struct Followed {
 impl Flows {
     /// The connections in the map `FLOWS`.
     pub fn new(map: Map) -> Result<Self, MapError> {
-        HashMap::try_from(map).map(Self)
+        let room = match &map {
+            Map::LruHashMap(data) => data.info()?.max_entries(),
+            _ => 0,
+        };
+        let map = map.try_into()?;
+        Ok(Self { map, max_steps: MAX_STEPS.saturating_mul(room as usize) })
     }
 
     /// All of them, the oldest first.
     pub fn read(&self) -> Result<Vec<Followed>, MapError> {
         let mut found = Table::new();
-        for entry in self.0.iter().take(MAX_STEPS) {
+        for entry in self.map.iter().take(self.max_steps) {
             let (key, flow) = entry?;
             found.insert(key, flow);
         }
@@ -47,28 +66,38 @@ impl Flows {
         Ok(flows)
     }
 
-    /// Ends the following of those whose client, with a port or without, `is_watched` says no to, and returns how many
-    /// there were. The kernel has no way to remove one only if it is still the same: what becomes another between the
-    /// second look and the removal, two system calls apart, is ended too.
+    /// Those whose client, with a port or without, `is_watched` says no to.
+    pub fn unwatched<E: From<MapError>>(
+        &self,
+        mut is_watched: impl FnMut(&Client, bool) -> Result<bool, E>,
+    ) -> Result<Vec<Followed>, E> {
+        let mut unwatched = Vec::new();
+        for followed in self.read()? {
+            if !ask(&followed.flow, &mut is_watched)? {
+                unwatched.push(followed);
+            }
+        }
+        Ok(unwatched)
+    }
+
+    /// Ends the following of those of `unwatched` that still are, and returns how many there were. The kernel has no way
+    /// to remove one only if it is still the same: what becomes another between the second look and the removal, two
+    /// system calls apart, is ended too.
     pub fn end<E: From<MapError>>(
         &mut self,
+        unwatched: &[Followed],
         mut is_watched: impl FnMut(&Client, bool) -> Result<bool, E>,
     ) -> Result<usize, E> {
         let mut ended = 0;
-        for Followed { key, flow } in self.read()? {
-            if is_watched(&flow_client(&flow), has_port(flow.toa_kind, flow.toa_length))? {
-                continue;
-            }
+        for Followed { key, .. } in unwatched {
             // Since they were read, which takes long if they are many, another connection may have taken its place.
-            match self.0.get(&key, 0) {
-                Ok(flow) if is_watched(&flow_client(&flow), has_port(flow.toa_kind, flow.toa_length))? => {
-                    continue;
-                }
+            match self.map.get(key, 0) {
+                Ok(flow) if ask(&flow, &mut is_watched)? => continue,
                 Ok(_) => {}
                 Err(error) if is_absent(&error) => continue,
                 Err(error) => return Err(error.into()),
             }
-            match self.0.remove(&key) {
+            match self.map.remove(key) {
                 Ok(()) => ended += 1,
                 Err(error) if is_absent(&error) => {}
                 Err(error) => return Err(error.into()),
@@ -76,11 +105,51 @@ impl Flows {
         }
         Ok(ended)
     }
+
+    /// Removes the connections that had ended more than [`LINGER_NS`] before `now_ns`, so that they take no room from
+    /// open ones, which the map evicts when it is full.
+    pub fn sweep(&mut self, now_ns: u64) -> Result<Swept, MapError> {
+        let mut swept = Swept::default();
+        for followed in self.read()? {
+            if followed.is_current(now_ns) {
+                swept.open += u64::from(followed.flow.ended_ns == 0);
+                continue;
+            }
+            // Another connection may have taken its place since it was read.
+            let is_same = |flow: &Flow| flow.generation == followed.flow.generation;
+            match self.map.get(&followed.key, 0) {
+                Ok(flow) if is_same(&flow) => {}
+                Ok(_) => continue,
+                Err(error) if is_absent(&error) => continue,
+                Err(error) => return Err(error),
+            }
+            match self.map.remove(&followed.key) {
+                Ok(()) => swept.removed += 1,
+                Err(error) if is_absent(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(swept)
+    }
 }
 
-/// The client of a connection, as rules see it.
-fn flow_client(flow: &Flow) -> Client {
-    Client { address: flow.client_address, port_be: flow.client_port_be }
+/// How many open connections the map evicted, at least: those whose following began and did not end in any other way,
+/// by the counters `before` the map was read, and are not among the `open` ones. `removed` is how many of them user
+/// space removed.
+#[must_use]
+pub fn evicted(before: &Snapshot, after: &Snapshot, open: u64, removed: u64) -> u64 {
+    before
+        .get(Counter::Learned)
+        .saturating_sub(after.get(Counter::Closed))
+        .saturating_sub(after.get(Counter::Superseded))
+        .saturating_sub(removed)
+        .saturating_sub(open)
+}
+
+/// Asks for the client of a connection, as rules see it.
+fn ask<E>(flow: &Flow, is_watched: &mut impl FnMut(&Client, bool) -> Result<bool, E>) -> Result<bool, E> {
+    let client = Client { address: flow.client_address, port_be: flow.client_port_be };
+    is_watched(&client, has_port(flow.toa_kind, flow.toa_length))
 }
 
 impl Followed {

@@ -1,6 +1,6 @@
 //! Responsible for loading the eBPF object. Not responsible for attaching it.
 
-use std::{fs, io, num::NonZeroU32, path::PathBuf};
+use std::{fs, io, path::PathBuf};
 
 use aya::{
     Ebpf, EbpfError, EbpfLoader, VerifierLogLevel, include_bytes_aligned,
@@ -59,23 +59,19 @@ pub struct Loaded {
 }
 
 /// What a run chooses before its program is loaded.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct LoadOptions {
     /// Options, ports and sources.
     pub config: Config,
     /// Most connections that are followed at a time.
-    pub max_flows: NonZeroU32,
+    pub max_flows: u32,
     /// Up to which level the program logs.
     pub log_level: Option<aya_log::Level>,
 }
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        Self {
-            config: Config::DEFAULT,
-            max_flows: NonZeroU32::new(MAX_FLOWS).unwrap_or(NonZeroU32::MIN),
-            log_level: None,
-        }
+        Self { config: Config::DEFAULT, max_flows: MAX_FLOWS, log_level: None }
     }
 }
 
@@ -90,7 +86,7 @@ impl Loaded {
             .verifier_log_level(VerifierLogLevel::STATS)
             .override_global(aya_log::LEVEL, &level, true)
             .override_global("CONFIG", &options.config, true)
-            .map_max_entries("FLOWS", options.max_flows.get())
+            .map_max_entries("FLOWS", options.max_flows)
             .load(OBJECT)
             .map_err(|error| LoadError::Object(Box::new(error)))?;
         let mut this = Self { ebpf };

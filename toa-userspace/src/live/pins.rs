@@ -195,6 +195,12 @@ impl Pins {
         let path = self.path.join(INFO);
         map.pin(&path).map_err(|source| PinsError::Pin { path, source })
     }
+
+    /// What this run is said to be: others write there, too.
+    pub fn info(&self) -> Result<RunInfo, MapError> {
+        let map = Map::from_map_data(MapData::from_pin(self.path.join(INFO))?)?;
+        Array::<_, RunInfo>::try_from(map)?.get(&0, 0)
+    }
 }
 
 fn make(path: &Path, recursive: bool) -> io::Result<()> {

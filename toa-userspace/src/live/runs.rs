@@ -185,6 +185,16 @@ impl Run {
         self.map("COUNTERS", Counters::new)
     }
 
+    /// Tells the run that we have removed followed connections that had not ended: it would take them for evicted.
+    /// Whoever calls this holds the lock.
+    pub fn add_removed_flows(&self, count: usize) -> Result<(), RunsError> {
+        let mut map = self.map(INFO, Array::<_, RunInfo>::try_from)?;
+        let failed = |source| RunsError::Map { path: self.path.join(INFO), source };
+        let mut info = map.get(&0, 0).map_err(failed)?;
+        info.removed_flows = info.removed_flows.saturating_add(count as u64);
+        map.set(0, info, 0).map_err(failed)
+    }
+
     /// The version of the tool that runs.
     #[must_use]
     pub fn version(&self) -> String {
@@ -334,6 +344,7 @@ mod tests {
             pid_namespace: 0,
             network_namespace,
             interface_count: u32::try_from(names.len()).unwrap(),
+            removed_flows: 0,
             interfaces,
         };
         Run { path: PathBuf::new(), info }

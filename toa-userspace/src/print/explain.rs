@@ -12,30 +12,19 @@ use toa_common::wire::toa::{KNOWN_PAIRS, ToaPairs};
 
 use super::summary::Count;
 
-/// Who writes each of [`KNOWN_PAIRS`].
-const SENDERS: [&str; KNOWN_PAIRS.len()] = [
-    "LVS, DPVS",
-    "DPVS",
-    "LVS v3, Alibaba",
-    "early LVS, Jupiter, Tencent, UCloud",
-    "UCloud",
-    "Alibaba in a VPC",
-    "Alibaba in a VPC",
-    "toa 3",
-    "Akamai, CDNs",
-    "Akamai, CDNs",
-    "declared by Baidu's module",
-];
-
 /// What was seen since the programs were attached.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Seen {
     /// TCP packets.
     pub tcp_packets: u64,
+    /// Those of them that go to other local ports than those asked for.
+    pub other_port_packets: u64,
     /// Any other packets.
     pub other_packets: u64,
     /// TCP packets with a TOA.
     pub toa_packets: u64,
+    /// Those of them that no balancer sent.
+    pub untrusted_packets: u64,
     /// Connections whose following began.
     pub learned: u64,
     /// Packets with a known option that is not TOA for this run, by its number in [`KNOWN_PAIRS`].
@@ -81,6 +70,9 @@ impl fmt::Display for Explanation<'_> {
                  network namespace",
             );
         }
+        if seen.other_port_packets > 0 {
+            write!(f, ", {} of them to other ports than --server-port", Count(seen.other_port_packets))?;
+        }
         write!(f, ", {} with TOA", Count(seen.toa_packets))?;
         for (kind, length) in pairs.selected() {
             write!(f, " {kind}:{length}")?;
@@ -90,10 +82,13 @@ impl fmt::Display for Explanation<'_> {
         } else {
             ", none of a watched client"
         })?;
-        for ((count, (kind, length)), sender) in seen.other_pairs.iter().zip(KNOWN_PAIRS).zip(SENDERS) {
+        if seen.untrusted_packets > 0 {
+            write!(f, "; {} of them from no balancer of --lb", Count(seen.untrusted_packets))?;
+        }
+        for (count, (kind, length)) in seen.other_pairs.iter().zip(KNOWN_PAIRS) {
             if *count > 0 {
                 let count = Count(*count);
-                write!(f, "; {count} with option {kind}:{length} ({sender}), which is not read as TOA")?;
+                write!(f, "; {count} with option {kind}:{length} (try --toa {kind}:{length})")?;
             }
         }
         Ok(())
@@ -106,8 +101,10 @@ mod tests {
 
     const SEEN: Seen = Seen {
         tcp_packets: 12_431,
+        other_port_packets: 0,
         other_packets: 3,
         toa_packets: 0,
+        untrusted_packets: 0,
         learned: 0,
         other_pairs: [0; KNOWN_PAIRS.len()],
     };
@@ -138,8 +135,7 @@ mod tests {
         assert_eq!(explain(&SEEN).unwrap(), start);
         let mut seen = SEEN;
         (seen.other_pairs[3], seen.other_pairs[8]) = (1203, 1);
-        let others = "; 1,203 with option 200:8 (early LVS, Jupiter, Tencent, UCloud), which is not read as TOA\
-                      ; 1 with option 28:7 (Akamai, CDNs), which is not read as TOA";
+        let others = "; 1,203 with option 200:8 (try --toa 200:8); 1 with option 28:7 (try --toa 28:7)";
         assert_eq!(explain(&seen).unwrap(), format!("{start}{others}"));
     }
 
@@ -148,6 +144,14 @@ mod tests {
         let seen = Seen { toa_packets: 45, ..SEEN };
         let expected =
             "12,431 TCP packets in 10 s, 45 with TOA 254:8 254:20 253:20, none of a watched client";
+        assert_eq!(explain(&seen).unwrap(), expected);
+    }
+
+    #[test]
+    fn other_ports_and_sources() {
+        let seen = Seen { other_port_packets: 12_000, toa_packets: 45, untrusted_packets: 44, ..SEEN };
+        let expected = "12,431 TCP packets in 10 s, 12,000 of them to other ports than --server-port, 45 with TOA \
+                        254:8 254:20 253:20, none of a watched client; 44 of them from no balancer of --lb";
         assert_eq!(explain(&seen).unwrap(), expected);
     }
 

@@ -1,0 +1,158 @@
+//! Responsible for what a user says counts as TOA: pairs of kind and length, and profiles of those. Not responsible
+//! for finding it in packets.
+
+use std::{fmt, str::FromStr};
+
+use thiserror::Error;
+use toa_common::wire::toa::{DEFAULT_PAIRS, KNOWN_PAIRS, LENGTH_IPV4, LENGTH_IPV6, MAX_PAIRS, ToaPairs};
+
+/// What one `--toa` names.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ToaOptions(Vec<(u8, u8)>);
+
+/// Why a text names no TOA.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[non_exhaustive]
+pub enum ToaOptionsError {
+    /// Neither a pair nor a profile.
+    #[error("{text:?} is neither KIND:LEN nor a profile: {}", list(PROFILES.iter().map(|(name, _)| *name)))]
+    Syntax {
+        /// What was typed.
+        text: String,
+    },
+    /// A kind that is no option's.
+    #[error("kind {kind} is no option: 2 to 255")]
+    Kind {
+        /// What was typed.
+        kind: u8,
+    },
+    /// A length of which nobody knows what it means.
+    #[error(
+        "nobody knows what an option {kind}:{length} carries: the length is 8 (port and IPv4 address) or 20 (port and \
+         IPv6 address), or it is one of {}",
+        list(KNOWN_PAIRS.iter().filter(|(_, length)| !is_usual(*length)).map(|(kind, length)| format!("{kind}:{length}")))
+    )]
+    Length {
+        /// The kind.
+        kind: u8,
+        /// What was typed.
+        length: u8,
+    },
+    /// More pairs than a run takes.
+    #[error("{count} kinds of TOA are too many: at most {MAX_PAIRS}")]
+    TooMany {
+        /// How many were named.
+        count: usize,
+    },
+}
+
+/// Pairs that belong together, by name.
+const PROFILES: [(&str, &[(u8, u8)]); 7] = [
+    ("default", &DEFAULT_PAIRS),
+    ("lvs", &[(254, 8), (254, 20), (253, 20), (200, 8)]),
+    ("tencent", &[(200, 8)]),
+    ("alibaba", &[(254, 8), (253, 20), (252, 20), (249, 40)]),
+    ("ucloud", &[(200, 8), (253, 8)]),
+    ("akamai", &[(28, 7), (28, 19)]),
+    ("all", ALL),
+];
+
+/// Every known pair but 254:24, which nobody is known to send.
+const ALL: &[(u8, u8)] =
+    &[(254, 8), (254, 20), (253, 20), (200, 8), (253, 8), (252, 20), (249, 40), (254, 16), (28, 7), (28, 19)];
+
+impl ToaOptions {
+    /// All that several name together, or the default where nothing is named.
+    pub fn pairs(named: &[Self]) -> Result<ToaPairs, ToaOptionsError> {
+        let mut pairs: Vec<(u8, u8)> = Vec::new();
+        for pair in named.iter().flat_map(|options| &options.0) {
+            if !pairs.contains(pair) {
+                pairs.push(*pair);
+            }
+        }
+        match pairs.len() {
+            0 => Ok(ToaPairs::DEFAULT),
+            count if count > MAX_PAIRS => Err(ToaOptionsError::TooMany { count }),
+            _ => Ok(ToaPairs::new(&pairs)),
+        }
+    }
+}
+
+impl FromStr for ToaOptions {
+    type Err = ToaOptionsError;
+
+    fn from_str(text: &str) -> Result<Self, ToaOptionsError> {
+        if let Some((_, pairs)) = PROFILES.iter().find(|(name, _)| *name == text) {
+            return Ok(Self(pairs.to_vec()));
+        }
+        let pair = text.split_once(':').and_then(|(kind, length)| {
+            let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+            (is_number(kind) && is_number(length)).then_some(())?;
+            Some((kind.parse().ok()?, length.parse().ok()?))
+        });
+        match pair {
+            None => Err(ToaOptionsError::Syntax { text: text.to_owned() }),
+            Some((kind @ 0..=1, _)) => Err(ToaOptionsError::Kind { kind }),
+            Some((kind, length)) if is_usual(length) || KNOWN_PAIRS.contains(&(kind, length)) => {
+                Ok(Self(vec![(kind, length)]))
+            }
+            Some((kind, length)) => Err(ToaOptionsError::Length { kind, length }),
+        }
+    }
+}
+
+/// Whether the length alone says what an option carries.
+const fn is_usual(length: u8) -> bool {
+    matches!(length, LENGTH_IPV4 | LENGTH_IPV6)
+}
+
+fn list(items: impl Iterator<Item = impl fmt::Display>) -> String {
+    items.map(|item| item.to_string()).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn selected(texts: &[&str]) -> Vec<(u8, u8)> {
+        let named: Vec<ToaOptions> = texts.iter().map(|text| text.parse().unwrap()).collect();
+        ToaOptions::pairs(&named).unwrap().selected().collect()
+    }
+
+    #[test]
+    fn every_profile_has_its_pairs() {
+        assert_eq!(selected(&[]), DEFAULT_PAIRS);
+        assert_eq!(selected(&["default"]), [(254, 8), (254, 20), (253, 20)]);
+        assert_eq!(selected(&["lvs"]), [(254, 8), (254, 20), (253, 20), (200, 8)]);
+        assert_eq!(selected(&["tencent"]), [(200, 8)]);
+        assert_eq!(selected(&["alibaba"]), [(254, 8), (253, 20), (252, 20), (249, 40)]);
+        assert_eq!(selected(&["ucloud"]), [(200, 8), (253, 8)]);
+        assert_eq!(selected(&["akamai"]), [(28, 7), (28, 19)]);
+        let mut all = selected(&["all"]);
+        all.push((254, 24));
+        all.sort_unstable();
+        let mut known = KNOWN_PAIRS;
+        known.sort_unstable();
+        assert_eq!(all, known);
+    }
+
+    #[test]
+    fn pairs_and_profiles_add_up() {
+        assert_eq!(selected(&["200:8", "akamai", "200:8"]), [(200, 8), (28, 7), (28, 19)]);
+        assert_eq!(selected(&["222:8", "222:20", "254:24"]), [(222, 8), (222, 20), (254, 24)]);
+    }
+
+    #[test]
+    fn mistakes_are_answered_with_what_there_is() {
+        let error = |text: &str| text.parse::<ToaOptions>().unwrap_err().to_string();
+        assert!(error("dpvs").ends_with("default lvs tencent alibaba ucloud akamai all"));
+        assert!(error("254:12").ends_with("249:40 254:16 28:7 28:19 254:24"));
+        assert!(error("200:7").contains("200:7"));
+        assert_eq!(error("1:8"), "kind 1 is no option: 2 to 255");
+        for wrong in ["", ":", "254", "254:", ":8", "256:8", "254:256", "+254:8", "254:8:1"] {
+            assert!(error(wrong).contains("is neither KIND:LEN nor a profile"), "{wrong}");
+        }
+        let many: Vec<ToaOptions> = (100..117).map(|kind| format!("{kind}:8").parse().unwrap()).collect();
+        assert_eq!(ToaOptions::pairs(&many), Err(ToaOptionsError::TooMany { count: 17 }));
+    }
+}
