@@ -1,6 +1,6 @@
 //! Responsible for telling `aya` which types may be copied to and from maps. Not responsible for the types.
 
-use crate::{flow_key::FlowKey, rule::RuleKey, run_info::RunInfo, segment::Flow};
+use crate::{flow_key::FlowKey, order::Order, rule::RuleKey, run_info::RunInfo, segment::Flow};
 
 // SAFETY: `repr(C)`, words only, no padding (asserted by size).
 unsafe impl aya::Pod for FlowKey {}
@@ -10,3 +10,5 @@ unsafe impl aya::Pod for RuleKey {}
 unsafe impl aya::Pod for Flow {}
 // SAFETY: as above.
 unsafe impl aya::Pod for RunInfo {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Order {}
