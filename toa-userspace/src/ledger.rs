@@ -53,7 +53,7 @@ pub struct StreamLedger {
     pub used_bytes: u64,
     /// Bytes that had been delivered before.
     pub duplicate_bytes: u64,
-    /// Bytes that came when their hole had been given up.
+    /// Bytes that came when their hole had been given up, or when the stream had passed them because of an order.
     pub late_bytes: u64,
     /// Bytes before a connection's first one.
     pub before_start_bytes: u64,
@@ -67,6 +67,8 @@ pub struct StreamLedger {
     pub gaps: u64,
     /// Bytes in them.
     pub gap_bytes: u64,
+    /// Bytes that were not handed in because of an order, as far as can be seen from what came behind them.
+    pub skipped_bytes: u64,
     /// Holes given up because they stayed open for too long.
     pub hole_timeouts: u64,
     /// Holes given up because their connection waited for too many bytes.
@@ -129,6 +131,8 @@ pub struct HttpLedger {
     pub head_bytes: u64,
     /// Bytes of bodies.
     pub body_bytes: u64,
+    /// Bytes that were not copied because of an order.
+    pub skipped_bytes: u64,
     /// Bytes passed over in search of a request.
     pub resync_bytes: u64,
     /// Bytes that are not HTTP/1.

@@ -160,6 +160,14 @@ impl Body {
         }
     }
 
+    /// How many of the next bytes belong to the body, whatever they are.
+    pub(super) fn unneeded_bytes(&self) -> u64 {
+        match self {
+            Self::Length(left) | Self::Chunk(left) => *left,
+            _ => 0,
+        }
+    }
+
     /// Passes over a gap. What a length delimits may miss bytes and still end where it ends.
     pub(super) fn pass_gap(&mut self, gap_bytes: u64) -> Progress {
         match self {

@@ -81,6 +81,7 @@ impl Parser {
                 self.data(bytes, max_head_bytes, ledger, emit);
             }
             StreamEvent::Gap { bytes } => self.gap(bytes, ledger, emit),
+            StreamEvent::Skipped { bytes } => self.skip(bytes, ledger, emit),
         }
         ledger.rebuffer(buffered, self.buffer.len());
     }
@@ -102,6 +103,17 @@ impl Parser {
     #[must_use]
     pub fn buffered_bytes(&self) -> usize {
         self.buffer.len()
+    }
+
+    /// How many of the next bytes are of no interest, whatever they are; [`u64::MAX`] if that is the rest of the
+    /// connection.
+    #[must_use]
+    pub fn unneeded_bytes(&self) -> u64 {
+        match &self.state {
+            State::Head | State::Search => 0,
+            State::Body(body) => body.unneeded_bytes(),
+            State::Stopped => u64::MAX,
+        }
     }
 
     fn data(
@@ -298,6 +310,12 @@ impl Parser {
                 self.search(ledger);
             }
         }
+    }
+
+    /// Passes over bytes that are known to be of no interest: see [`Self::unneeded_bytes`].
+    fn skip(&mut self, bytes: u64, ledger: &mut HttpLedger, emit: &mut impl FnMut(HttpEvent<'_>)) {
+        add(&mut ledger.skipped_bytes, bytes);
+        self.gap(bytes, ledger, emit);
     }
 
     /// Searches `bytes` for a request line. Returns them from there on.

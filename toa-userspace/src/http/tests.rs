@@ -54,6 +54,14 @@ impl Rig {
         self
     }
 
+    /// Skips what the parser says that it does not need.
+    fn skip(mut self) -> Self {
+        let bytes = self.parser.unneeded_bytes();
+        assert!(bytes > 0);
+        self.accept(StreamEvent::Skipped { bytes });
+        self
+    }
+
     /// Feeds `bytes` in pieces of `step`.
     fn pieces(self, bytes: &[u8], step: usize) -> Self {
         bytes.chunks(step).fold(self, Self::data)
@@ -123,6 +131,22 @@ fn a_large_body_is_passed_over() {
         rig = rig.data(&piece);
     }
     assert_eq!(rig.data(GET).found, ["POST /1", "GET /1"]);
+}
+
+#[test]
+fn what_is_not_needed_may_be_skipped() {
+    let rig = Rig::from_syn().data(b"POST /1 HTTP/1.1\r\ncontent-length: 10\r\n\r\nab").skip().data(GET);
+    assert_eq!(rig.found, ["POST /1", "GET /1"]);
+    let chunked = b"POST /1 HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n64\r\n";
+    let rig = Rig::from_syn().data(chunked).skip().data(b"\r\na\r\n").skip().data(b"\r\n0\r\n\r\n").data(GET);
+    assert_eq!(rig.found, ["POST /1", "GET /1"]);
+    assert_eq!((rig.ledger.skipped_bytes, rig.ledger.resyncs), (110, 0));
+    let rig = Rig::from_syn().data(b"SSH-2.0-x\r\n").skip().data(GET).skip();
+    assert_eq!(rig.found, ["other"]);
+    for bytes in [&b"GET / HTTP"[..], chunked.split_at(50).0, b"", b"GET / HTTP/1.1\r\n\r\n"] {
+        assert_eq!(Rig::from_syn().data(bytes).parser.unneeded_bytes(), 0, "{}", bytes.escape_ascii());
+    }
+    assert_eq!(Rig::from_syn().gap(1).data(b"junk").parser.unneeded_bytes(), 0);
 }
 
 #[test]
