@@ -4,9 +4,8 @@ use std::io::{self, BufWriter, Stdout, Write as _};
 
 use jiff::tz::TimeZone;
 use toa_userspace::{
-    http::{NotHttp, head::HttpRequest},
     live::{host, reader::Output},
-    pipeline::{Closed, Sink},
+    pipeline::{Event, Sink},
     print::{json::Json, redact::Redactor, summary::Summary, text::Text},
     stream::connection::Connection,
 };
@@ -46,34 +45,14 @@ impl Printer {
             }
         }
     }
-
-    fn sink(&mut self) -> &mut dyn Sink {
-        match self {
-            Self::Text(text) => text,
-            Self::Json(json) => json,
-        }
-    }
 }
 
 impl Sink for Printer {
-    fn request(&mut self, connection: &Connection, request: &HttpRequest) {
-        self.sink().request(connection, request);
-    }
-
-    fn opened(&mut self, connection: &Connection) {
-        self.sink().opened(connection);
-    }
-
-    fn gap(&mut self, connection: &Connection, bytes: u64) {
-        self.sink().gap(connection, bytes);
-    }
-
-    fn not_http(&mut self, connection: &Connection, reason: NotHttp, preview: &[u8]) {
-        self.sink().not_http(connection, reason, preview);
-    }
-
-    fn closed(&mut self, connection: &Connection, reason: Closed) {
-        self.sink().closed(connection, reason);
+    fn event(&mut self, connection: &Connection, event: &Event<'_>) {
+        match self {
+            Self::Text(text) => text.event(connection, event),
+            Self::Json(json) => json.event(connection, event),
+        }
     }
 }
 

@@ -15,7 +15,11 @@ use super::{
     escape::escape,
     redact::{Part, Redactor},
 };
-use crate::{http::head::HttpRequest, pipeline::Sink, stream::connection::Connection};
+use crate::{
+    http::head::HttpRequest,
+    pipeline::{Event, Sink},
+    stream::connection::Connection,
+};
 
 /// Nanoseconds of a second.
 const SECOND_NS: u64 = 1_000_000_000;
@@ -81,8 +85,8 @@ impl<W: Write> Text<W> {
 }
 
 impl<W: Write> Sink for Text<W> {
-    fn request(&mut self, connection: &Connection, request: &HttpRequest) {
-        if self.error.is_none() {
+    fn event(&mut self, connection: &Connection, event: &Event<'_>) {
+        if let (Event::Request(request), None) = (event, &self.error) {
             self.error = self.print(connection, request).err();
         }
     }

@@ -13,7 +13,12 @@ use toa_common::{
 };
 
 use super::*;
-use crate::{print::summary::KernelLedger, segment::tests::segment};
+use crate::{
+    http::{NotHttp, head::HttpRequest},
+    pipeline::Closed,
+    print::summary::KernelLedger,
+    segment::tests::segment,
+};
 
 /// 2026-11-22T07:43:27.123456789Z.
 const TIME_NS: u64 = 1_795_333_407_123_456_789;
@@ -54,7 +59,7 @@ fn lines(json: &mut Json<Vec<u8>>) -> Vec<Value> {
 
 fn print_request(redactor: Redactor, connection: &Connection, request: &HttpRequest) -> Value {
     let mut json = printer(redactor);
-    json.request(connection, request);
+    json.event(connection, &Event::Request(request));
     let mut lines = lines(&mut json);
     assert_eq!(lines.len(), 1);
     lines.remove(0)
@@ -64,7 +69,7 @@ fn print_request(redactor: Redactor, connection: &Connection, request: &HttpRequ
 fn a_request_is_printed_as_documented() {
     let head = b"GET /orders?id=7 HTTP/1.1\r\nHost: api.example\r\nX-Team: payments\r\n\r\n";
     let mut json = printer(Redactor::default());
-    json.request(&connection(), &request(head));
+    json.event(&connection(), &Event::Request(&request(head)));
     let expected = concat!(
         r#"{"event":"request","timestamp":"2026-11-22T07:43:27.123456789Z","host":{"name":"web-17"},"#,
         r#""client":{"address":"120.120.111.111","port":44208},"#,
@@ -138,7 +143,7 @@ fn targets_have_their_parts() {
 fn fields_are_grouped_in_their_order() {
     let head = b"GET / HTTP/1.1\r\nX-B: 1\r\nhost: h\r\nx-b: 2\r\nA: \r\nX-b: 3\r\n\r\n";
     let mut json = printer(Redactor::default());
-    json.request(&connection(), &request(head));
+    json.event(&connection(), &Event::Request(&request(head)));
     let text = String::from_utf8_lossy(json.writer()).into_owned();
     assert!(text.contains(r#""header":{"x-b":["1","2","3"],"host":["h"],"a":[""]}"#), "{text}");
 }
@@ -171,13 +176,13 @@ fn a_connection_tells_its_states() {
     let mut connection = connection();
     (connection.first_ns, connection.last_ns) = (TIME_NS, TIME_NS + 1_000_000_000);
     let mut json = printer(Redactor::default());
-    json.opened(&connection);
-    json.gap(&connection, 1448);
+    json.event(&connection, &Event::Opened);
+    json.event(&connection, &Event::Gap { bytes: 1448 });
     for reason in [NotHttp::Tls, NotHttp::Http2, NotHttp::Upgrade, NotHttp::Connect, NotHttp::Other] {
-        json.not_http(&connection, reason, b"\x16\x03\xff\"\\ok");
+        json.event(&connection, &Event::NotHttp { reason, preview: b"\x16\x03\xff\"\\ok" });
     }
     for reason in [Closed::Fin, Closed::Rst, Closed::Idle, Closed::Evicted, Closed::Finished] {
-        json.closed(&connection, reason);
+        json.event(&connection, &Event::Closed(reason));
     }
     let lines = lines(&mut json);
     let opened = json!({"id": "abcdef-3", "state": "open", "reason": null, "preview": null});
@@ -268,8 +273,8 @@ fn an_interface_is_looked_up_once() {
     let (here, mut gone) = (connection(), connection());
     gone.interface_index = 9;
     for _ in 0..3 {
-        json.opened(&here);
-        json.opened(&gone);
+        json.event(&here, &Event::Opened);
+        json.event(&gone, &Event::Opened);
     }
     assert_eq!(asked.load(Ordering::Relaxed), 2);
 }
@@ -287,8 +292,8 @@ fn a_failing_writer_is_told_once() {
         }
     }
     let mut json = Json::new(Broken(0), Redactor::default(), String::new(), Box::new(|_| None));
-    json.opened(&connection());
-    json.opened(&connection());
+    json.event(&connection(), &Event::Opened);
+    json.event(&connection(), &Event::Opened);
     assert_eq!(json.writer().0, 1);
     assert_eq!(json.take_error().unwrap().kind(), io::ErrorKind::BrokenPipe);
     assert!(json.take_error().is_none());
@@ -339,7 +344,7 @@ proptest! {
     #[test]
     fn whatever_is_not_http_is_valid(preview in prop::collection::vec(any::<u8>(), 0..64)) {
         let mut json = printer(Redactor::default());
-        json.not_http(&connection(), NotHttp::Other, &preview);
+        json.event(&connection(), &Event::NotHttp { reason: NotHttp::Other, preview: &preview });
         prop_assert_eq!(lines(&mut json).len(), 1);
     }
 }

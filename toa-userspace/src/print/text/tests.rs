@@ -12,7 +12,7 @@ fn print(connection: &Connection, head: &str, change: impl FnOnce(&mut HttpReque
     let mut request = HttpRequest::parse(head, TIME_NS, 1).unwrap();
     change(&mut request);
     let mut text = Text::new(Vec::new(), Redactor::default(), TimeZone::UTC);
-    text.request(connection, &request);
+    text.event(connection, &Event::Request(&request));
     assert!(text.take_error().is_none());
     String::from_utf8(text.writer().clone()).unwrap()
 }
@@ -78,7 +78,7 @@ fn a_failing_writer_is_told_once() {
     let head = Bytes::from_static(b"GET / HTTP/1.1\r\n\r\n");
     let request = HttpRequest::parse(head, TIME_NS, 1).unwrap();
     let mut text = Text::new(Broken, Redactor::default(), TimeZone::UTC);
-    text.request(&connection, &request);
+    text.event(&connection, &Event::Request(&request));
     assert_eq!(text.take_error().unwrap().kind(), io::ErrorKind::BrokenPipe);
     assert!(text.take_error().is_none());
 }
