@@ -111,6 +111,7 @@ fn expected(
         "toa": {"kind": 254, "length": 8, "learned_from": learned_from, "ambiguous": false},
         "connection": {"request": number + 1},
         "incomplete": null,
+        "framing_fault": null,
     })
 }
 

@@ -21,6 +21,7 @@ pub mod head;
 pub mod parser;
 pub mod start;
 
+pub use body::FramingFault;
 use head::HttpRequest;
 
 /// Longest preview of what is not HTTP, in bytes.
@@ -30,7 +31,7 @@ pub const PREVIEW_BYTES: usize = 64;
 #[derive(Debug)]
 pub enum HttpEvent<'a> {
     /// A request's head.
-    Request(HttpRequest),
+    Request(HttpRequest<'a>),
     /// The stream, or its rest, is not HTTP/1. Nothing comes after this.
     NotHttp {
         /// What it is.

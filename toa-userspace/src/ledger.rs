@@ -117,14 +117,12 @@ pub struct HttpLedger {
     pub incomplete_requests: u64,
     /// Heads that a connection's end left without their end.
     pub unfinished_heads: u64,
-    /// Heads beyond the limit.
+    /// Heads beyond a limit, of bytes or of fields.
     pub oversized_heads: u64,
     /// What began like a head and was none.
     pub malformed_heads: u64,
-    /// Requests with both Transfer-Encoding and Content-Length.
-    pub ambiguous_framings: u64,
-    /// Requests whose framing nobody can know.
-    pub broken_framings: u64,
+    /// Requests the length of whose body can be read in two ways, or in none.
+    pub faulty_framings: u64,
     /// Times that the place in the stream was lost and the next request had to be searched for.
     pub resyncs: u64,
     /// Connections, or rests of them, that are not HTTP/1.

@@ -1,7 +1,9 @@
 //! Responsible for one connection's place in HTTP: before a head, in one, in a body, lost or past it. Not
 //! responsible for what a head says nor for how long a body is.
 
-use bytes::{Bytes, BytesMut};
+use std::borrow::Cow;
+
+use bytes::BytesMut;
 
 use super::{
     HttpEvent, NotHttp, PREVIEW_BYTES,
@@ -11,6 +13,7 @@ use super::{
 };
 use crate::{
     ledger::{HttpLedger, add},
+    limits::Limits,
     stream::StreamEvent,
 };
 
@@ -63,11 +66,11 @@ impl Default for Parser {
 }
 
 impl Parser {
-    /// Takes an event of the stream. A head may have at most `max_head_bytes`.
+    /// Takes an event of the stream. What a head may have is in `limits`.
     pub fn accept(
         &mut self,
         event: StreamEvent<'_>,
-        max_head_bytes: usize,
+        limits: &Limits,
         ledger: &mut HttpLedger,
         emit: &mut impl FnMut(HttpEvent<'_>),
     ) {
@@ -78,7 +81,7 @@ impl Parser {
             }
             StreamEvent::Data { bytes, time_ns } => {
                 self.time_ns = time_ns;
-                self.data(bytes, max_head_bytes, ledger, emit);
+                self.data(bytes, limits, ledger, emit);
             }
             StreamEvent::Gap { bytes } => self.gap(bytes, ledger, emit),
             StreamEvent::Skipped { bytes } => self.skip(bytes, ledger, emit),
@@ -119,17 +122,15 @@ impl Parser {
     fn data(
         &mut self,
         bytes: &[u8],
-        max_head_bytes: usize,
+        limits: &Limits,
         ledger: &mut HttpLedger,
         emit: &mut impl FnMut(HttpEvent<'_>),
     ) {
         let mut rest = bytes;
         while !rest.is_empty() {
             rest = match &mut self.state {
-                State::Head if self.buffer.is_empty() => {
-                    self.head_in_place(rest, max_head_bytes, ledger, emit)
-                }
-                State::Head => self.head_in_parts(rest, max_head_bytes, ledger, emit),
+                State::Head if self.buffer.is_empty() => self.head_in_place(rest, limits, ledger, emit),
+                State::Head => self.head_in_parts(rest, limits, ledger, emit),
                 State::Body(body) => {
                     let (passed, progress) = body.pass(rest);
                     add(&mut ledger.body_bytes, passed as u64);
@@ -149,7 +150,7 @@ impl Parser {
     fn head_in_place<'b>(
         &mut self,
         bytes: &'b [u8],
-        max_head_bytes: usize,
+        limits: &Limits,
         ledger: &mut HttpLedger,
         emit: &mut impl FnMut(HttpEvent<'_>),
     ) -> &'b [u8] {
@@ -173,14 +174,14 @@ impl Parser {
         };
         let end = head::end(bytes, 0);
         let len = end.unwrap_or(bytes.len());
-        if len > max_head_bytes {
+        if len > limits.head_bytes {
             self.oversized(len, ledger);
             return bytes.get(len..).unwrap_or_default();
         }
         match end {
             Ok(end) => {
                 let (head, rest) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
-                self.complete(Bytes::copy_from_slice(head), ledger, emit);
+                self.complete(head.into(), limits, ledger, emit);
                 rest
             }
             Err(looked) => {
@@ -196,7 +197,7 @@ impl Parser {
     fn head_in_parts<'b>(
         &mut self,
         bytes: &'b [u8],
-        max_head_bytes: usize,
+        limits: &Limits,
         ledger: &mut HttpLedger,
         emit: &mut impl FnMut(HttpEvent<'_>),
     ) -> &'b [u8] {
@@ -216,19 +217,19 @@ impl Parser {
                     // What was collected and what came now are looked at one after the other: a request may
                     // begin with `bytes`.
                     buffer.truncate(before);
-                    self.data(&buffer, max_head_bytes, ledger, emit);
+                    self.data(&buffer, limits, ledger, emit);
                     return bytes;
                 }
             }
         }
         match head::end(&self.buffer, self.looked) {
-            Ok(end) if end <= max_head_bytes => {
+            Ok(end) if end <= limits.head_bytes => {
                 self.buffer.truncate(end);
-                let head = std::mem::take(&mut self.buffer).freeze();
-                self.complete(head, ledger, emit);
+                let head = std::mem::take(&mut self.buffer);
+                self.complete(Cow::Borrowed(&head), limits, ledger, emit);
                 bytes.get(end.saturating_sub(before)..).unwrap_or_default()
             }
-            Err(looked) if self.buffer.len() <= max_head_bytes => {
+            Err(looked) if self.buffer.len() <= limits.head_bytes => {
                 self.looked = looked;
                 rest
             }
@@ -241,20 +242,31 @@ impl Parser {
     }
 
     /// Emits the request of a complete head and goes on behind it.
-    fn complete(&mut self, head: Bytes, ledger: &mut HttpLedger, emit: &mut impl FnMut(HttpEvent<'_>)) {
-        let len = head.len() as u64;
+    fn complete(
+        &mut self,
+        head: Cow<'_, [u8]>,
+        limits: &Limits,
+        ledger: &mut HttpLedger,
+        emit: &mut impl FnMut(HttpEvent<'_>),
+    ) {
+        let len = head.len();
         let number = self.requests.saturating_add(1);
-        let Ok(request) = HttpRequest::parse(head, self.time_ns, number) else {
+        let Ok(mut request) = HttpRequest::parse(head, self.time_ns, number) else {
             add(&mut ledger.malformed_heads, 1);
-            add(&mut ledger.resync_bytes, len);
+            add(&mut ledger.resync_bytes, len as u64);
             self.search(ledger);
             return;
         };
+        if request.fields().len() > limits.fields {
+            self.oversized(len, ledger);
+            return;
+        }
         self.requests = number;
-        add(&mut ledger.head_bytes, len);
+        add(&mut ledger.head_bytes, len as u64);
         add(&mut ledger.requests, 1);
-        let (framing, is_ambiguous) = Framing::of(&request);
-        add(&mut ledger.ambiguous_framings, is_ambiguous.into());
+        let (framing, fault) = Framing::of(&request);
+        request.framing_fault = fault;
+        add(&mut ledger.faulty_framings, fault.is_some().into());
         self.before = if request.method() == b"CONNECT" {
             Before::Last(NotHttp::Connect)
         } else if request.values("upgrade").next().is_some() {
@@ -266,10 +278,7 @@ impl Parser {
             Framing::Length(0) => self.state = State::Head,
             Framing::Length(length) => self.state = State::Body(Body::Length(length)),
             Framing::Chunked => self.state = State::Body(Body::CHUNKED),
-            Framing::Broken => {
-                add(&mut ledger.broken_framings, 1);
-                self.search(ledger);
-            }
+            Framing::Broken => self.search(ledger),
         }
         emit(HttpEvent::Request(request));
     }

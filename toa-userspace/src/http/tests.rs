@@ -1,7 +1,8 @@
 use super::{parser::Parser, *};
-use crate::{ledger::HttpLedger, stream::StreamEvent};
+use crate::{ledger::HttpLedger, limits::Limits, stream::StreamEvent};
 
-/// What a parser has found, as text: `METHOD target`, with `!` if incomplete, or the reason why it stopped.
+/// What a parser has found, as text: `METHOD target`, with `!` if incomplete, `?` if its length is
+/// doubtful, or the reason why it stopped.
 #[derive(Default)]
 struct Rig {
     parser: Parser,
@@ -26,11 +27,12 @@ impl Rig {
 
     fn accept(&mut self, event: StreamEvent<'_>) {
         let Self { parser, ledger, found, preview: seen, .. } = self;
-        parser.accept(event, 64 << 10, ledger, &mut |event| match event {
+        parser.accept(event, &Limits::default(), ledger, &mut |event| match event {
             HttpEvent::Request(request) => {
                 let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
                 let mark = if request.incomplete.is_some() { "!" } else { "" };
-                found.push(format!("{mark}{} {}", text(request.method()), text(request.target())));
+                let fault = if request.framing_fault.is_some() { "?" } else { "" };
+                found.push(format!("{mark}{} {}{fault}", text(request.method()), text(request.target())));
             }
             HttpEvent::NotHttp { reason, preview } => {
                 found.push(reason.name().to_owned());
@@ -85,9 +87,15 @@ fn heads_are_found_however_the_stream_is_cut() {
         (b"POST /1 HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n3;a=b\r\nabc\r\n0\r\nt: 1\r\n\r\nGET /2 HTTP/1.1\r\n\r\n",
             &["POST /1", "GET /2"]),
         (b"POST /1 HTTP/1.1\r\ntransfer-encoding: chunked\r\ncontent-length: 99\r\n\r\n0\r\n\r\nGET /2 HTTP/1.1\r\n\r\n",
-            &["POST /1", "GET /2"]),
+            &["POST /1?", "GET /2"]),
         (b"POST /1 HTTP/1.1\r\ncontent-length: 3\r\ncontent-length: 4\r\n\r\nabcd\r\nGET /2 HTTP/1.1\r\n\r\n",
+            &["POST /1?", "GET /2"]),
+        (b"POST /1 HTTP/1.1\r\ncontent-length: 3, 3\r\n\r\nabcGET /2 HTTP/1.1\r\n\r\n", &["POST /1?", "GET /2"]),
+        (b"POST /1 HTTP/1.1\r\ncontent-length: 3\r\nexpect: 100-continue\r\n\r\nabcGET /2 HTTP/1.1\r\n\r\n",
             &["POST /1", "GET /2"]),
+        (b"GET http://api.example/1?a=b HTTP/1.1\r\n\r\n", &["GET http://api.example/1?a=b"]),
+        (b"POST /1 HTTP/1.0\r\ncontent-length: 1\r\n\r\naGET /2 HTTP/1.0\r\n\r\n", &["POST /1", "GET /2"]),
+        (b"POST /1 HTTP/1.1\r\ncontent-length:\r\n 4\r\n\r\nabcdGET /2 HTTP/1.1\r\n\r\n", &["POST /1", "GET /2"]),
         (b"GET /1 HTTP/1.1\r\nno colon\r\n\r\nGET /2 HTTP/1.1\r\n\r\n", &["GET /1", "GET /2"]),
         (b"GET / HTTP/1.1\r\n\r\nnonsense\r\nGET /2 HTTP/1.1\r\n\r\n", &["GET /", "GET /2"]),
         (b"GET /ws HTTP/1.1\r\nupgrade: websocket\r\n\r\n\x81\x85abcdefg", &["GET /ws", "upgrade"]),
@@ -216,6 +224,14 @@ fn a_head_beyond_the_limit_is_passed_over() {
 }
 
 #[test]
+fn a_head_with_too_many_fields_is_passed_over() {
+    let head = |fields: usize| format!("GET /many HTTP/1.1\r\n{}\r\n", "a:\n".repeat(fields));
+    let rig = Rig::from_syn().data(head(2000).as_bytes()).data(head(2001).as_bytes()).data(GET);
+    assert_eq!(rig.found, ["GET /many", "GET /1"]);
+    assert_eq!(rig.ledger.oversized_heads, 1);
+}
+
+#[test]
 fn what_is_not_http_is_shown_once_and_counted() {
     let rig = Rig::from_syn().data(&[b'\xfe'; 100]).data(GET);
     assert_eq!(rig.found, ["other"]);
@@ -242,7 +258,7 @@ fn requests_are_numbered_and_dated_by_the_segment_that_completes_them() {
     ];
     for (bytes, time_ns) in pieces {
         let event = StreamEvent::Data { bytes, time_ns };
-        parser.accept(event, 1000, &mut HttpLedger::default(), &mut |event| {
+        parser.accept(event, &Limits::default(), &mut HttpLedger::default(), &mut |event| {
             if let HttpEvent::Request(request) = event {
                 found.push((request.number, request.time_ns));
             }

@@ -149,7 +149,7 @@ fn deliver_to<S: Sink>(
         if let StreamEvent::Gap { bytes } = event {
             sink.event(connection, &Event::Gap { bytes });
         }
-        parser.accept(event, limits.head_bytes, ledger, &mut |event| match event {
+        parser.accept(event, limits, ledger, &mut |event| match event {
             HttpEvent::Request(request) => sink.event(connection, &Event::Request(&request)),
             HttpEvent::NotHttp { reason, preview } => {
                 sink.event(connection, &Event::NotHttp { reason, preview });

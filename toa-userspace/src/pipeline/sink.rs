@@ -14,7 +14,7 @@ pub enum Event<'a> {
     /// It is seen for the first time.
     Opened,
     /// A request's head.
-    Request(&'a HttpRequest),
+    Request(&'a HttpRequest<'a>),
     /// It, or its rest, is not HTTP/1.
     NotHttp {
         /// What it is.

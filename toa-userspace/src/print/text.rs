@@ -53,7 +53,7 @@ impl<W: Write> Text<W> {
     }
 
     /// Prints a request.
-    pub fn print(&mut self, connection: &Connection, request: &HttpRequest) -> io::Result<()> {
+    pub fn print(&mut self, connection: &Connection, request: &HttpRequest<'_>) -> io::Result<()> {
         let Self { writer, redactor, clock, buffer: out, .. } = self;
         let put = |out: &mut Vec<u8>, part: Part<'_>| match part {
             Part::Shown(bytes) => escape(bytes, out),
@@ -69,6 +69,9 @@ impl<W: Write> Text<W> {
         write!(out, " HTTP/{}", request.version())?;
         if let Some(gap_bytes) = request.incomplete {
             write!(out, " [incomplete: gap of {gap_bytes} bytes]")?;
+        }
+        if let Some(fault) = request.framing_fault {
+            write!(out, " [{}]", fault.name())?;
         }
         out.push(b'\n');
         for field in request.fields() {

@@ -9,7 +9,7 @@ use toa_common::follow::LearnedFrom;
 
 use super::head::{Headers, Url};
 use crate::{
-    http::{NotHttp, head::HttpRequest},
+    http::{FramingFault, NotHttp, head::HttpRequest},
     pipeline::Closed,
     print::{
         escape::Escaped,
@@ -76,13 +76,14 @@ pub(super) struct Request<'a> {
     toa: &'a Toa,
     connection: RequestConnection<'a>,
     incomplete: Option<Incomplete>,
+    framing_fault: Option<&'static str>,
 }
 
 impl<'a> Request<'a> {
     pub(super) fn new(
         common: &'a Common<'a>,
         connection: &'a Connection,
-        request: &'a HttpRequest,
+        request: &'a HttpRequest<'a>,
         redactor: &'a Redactor,
         target: &'a str,
     ) -> Self {
@@ -100,6 +101,7 @@ impl<'a> Request<'a> {
             toa: &common.toa,
             connection: RequestConnection { id: Id(connection), request: request.number },
             incomplete: request.incomplete.map(|gap_bytes| Incomplete { gap_bytes }),
+            framing_fault: request.framing_fault.map(FramingFault::name),
         }
     }
 }

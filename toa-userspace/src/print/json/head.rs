@@ -76,12 +76,12 @@ fn is_scheme(text: &str) -> bool {
 
 /// The fields of a head: an object with an array of values for each name, both in the order in which they came.
 pub(super) struct Headers<'a> {
-    request: &'a HttpRequest,
+    request: &'a HttpRequest<'a>,
     redactor: &'a Redactor,
 }
 
 impl<'a> Headers<'a> {
-    pub(super) fn new(request: &'a HttpRequest, redactor: &'a Redactor) -> Self {
+    pub(super) fn new(request: &'a HttpRequest<'a>, redactor: &'a Redactor) -> Self {
         Self { request, redactor }
     }
 }

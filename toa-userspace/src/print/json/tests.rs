@@ -3,7 +3,6 @@ use std::sync::{
     atomic::{AtomicU32, Ordering},
 };
 
-use bytes::Bytes;
 use jsonschema::Validator;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -14,7 +13,7 @@ use toa_common::{
 
 use super::*;
 use crate::{
-    http::{NotHttp, head::HttpRequest},
+    http::{FramingFault, NotHttp, head::HttpRequest},
     pipeline::Closed,
     print::summary::KernelLedger,
     segment::tests::segment,
@@ -37,8 +36,8 @@ fn connection() -> Connection {
     Connection::new(3, &segment(0xab_cdef, 0, b""))
 }
 
-fn request(head: &[u8]) -> HttpRequest {
-    HttpRequest::parse(Bytes::copy_from_slice(head), TIME_NS, 1).unwrap()
+fn request(head: &[u8]) -> HttpRequest<'_> {
+    HttpRequest::parse(head, TIME_NS, 1).unwrap()
 }
 
 /// The lines as objects, each of which is valid.
@@ -57,7 +56,7 @@ fn lines(json: &mut Json<Vec<u8>>) -> Vec<Value> {
     text.lines().map(check).collect()
 }
 
-fn print_request(redactor: Redactor, connection: &Connection, request: &HttpRequest) -> Value {
+fn print_request(redactor: Redactor, connection: &Connection, request: &HttpRequest<'_>) -> Value {
     let mut json = printer(redactor);
     json.event(connection, &Event::Request(request));
     let mut lines = lines(&mut json);
@@ -80,7 +79,7 @@ fn a_request_is_printed_as_documented() {
         r#""url":{"original":"/orders?id=7","path":"/orders","query":"id=7"},"#,
         r#""toa":{"kind":254,"length":8,"learned_from":"syn","ambiguous":false},"#,
         r#""connection":{"id":"abcdef-3","request":1},"#,
-        r#""incomplete":null}"#,
+        r#""incomplete":null,"framing_fault":null}"#,
         "\n"
     );
     assert_eq!(String::from_utf8_lossy(json.writer()), expected);
@@ -115,6 +114,23 @@ fn other_values_of_a_connection_are_told() {
 }
 
 #[test]
+fn a_doubtful_length_is_told() {
+    use FramingFault as Fault;
+    for fault in [
+        Fault::RepeatedLength,
+        Fault::ConflictingLengths,
+        Fault::InvalidLength,
+        Fault::LengthAndCoding,
+        Fault::UnknownCoding,
+    ] {
+        let mut request = request(b"POST / HTTP/1.1\r\n\r\n");
+        request.framing_fault = Some(fault);
+        let value = print_request(Redactor::default(), &connection(), &request);
+        assert_eq!(value["framing_fault"], fault.name());
+    }
+}
+
+#[test]
 fn targets_have_their_parts() {
     for (target, original, path, query) in [
         ("/", "/", Some("/"), None),
@@ -133,7 +149,8 @@ fn targets_have_their_parts() {
         ("x?y=http://z/", "x?y=http://z/", None, None),
         ("/\u{9b}\\", r"/\xc2\x9b\\", Some(r"/\xc2\x9b\\"), None),
     ] {
-        let request = request(format!("GET {target} HTTP/1.1\r\n\r\n").as_bytes());
+        let head = format!("GET {target} HTTP/1.1\r\n\r\n");
+        let request = request(head.as_bytes());
         let value = print_request(Redactor::default(), &connection(), &request);
         assert_eq!(value["url"], json!({"original": original, "path": path, "query": query}), "{target}");
     }
@@ -322,7 +339,7 @@ proptest! {
             head.extend([name.as_bytes(), b": ", value, b"\r\n"].concat());
         }
         head.extend(b"\r\n");
-        let Ok(request) = HttpRequest::parse(Bytes::from(head), TIME_NS, 1) else {
+        let Ok(request) = HttpRequest::parse(head, TIME_NS, 1) else {
             return Ok(());
         };
         let redactor = if shows { Redactor::show_secrets() } else { Redactor::default() };

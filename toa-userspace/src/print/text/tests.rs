@@ -1,15 +1,13 @@
-use bytes::Bytes;
 use toa_common::flow_key::{Address, FlowKey};
 
 use super::*;
-use crate::segment::tests::segment;
+use crate::{http::FramingFault, segment::tests::segment};
 
 /// 2026-11-22T12:01:02.123456789Z.
 const TIME_NS: u64 = 1_795_348_862_123_456_789;
 
-fn print(connection: &Connection, head: &str, change: impl FnOnce(&mut HttpRequest)) -> String {
-    let head = Bytes::from(head.to_owned());
-    let mut request = HttpRequest::parse(head, TIME_NS, 1).unwrap();
+fn print(connection: &Connection, head: &str, change: impl FnOnce(&mut HttpRequest<'_>)) -> String {
+    let mut request = HttpRequest::parse(head.as_bytes(), TIME_NS, 1).unwrap();
     change(&mut request);
     let mut text = Text::new(Vec::new(), Redactor::default(), TimeZone::UTC);
     text.event(connection, &Event::Request(&request));
@@ -56,6 +54,14 @@ fn a_request_that_lost_bytes_says_so() {
 }
 
 #[test]
+fn a_doubtful_length_is_told() {
+    let connection = Connection::new(1, &segment(1, 0, b""));
+    let fault = Some(FramingFault::LengthAndCoding);
+    let text = print(&connection, "GET / HTTP/1.1\r\n\r\n", |request| request.framing_fault = fault);
+    assert!(text.ends_with(" GET / HTTP/1.1 [content-length and transfer-encoding]\n"), "{text}");
+}
+
+#[test]
 fn what_a_client_sends_cannot_pose_as_output() {
     let connection = Connection::new(1, &segment(1, 0, b""));
     let text = print(&connection, "GET /\u{202e}\\ HTTP/1.1\r\nx: a\x1b[2J\x09b\u{9b}c\r\n\r\n", |_| ());
@@ -75,8 +81,7 @@ fn a_failing_writer_is_told_once() {
         }
     }
     let connection = Connection::new(1, &segment(1, 0, b""));
-    let head = Bytes::from_static(b"GET / HTTP/1.1\r\n\r\n");
-    let request = HttpRequest::parse(head, TIME_NS, 1).unwrap();
+    let request = HttpRequest::parse(b"GET / HTTP/1.1\r\n\r\n", TIME_NS, 1).unwrap();
     let mut text = Text::new(Broken, Redactor::default(), TimeZone::UTC);
     text.event(&connection, &Event::Request(&request));
     assert_eq!(text.take_error().unwrap().kind(), io::ErrorKind::BrokenPipe);
