@@ -18,3 +18,4 @@ pub mod print;
 pub mod rule;
 pub mod segment;
 pub mod stream;
+pub mod tls;

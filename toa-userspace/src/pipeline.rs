@@ -198,7 +198,7 @@ impl Pipeline {
             let before = entry.memory();
             entry.give_up(limits, ledger, sink);
             if memory.saturating_add(entry.memory()).saturating_sub(before) > limits.total_bytes {
-                entry.parser.drop_head(&mut ledger.http);
+                entry.drop_head(ledger, sink);
             }
             *memory = memory.saturating_add(entry.memory()).saturating_sub(before);
         }

@@ -1,5 +1,7 @@
+mod opening;
+
 use super::{parser::Parser, *};
-use crate::{ledger::HttpLedger, limits::Limits, stream::StreamEvent};
+use crate::{ledger::HttpLedger, limits::Limits, stream::StreamEvent, tls::tests::hello};
 
 /// What a parser has found, as text: `METHOD target`, with `!` if incomplete, `?` if its length is
 /// doubtful, or the reason why it stopped.
@@ -34,6 +36,11 @@ impl Rig {
                 let fault = if request.framing_fault.is_some() { "?" } else { "" };
                 found.push(format!("{mark}{} {}{fault}", text(request.method()), text(request.target())));
             }
+            HttpEvent::Proxy(version) => found.push(version.name().to_owned()),
+            HttpEvent::Tls(hello) => {
+                let name = hello.server_name.as_deref().unwrap_or(b"?");
+                found.push(format!("tls {}", name.escape_ascii()));
+            }
             HttpEvent::NotHttp { reason, preview } => {
                 found.push(reason.name().to_owned());
                 *seen = preview.to_vec();
@@ -44,6 +51,16 @@ impl Rig {
             self.used += bytes.len() as u64;
         }
         assert_eq!(sum + ledger.buffered_bytes, self.used, "{ledger:?}");
+    }
+
+    fn drop_head(&mut self) {
+        let Self { parser, ledger, found, .. } = self;
+        parser.drop_head(ledger, &mut |event| {
+            let HttpEvent::Tls(hello) = event else { panic!("{event:?}") };
+            assert_eq!(*hello, ClientHello::default());
+            found.push("tls ?".to_owned());
+        });
+        assert_eq!(ledger.buffered_bytes, 0);
     }
 
     fn data(mut self, bytes: &[u8]) -> Self {
@@ -102,7 +119,6 @@ fn heads_are_found_however_the_stream_is_cut() {
         (b"GET /ws HTTP/1.1\r\nupgrade: h2c\r\n\r\nGET /2 HTTP/1.1\r\n\r\n", &["GET /ws", "GET /2"]),
         (b"CONNECT a:443 HTTP/1.1\r\n\r\n\x16\x03\x01", &["CONNECT a:443", "connect"]),
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &["http2"]),
-        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc", &["tls"]),
         (b"*1\r\n$4\r\nPING\r\n", &["other"]),
         (b"SSH-2.0-OpenSSH\r\nGET / HTTP/1.1\r\n\r\n", &["other"]),
     ];
@@ -203,12 +219,11 @@ fn a_stream_joined_in_its_middle_is_searched() {
     let rig = Rig::joined().data(b"x: y\r\n\r\n").data(GET);
     assert_eq!(rig.found, ["GET /1"]);
     assert_eq!(Rig::joined().data(GET).found, ["GET /1"]);
-    assert_eq!(Rig::joined().data(&[0x16, 3, 1, 2, 0, 1, 0]).found, ["tls"]);
 }
 
 #[test]
 fn a_stream_whose_beginning_is_lost_may_still_say_what_it_is() {
-    assert_eq!(Rig::from_syn().gap(5).data(&[0x16, 3, 1, 2, 0, 1, 0]).found, ["tls"]);
+    assert_eq!(Rig::from_syn().gap(5).data(&hello()).found, ["tls api.example"]);
     assert_eq!(Rig::from_syn().gap(5).data(b"T / HTTP/1.1\r\n\r\n").data(GET).found, ["GET /1"]);
 }
 
@@ -242,7 +257,7 @@ fn what_is_not_http_is_shown_once_and_counted() {
 #[test]
 fn a_head_without_end_is_dropped() {
     let mut rig = Rig::from_syn().data(b"GET /1 HTTP/1.1\r\n");
-    rig.parser.drop_head(&mut rig.ledger);
+    rig.drop_head();
     assert_eq!((rig.ledger.unfinished_heads, rig.ledger.buffered_bytes, rig.ledger.resync_bytes), (1, 0, 17));
     assert_eq!(rig.data(b"host: a\r\n\r\n").data(GET).found, ["GET /1"]);
 }

@@ -133,7 +133,13 @@ impl Entry {
     pub(super) fn flush<S: Sink>(&mut self, limits: &Limits, ledger: &mut Ledger, sink: &mut S) {
         let Self { connection, stream, parser, .. } = self;
         stream.flush(&mut ledger.stream, &mut deliver_to(connection, parser, limits, &mut ledger.http, sink));
-        self.parser.drop_head(&mut ledger.http);
+        self.drop_head(ledger, sink);
+    }
+
+    /// Drops what the parser waits for the end of.
+    pub(super) fn drop_head<S: Sink>(&mut self, ledger: &mut Ledger, sink: &mut S) {
+        let Self { connection, parser, .. } = self;
+        parser.drop_head(&mut ledger.http, &mut |event| tell(connection, event, sink));
     }
 }
 
@@ -149,11 +155,17 @@ fn deliver_to<S: Sink>(
         if let StreamEvent::Gap { bytes } = event {
             sink.event(connection, &Event::Gap { bytes });
         }
-        parser.accept(event, limits, ledger, &mut |event| match event {
-            HttpEvent::Request(request) => sink.event(connection, &Event::Request(&request)),
-            HttpEvent::NotHttp { reason, preview } => {
-                sink.event(connection, &Event::NotHttp { reason, preview });
-            }
-        });
+        parser.accept(event, limits, ledger, &mut |event| tell(connection, event, sink));
     }
+}
+
+/// Tells `sink` what a parser has found.
+fn tell<S: Sink>(connection: &Connection, event: HttpEvent<'_>, sink: &mut S) {
+    let event = match &event {
+        HttpEvent::Request(request) => Event::Request(request),
+        HttpEvent::Proxy(version) => Event::Proxy(*version),
+        HttpEvent::Tls(hello) => Event::Tls(hello),
+        HttpEvent::NotHttp { reason, preview } => Event::NotHttp { reason: *reason, preview },
+    };
+    sink.event(connection, &event);
 }

@@ -3,8 +3,9 @@
 use toa_common::order::Order;
 
 use crate::{
-    http::{NotHttp, head::HttpRequest},
+    http::{NotHttp, ProxyVersion, head::HttpRequest},
     stream::connection::Connection,
+    tls::ClientHello,
 };
 
 /// What becomes of a connection.
@@ -15,7 +16,11 @@ pub enum Event<'a> {
     Opened,
     /// A request's head.
     Request(&'a HttpRequest<'a>),
-    /// It, or its rest, is not HTTP/1.
+    /// It begins with a header of the PROXY protocol.
+    Proxy(ProxyVersion),
+    /// It is TLS.
+    Tls(&'a ClientHello),
+    /// It, or its rest, is neither HTTP/1 nor TLS.
     NotHttp {
         /// What it is.
         reason: NotHttp,

@@ -35,6 +35,7 @@ impl Sink for Kept {
             Event::Opened => self.opened += 1,
             Event::Gap { bytes } => self.gaps += bytes,
             Event::NotHttp { reason, .. } => self.not_http.push(*reason),
+            Event::Proxy(_) | Event::Tls(_) => {}
             Event::Closed(reason) => self.closed.push(*reason),
         }
     }

@@ -7,6 +7,7 @@
 
 mod event;
 mod head;
+mod value;
 
 use std::{
     fmt,
@@ -20,7 +21,7 @@ use crate::{
     pipeline::{Event, Sink},
     stream::connection::Connection,
 };
-use event::{Common, ConnectionEvent, Gap, Ledger, Request, State};
+use event::{Common, ConnectionEvent, Gap, Ledger, Request, State, Tls};
 
 /// Finds the name of an interface by its index. It is asked once per index.
 pub type InterfaceName = Box<dyn FnMut(u32) -> Option<String> + Send>;
@@ -32,7 +33,7 @@ pub struct Json<W> {
     redactor: Redactor,
     host_name: String,
     interfaces: Interfaces,
-    /// The redacted target; kept, so that there is nothing to allocate.
+    /// The redacted target or preview; kept, so that there is nothing to allocate.
     target: String,
     /// The line being written; kept as well.
     buffer: Vec<u8>,
@@ -104,8 +105,14 @@ impl<W: Write> Sink for Json<W> {
             Event::Opened => {
                 print(writer, buffer, error, &ConnectionEvent::new(&common, connection, &State::Opened));
             }
+            Event::Tls(hello) => print(writer, buffer, error, &Tls::new(&common, connection, hello)),
+            Event::Proxy(version) => {
+                let state = State::Proxy(*version);
+                print(writer, buffer, error, &ConnectionEvent::new(&common, connection, &state));
+            }
             Event::NotHttp { reason, preview } => {
-                let state = State::NotHttp { reason: *reason, preview };
+                head::redact_preview(redactor, preview, target);
+                let state = State::NotHttp { reason: *reason, preview: target };
                 print(writer, buffer, error, &ConnectionEvent::new(&common, connection, &state));
             }
             Event::Closed(reason) => {

@@ -1,7 +1,10 @@
 use toa_common::flow_key::{Address, FlowKey};
 
 use super::*;
-use crate::{http::FramingFault, segment::tests::segment};
+use crate::{
+    http::{FramingFault, ProxyVersion},
+    segment::tests::segment,
+};
 
 /// 2026-11-22T12:01:02.123456789Z.
 const TIME_NS: u64 = 1_795_348_862_123_456_789;
@@ -59,6 +62,27 @@ fn a_doubtful_length_is_told() {
     let fault = Some(FramingFault::LengthAndCoding);
     let text = print(&connection, "GET / HTTP/1.1\r\n\r\n", |request| request.framing_fault = fault);
     assert!(text.ends_with(" GET / HTTP/1.1 [content-length and transfer-encoding]\n"), "{text}");
+}
+
+#[test]
+fn what_is_not_http_is_one_line() {
+    let mut connection = Connection::new(1, &segment(1, 0, b""));
+    connection.last_ns = TIME_NS;
+    let hello = |name: Option<&[u8]>, alpn: &[&[u8]]| ClientHello {
+        server_name: name.map(<[u8]>::to_vec),
+        alpn: alpn.iter().map(|name| name.to_vec()).collect(),
+    };
+    let mut text = Text::new(Vec::new(), Redactor::default(), TimeZone::UTC);
+    text.event(&connection, &Event::Opened);
+    text.event(&connection, &Event::Tls(&hello(Some(b"api.example"), &[b"h2", b"http/1.1"])));
+    text.event(&connection, &Event::Tls(&hello(Some(b"\x1b[2J"), &[])));
+    text.event(&connection, &Event::Tls(&hello(None, &[])));
+    text.event(&connection, &Event::Proxy(ProxyVersion::V1));
+    text.event(&connection, &Event::NotHttp { reason: NotHttp::Other, preview: b"AUTH hunter2\r\n" });
+    let text = String::from_utf8(text.writer().clone()).unwrap();
+    let line = "12:01:02.123456 120.120.111.111:44208 > 10.9.0.2:80 (via 10.9.0.1:37608) ";
+    let expected = ["TLS api.example (h2, http/1.1)", r"TLS \x1b[2J", "TLS", "not HTTP/1 (other): AUTH•••"];
+    assert_eq!(text.lines().collect::<Vec<_>>(), expected.map(|end| format!("{line}{end}")));
 }
 
 #[test]
