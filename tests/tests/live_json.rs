@@ -111,6 +111,7 @@ fn expected(
         "toa": {"kind": 254, "length": 8, "learned_from": learned_from, "ambiguous": false},
         "connection": {"request": number + 1},
         "incomplete": null,
+        "framing_fault": null,
     })
 }
 
@@ -350,14 +351,16 @@ fn what_is_not_http_is_previewed() -> Result<()> {
     let client = SocketAddr::from(([203, 0, 113, 9], 54321));
     lab.marker.assign(bound.local(), &toa_tests::marker::toa_option(client))?;
     let mut connection = bound.connect(nginx_address())?;
-    connection.stream().write_all(b"\x16\x03\x01\x02\0\x01\0 hello \"\\\"\xff")?;
+    connection.stream().write_all(b"\x01\"\\\xff hello hunter2")?;
     ready::wait("the preview", || Ok(tool.stdout()?.contains("preview\":\"").then_some(())))?;
-    let objects = objects(&tool.stop(Signal::Interrupt)?.succeeded()?)?;
+    let output = tool.stop(Signal::Interrupt)?.succeeded()?;
+    ensure!(!output.stdout.contains("hunter2"), "{}", output.stdout);
+    let objects = objects(&output)?;
     let connections = of_event(&objects, "connection");
     let preview =
         connections.iter().find(|it| it["connection"]["preview"].is_string()).context("no preview")?;
-    assert_eq!(preview["connection"]["preview"], r#"\x16\x03\x01\x02\x00\x01\x00 hello "\\"\xff"#);
-    assert_eq!(preview["connection"]["reason"], "tls");
+    assert_eq!(preview["connection"]["preview"], r#"\x01"\\\xff•••"#);
+    assert_eq!(preview["connection"]["reason"], "other");
     assert_eq!(preview["client"], endpoint(client));
     assert!(of_event(&objects, "request").is_empty());
     Ok(())

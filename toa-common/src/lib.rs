@@ -16,6 +16,7 @@ pub mod flow_key;
 pub mod follow;
 pub mod inspect;
 pub mod limits;
+pub mod order;
 pub mod packet;
 #[cfg(feature = "user")]
 mod pod;

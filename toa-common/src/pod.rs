@@ -3,6 +3,7 @@
 use crate::{
     config::Config,
     flow_key::{Address, FlowKey},
+    order::Order,
     rule::{PrefixKey, RuleKey},
     run_info::RunInfo,
     segment::Flow,
@@ -22,3 +23,5 @@ unsafe impl aya::Pod for Config {}
 unsafe impl aya::Pod for Flow {}
 // SAFETY: as above.
 unsafe impl aya::Pod for RunInfo {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Order {}

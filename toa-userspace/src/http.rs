@@ -11,6 +11,9 @@
 //! a line after a gap is taken for a request.
 //!
 //! # When it is not HTTP
+//! A header of the PROXY protocol is named and passed over: what it was put before is read as ever. Of TLS the
+//! `ClientHello` is read.
+//!
 //! A stream that was seen from its SYN and does not begin with a request line is not HTTP: one event, then
 //! its bytes are counted only. So it is after a request for an upgrade or a tunnel, unless the next bytes are
 //! a request again, as when the server refused. A stream that was joined later begins anywhere, so there the
@@ -19,9 +22,14 @@
 mod body;
 pub mod head;
 pub mod parser;
+mod proxy;
 pub mod start;
 
+pub use body::FramingFault;
 use head::HttpRequest;
+pub use proxy::ProxyVersion;
+
+use crate::tls::ClientHello;
 
 /// Longest preview of what is not HTTP, in bytes.
 pub const PREVIEW_BYTES: usize = 64;
@@ -30,7 +38,11 @@ pub const PREVIEW_BYTES: usize = 64;
 #[derive(Debug)]
 pub enum HttpEvent<'a> {
     /// A request's head.
-    Request(HttpRequest),
+    Request(HttpRequest<'a>),
+    /// A header of the PROXY protocol. HTTP may come behind it.
+    Proxy(ProxyVersion),
+    /// The stream is TLS. Nothing comes after this.
+    Tls(&'a ClientHello),
     /// The stream, or its rest, is not HTTP/1. Nothing comes after this.
     NotHttp {
         /// What it is.
@@ -40,12 +52,10 @@ pub enum HttpEvent<'a> {
     },
 }
 
-/// What a stream is that is not HTTP/1.
+/// What a stream is that is neither HTTP/1 nor TLS.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum NotHttp {
-    /// TLS.
-    Tls,
     /// HTTP/2 without TLS.
     Http2,
     /// Another protocol, after a request for an upgrade.
@@ -61,7 +71,6 @@ impl NotHttp {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Tls => "tls",
             Self::Http2 => "http2",
             Self::Upgrade => "upgrade",
             Self::Connect => "connect",

@@ -28,6 +28,8 @@ pub struct Ledger {
     pub connections_evicted: u64,
     /// Connections flushed because they were silent for too long.
     pub connections_idle: u64,
+    /// Orders that the kernel took.
+    pub orders: u64,
     /// Times that a connection gave up what it waited for, because all connections together waited for too
     /// many bytes.
     pub total_bytes_limits: u64,
@@ -53,7 +55,7 @@ pub struct StreamLedger {
     pub used_bytes: u64,
     /// Bytes that had been delivered before.
     pub duplicate_bytes: u64,
-    /// Bytes that came when their hole had been given up.
+    /// Bytes that came when their hole had been given up, or when the stream had passed them because of an order.
     pub late_bytes: u64,
     /// Bytes before a connection's first one.
     pub before_start_bytes: u64,
@@ -67,6 +69,8 @@ pub struct StreamLedger {
     pub gaps: u64,
     /// Bytes in them.
     pub gap_bytes: u64,
+    /// Bytes that were not handed in because of an order, as far as can be seen from what came behind them.
+    pub skipped_bytes: u64,
     /// Holes given up because they stayed open for too long.
     pub hole_timeouts: u64,
     /// Holes given up because their connection waited for too many bytes.
@@ -113,14 +117,12 @@ pub struct HttpLedger {
     pub incomplete_requests: u64,
     /// Heads that a connection's end left without their end.
     pub unfinished_heads: u64,
-    /// Heads beyond the limit.
+    /// Heads beyond a limit, of bytes or of fields.
     pub oversized_heads: u64,
     /// What began like a head and was none.
     pub malformed_heads: u64,
-    /// Requests with both Transfer-Encoding and Content-Length.
-    pub ambiguous_framings: u64,
-    /// Requests whose framing nobody can know.
-    pub broken_framings: u64,
+    /// Requests the length of whose body can be read in two ways, or in none.
+    pub faulty_framings: u64,
     /// Times that the place in the stream was lost and the next request had to be searched for.
     pub resyncs: u64,
     /// Connections, or rests of them, that are not HTTP/1.
@@ -129,6 +131,8 @@ pub struct HttpLedger {
     pub head_bytes: u64,
     /// Bytes of bodies.
     pub body_bytes: u64,
+    /// Bytes that were not copied because of an order.
+    pub skipped_bytes: u64,
     /// Bytes passed over in search of a request.
     pub resync_bytes: u64,
     /// Bytes that are not HTTP/1.

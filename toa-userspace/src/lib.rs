@@ -18,4 +18,5 @@ pub mod print;
 pub mod rule;
 pub mod segment;
 pub mod stream;
+pub mod tls;
 pub mod toa_options;

@@ -19,6 +19,11 @@ pub struct Limits {
     pub total_bytes: usize,
     /// Bytes of a head, its final empty line included.
     pub head_bytes: usize,
+    /// Fields of a head. Servers allow 100 to 2,000.
+    pub fields: usize,
+    /// How many of the next bytes must be of no interest before the kernel is ordered not to copy them. An order
+    /// is two changes of a map.
+    pub order_bytes: u64,
     /// How long a hole may stay open, in nanoseconds: several retransmission time-outs (RFC 6298 section 2.4
     /// asks for at least one second).
     pub hole_ns: u64,
@@ -42,6 +47,8 @@ impl Default for Limits {
             connection_bytes: 4 << 20,
             total_bytes: 128 << 20,
             head_bytes: 64 << 10,
+            fields: 2000,
+            order_bytes: 64 << 10,
             hole_ns: 2_000_000_000,
             settle_ns: 2_000_000,
             start_ns: 50_000_000,

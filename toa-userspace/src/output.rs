@@ -8,9 +8,8 @@ use std::{
 use jiff::tz::TimeZone;
 use log::trace;
 use toa_userspace::{
-    http::{NotHttp, head::HttpRequest},
     live::{host, reader::Output},
-    pipeline::{Closed, Sink},
+    pipeline::{Event, Sink},
     print::{json::Json, redact::Redactor, summary::Summary, text::Text},
     stream::connection::Connection,
 };
@@ -50,38 +49,20 @@ impl Printer {
             }
         }
     }
-
-    fn sink(&mut self) -> &mut dyn Sink {
-        match self {
-            Self::Text(text) => text,
-            Self::Json(json) => json,
-        }
-    }
 }
 
 impl Sink for Printer {
-    fn request(&mut self, connection: &Connection, request: &HttpRequest) {
-        self.sink().request(connection, request);
-    }
-
-    fn opened(&mut self, connection: &Connection) {
-        trace!("{}: open", Ends(connection));
-        self.sink().opened(connection);
-    }
-
-    fn gap(&mut self, connection: &Connection, bytes: u64) {
-        trace!("{}: gap of {bytes} bytes", Ends(connection));
-        self.sink().gap(connection, bytes);
-    }
-
-    fn not_http(&mut self, connection: &Connection, reason: NotHttp, preview: &[u8]) {
-        trace!("{}: not HTTP/1 ({reason:?})", Ends(connection));
-        self.sink().not_http(connection, reason, preview);
-    }
-
-    fn closed(&mut self, connection: &Connection, reason: Closed) {
-        trace!("{}: closed ({reason:?})", Ends(connection));
-        self.sink().closed(connection, reason);
+    fn event(&mut self, connection: &Connection, event: &Event<'_>) {
+        match event {
+            Event::Request(_) => {}
+            // Not the preview: diagnostics hide nothing.
+            Event::NotHttp { reason, .. } => trace!("{}: not HTTP/1 ({reason:?})", Ends(connection)),
+            other => trace!("{}: {other:?}", Ends(connection)),
+        }
+        match self {
+            Self::Text(text) => text.event(connection, event),
+            Self::Json(json) => json.event(connection, event),
+        }
     }
 }
 

@@ -11,95 +11,29 @@
 //! The time of a tick is taken *before* the rings are read. So at a tick everything that was in a ring at
 //! that time was handed in, and what waits for an older segment need not wait longer. Rings are read one
 //! after the other; within one, samples are in the order of time.
+//!
+//! # Orders
+//! Where a parser needs nothing for a while, the kernel is asked through the [`Sink`] not to copy it, and the
+//! order is withdrawn when the stream has passed it; see [`crate::stream`]. A connection of which everything is
+//! skipped looks silent. So silence of [`Limits::idle_ns`] withdraws its order first: if it is alive, its next
+//! packet says so, and what was skipped is still known to be.
 
 mod entry;
+mod sink;
 mod timers;
 
 use lru::LruCache;
 use toa_common::{flow_key::FlowKey, seq::Seq};
 
 use crate::{
-    http::{NotHttp, head::HttpRequest},
     ledger::{Ledger, add},
     limits::Limits,
     segment::{Segment, SegmentError},
-    stream::{EndKind, connection::Connection},
+    stream::EndKind,
 };
 use entry::Entry;
+pub use sink::{Closed, Event, Sink};
 use timers::Timers;
-
-/// Why a connection is not known any more.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum Closed {
-    /// It ended with a FIN.
-    Fin,
-    /// It ended with a RST.
-    Rst,
-    /// It was silent for too long. If it goes on, it is a new connection here.
-    Idle,
-    /// There were too many connections. If it goes on, it is a new connection here.
-    Evicted,
-    /// The pipeline was finished.
-    Finished,
-}
-
-impl Closed {
-    /// Its name for people and machines.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Fin => "fin",
-            Self::Rst => "rst",
-            Self::Idle => "idle",
-            Self::Evicted => "evicted",
-            Self::Finished => "finished",
-        }
-    }
-}
-
-/// Where results go.
-///
-/// Of one connection: `opened`, then `request`, `gap` and at most one `not_http` in the order of its stream,
-/// then `closed`. No method can fail: a sink that writes keeps its error until it is asked.
-pub trait Sink {
-    /// A request's head.
-    fn request(&mut self, connection: &Connection, request: &HttpRequest);
-
-    /// A connection is seen for the first time.
-    fn opened(&mut self, _connection: &Connection) {}
-
-    /// Bytes of a connection are missing for good.
-    fn gap(&mut self, _connection: &Connection, _bytes: u64) {}
-
-    /// A connection, or its rest, is not HTTP/1. `preview` has its first bytes, at most 64.
-    fn not_http(&mut self, _connection: &Connection, _reason: NotHttp, _preview: &[u8]) {}
-
-    /// A connection is not known any more.
-    fn closed(&mut self, _connection: &Connection, _reason: Closed) {}
-}
-
-impl<S: Sink + ?Sized> Sink for &mut S {
-    fn request(&mut self, connection: &Connection, request: &HttpRequest) {
-        (**self).request(connection, request);
-    }
-
-    fn opened(&mut self, connection: &Connection) {
-        (**self).opened(connection);
-    }
-
-    fn gap(&mut self, connection: &Connection, bytes: u64) {
-        (**self).gap(connection, bytes);
-    }
-
-    fn not_http(&mut self, connection: &Connection, reason: NotHttp, preview: &[u8]) {
-        (**self).not_http(connection, reason, preview);
-    }
-
-    fn closed(&mut self, connection: &Connection, reason: Closed) {
-        (**self).closed(connection, reason);
-    }
-}
 
 /// What tells connections apart: the 4-tuple, and which of its connections.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -203,10 +137,15 @@ impl Pipeline {
         }
         let is_over = |since_ns: u64, for_ns| since_ns.saturating_add(for_ns) <= now_ns;
         while let Some((key, entry)) = self.open.peek_lru() {
-            if !is_over(entry.connection.last_ns, self.limits.idle_ns) {
+            if !is_over(entry.quiet_since_ns(), self.limits.idle_ns) {
                 break;
             }
             let key = *key;
+            if let Some(entry) = self.open.get_mut(&key).filter(|entry| entry.has_order()) {
+                entry.withdraw(sink);
+                entry.asked_ns = now_ns;
+                continue;
+            }
             add(&mut self.ledger.connections_idle, 1);
             self.close(key, Closed::Idle, sink);
         }
@@ -234,7 +173,7 @@ impl Pipeline {
         }
         add(&mut self.ledger.connections, 1);
         let entry = Entry::new(self.ledger.connections, segment);
-        sink.opened(&entry.connection);
+        sink.event(&entry.connection, &Event::Opened);
         self.open.put(key, entry);
     }
 
@@ -252,13 +191,14 @@ impl Pipeline {
         };
         let before = entry.memory();
         step(entry, limits, ledger, sink);
+        entry.order(limits, ledger, sink);
         *memory = memory.saturating_add(entry.memory()).saturating_sub(before);
         if *memory > limits.total_bytes && entry.memory() > 0 {
             add(&mut ledger.total_bytes_limits, 1);
             let before = entry.memory();
             entry.give_up(limits, ledger, sink);
             if memory.saturating_add(entry.memory()).saturating_sub(before) > limits.total_bytes {
-                entry.parser.drop_head(&mut ledger.http);
+                entry.drop_head(ledger, sink);
             }
             *memory = memory.saturating_add(entry.memory()).saturating_sub(before);
         }
@@ -287,7 +227,8 @@ impl Pipeline {
         let memory = entry.memory();
         entry.flush(&self.limits, &mut self.ledger, sink);
         self.memory = self.memory.saturating_sub(memory);
-        sink.closed(&entry.connection, reason);
+        entry.withdraw(sink);
+        sink.event(&entry.connection, &Event::Closed(reason));
         if let Closed::Fin | Closed::Rst = reason {
             while self.ended.len() >= self.limits.ended_connections.max(1) {
                 self.ended.pop_lru();

@@ -15,13 +15,28 @@
 //! - after [`Limits::start_ns`] otherwise: the network may have reordered, and what could be lost is the head.
 //!
 //! Looking like the start of a request is not enough by itself: so does the second of two pipelined requests.
+//!
+//! # What the kernel was ordered not to copy
+//! [`Stream::order`] says that the next bytes are of no interest and that the kernel knows it
+//! ([`toa_common::order`]). A packet that lies wholly in that window leaves no record, so the stream learns only
+//! by what comes next how much was skipped: up to there, or to the window's end if that is nearer. This holds
+//!
+//! - if the order comes late, or is not carried out: what comes in order is handed on as ever;
+//! - if the client sends less than it announced: the FIN, which is always copied, says where it stops;
+//! - for any size: windows follow each other, each at most a quarter of the sequence numbers.
+//!
+//! Inside a window nobody can tell a lost byte from a skipped one, and nobody needs to: it is no gap, and no hole
+//! in it is waited for. Losses are counted by the kernel. What comes after the stream has gone on is late.
 
 pub mod assembler;
 pub mod connection;
 mod event;
+mod position;
 mod store;
+mod waiting;
 
 use toa_common::{
+    order::Order,
     seq::Seq,
     wire::tcp::{FIN, RST, SYN},
 };
@@ -31,49 +46,27 @@ use crate::{
     limits::Limits,
     segment::Segment,
 };
-use assembler::Assembler;
 pub use event::{EndKind, StreamEvent};
-use store::{Chunk, Store};
-
-/// Position of the byte that the first segment names. Positions are 64 bits wide, so that nothing wraps; what
-/// comes before the first segment has room below.
-const ORIGIN: u64 = 1 << 32;
-
-/// The largest window of TCP, in bytes (RFC 7323 section 2.3): no true segment lies further ahead.
-const WINDOW: u64 = 1 << 30;
-
-/// How many gaps a stream remembers to tell late bytes from duplicate ones.
-const REMEMBERED_GAPS: usize = 16;
-
-/// Where a connection ends.
-#[derive(Clone, Copy, Debug)]
-struct End {
-    position: u64,
-    kind: EndKind,
-    time_ns: u64,
-}
+use position::{ORIGIN, WINDOW, advanced, first_byte, part};
+use store::Chunk;
+use waiting::{End, Waiting};
 
 /// The bytes of one connection on their way into order.
 ///
-/// Invariant: once `started`, nothing that waits is at or below `next` when a call returns.
+/// Invariant: once `started`, nothing that waits is at or below `next` when a call returns, nor in a window that
+/// begins there.
 #[derive(Debug)]
 pub struct Stream {
     /// Position of the next byte to hand on; that of the first segment seen until `started`.
     next: u64,
-    /// Its sequence number.
-    next_seq: Seq,
-    started: bool,
     /// Position of the first byte, once `started`.
     start: u64,
-    /// What waits behind a hole, or for the start.
-    store: Store,
-    /// What the kernel cut off. Other segments may bring it; nobody waits for that.
-    cut: Assembler,
-    /// When something was cut off last.
-    cut_ns: u64,
-    /// The latest gaps.
-    gaps: Assembler,
-    end: Option<End>,
+    /// Up to where the kernel was ordered not to copy. There is no such order if that is not beyond `next`.
+    ordered: u64,
+    waiting: Option<Box<Waiting>>,
+    /// The sequence number of `next`.
+    next_seq: Seq,
+    started: bool,
 }
 
 impl Stream {
@@ -82,14 +75,11 @@ impl Stream {
     pub fn new(segment: &Segment<'_>) -> Self {
         Self {
             next: ORIGIN,
+            start: 0,
+            ordered: 0,
+            waiting: None,
             next_seq: first_byte(segment),
             started: false,
-            start: 0,
-            store: Store::default(),
-            cut: Assembler::new(),
-            cut_ns: 0,
-            gaps: Assembler::new(),
-            end: None,
         }
     }
 
@@ -103,7 +93,8 @@ impl Stream {
     ) {
         let start = self.position(first_byte(segment));
         let len = segment.payload.len() as u64;
-        if start > self.next.saturating_add(WINDOW) || start < ORIGIN.saturating_sub(WINDOW) {
+        let ahead = self.next.max(self.ordered).saturating_add(WINDOW);
+        if start > ahead || start < ORIGIN.saturating_sub(WINDOW) {
             add(&mut ledger.out_of_window_bytes, len);
             return;
         }
@@ -127,23 +118,44 @@ impl Stream {
         while self.memory() > limits.connection_bytes && self.give_up(ledger, deliver) {
             add(&mut ledger.connection_bytes_limits, 1);
         }
-        while self.store.ranges().max(self.cut.len()) > limits.ranges && self.give_up(ledger, deliver) {
+        while self.waiting.as_ref().is_some_and(|waiting| waiting.ranges() > limits.ranges)
+            && self.give_up(ledger, deliver)
+        {
             add(&mut ledger.range_limits, 1);
         }
+        self.tidy();
+    }
+
+    /// Says that the kernel is ordered not to copy the next `bytes` ones, of which a window has at most
+    /// [`Order::MAX_BYTES`]. What waits in or behind the window goes on.
+    pub fn order(
+        &mut self,
+        bytes: u64,
+        ledger: &mut StreamLedger,
+        deliver: &mut impl FnMut(StreamEvent<'_>),
+    ) {
+        if self.started {
+            let until = self.next.saturating_add(bytes.min(u64::from(Order::MAX_BYTES)));
+            self.ordered = self.ordered.max(until);
+            self.drain(ledger, deliver);
+            self.tidy();
+        }
+    }
+
+    /// How many of the next bytes the kernel was ordered not to copy.
+    #[must_use]
+    pub fn ordered_bytes(&self) -> u64 {
+        self.ordered.saturating_sub(self.next)
     }
 
     /// When to call [`Self::expire`], in nanoseconds since the Unix epoch, if nothing comes before. `is_start`
     /// says whether bytes look like the start of a message.
     #[must_use]
     pub fn deadline(&self, limits: &Limits, is_start: impl FnOnce(&[u8]) -> bool) -> Option<u64> {
-        let chunk = self.store.first();
-        let chunk_ns = chunk.map(|chunk| chunk.time_ns);
-        let cut_ns = (!self.cut.is_empty()).then_some(self.cut_ns);
-        let end_ns = self.end.map(|end| end.time_ns);
-        let since_ns = [chunk_ns, cut_ns, end_ns].into_iter().flatten().min()?;
-        Some(since_ns.saturating_add(if self.started {
+        let waiting = self.waiting.as_ref()?;
+        Some(waiting.since_ns()?.saturating_add(if self.started {
             limits.hole_ns
-        } else if chunk.is_some_and(|chunk| is_start(&chunk.bytes)) {
+        } else if waiting.store.first().is_some_and(|chunk| is_start(&chunk.bytes)) {
             limits.settle_ns
         } else {
             limits.start_ns
@@ -166,11 +178,13 @@ impl Stream {
             }
             add(&mut ledger.hole_timeouts, u64::from(is_hole));
         }
+        self.tidy();
     }
 
     /// Hands on everything that waits, with gaps in between. The stream may go on.
     pub fn give_up_all(&mut self, ledger: &mut StreamLedger, deliver: &mut impl FnMut(StreamEvent<'_>)) {
         while self.give_up(ledger, deliver) {}
+        self.tidy();
     }
 
     /// Hands on everything that waits for the last time.
@@ -183,7 +197,7 @@ impl Stream {
     /// How it ended, once everything before the end was handed on.
     #[must_use]
     pub fn ended(&self) -> Option<EndKind> {
-        self.end.filter(|end| self.started && end.position <= self.next).map(|end| end.kind)
+        self.end().filter(|end| self.started && end.position <= self.next).map(|end| end.kind)
     }
 
     /// The sequence number of the next byte to hand on.
@@ -195,7 +209,22 @@ impl Stream {
     /// Memory of what waits, in bytes.
     #[must_use]
     pub fn memory(&self) -> usize {
-        self.store.memory()
+        self.waiting.as_ref().map_or(0, |waiting| waiting.store.memory())
+    }
+
+    fn end(&self) -> Option<End> {
+        self.waiting.as_ref().and_then(|waiting| waiting.end)
+    }
+
+    fn waiting(&mut self) -> &mut Waiting {
+        self.waiting.get_or_insert_default()
+    }
+
+    /// Frees what has become empty.
+    fn tidy(&mut self) {
+        if self.waiting.as_ref().is_some_and(|waiting| waiting.is_empty()) {
+            self.waiting = None;
+        }
     }
 
     /// The position of a sequence number. A number stands for the nearest position that has it.
@@ -213,11 +242,11 @@ impl Stream {
     ) {
         let end = start.saturating_add(segment.payload.len() as u64);
         let first = if self.started { self.next } else { 0 };
-        let last = self.end.map_or(u64::MAX, |end| end.position);
+        let last = self.end().map_or(u64::MAX, |end| end.position);
 
         let old = start..end.min(first).max(start);
         let before = old.end.min(self.start).saturating_sub(old.start);
-        let late = self.gaps.covered(&old);
+        let late = self.waiting.as_ref().map_or(0, |waiting| waiting.in_gaps(&old));
         let duplicate = old.end.saturating_sub(old.start).saturating_sub(before).saturating_sub(late);
         add(&mut ledger.before_start_bytes, before);
         add(&mut ledger.late_bytes, late);
@@ -230,12 +259,13 @@ impl Stream {
         let time_ns = segment.time_ns;
         if self.started && from == self.next && from < to {
             // First bytes win: what waits there already is not replaced.
-            let direct = self.store.first_position().map_or(to, |position| position.min(to));
+            let waiting = self.waiting.as_ref().and_then(|waiting| waiting.store.first_position());
+            let direct = waiting.map_or(to, |position| position.min(to));
             self.hand_on(part(segment.payload, start, from..direct), time_ns, ledger, deliver);
             from = direct;
         }
         if from < to {
-            let added = self.store.insert(from, part(segment.payload, start, from..to), time_ns);
+            let added = self.waiting().store.insert(from, part(segment.payload, start, from..to), time_ns);
             let duplicate = to.saturating_sub(from).saturating_sub(added);
             add(&mut ledger.duplicate_bytes, duplicate);
             add(&mut ledger.held_bytes, added);
@@ -244,17 +274,16 @@ impl Stream {
         let cut_end = start.saturating_add(u64::from(segment.payload_len)).min(last);
         let cut_start = end.max(first);
         if cut_start < cut_end {
-            self.cut.insert(cut_start..cut_end, |_| ());
-            self.cut_ns = time_ns;
+            self.waiting().cut(cut_start..cut_end, time_ns);
         }
     }
 
     /// Lets the connection end at `position`, if that is not in what was handed on already: a receiver takes
     /// neither a FIN nor a RST from before its window (RFC 9293 section 3.10.7.4).
     fn end_at(&mut self, position: u64, kind: EndKind, time_ns: u64) {
-        let is_earlier = self.end.is_none_or(|end| position < end.position);
+        let is_earlier = self.end().is_none_or(|end| position < end.position);
         if is_earlier && (!self.started || position >= self.next) {
-            self.end = Some(End { position, kind, time_ns });
+            self.waiting().end = Some(End { position, kind, time_ns });
         }
     }
 
@@ -281,14 +310,11 @@ impl Stream {
         if self.ended().is_some() {
             return false;
         }
-        let waiting = self.store.first_position();
-        let cut = self.cut.first().map(|range| range.start);
-        let end = self.end.map(|end| end.position);
-        let Some(to) = [waiting, cut, end].into_iter().flatten().min() else {
+        let Some(to) = self.waiting.as_ref().and_then(|waiting| waiting.first_position()) else {
             return false;
         };
         if self.started {
-            self.gap(to, ledger, deliver);
+            self.pass_over(to, ledger, deliver);
         } else {
             self.start_at(to, false, ledger, deliver);
         }
@@ -298,13 +324,16 @@ impl Stream {
 
     /// Hands on what is in order.
     fn drain(&mut self, ledger: &mut StreamLedger, deliver: &mut impl FnMut(StreamEvent<'_>)) {
-        loop {
-            if let Some(Chunk { bytes, time_ns }) = self.store.take(self.next) {
+        while let Some(waiting) = &mut self.waiting {
+            if let Some(Chunk { bytes, time_ns }) = waiting.store.take(self.next) {
                 ledger.held_bytes = ledger.held_bytes.saturating_sub(bytes.len() as u64);
                 self.hand_on(&bytes, time_ns, ledger, deliver);
-            } else if let Some(cut) = self.cut.first().filter(|cut| cut.start <= self.next) {
-                let waiting = self.store.first_position().unwrap_or(u64::MAX);
-                self.gap(cut.end.min(waiting), ledger, deliver);
+            } else if let Some(to) = waiting.cut_at(self.next) {
+                self.pass_over(to, ledger, deliver);
+            } else if let Some(to) = waiting.first_position().map(|first| first.min(self.ordered))
+                && to > self.next
+            {
+                self.pass_over(to, ledger, deliver);
             } else {
                 return;
             }
@@ -327,16 +356,23 @@ impl Stream {
         }
     }
 
-    /// Hands on a gap up to `to`.
-    fn gap(&mut self, to: u64, ledger: &mut StreamLedger, deliver: &mut impl FnMut(StreamEvent<'_>)) {
+    /// Hands on that what comes next is missing, up to `to`: skipped on order as far as the window goes, and a gap
+    /// behind it.
+    fn pass_over(&mut self, to: u64, ledger: &mut StreamLedger, deliver: &mut impl FnMut(StreamEvent<'_>)) {
+        let from = self.next;
+        if from < to {
+            self.waiting().remember_gap(from..to);
+        }
+        let skipped = to.min(self.ordered).saturating_sub(from);
+        if skipped > 0 {
+            add(&mut ledger.skipped_bytes, skipped);
+            self.advance_to(from.saturating_add(skipped));
+            deliver(StreamEvent::Skipped { bytes: skipped });
+        }
         let bytes = to.saturating_sub(self.next);
         if bytes > 0 {
             add(&mut ledger.gaps, 1);
             add(&mut ledger.gap_bytes, bytes);
-            self.gaps.insert(self.next..to, |_| ());
-            if self.gaps.len() > REMEMBERED_GAPS {
-                self.gaps.forget_first();
-            }
             self.advance_to(to);
             deliver(StreamEvent::Gap { bytes });
         }
@@ -346,33 +382,17 @@ impl Stream {
     fn advance_to(&mut self, to: u64) {
         self.next_seq = advanced(self.next_seq, to.wrapping_sub(self.next));
         self.next = to;
-        self.cut.forget_below(to);
+        if let Some(waiting) = &mut self.waiting {
+            waiting.forget_cut_below(to);
+        }
     }
 
     /// Discards what waits below `position`. Returns how many bytes.
     fn discard_below(&mut self, position: u64, ledger: &mut StreamLedger) -> u64 {
-        let discarded = self.store.discard_below(position);
-        self.cut.forget_below(position);
+        let discarded = self.waiting.as_mut().map_or(0, |waiting| waiting.discard_below(position));
         ledger.held_bytes = ledger.held_bytes.saturating_sub(discarded);
         discarded
     }
-}
-
-/// The sequence number of a segment's first byte of payload.
-fn first_byte(segment: &Segment<'_>) -> Seq {
-    segment.seq + u32::from(segment.flags & SYN != 0)
-}
-
-/// The number `bytes` further on.
-#[expect(clippy::cast_possible_truncation, reason = "sequence numbers are counted modulo 2^32")]
-fn advanced(seq: Seq, bytes: u64) -> Seq {
-    seq + bytes as u32
-}
-
-/// The bytes at the positions of `range` in a payload that begins at `start`.
-fn part(payload: &[u8], start: u64, range: std::ops::Range<u64>) -> &[u8] {
-    let index = |position: u64| usize::try_from(position.saturating_sub(start)).unwrap_or(usize::MAX);
-    payload.get(index(range.start)..index(range.end)).unwrap_or_default()
 }
 
 #[cfg(test)]

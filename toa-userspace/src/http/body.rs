@@ -17,34 +17,94 @@ pub(super) enum Framing {
     Broken,
 }
 
+/// Why the length of a request's body can be read in two ways, or in none (RFC 9112 section 6.3). Two servers in a
+/// row that read it differently see different requests.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum FramingFault {
+    /// Content-Length comes more than once, always with the same value.
+    RepeatedLength,
+    /// Content-Length comes with different values.
+    ConflictingLengths,
+    /// Content-Length is no number of bytes.
+    InvalidLength,
+    /// Content-Length and Transfer-Encoding both come. The latter wins.
+    LengthAndCoding,
+    /// Transfer-Encoding does not end in one `chunked`, or comes in HTTP/1.0.
+    UnknownCoding,
+}
+
+impl FramingFault {
+    /// Its name for people and machines.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::RepeatedLength => "repeated content-length",
+            Self::ConflictingLengths => "conflicting content-lengths",
+            Self::InvalidLength => "invalid content-length",
+            Self::LengthAndCoding => "content-length and transfer-encoding",
+            Self::UnknownCoding => "unknown transfer-encoding",
+        }
+    }
+}
+
 impl Framing {
-    /// Reads it from a head. The second value says that the head has both Transfer-Encoding, which wins, and
-    /// Content-Length.
-    pub(super) fn of(request: &HttpRequest) -> (Self, bool) {
-        let mut length = None;
-        let mut broken_length = false;
-        let mut coding: Option<&[u8]> = None;
+    /// Reads it from a head.
+    pub(super) fn of(request: &HttpRequest<'_>) -> (Self, Option<FramingFault>) {
+        let mut length = Length::default();
+        // How often `chunked` comes, and whether it is the last coding.
+        let mut codings: Option<(u32, bool)> = None;
         for field in request.fields() {
             if field.name.eq_ignore_ascii_case(b"content-length") {
-                for value in field.value.split(|byte| *byte == b',') {
-                    let value = decimal(value.trim_ascii());
-                    broken_length |= value.is_none() || length.is_some_and(|length| Some(length) != value);
-                    length = length.or(value);
-                }
+                field.value.split(|byte| *byte == b',').for_each(|value| length.add(value.trim_ascii()));
             } else if field.name.eq_ignore_ascii_case(b"transfer-encoding") {
-                coding =
-                    Some(field.value.rsplit(|byte| *byte == b',').next().unwrap_or_default().trim_ascii());
+                for coding in field.value.split(|byte| *byte == b',') {
+                    let is_chunked = coding.trim_ascii().eq_ignore_ascii_case(b"chunked");
+                    let before = codings.map_or(0, |(count, _)| count);
+                    codings = Some((before.saturating_add(is_chunked.into()), is_chunked));
+                }
             }
         }
-        let framing = match coding {
-            Some(coding) if coding.eq_ignore_ascii_case(b"chunked") && request.version() == "1.1" => {
-                Self::Chunked
+        match codings {
+            Some((1, true)) if request.version() == "1.1" => {
+                (Self::Chunked, length.is_there().then_some(FramingFault::LengthAndCoding))
             }
-            Some(_) => Self::Broken,
-            None if broken_length => Self::Broken,
-            None => Self::Length(length.unwrap_or(0)),
+            Some(_) => (Self::Broken, Some(FramingFault::UnknownCoding)),
+            None => match (length.fault, length.value) {
+                (fault @ (None | Some(FramingFault::RepeatedLength)), value) => {
+                    (Self::Length(value.unwrap_or(0)), fault)
+                }
+                (fault, _) => (Self::Broken, fault),
+            },
+        }
+    }
+}
+
+/// What is read of Content-Length.
+#[derive(Default)]
+struct Length {
+    value: Option<u64>,
+    fault: Option<FramingFault>,
+}
+
+impl Length {
+    fn add(&mut self, digits: &[u8]) {
+        let fault = match (self.value, decimal(digits)) {
+            (_, None) => FramingFault::InvalidLength,
+            (None, value) => {
+                self.value = value;
+                return;
+            }
+            (before, value) if before == value => FramingFault::RepeatedLength,
+            _ => FramingFault::ConflictingLengths,
         };
-        (framing, coding.is_some() && (length.is_some() || broken_length))
+        if let None | Some(FramingFault::RepeatedLength) = self.fault {
+            self.fault = Some(fault);
+        }
+    }
+
+    fn is_there(&self) -> bool {
+        self.value.is_some() || self.fault.is_some()
     }
 }
 
@@ -160,6 +220,14 @@ impl Body {
         }
     }
 
+    /// How many of the next bytes belong to the body, whatever they are.
+    pub(super) fn unneeded_bytes(&self) -> u64 {
+        match self {
+            Self::Length(left) | Self::Chunk(left) => *left,
+            _ => 0,
+        }
+    }
+
     /// Passes over a gap. What a length delimits may miss bytes and still end where it ends.
     pub(super) fn pass_gap(&mut self, gap_bytes: u64) -> Progress {
         match self {
@@ -183,29 +251,53 @@ impl Body {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bytes::Bytes;
 
     #[test]
     fn framing_is_read_as_rfc_9112_says() {
-        for (version, fields, expected, both) in [
-            ("1.1", "", Framing::Length(0), false),
-            ("1.1", "Content-Length: 10\r\n", Framing::Length(10), false),
-            ("1.1", "content-length: 10, 10\r\ncontent-length: 10\r\n", Framing::Length(10), false),
-            ("1.1", "content-length: 10\r\ncontent-length: 11\r\n", Framing::Broken, false),
-            ("1.1", "content-length: -1\r\n", Framing::Broken, false),
-            ("1.1", "content-length: +1\r\n", Framing::Broken, false),
-            ("1.1", "content-length:\r\n", Framing::Broken, false),
-            ("1.1", "content-length: 99999999999999999999\r\n", Framing::Broken, false),
-            ("1.1", "transfer-encoding: Chunked\r\n", Framing::Chunked, false),
-            ("1.1", "transfer-encoding: gzip, chunked\r\n", Framing::Chunked, false),
-            ("1.1", "transfer-encoding: gzip\r\ntransfer-encoding: chunked\r\n", Framing::Chunked, false),
-            ("1.1", "transfer-encoding: chunked, gzip\r\n", Framing::Broken, false),
-            ("1.0", "transfer-encoding: chunked\r\n", Framing::Broken, false),
-            ("1.1", "transfer-encoding: chunked\r\ncontent-length: 3\r\n", Framing::Chunked, true),
+        use FramingFault as Fault;
+        for (version, fields, expected, fault) in [
+            ("1.1", "", Framing::Length(0), None),
+            ("1.1", "Content-Length: 10\r\n", Framing::Length(10), None),
+            ("1.1", "content-length: 10, 10\r\n", Framing::Length(10), Some(Fault::RepeatedLength)),
+            (
+                "1.1",
+                "content-length: 10\r\nContent-length: 10\r\n",
+                Framing::Length(10),
+                Some(Fault::RepeatedLength),
+            ),
+            (
+                "1.1",
+                "content-length: 10\r\ncontent-length: 10, 11\r\n",
+                Framing::Broken,
+                Some(Fault::ConflictingLengths),
+            ),
+            ("1.1", "content-length: -1\r\n", Framing::Broken, Some(Fault::InvalidLength)),
+            ("1.1", "content-length: +1\r\n", Framing::Broken, Some(Fault::InvalidLength)),
+            ("1.1", "content-length:\r\n", Framing::Broken, Some(Fault::InvalidLength)),
+            ("1.1", "content-length: 1, a\r\n", Framing::Broken, Some(Fault::InvalidLength)),
+            ("1.1", "content-length: 99999999999999999999\r\n", Framing::Broken, Some(Fault::InvalidLength)),
+            ("1.1", "transfer-encoding: Chunked\r\n", Framing::Chunked, None),
+            ("1.1", "transfer-encoding: gzip, chunked\r\n", Framing::Chunked, None),
+            ("1.1", "transfer-encoding: gzip\r\ntransfer-encoding: chunked\r\n", Framing::Chunked, None),
+            ("1.1", "transfer-encoding: chunked, gzip\r\n", Framing::Broken, Some(Fault::UnknownCoding)),
+            ("1.1", "transfer-encoding: chunked, chunked\r\n", Framing::Broken, Some(Fault::UnknownCoding)),
+            ("1.0", "transfer-encoding: chunked\r\n", Framing::Broken, Some(Fault::UnknownCoding)),
+            (
+                "1.1",
+                "transfer-encoding: chunked\r\ncontent-length: 3\r\n",
+                Framing::Chunked,
+                Some(Fault::LengthAndCoding),
+            ),
+            (
+                "1.1",
+                "content-length: x\r\ntransfer-encoding: chunked\r\n",
+                Framing::Chunked,
+                Some(Fault::LengthAndCoding),
+            ),
         ] {
-            let head = Bytes::from(format!("POST / HTTP/{version}\r\n{fields}\r\n"));
-            let request = HttpRequest::parse(head, 0, 1).unwrap();
-            assert_eq!(Framing::of(&request), (expected, both), "{fields}");
+            let head = format!("POST / HTTP/{version}\r\n{fields}\r\n");
+            let request = HttpRequest::parse(head.as_bytes(), 0, 1).unwrap();
+            assert_eq!(Framing::of(&request), (expected, fault), "{fields}");
         }
     }
 

@@ -1,7 +1,10 @@
 //! Responsible for the finished form of a request head. Not responsible for finding it in a stream.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use std::borrow::Cow;
+
 use httparse::{EMPTY_HEADER, Error, Header, ParserConfig, Request, Status};
+
+use super::body::FramingFault;
 
 /// How many fields a head may have before the slow way is taken.
 const USUAL_FIELDS: usize = 64;
@@ -38,10 +41,10 @@ pub struct Field<'a> {
     pub value: &'a [u8],
 }
 
-/// A request head that keeps its own bytes.
+/// A request head: in the segment that it came in, or collected from several.
 #[derive(Clone, Debug)]
-pub struct HttpRequest {
-    head: Bytes,
+pub struct HttpRequest<'a> {
+    head: Cow<'a, [u8]>,
     method: Span,
     target: Span,
     minor_version: u8,
@@ -52,16 +55,28 @@ pub struct HttpRequest {
     pub number: u64,
     /// If bytes of the head are missing, how many bytes the gap has. The fields before it are there.
     pub incomplete: Option<u64>,
+    /// Why the length of its body can be read in two ways, or in none.
+    pub framing_fault: Option<FramingFault>,
 }
 
 /// The bytes are no head.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Malformed;
 
-impl HttpRequest {
-    /// Reads `head`, which ends with its empty line.
-    pub(crate) fn parse(head: Bytes, time_ns: u64, number: u64) -> Result<Self, Malformed> {
-        let parsed = if head.iter().copied().any(is_control) {
+impl<'a> HttpRequest<'a> {
+    /// Reads `head`, which ends with its empty line. Lines that are folded are unfolded, as RFC 9112 section 5.2
+    /// asks: each break is replaced by spaces.
+    pub(crate) fn parse(
+        head: impl Into<Cow<'a, [u8]>>,
+        time_ns: u64,
+        number: u64,
+    ) -> Result<Self, Malformed> {
+        let mut head = head.into();
+        if let Some(first) = next_fold(&head, 0) {
+            unfold(head.to_mut(), first);
+        }
+        // Without a way out, so that the compiler looks at many bytes at a time.
+        let parsed = if head.iter().fold(false, |found, byte| found | is_control(*byte)) {
             // No server should take them, but whoever sends them is to be seen.
             let printable: Vec<u8> =
                 head.iter().map(|byte| if is_control(*byte) { b'?' } else { *byte }).collect();
@@ -89,10 +104,8 @@ impl HttpRequest {
         number: u64,
     ) -> Result<Self, Malformed> {
         let lines_len = memchr::memrchr(b'\n', part).ok_or(Malformed)?.saturating_add(1);
-        let mut head = BytesMut::with_capacity(lines_len.saturating_add(2));
-        head.put_slice(part.get(..lines_len).unwrap_or_default());
-        head.put_slice(b"\r\n");
-        Ok(Self { incomplete: Some(gap_bytes), ..Self::parse(head.freeze(), time_ns, number)? })
+        let head = [part.get(..lines_len).unwrap_or_default(), b"\r\n"].concat();
+        Ok(Self { incomplete: Some(gap_bytes), ..Self::parse(head, time_ns, number)? })
     }
 
     /// [`Self::parse`] for heads with very many fields. A field has three bytes at least, so this ends.
@@ -152,6 +165,7 @@ impl HttpRequest {
     }
 
     /// The fields in the order in which they were sent.
+    #[must_use]
     pub fn fields(&self) -> impl ExactSizeIterator<Item = Field<'_>> {
         self.fields
             .iter()
@@ -159,15 +173,15 @@ impl HttpRequest {
     }
 
     /// The values of the fields called `name`, in any case.
-    pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    pub fn values<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'s [u8]> {
         self.fields()
             .filter(move |field| field.name.eq_ignore_ascii_case(name.as_bytes()))
             .map(|field| field.value)
     }
 
-    /// The raw head: start line, fields, empty line.
+    /// The raw head: start line, fields, empty line; unfolded.
     #[must_use]
-    pub fn raw(&self) -> &Bytes {
+    pub fn raw(&self) -> &[u8] {
         &self.head
     }
 }
@@ -181,15 +195,48 @@ struct Parsed {
 }
 
 impl Parsed {
-    fn with(self, head: Bytes, time_ns: u64, number: u64) -> HttpRequest {
+    fn with(self, head: Cow<'_, [u8]>, time_ns: u64, number: u64) -> HttpRequest<'_> {
         let Self { method, target, minor_version, fields } = self;
-        HttpRequest { head, method, target, minor_version, fields, time_ns, number, incomplete: None }
+        HttpRequest {
+            head,
+            method,
+            target,
+            minor_version,
+            fields,
+            time_ns,
+            number,
+            incomplete: None,
+            framing_fault: None,
+        }
     }
 }
 
 /// Whether a byte stands in no field (RFC 9110 section 5.5) and does not separate fields either.
 fn is_control(byte: u8) -> bool {
     matches!(byte, 0..=8 | 11 | 12 | 14..=31 | 127)
+}
+
+/// Where the next line end is behind which a field goes on (obs-fold of RFC 9112 section 5.2). The request line
+/// has none.
+fn next_fold(head: &[u8], from: usize) -> Option<usize> {
+    let start = if from > 0 { from } else { memchr::memchr(b'\n', head)?.saturating_add(1) };
+    let behind = head.get(start..)?;
+    let found = memchr::memchr_iter(b'\n', behind)
+        .find(|at| matches!(behind.get(at.saturating_add(1)), Some(b' ' | b'\t')))?;
+    Some(start.saturating_add(found))
+}
+
+/// Puts spaces in the place of folds, the first of which is at `first`.
+fn unfold(head: &mut [u8], first: usize) {
+    let mut next = Some(first);
+    while let Some(at) = next {
+        for place in head.get_mut(at.saturating_sub(1)..=at).unwrap_or_default() {
+            if matches!(place, b'\r' | b'\n') {
+                *place = b' ';
+            }
+        }
+        next = next_fold(head, at);
+    }
 }
 
 /// Where the head that begins `bytes` ends: behind its first empty line. `from` is where to begin to look, at
@@ -218,7 +265,7 @@ mod tests {
     #[test]
     fn parts_are_found_in_the_head() {
         let head = "GET /a?b=c HTTP/1.1\r\nHost: x \r\nX-Empty:\r\nhost: y\r\n\r\n";
-        let request = HttpRequest::parse(Bytes::from_static(head.as_bytes()), 7, 1).unwrap();
+        let request = HttpRequest::parse(head.as_bytes(), 7, 1).unwrap();
         assert_eq!(
             (request.method(), request.target(), request.version()),
             (&b"GET"[..], &b"/a?b=c"[..], "1.1")
@@ -235,7 +282,7 @@ mod tests {
             write!(head, "x-{number}: {number}\r\n").unwrap();
         }
         head.push_str("\r\n");
-        let request = HttpRequest::parse(Bytes::from(head), 0, 1).unwrap();
+        let request = HttpRequest::parse(head.as_bytes(), 0, 1).unwrap();
         assert_eq!(request.fields().len(), 5000);
         assert_eq!(request.fields().last().unwrap().value, b"4999");
     }
@@ -243,14 +290,29 @@ mod tests {
     #[test]
     fn a_field_that_servers_ignore_hides_no_other() {
         let head = "GET / HTTP/1.1\r\nhost: x\r\nbad name: 1\r\nx-team: payments\r\n\r\n";
-        let request = HttpRequest::parse(Bytes::from_static(head.as_bytes()), 0, 1).unwrap();
+        let request = HttpRequest::parse(head.as_bytes(), 0, 1).unwrap();
         assert_eq!(request.values("x-team").collect::<Vec<_>>(), [b"payments"]);
+    }
+
+    #[test]
+    fn folded_lines_are_one() {
+        for (head, values) in [
+            ("GET / HTTP/1.1\r\na: b\r\n c\r\n\td\r\nx: y\r\n\r\n", &["b   c  \td", "y"][..]),
+            ("GET / HTTP/1.1\na: b\n \nx: y\n\n", &["b", "y"]),
+            ("GET / HTTP/1.1\r\na:\r\n b\r\n\r\n", &["b"]),
+            ("GET / HTTP/1.1\r\n a: b\r\nx: y\r\n\r\n", &["y"]),
+        ] {
+            let request = HttpRequest::parse(head.as_bytes(), 0, 1).unwrap();
+            let found: Vec<_> = request.fields().map(|field| str::from_utf8(field.value).unwrap()).collect();
+            assert_eq!(found, values, "{head:?}");
+            assert_eq!(request.target(), b"/");
+        }
     }
 
     #[test]
     fn control_characters_hide_no_field() {
         let head = b"GET /\x1b[2J HTTP/1.1\r\nx-note: a\x1bb\x7f\0\r\nx-team:\tpayments\r\n\r\n";
-        let request = HttpRequest::parse(Bytes::from_static(head), 0, 1).unwrap();
+        let request = HttpRequest::parse(head, 0, 1).unwrap();
         assert_eq!(request.target(), b"/\x1b[2J");
         assert_eq!(request.values("x-note").collect::<Vec<_>>(), [b"a\x1bb\x7f\0"]);
         assert_eq!(request.values("x-team").collect::<Vec<_>>(), [b"payments"]);

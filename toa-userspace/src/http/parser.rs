@@ -1,17 +1,24 @@
 //! Responsible for one connection's place in HTTP: before a head, in one, in a body, lost or past it. Not
 //! responsible for what a head says nor for how long a body is.
 
-use bytes::{Bytes, BytesMut};
+mod heads;
+mod opening;
+mod search;
+
+use bytes::BytesMut;
 
 use super::{
     HttpEvent, NotHttp, PREVIEW_BYTES,
-    body::{Body, Framing, Progress},
-    head::{self, HttpRequest},
-    start::{self, Before, Start, Verdict},
+    body::{Body, Progress},
+    head::HttpRequest,
+    proxy::{Rest, Signature},
+    start::Before,
 };
 use crate::{
     ledger::{HttpLedger, add},
+    limits::Limits,
     stream::StreamEvent,
+    tls::{ClientHello, HelloReader},
 };
 
 /// Longest request line whose beginning alone is looked at, in bytes: what servers accept by default.
@@ -21,8 +28,14 @@ const MAX_LINE_BYTES: usize = 8 << 10;
 const COLLECTED_BYTES: usize = 4 << 10;
 
 /// Where a parser is in its stream.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 enum State {
+    /// Before the connection's first byte, or in what may be the signature of a PROXY header.
+    Opening(Signature),
+    /// In a PROXY header.
+    Proxy(Rest),
+    /// In the `ClientHello` of TLS.
+    Hello(Box<HelloReader>),
     /// In a head, or before one.
     Head,
     /// In a body.
@@ -51,7 +64,7 @@ pub struct Parser {
 impl Default for Parser {
     fn default() -> Self {
         Self {
-            state: State::Head,
+            state: State::Opening(Signature::default()),
             before: Before::Unknown,
             buffer: BytesMut::new(),
             looked: 0,
@@ -63,61 +76,92 @@ impl Default for Parser {
 }
 
 impl Parser {
-    /// Takes an event of the stream. A head may have at most `max_head_bytes`.
+    /// Takes an event of the stream. What a head may have is in `limits`.
     pub fn accept(
         &mut self,
         event: StreamEvent<'_>,
-        max_head_bytes: usize,
+        limits: &Limits,
         ledger: &mut HttpLedger,
         emit: &mut impl FnMut(HttpEvent<'_>),
     ) {
-        let buffered = self.buffer.len();
+        let buffered = self.unread_bytes();
         match event {
             StreamEvent::Start { from_syn } => {
                 self.before = if from_syn { Before::Syn } else { Before::Unknown };
             }
             StreamEvent::Data { bytes, time_ns } => {
                 self.time_ns = time_ns;
-                self.data(bytes, max_head_bytes, ledger, emit);
+                self.data(bytes, limits, ledger, emit);
             }
             StreamEvent::Gap { bytes } => self.gap(bytes, ledger, emit),
+            StreamEvent::Skipped { bytes } => self.skip(bytes, ledger, emit),
         }
-        ledger.rebuffer(buffered, self.buffer.len());
+        ledger.rebuffer(buffered, self.unread_bytes());
     }
 
-    /// Drops a head that is still incomplete: its connection has ended, or there is no memory for it.
-    pub fn drop_head(&mut self, ledger: &mut HttpLedger) {
-        let buffered = self.buffer.len();
+    /// Drops what is still incomplete: its connection has ended, or there is no memory for it.
+    pub fn drop_head(&mut self, ledger: &mut HttpLedger, emit: &mut impl FnMut(HttpEvent<'_>)) {
+        let buffered = self.unread_bytes();
+        if let State::Hello(_) = self.state {
+            self.stop_tls(&ClientHello::default(), ledger, emit);
+        }
         if buffered > 0 {
-            if let State::Head = self.state {
+            let is_head = matches!(self.state, State::Head | State::Opening(_));
+            self.discard_buffer(ledger);
+            if is_head {
                 add(&mut ledger.unfinished_heads, 1);
                 self.search(ledger);
             }
-            self.discard_buffer(ledger);
             ledger.rebuffer(buffered, 0);
         }
     }
 
-    /// Bytes that wait for the end of a head.
+    /// Bytes of memory for what is incomplete.
     #[must_use]
     pub fn buffered_bytes(&self) -> usize {
-        self.buffer.len()
+        match &self.state {
+            State::Hello(reader) => reader.memory(),
+            _ => self.unread_bytes(),
+        }
+    }
+
+    /// Bytes of which it is not known yet what they are.
+    fn unread_bytes(&self) -> usize {
+        match &self.state {
+            State::Opening(signature) => signature.kept().len(),
+            _ => self.buffer.len(),
+        }
+    }
+
+    /// How many of the next bytes are of no interest, whatever they are; [`u64::MAX`] if that is the rest of the
+    /// connection.
+    #[must_use]
+    pub fn unneeded_bytes(&self) -> u64 {
+        match &self.state {
+            State::Opening(_) | State::Proxy(_) | State::Hello(_) | State::Head | State::Search => 0,
+            State::Body(body) => body.unneeded_bytes(),
+            State::Stopped => u64::MAX,
+        }
     }
 
     fn data(
         &mut self,
         bytes: &[u8],
-        max_head_bytes: usize,
+        limits: &Limits,
         ledger: &mut HttpLedger,
         emit: &mut impl FnMut(HttpEvent<'_>),
     ) {
         let mut rest = bytes;
         while !rest.is_empty() {
             rest = match &mut self.state {
-                State::Head if self.buffer.is_empty() => {
-                    self.head_in_place(rest, max_head_bytes, ledger, emit)
+                State::Opening(_) => self.opening(rest, limits, ledger, emit),
+                State::Proxy(_) => self.proxy(rest, ledger, emit),
+                State::Hello(_) => {
+                    self.hello(rest, ledger, emit);
+                    return;
                 }
-                State::Head => self.head_in_parts(rest, max_head_bytes, ledger, emit),
+                State::Head if self.buffer.is_empty() => self.head_in_place(rest, limits, ledger, emit),
+                State::Head => self.head_in_parts(rest, limits, ledger, emit),
                 State::Body(body) => {
                     let (passed, progress) = body.pass(rest);
                     add(&mut ledger.body_bytes, passed as u64);
@@ -131,135 +175,6 @@ impl Parser {
                 }
             };
         }
-    }
-
-    /// Reads a head at the beginning of `bytes`. Returns what is behind it.
-    fn head_in_place<'b>(
-        &mut self,
-        bytes: &'b [u8],
-        max_head_bytes: usize,
-        ledger: &mut HttpLedger,
-        emit: &mut impl FnMut(HttpEvent<'_>),
-    ) -> &'b [u8] {
-        // Empty lines before a request are to be ignored (RFC 9112 section 2.2).
-        let empty = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-        add(&mut ledger.head_bytes, empty as u64);
-        let bytes = bytes.get(empty..).unwrap_or_default();
-        if bytes.is_empty() {
-            return bytes;
-        }
-        let line_is_complete = match self.before.judge(bytes) {
-            Verdict::Head { line_is_complete } => line_is_complete,
-            Verdict::NotHttp(reason) => {
-                self.stop(reason, bytes, ledger, emit);
-                return bytes;
-            }
-            Verdict::Lost => {
-                self.search(ledger);
-                return bytes;
-            }
-        };
-        let end = head::end(bytes, 0);
-        let len = end.unwrap_or(bytes.len());
-        if len > max_head_bytes {
-            self.oversized(len, ledger);
-            return bytes.get(len..).unwrap_or_default();
-        }
-        match end {
-            Ok(end) => {
-                let (head, rest) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
-                self.complete(Bytes::copy_from_slice(head), ledger, emit);
-                rest
-            }
-            Err(looked) => {
-                self.buffer.extend_from_slice(bytes);
-                self.looked = looked;
-                self.line_is_complete = line_is_complete;
-                &[]
-            }
-        }
-    }
-
-    /// Adds the beginning of `bytes` to the head in `buffer`. Returns what is behind what was added.
-    fn head_in_parts<'b>(
-        &mut self,
-        bytes: &'b [u8],
-        max_head_bytes: usize,
-        ledger: &mut HttpLedger,
-        emit: &mut impl FnMut(HttpEvent<'_>),
-    ) -> &'b [u8] {
-        let (added, rest) = bytes.split_at_checked(COLLECTED_BYTES).unwrap_or((bytes, &[]));
-        let before = self.buffer.len();
-        self.buffer.extend_from_slice(added);
-        // A line is looked at again when it may be complete, and while it is short.
-        if !self.line_is_complete && (before < MAX_LINE_BYTES || memchr::memchr(b'\n', added).is_some()) {
-            match self.before.judge(&self.buffer) {
-                Verdict::Head { line_is_complete } => self.line_is_complete = line_is_complete,
-                verdict => {
-                    let mut buffer = std::mem::take(&mut self.buffer);
-                    match verdict {
-                        Verdict::NotHttp(reason) => self.stop(reason, &buffer, ledger, emit),
-                        _ => self.search(ledger),
-                    }
-                    // What was collected and what came now are looked at one after the other: a request may
-                    // begin with `bytes`.
-                    buffer.truncate(before);
-                    self.data(&buffer, max_head_bytes, ledger, emit);
-                    return bytes;
-                }
-            }
-        }
-        match head::end(&self.buffer, self.looked) {
-            Ok(end) if end <= max_head_bytes => {
-                self.buffer.truncate(end);
-                let head = std::mem::take(&mut self.buffer).freeze();
-                self.complete(head, ledger, emit);
-                bytes.get(end.saturating_sub(before)..).unwrap_or_default()
-            }
-            Err(looked) if self.buffer.len() <= max_head_bytes => {
-                self.looked = looked;
-                rest
-            }
-            _ => {
-                let passed = std::mem::take(&mut self.buffer).len();
-                self.oversized(passed, ledger);
-                rest
-            }
-        }
-    }
-
-    /// Emits the request of a complete head and goes on behind it.
-    fn complete(&mut self, head: Bytes, ledger: &mut HttpLedger, emit: &mut impl FnMut(HttpEvent<'_>)) {
-        let len = head.len() as u64;
-        let number = self.requests.saturating_add(1);
-        let Ok(request) = HttpRequest::parse(head, self.time_ns, number) else {
-            add(&mut ledger.malformed_heads, 1);
-            add(&mut ledger.resync_bytes, len);
-            self.search(ledger);
-            return;
-        };
-        self.requests = number;
-        add(&mut ledger.head_bytes, len);
-        add(&mut ledger.requests, 1);
-        let (framing, is_ambiguous) = Framing::of(&request);
-        add(&mut ledger.ambiguous_framings, is_ambiguous.into());
-        self.before = if request.method() == b"CONNECT" {
-            Before::Last(NotHttp::Connect)
-        } else if request.values("upgrade").next().is_some() {
-            Before::Last(NotHttp::Upgrade)
-        } else {
-            Before::Request
-        };
-        match framing {
-            Framing::Length(0) => self.state = State::Head,
-            Framing::Length(length) => self.state = State::Body(Body::Length(length)),
-            Framing::Chunked => self.state = State::Body(Body::CHUNKED),
-            Framing::Broken => {
-                add(&mut ledger.broken_framings, 1);
-                self.search(ledger);
-            }
-        }
-        emit(HttpEvent::Request(request));
     }
 
     fn after_body(&mut self, progress: Progress, ledger: &mut HttpLedger) {
@@ -278,6 +193,13 @@ impl Parser {
                 let progress = body.pass_gap(gap_bytes);
                 self.after_body(progress, ledger);
             }
+            State::Hello(_) => self.stop_tls(&ClientHello::default(), ledger, emit),
+            State::Proxy(_) => self.search(ledger),
+            State::Opening(signature) if !signature.kept().is_empty() => {
+                self.discard_buffer(ledger);
+                self.search(ledger);
+            }
+            State::Opening(_) => self.before = Before::Unknown,
             // Still at the beginning, for all that can be known: what follows may say what it is.
             State::Head if self.buffer.is_empty() && matches!(self.before, Before::Syn | Before::Unknown) => {
                 self.before = Before::Unknown;
@@ -300,46 +222,10 @@ impl Parser {
         }
     }
 
-    /// Searches `bytes` for a request line. Returns them from there on.
-    fn search_in<'b>(&mut self, bytes: &'b [u8], ledger: &mut HttpLedger) -> &'b [u8] {
-        if !self.buffer.is_empty() {
-            let line_len = memchr::memchr(b'\n', bytes).map_or(bytes.len(), |at| at.saturating_add(1));
-            let (line, rest) = bytes.split_at_checked(line_len).unwrap_or((bytes, &[]));
-            let before = self.buffer.len();
-            self.buffer.extend_from_slice(line);
-            match start::known_request_line(&self.buffer) {
-                Start::Request => {
-                    self.found();
-                    self.line_is_complete = true;
-                    return rest;
-                }
-                Start::Partial if self.buffer.len() <= MAX_LINE_BYTES => return rest,
-                _ => self.buffer.truncate(before),
-            }
-            self.discard_buffer(ledger);
-        }
-        let (passed, verdict) = start::find(bytes, MAX_LINE_BYTES);
-        add(&mut ledger.resync_bytes, passed as u64);
-        let candidate = bytes.get(passed..).unwrap_or_default();
-        if verdict == Start::Request {
-            self.found();
-            return candidate;
-        }
-        self.buffer.extend_from_slice(candidate);
-        &[]
-    }
-
-    /// The place in the stream is known again: at a request line.
-    fn found(&mut self) {
-        self.state = State::Head;
-        self.before = Before::Request;
-        self.looked = 0;
-    }
-
-    /// The place in the stream is lost.
-    fn search(&mut self, ledger: &mut HttpLedger) {
-        add(&mut ledger.resyncs, 1);
-        self.state = State::Search;
+    /// Passes over bytes that are known to be of no interest: see [`Self::unneeded_bytes`].
+    fn skip(&mut self, bytes: u64, ledger: &mut HttpLedger, emit: &mut impl FnMut(HttpEvent<'_>)) {
+        add(&mut ledger.skipped_bytes, bytes);
+        self.gap(bytes, ledger, emit);
     }
 
     /// The rest of the stream, from `bytes` on, is not HTTP.
@@ -355,15 +241,12 @@ impl Parser {
         emit(HttpEvent::NotHttp { reason, preview: bytes.get(..PREVIEW_BYTES).unwrap_or(bytes) });
     }
 
-    /// A head is beyond the limit, and `passed` bytes of it were passed over.
-    fn oversized(&mut self, passed: usize, ledger: &mut HttpLedger) {
-        add(&mut ledger.oversized_heads, 1);
-        add(&mut ledger.resync_bytes, passed as u64);
-        self.search(ledger);
-    }
-
     fn discard_buffer(&mut self, ledger: &mut HttpLedger) {
-        let passed = std::mem::take(&mut self.buffer).len();
+        let passed = self.unread_bytes();
         add(&mut ledger.resync_bytes, passed as u64);
+        self.buffer = BytesMut::new();
+        if let State::Opening(signature) = &mut self.state {
+            *signature = Signature::default();
+        }
     }
 }

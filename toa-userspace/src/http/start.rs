@@ -58,6 +58,7 @@ pub(super) enum Before {
 /// What the bytes where a head should be are.
 pub(super) enum Verdict {
     Head { line_is_complete: bool },
+    Tls,
     NotHttp(NotHttp),
     Lost,
 }
@@ -67,8 +68,10 @@ impl Before {
     pub(super) fn judge(self, bytes: &[u8]) -> Verdict {
         if let Self::Syn | Self::Unknown = self {
             match client_hello(bytes) {
-                Start::Request => return Verdict::NotHttp(NotHttp::Tls),
+                Start::Request => return Verdict::Tls,
                 Start::Partial => return Verdict::Head { line_is_complete: false },
+                // What was joined later has no ClientHello to show.
+                Start::Other if matches!(self, Self::Unknown) && is_tls_record(bytes) => return Verdict::Tls,
                 Start::Other if is_http2(bytes) => return Verdict::NotHttp(NotHttp::Http2),
                 Start::Other => {}
             }
@@ -168,6 +171,13 @@ fn client_hello(bytes: &[u8]) -> Start {
     }
 }
 
+/// Whether bytes begin like a TLS record that follows a `ClientHello`: its type, version and length (RFC 8446 section
+/// 5.1, RFC 5246 section 6.2.3).
+fn is_tls_record(bytes: &[u8]) -> bool {
+    matches!(bytes, [20..=23, 3, 1..=4, high, low, ..]
+        if matches!(u16::from_be_bytes([*high, *low]), 1..=0x4800))
+}
+
 /// Whether bytes are the preface of HTTP/2 (RFC 9113 section 3.4), as far as a request line can be told.
 fn is_http2(bytes: &[u8]) -> bool {
     bytes.starts_with(b"PRI * HTTP/2")
@@ -231,5 +241,6 @@ mod tests {
         assert!((1..6).all(|len| client_hello(&hello[..len]) == Start::Partial));
         assert_eq!(client_hello(&hello), Start::Request);
         assert_eq!(client_hello(&[0x16, 3, 1, 2, 0, 2]), Start::Other);
+        assert!(is_tls_record(&[0x17, 3, 3, 0x40, 0, 9]) && !is_tls_record(&[0x17, 3, 3, 0x48, 1, 9]));
     }
 }

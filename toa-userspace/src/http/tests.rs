@@ -1,7 +1,10 @@
-use super::{parser::Parser, *};
-use crate::{ledger::HttpLedger, stream::StreamEvent};
+mod opening;
 
-/// What a parser has found, as text: `METHOD target`, with `!` if incomplete, or the reason why it stopped.
+use super::{parser::Parser, *};
+use crate::{ledger::HttpLedger, limits::Limits, stream::StreamEvent, tls::tests::hello};
+
+/// What a parser has found, as text: `METHOD target`, with `!` if incomplete, `?` if its length is
+/// doubtful, or the reason why it stopped.
 #[derive(Default)]
 struct Rig {
     parser: Parser,
@@ -26,11 +29,17 @@ impl Rig {
 
     fn accept(&mut self, event: StreamEvent<'_>) {
         let Self { parser, ledger, found, preview: seen, .. } = self;
-        parser.accept(event, 64 << 10, ledger, &mut |event| match event {
+        parser.accept(event, &Limits::default(), ledger, &mut |event| match event {
             HttpEvent::Request(request) => {
                 let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
                 let mark = if request.incomplete.is_some() { "!" } else { "" };
-                found.push(format!("{mark}{} {}", text(request.method()), text(request.target())));
+                let fault = if request.framing_fault.is_some() { "?" } else { "" };
+                found.push(format!("{mark}{} {}{fault}", text(request.method()), text(request.target())));
+            }
+            HttpEvent::Proxy(version) => found.push(version.name().to_owned()),
+            HttpEvent::Tls(hello) => {
+                let name = hello.server_name.as_deref().unwrap_or(b"?");
+                found.push(format!("tls {}", name.escape_ascii()));
             }
             HttpEvent::NotHttp { reason, preview } => {
                 found.push(reason.name().to_owned());
@@ -44,6 +53,16 @@ impl Rig {
         assert_eq!(sum + ledger.buffered_bytes, self.used, "{ledger:?}");
     }
 
+    fn drop_head(&mut self) {
+        let Self { parser, ledger, found, .. } = self;
+        parser.drop_head(ledger, &mut |event| {
+            let HttpEvent::Tls(hello) = event else { panic!("{event:?}") };
+            assert_eq!(*hello, ClientHello::default());
+            found.push("tls ?".to_owned());
+        });
+        assert_eq!(ledger.buffered_bytes, 0);
+    }
+
     fn data(mut self, bytes: &[u8]) -> Self {
         self.accept(StreamEvent::Data { bytes, time_ns: 0 });
         self
@@ -51,6 +70,14 @@ impl Rig {
 
     fn gap(mut self, bytes: u64) -> Self {
         self.accept(StreamEvent::Gap { bytes });
+        self
+    }
+
+    /// Skips what the parser says that it does not need.
+    fn skip(mut self) -> Self {
+        let bytes = self.parser.unneeded_bytes();
+        assert!(bytes > 0);
+        self.accept(StreamEvent::Skipped { bytes });
         self
     }
 
@@ -77,16 +104,21 @@ fn heads_are_found_however_the_stream_is_cut() {
         (b"POST /1 HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n3;a=b\r\nabc\r\n0\r\nt: 1\r\n\r\nGET /2 HTTP/1.1\r\n\r\n",
             &["POST /1", "GET /2"]),
         (b"POST /1 HTTP/1.1\r\ntransfer-encoding: chunked\r\ncontent-length: 99\r\n\r\n0\r\n\r\nGET /2 HTTP/1.1\r\n\r\n",
-            &["POST /1", "GET /2"]),
+            &["POST /1?", "GET /2"]),
         (b"POST /1 HTTP/1.1\r\ncontent-length: 3\r\ncontent-length: 4\r\n\r\nabcd\r\nGET /2 HTTP/1.1\r\n\r\n",
+            &["POST /1?", "GET /2"]),
+        (b"POST /1 HTTP/1.1\r\ncontent-length: 3, 3\r\n\r\nabcGET /2 HTTP/1.1\r\n\r\n", &["POST /1?", "GET /2"]),
+        (b"POST /1 HTTP/1.1\r\ncontent-length: 3\r\nexpect: 100-continue\r\n\r\nabcGET /2 HTTP/1.1\r\n\r\n",
             &["POST /1", "GET /2"]),
+        (b"GET http://api.example/1?a=b HTTP/1.1\r\n\r\n", &["GET http://api.example/1?a=b"]),
+        (b"POST /1 HTTP/1.0\r\ncontent-length: 1\r\n\r\naGET /2 HTTP/1.0\r\n\r\n", &["POST /1", "GET /2"]),
+        (b"POST /1 HTTP/1.1\r\ncontent-length:\r\n 4\r\n\r\nabcdGET /2 HTTP/1.1\r\n\r\n", &["POST /1", "GET /2"]),
         (b"GET /1 HTTP/1.1\r\nno colon\r\n\r\nGET /2 HTTP/1.1\r\n\r\n", &["GET /1", "GET /2"]),
         (b"GET / HTTP/1.1\r\n\r\nnonsense\r\nGET /2 HTTP/1.1\r\n\r\n", &["GET /", "GET /2"]),
         (b"GET /ws HTTP/1.1\r\nupgrade: websocket\r\n\r\n\x81\x85abcdefg", &["GET /ws", "upgrade"]),
         (b"GET /ws HTTP/1.1\r\nupgrade: h2c\r\n\r\nGET /2 HTTP/1.1\r\n\r\n", &["GET /ws", "GET /2"]),
         (b"CONNECT a:443 HTTP/1.1\r\n\r\n\x16\x03\x01", &["CONNECT a:443", "connect"]),
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &["http2"]),
-        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc", &["tls"]),
         (b"*1\r\n$4\r\nPING\r\n", &["other"]),
         (b"SSH-2.0-OpenSSH\r\nGET / HTTP/1.1\r\n\r\n", &["other"]),
     ];
@@ -123,6 +155,22 @@ fn a_large_body_is_passed_over() {
         rig = rig.data(&piece);
     }
     assert_eq!(rig.data(GET).found, ["POST /1", "GET /1"]);
+}
+
+#[test]
+fn what_is_not_needed_may_be_skipped() {
+    let rig = Rig::from_syn().data(b"POST /1 HTTP/1.1\r\ncontent-length: 10\r\n\r\nab").skip().data(GET);
+    assert_eq!(rig.found, ["POST /1", "GET /1"]);
+    let chunked = b"POST /1 HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n64\r\n";
+    let rig = Rig::from_syn().data(chunked).skip().data(b"\r\na\r\n").skip().data(b"\r\n0\r\n\r\n").data(GET);
+    assert_eq!(rig.found, ["POST /1", "GET /1"]);
+    assert_eq!((rig.ledger.skipped_bytes, rig.ledger.resyncs), (110, 0));
+    let rig = Rig::from_syn().data(b"SSH-2.0-x\r\n").skip().data(GET).skip();
+    assert_eq!(rig.found, ["other"]);
+    for bytes in [&b"GET / HTTP"[..], chunked.split_at(50).0, b"", b"GET / HTTP/1.1\r\n\r\n"] {
+        assert_eq!(Rig::from_syn().data(bytes).parser.unneeded_bytes(), 0, "{}", bytes.escape_ascii());
+    }
+    assert_eq!(Rig::from_syn().gap(1).data(b"junk").parser.unneeded_bytes(), 0);
 }
 
 #[test]
@@ -171,12 +219,11 @@ fn a_stream_joined_in_its_middle_is_searched() {
     let rig = Rig::joined().data(b"x: y\r\n\r\n").data(GET);
     assert_eq!(rig.found, ["GET /1"]);
     assert_eq!(Rig::joined().data(GET).found, ["GET /1"]);
-    assert_eq!(Rig::joined().data(&[0x16, 3, 1, 2, 0, 1, 0]).found, ["tls"]);
 }
 
 #[test]
 fn a_stream_whose_beginning_is_lost_may_still_say_what_it_is() {
-    assert_eq!(Rig::from_syn().gap(5).data(&[0x16, 3, 1, 2, 0, 1, 0]).found, ["tls"]);
+    assert_eq!(Rig::from_syn().gap(5).data(&hello()).found, ["tls api.example"]);
     assert_eq!(Rig::from_syn().gap(5).data(b"T / HTTP/1.1\r\n\r\n").data(GET).found, ["GET /1"]);
 }
 
@@ -192,6 +239,14 @@ fn a_head_beyond_the_limit_is_passed_over() {
 }
 
 #[test]
+fn a_head_with_too_many_fields_is_passed_over() {
+    let head = |fields: usize| format!("GET /many HTTP/1.1\r\n{}\r\n", "a:\n".repeat(fields));
+    let rig = Rig::from_syn().data(head(2000).as_bytes()).data(head(2001).as_bytes()).data(GET);
+    assert_eq!(rig.found, ["GET /many", "GET /1"]);
+    assert_eq!(rig.ledger.oversized_heads, 1);
+}
+
+#[test]
 fn what_is_not_http_is_shown_once_and_counted() {
     let rig = Rig::from_syn().data(&[b'\xfe'; 100]).data(GET);
     assert_eq!(rig.found, ["other"]);
@@ -202,7 +257,7 @@ fn what_is_not_http_is_shown_once_and_counted() {
 #[test]
 fn a_head_without_end_is_dropped() {
     let mut rig = Rig::from_syn().data(b"GET /1 HTTP/1.1\r\n");
-    rig.parser.drop_head(&mut rig.ledger);
+    rig.drop_head();
     assert_eq!((rig.ledger.unfinished_heads, rig.ledger.buffered_bytes, rig.ledger.resync_bytes), (1, 0, 17));
     assert_eq!(rig.data(b"host: a\r\n\r\n").data(GET).found, ["GET /1"]);
 }
@@ -218,7 +273,7 @@ fn requests_are_numbered_and_dated_by_the_segment_that_completes_them() {
     ];
     for (bytes, time_ns) in pieces {
         let event = StreamEvent::Data { bytes, time_ns };
-        parser.accept(event, 1000, &mut HttpLedger::default(), &mut |event| {
+        parser.accept(event, &Limits::default(), &mut HttpLedger::default(), &mut |event| {
             if let HttpEvent::Request(request) = event {
                 found.push((request.number, request.time_ns));
             }

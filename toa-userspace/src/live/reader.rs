@@ -10,9 +10,8 @@ use tokio::{
 
 use super::{clock, perf::Rings};
 use crate::{
-    http::{NotHttp, head::HttpRequest},
     ledger::Ledger,
-    pipeline::{Closed, Pipeline, Sink},
+    pipeline::{Event, Pipeline, Sink},
     stream::connection::Connection,
 };
 
@@ -44,38 +43,14 @@ struct Limited<O> {
 }
 
 impl<O: Output> Sink for Limited<O> {
-    fn request(&mut self, connection: &Connection, request: &HttpRequest) {
+    fn event(&mut self, connection: &Connection, event: &Event<'_>) {
         if self.is_silent {
             return;
         }
-        self.output.request(connection, request);
-        if let Some(left) = &mut self.left {
+        self.output.event(connection, event);
+        if let (Event::Request(_), Some(left)) = (event, &mut self.left) {
             *left = left.saturating_sub(1);
             self.is_silent = *left == 0;
-        }
-    }
-
-    fn opened(&mut self, connection: &Connection) {
-        if !self.is_silent {
-            self.output.opened(connection);
-        }
-    }
-
-    fn gap(&mut self, connection: &Connection, bytes: u64) {
-        if !self.is_silent {
-            self.output.gap(connection, bytes);
-        }
-    }
-
-    fn not_http(&mut self, connection: &Connection, reason: NotHttp, preview: &[u8]) {
-        if !self.is_silent {
-            self.output.not_http(connection, reason, preview);
-        }
-    }
-
-    fn closed(&mut self, connection: &Connection, reason: Closed) {
-        if !self.is_silent {
-            self.output.closed(connection, reason);
         }
     }
 }

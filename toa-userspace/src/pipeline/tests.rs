@@ -1,10 +1,17 @@
+mod orders;
+mod traffic;
+
 use std::{collections::HashMap, fmt::Write};
 
 use proptest::{prelude::*, sample::Index};
 use toa_common::wire::tcp::{ACK, FIN, RST, SYN};
 
 use super::*;
-use crate::segment::tests::{sample_bytes, segment};
+use crate::{
+    http::NotHttp,
+    segment::tests::{sample_bytes, segment},
+    stream::connection::Connection,
+};
 
 /// Keeps what it is given.
 #[derive(Default)]
@@ -19,24 +26,18 @@ struct Kept {
 }
 
 impl Sink for Kept {
-    fn request(&mut self, connection: &Connection, request: &HttpRequest) {
-        if request.incomplete.is_some() {
-            self.incomplete += 1;
-        } else {
-            self.heads.entry(connection.generation).or_default().push(request.raw().to_vec());
+    fn event(&mut self, connection: &Connection, event: &Event<'_>) {
+        match event {
+            Event::Request(request) if request.incomplete.is_some() => self.incomplete += 1,
+            Event::Request(request) => {
+                self.heads.entry(connection.generation).or_default().push(request.raw().to_vec());
+            }
+            Event::Opened => self.opened += 1,
+            Event::Gap { bytes } => self.gaps += bytes,
+            Event::NotHttp { reason, .. } => self.not_http.push(*reason),
+            Event::Proxy(_) | Event::Tls(_) => {}
+            Event::Closed(reason) => self.closed.push(*reason),
         }
-    }
-    fn opened(&mut self, _: &Connection) {
-        self.opened += 1;
-    }
-    fn gap(&mut self, _: &Connection, bytes: u64) {
-        self.gaps += bytes;
-    }
-    fn not_http(&mut self, _: &Connection, reason: NotHttp, _: &[u8]) {
-        self.not_http.push(reason);
-    }
-    fn closed(&mut self, _: &Connection, reason: Closed) {
-        self.closed.push(reason);
     }
 }
 

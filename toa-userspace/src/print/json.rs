@@ -7,6 +7,7 @@
 
 mod event;
 mod head;
+mod value;
 
 use std::{
     fmt,
@@ -17,11 +18,10 @@ use serde::Serialize;
 
 use super::{redact::Redactor, summary::Summary};
 use crate::{
-    http::{NotHttp, head::HttpRequest},
-    pipeline::{Closed, Sink},
+    pipeline::{Event, Sink},
     stream::connection::Connection,
 };
-use event::{Common, ConnectionEvent, Gap, Ledger, Request, State};
+use event::{Common, ConnectionEvent, Gap, Ledger, Request, State, Tls};
 
 /// Finds the name of an interface by its index. It is asked once per index.
 pub type InterfaceName = Box<dyn FnMut(u32) -> Option<String> + Send>;
@@ -33,7 +33,7 @@ pub struct Json<W> {
     redactor: Redactor,
     host_name: String,
     interfaces: Interfaces,
-    /// The redacted target; kept, so that there is nothing to allocate.
+    /// The redacted target or preview; kept, so that there is nothing to allocate.
     target: String,
     /// The line being written; kept as well.
     buffer: Vec<u8>,
@@ -69,13 +69,6 @@ impl<W: Write> Json<W> {
         let Self { writer, host_name, buffer, error, .. } = self;
         print(writer, buffer, error, &Ledger::new(summary, time_ns, host_name));
     }
-
-    fn connection(&mut self, connection: &Connection, time_ns: u64, state: &State<'_>) {
-        let Self { writer, host_name, interfaces, buffer, error, .. } = self;
-        let interface = interfaces.name(connection.interface_index);
-        let common = Common::new(connection, time_ns, host_name, interface);
-        print(writer, buffer, error, &ConnectionEvent::new(&common, connection, state));
-    }
 }
 
 /// Prints one line, if everything before could be.
@@ -94,31 +87,39 @@ fn print(
 }
 
 impl<W: Write> Sink for Json<W> {
-    fn request(&mut self, connection: &Connection, request: &HttpRequest) {
+    fn event(&mut self, connection: &Connection, event: &Event<'_>) {
         let Self { writer, redactor, host_name, interfaces, target, buffer, error } = self;
         let interface = interfaces.name(connection.interface_index);
-        let common = Common::new(connection, request.time_ns, host_name, interface);
-        head::redact_target(redactor, request.target(), target);
-        print(writer, buffer, error, &Request::new(&common, connection, request, redactor, target));
-    }
-
-    fn opened(&mut self, connection: &Connection) {
-        self.connection(connection, connection.first_ns, &State::Opened);
-    }
-
-    fn gap(&mut self, connection: &Connection, bytes: u64) {
-        let Self { writer, host_name, interfaces, buffer, error, .. } = self;
-        let interface = interfaces.name(connection.interface_index);
-        let common = Common::new(connection, connection.last_ns, host_name, interface);
-        print(writer, buffer, error, &Gap::new(&common, connection, bytes));
-    }
-
-    fn not_http(&mut self, connection: &Connection, reason: NotHttp, preview: &[u8]) {
-        self.connection(connection, connection.last_ns, &State::NotHttp { reason, preview });
-    }
-
-    fn closed(&mut self, connection: &Connection, reason: Closed) {
-        self.connection(connection, connection.last_ns, &State::Closed(reason));
+        let time_ns = match event {
+            Event::Opened => connection.first_ns,
+            Event::Request(request) => request.time_ns,
+            _ => connection.last_ns,
+        };
+        let common = Common::new(connection, time_ns, host_name, interface);
+        match event {
+            Event::Request(request) => {
+                head::redact_target(redactor, request.target(), target);
+                print(writer, buffer, error, &Request::new(&common, connection, request, redactor, target));
+            }
+            Event::Gap { bytes } => print(writer, buffer, error, &Gap::new(&common, connection, *bytes)),
+            Event::Opened => {
+                print(writer, buffer, error, &ConnectionEvent::new(&common, connection, &State::Opened));
+            }
+            Event::Tls(hello) => print(writer, buffer, error, &Tls::new(&common, connection, hello)),
+            Event::Proxy(version) => {
+                let state = State::Proxy(*version);
+                print(writer, buffer, error, &ConnectionEvent::new(&common, connection, &state));
+            }
+            Event::NotHttp { reason, preview } => {
+                head::redact_preview(redactor, preview, target);
+                let state = State::NotHttp { reason: *reason, preview: target };
+                print(writer, buffer, error, &ConnectionEvent::new(&common, connection, &state));
+            }
+            Event::Closed(reason) => {
+                let state = State::Closed(*reason);
+                print(writer, buffer, error, &ConnectionEvent::new(&common, connection, &state));
+            }
+        }
     }
 }
 

@@ -61,6 +61,10 @@ const TARGET_FIELDS: [&str; 7] =
 /// Longest name that is looked at, in bytes. What has a longer one is hidden.
 const MAX_NAME_BYTES: usize = 128;
 
+/// How much is shown of the first word of an unknown protocol, in bytes: enough for `SSH-2.0-` and the magic numbers of
+/// binary protocols, which have names and passwords further on.
+const PREVIEW_SHOWN_BYTES: usize = 8;
+
 /// A part of a value.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Part<'a> {
@@ -116,6 +120,20 @@ impl Redactor {
                 _ => part(Part::Shown(parameter)),
             }
             rest = next;
+        }
+    }
+
+    /// Cuts the first bytes of an unknown protocol into parts. Any of them may be a password, and no rule finds it:
+    /// so only the first word is shown, and no more of it than names a protocol.
+    pub fn preview<'a>(&self, preview: &'a [u8], part: &mut impl FnMut(Part<'a>)) {
+        let word = preview.iter().take(PREVIEW_SHOWN_BYTES).position(u8::is_ascii_whitespace);
+        let len = if self.show_secrets { preview.len() } else { word.unwrap_or(PREVIEW_SHOWN_BYTES) };
+        match preview.split_at_checked(len) {
+            Some((shown, [_, ..])) => {
+                part(Part::Shown(shown));
+                part(Part::Hidden(MASK));
+            }
+            _ => part(Part::Shown(preview)),
         }
     }
 
@@ -314,6 +332,26 @@ mod tests {
             ("*", "*"),
         ] {
             assert_eq!(target(&redactor, sent), expected);
+        }
+    }
+
+    #[test]
+    fn little_is_shown_of_what_is_not_known() {
+        for (sent, expected) in [
+            ("SSH-2.0-OpenSSH_9.2\r\n", "SSH-2.0-•••"),
+            ("AUTH hunter2\r\n", "AUTH•••"),
+            ("*2\r\n$4\r\nAUTH\r\n$7\r\nhunter2\r\n", "*2•••"),
+            ("\x10\x1e\0\x04MQTT\x04\0user", "\x10\x1e\0\x04MQTT•••"),
+            ("\r\nhunter2", "•••"),
+            ("12345678", "12345678"),
+            ("a b", "a•••"),
+            ("", ""),
+        ] {
+            let shown_of = |redactor: &Redactor| {
+                shown(|part| redactor.preview(sent.as_bytes(), &mut |piece| part(piece)))
+            };
+            assert_eq!(shown_of(&Redactor::default()), expected, "{sent:?}");
+            assert_eq!(shown_of(&Redactor::show_secrets()), sent);
         }
     }
 

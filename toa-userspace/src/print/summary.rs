@@ -112,10 +112,10 @@ fn remarks(ledger: &Ledger) -> [(u64, &'static str); 16] {
         (stream.out_of_window_bytes, "bytes discarded: further ahead than TCP allows"),
         (ledger.connections_evicted, "connections forgotten: too many"),
         (http.not_http, "connections, or rests of them, not HTTP/1"),
-        (http.oversized_heads, "heads beyond the limit"),
+        (http.oversized_heads, "heads beyond a limit"),
         (http.malformed_heads, "malformed heads"),
         (http.unfinished_heads, "heads without an end"),
-        (http.broken_framings, "requests with contradicting lengths"),
+        (http.faulty_framings, "requests with a doubtful length of their body"),
         (http.resync_bytes, "bytes passed over in search of the next request"),
     ]
 }

@@ -1,8 +1,10 @@
-//! Responsible for requests as text for people:
+//! Responsible for requests, and for what other connections are, as text for people:
 //!
 //! ```text
 //! 12:01:02.123456 120.120.111.111:44208 > 10.9.0.2:80 (via 10.9.0.1:37608) GET /orders?id=7 HTTP/1.1
 //!     host: api.example
+//! 12:01:02.123456 120.120.111.111:44209 > 10.9.0.2:443 (via 10.9.0.1:37609) TLS api.example (h2, http/1.1)
+//! 12:01:02.123456 120.120.111.111:44210 > 10.9.0.2:80 (via 10.9.0.1:37610) not HTTP/1 (other): SSH-2.0-•••
 //! ```
 //!
 //! Not responsible for machines: fields are escaped and redacted, names in lower case.
@@ -15,7 +17,12 @@ use super::{
     escape::escape,
     redact::{Part, Redactor},
 };
-use crate::{http::head::HttpRequest, pipeline::Sink, stream::connection::Connection};
+use crate::{
+    http::{NotHttp, head::HttpRequest},
+    pipeline::{Event, Sink},
+    stream::connection::Connection,
+    tls::ClientHello,
+};
 
 /// Nanoseconds of a second.
 const SECOND_NS: u64 = 1_000_000_000;
@@ -49,22 +56,18 @@ impl<W: Write> Text<W> {
     }
 
     /// Prints a request.
-    pub fn print(&mut self, connection: &Connection, request: &HttpRequest) -> io::Result<()> {
+    pub fn print(&mut self, connection: &Connection, request: &HttpRequest<'_>) -> io::Result<()> {
         let Self { writer, redactor, clock, buffer: out, .. } = self;
-        let put = |out: &mut Vec<u8>, part: Part<'_>| match part {
-            Part::Shown(bytes) => escape(bytes, out),
-            Part::Hidden(mask) => out.extend_from_slice(mask.as_bytes()),
-        };
-        out.clear();
-        clock.write(request.time_ns, out)?;
-        let (client, server, peer) = (connection.client(), connection.server(), connection.peer());
-        write!(out, " {client} > {server} (via {peer}) ")?;
+        begin_line(clock, connection, request.time_ns, out)?;
         escape(request.method(), out);
         out.push(b' ');
         redactor.target(request.target(), &mut |part| put(out, part));
         write!(out, " HTTP/{}", request.version())?;
         if let Some(gap_bytes) = request.incomplete {
             write!(out, " [incomplete: gap of {gap_bytes} bytes]")?;
+        }
+        if let Some(fault) = request.framing_fault {
+            write!(out, " [{}]", fault.name())?;
         }
         out.push(b'\n');
         for field in request.fields() {
@@ -78,12 +81,61 @@ impl<W: Write> Text<W> {
         }
         writer.write_all(out)
     }
+
+    /// Prints what a TLS client says in clear.
+    fn print_tls(&mut self, connection: &Connection, hello: &ClientHello) -> io::Result<()> {
+        let Self { writer, clock, buffer: out, .. } = self;
+        begin_line(clock, connection, connection.last_ns, out)?;
+        out.extend_from_slice(b"TLS");
+        if let Some(name) = &hello.server_name {
+            out.push(b' ');
+            escape(name, out);
+        }
+        for (number, name) in hello.alpn.iter().enumerate() {
+            out.extend_from_slice(if number == 0 { b" (" } else { b", " });
+            escape(name, out);
+        }
+        out.extend_from_slice(if hello.alpn.is_empty() { b"\n" } else { b")\n" });
+        writer.write_all(out)
+    }
+
+    /// Prints how a connection that is neither HTTP/1 nor TLS begins.
+    fn print_other(&mut self, connection: &Connection, reason: NotHttp, preview: &[u8]) -> io::Result<()> {
+        let Self { writer, redactor, clock, buffer: out, .. } = self;
+        begin_line(clock, connection, connection.last_ns, out)?;
+        write!(out, "not HTTP/1 ({}): ", reason.name())?;
+        redactor.preview(preview, &mut |part| put(out, part));
+        out.push(b'\n');
+        writer.write_all(out)
+    }
+}
+
+/// Adds a part to `out`.
+fn put(out: &mut Vec<u8>, part: Part<'_>) {
+    match part {
+        Part::Shown(bytes) => escape(bytes, out),
+        Part::Hidden(mask) => out.extend_from_slice(mask.as_bytes()),
+    }
+}
+
+/// Begins a line: when, who, to whom.
+fn begin_line(clock: &mut Clock, connection: &Connection, time_ns: u64, out: &mut Vec<u8>) -> io::Result<()> {
+    out.clear();
+    clock.write(time_ns, out)?;
+    let (client, server, peer) = (connection.client(), connection.server(), connection.peer());
+    write!(out, " {client} > {server} (via {peer}) ")
 }
 
 impl<W: Write> Sink for Text<W> {
-    fn request(&mut self, connection: &Connection, request: &HttpRequest) {
+    fn event(&mut self, connection: &Connection, event: &Event<'_>) {
         if self.error.is_none() {
-            self.error = self.print(connection, request).err();
+            let printed = match event {
+                Event::Request(request) => self.print(connection, request),
+                Event::Tls(hello) => self.print_tls(connection, hello),
+                Event::NotHttp { reason, preview } => self.print_other(connection, *reason, preview),
+                Event::Opened | Event::Proxy(_) | Event::Gap { .. } | Event::Closed(_) => Ok(()),
+            };
+            self.error = printed.err();
         }
     }
 }

@@ -20,6 +20,11 @@ pub enum StreamEvent<'a> {
         /// How many, at least one.
         bytes: u64,
     },
+    /// Its next bytes were not copied, because of an order.
+    Skipped {
+        /// How many, at least one.
+        bytes: u64,
+    },
 }
 
 /// How a connection ended by itself.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::assembler::Assembler;
+use super::{assembler::Assembler, position::part};
 
 /// Memory that a chunk needs besides its bytes, roughly, in bytes.
 const CHUNK_OVERHEAD: usize = 128;
@@ -33,7 +33,7 @@ impl Store {
         let Self { present, chunks, bytes: held } = self;
         let mut added = 0_usize;
         present.insert(position..position.saturating_add(bytes.len() as u64), |range| {
-            let piece = super::part(bytes, position, range.clone());
+            let piece = part(bytes, position, range.clone());
             added = added.saturating_add(piece.len());
             chunks.insert(range.start, Chunk { bytes: Bytes::copy_from_slice(piece), time_ns });
         });

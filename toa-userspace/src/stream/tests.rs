@@ -1,3 +1,5 @@
+mod orders;
+
 use proptest::prelude::*;
 use toa_common::wire::tcp::ACK;
 
@@ -9,6 +11,7 @@ enum Got {
     Start(bool),
     Data(Vec<u8>),
     Gap(u64),
+    Skipped(u64),
 }
 
 /// A stream with everything that it needs and has handed on.
@@ -32,6 +35,7 @@ impl Rig {
         step(stream.as_mut().unwrap(), limits, ledger, &mut |event| match event {
             StreamEvent::Start { from_syn } => got.push(Got::Start(from_syn)),
             StreamEvent::Gap { bytes } => got.push(Got::Gap(bytes)),
+            StreamEvent::Skipped { bytes } => got.push(Got::Skipped(bytes)),
             StreamEvent::Data { bytes, .. } => match got.last_mut() {
                 Some(Got::Data(data)) => data.extend(bytes),
                 _ => got.push(Got::Data(bytes.to_vec())),
@@ -67,6 +71,11 @@ impl Rig {
         self.run(|stream, _, ledger, mut deliver| stream.flush(ledger, &mut deliver));
         self.check();
         assert_eq!(self.ledger.held_bytes, 0);
+    }
+
+    fn order(&mut self, bytes: u64) {
+        self.run(|stream, _, ledger, mut deliver| stream.order(bytes, ledger, &mut deliver));
+        self.check();
     }
 
     fn check(&self) {
@@ -317,7 +326,7 @@ proptest! {
         for got in &rig.got {
             match got {
                 Got::Start(true) => at = Some(0),
-                Got::Start(false) => {}
+                Got::Start(false) | Got::Skipped(_) => {}
                 Got::Gap(bytes) => at = at.map(|at| at + usize::try_from(*bytes).unwrap()),
                 Got::Data(bytes) => {
                     let place = at.unwrap_or_else(|| {

@@ -1,22 +1,22 @@
 //! Responsible for the objects of the output: one struct an object, its fields in the order in which they are
 //! written. Not responsible for request heads.
 
-use std::net::{IpAddr, SocketAddr};
-
-use jiff::Timestamp;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use toa_common::follow::LearnedFrom;
 
-use super::head::{Headers, Url};
+use super::{
+    head::{Headers, Url},
+    value::{Endpoint, Host, Id, Interface, Network, Protocol, Text, Time, Toa},
+};
 use crate::{
-    http::{NotHttp, head::HttpRequest},
+    http::{FramingFault, NotHttp, ProxyVersion, head::HttpRequest},
     pipeline::Closed,
     print::{
-        escape::Escaped,
         redact::Redactor,
         summary::{KernelLedger, Summary},
     },
     stream::connection::Connection,
+    tls::ClientHello,
 };
 
 /// What every event of a connection says.
@@ -76,13 +76,14 @@ pub(super) struct Request<'a> {
     toa: &'a Toa,
     connection: RequestConnection<'a>,
     incomplete: Option<Incomplete>,
+    framing_fault: Option<&'static str>,
 }
 
 impl<'a> Request<'a> {
     pub(super) fn new(
         common: &'a Common<'a>,
         connection: &'a Connection,
-        request: &'a HttpRequest,
+        request: &'a HttpRequest<'a>,
         redactor: &'a Redactor,
         target: &'a str,
     ) -> Self {
@@ -100,6 +101,7 @@ impl<'a> Request<'a> {
             toa: &common.toa,
             connection: RequestConnection { id: Id(connection), request: request.number },
             incomplete: request.incomplete.map(|gap_bytes| Incomplete { gap_bytes }),
+            framing_fault: request.framing_fault.map(FramingFault::name),
         }
     }
 }
@@ -108,12 +110,14 @@ impl<'a> Request<'a> {
 pub(super) enum State<'a> {
     /// It is seen for the first time.
     Opened,
-    /// It, or its rest, is not HTTP/1.
+    /// It begins with a header of the PROXY protocol.
+    Proxy(ProxyVersion),
+    /// It, or its rest, is neither HTTP/1 nor TLS.
     NotHttp {
         /// What it is.
         reason: NotHttp,
-        /// Its first bytes.
-        preview: &'a [u8],
+        /// Its first bytes, redacted and escaped.
+        preview: &'a str,
     },
     /// It is not known any more.
     Closed(Closed),
@@ -136,7 +140,8 @@ impl<'a> ConnectionEvent<'a> {
     pub(super) fn new(common: &'a Common<'a>, connection: &'a Connection, state: &State<'a>) -> Self {
         let (state, reason, preview) = match state {
             State::Opened => ("open", None, None),
-            State::NotHttp { reason, preview } => ("open", Some(reason.name()), Some(Text(preview))),
+            State::Proxy(version) => ("open", Some(version.name()), None),
+            State::NotHttp { reason, preview } => ("open", Some(reason.name()), Some(*preview)),
             State::Closed(reason) => ("closed", Some(reason.name()), None),
         };
         Self {
@@ -148,6 +153,41 @@ impl<'a> ConnectionEvent<'a> {
             server: &common.server,
             toa: &common.toa,
             connection: ConnectionState { id: Id(connection), state, reason, preview },
+        }
+    }
+}
+
+/// What a TLS client says in clear.
+#[derive(Serialize)]
+pub(super) struct Tls<'a> {
+    event: &'static str,
+    timestamp: &'a Time,
+    host: &'a Host<'a>,
+    client: &'a Endpoint,
+    network: Network<'a>,
+    server: &'a Endpoint,
+    #[serde(rename = "tls")]
+    said: TlsPart<'a>,
+    toa: &'a Toa,
+    connection: OnlyId<'a>,
+}
+
+impl<'a> Tls<'a> {
+    pub(super) fn new(common: &'a Common<'a>, connection: &'a Connection, hello: &'a ClientHello) -> Self {
+        let client = TlsClient {
+            server_name: hello.server_name.as_deref().map(Text),
+            alpn: hello.alpn.iter().map(|name| Text(name)).collect(),
+        };
+        Self {
+            event: "tls",
+            timestamp: &common.timestamp,
+            host: &common.host,
+            client: &common.client,
+            network: common.network(None),
+            server: &common.server,
+            said: TlsPart { client },
+            toa: &common.toa,
+            connection: OnlyId { id: Id(connection) },
         }
     }
 }
@@ -272,41 +312,6 @@ struct Gaps {
 }
 
 #[derive(Serialize)]
-struct Host<'a> {
-    name: &'a str,
-}
-
-#[derive(Serialize)]
-struct Endpoint {
-    address: IpAddr,
-    port: u16,
-}
-
-impl From<SocketAddr> for Endpoint {
-    fn from(address: SocketAddr) -> Self {
-        Self { address: address.ip(), port: address.port() }
-    }
-}
-
-#[derive(Serialize)]
-struct Network<'a> {
-    peer: &'a Endpoint,
-    interface: &'a Interface<'a>,
-    protocol: Option<Protocol>,
-}
-
-#[derive(Serialize)]
-struct Interface<'a> {
-    name: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-struct Protocol {
-    name: &'static str,
-    version: &'static str,
-}
-
-#[derive(Serialize)]
 struct Http<'a> {
     request: HttpPart<'a>,
 }
@@ -315,14 +320,6 @@ struct Http<'a> {
 struct HttpPart<'a> {
     method: Text<'a>,
     header: Headers<'a>,
-}
-
-#[derive(Serialize)]
-struct Toa {
-    kind: u8,
-    length: u8,
-    learned_from: &'static str,
-    ambiguous: bool,
 }
 
 #[derive(Serialize)]
@@ -336,7 +333,7 @@ struct ConnectionState<'a> {
     id: Id<'a>,
     state: &'static str,
     reason: Option<&'static str>,
-    preview: Option<Text<'a>>,
+    preview: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -354,32 +351,13 @@ struct Bytes {
     bytes: u64,
 }
 
-/// Bytes that a client chose.
-struct Text<'a>(&'a [u8]);
-
-impl Serialize for Text<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&Escaped(self.0))
-    }
+#[derive(Serialize)]
+struct TlsPart<'a> {
+    client: TlsClient<'a>,
 }
 
-/// Nanoseconds since the Unix epoch, as RFC 3339 writes them.
-struct Time(u64);
-
-impl Serialize for Time {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // 2^64 ns are 585 years, which is within what a timestamp can be.
-        let time = Timestamp::from_nanosecond(self.0.into()).unwrap_or(Timestamp::UNIX_EPOCH);
-        serializer.collect_str(&format_args!("{time:.9}"))
-    }
-}
-
-/// What tells a connection from all others that this host sees until it is booted again: when the kernel learned
-/// it, and its number within the run.
-struct Id<'a>(&'a Connection);
-
-impl Serialize for Id<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!("{:x}-{}", self.0.generation, self.0.id))
-    }
+#[derive(Serialize)]
+struct TlsClient<'a> {
+    server_name: Option<Text<'a>>,
+    alpn: Vec<Text<'a>>,
 }

@@ -27,6 +27,15 @@ pub(super) fn redact_target(redactor: &Redactor, target: &[u8], out: &mut String
     });
 }
 
+/// Writes the first bytes of an unknown protocol, redacted and escaped, in the place of what `out` holds.
+pub(super) fn redact_preview(redactor: &Redactor, preview: &[u8], out: &mut String) {
+    out.clear();
+    redactor.preview(preview, &mut |part| {
+        // Memory does not refuse.
+        let _ = write_part(part, out);
+    });
+}
+
 fn write_part(part: Part<'_>, out: &mut impl Write) -> fmt::Result {
     match part {
         Part::Shown(bytes) => write_escaped(bytes, out),
@@ -76,12 +85,12 @@ fn is_scheme(text: &str) -> bool {
 
 /// The fields of a head: an object with an array of values for each name, both in the order in which they came.
 pub(super) struct Headers<'a> {
-    request: &'a HttpRequest,
+    request: &'a HttpRequest<'a>,
     redactor: &'a Redactor,
 }
 
 impl<'a> Headers<'a> {
-    pub(super) fn new(request: &'a HttpRequest, redactor: &'a Redactor) -> Self {
+    pub(super) fn new(request: &'a HttpRequest<'a>, redactor: &'a Redactor) -> Self {
         Self { request, redactor }
     }
 }

@@ -3,7 +3,6 @@ use std::sync::{
     atomic::{AtomicU32, Ordering},
 };
 
-use bytes::Bytes;
 use jsonschema::Validator;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -13,7 +12,13 @@ use toa_common::{
 };
 
 use super::*;
-use crate::{print::summary::KernelLedger, segment::tests::segment};
+use crate::{
+    http::{FramingFault, NotHttp, ProxyVersion, head::HttpRequest},
+    pipeline::Closed,
+    print::summary::KernelLedger,
+    segment::tests::segment,
+    tls::ClientHello,
+};
 
 /// 2026-11-22T07:43:27.123456789Z.
 const TIME_NS: u64 = 1_795_333_407_123_456_789;
@@ -32,8 +37,8 @@ fn connection() -> Connection {
     Connection::new(3, &segment(0xab_cdef, 0, b""))
 }
 
-fn request(head: &[u8]) -> HttpRequest {
-    HttpRequest::parse(Bytes::copy_from_slice(head), TIME_NS, 1).unwrap()
+fn request(head: &[u8]) -> HttpRequest<'_> {
+    HttpRequest::parse(head, TIME_NS, 1).unwrap()
 }
 
 /// The lines as objects, each of which is valid.
@@ -52,9 +57,9 @@ fn lines(json: &mut Json<Vec<u8>>) -> Vec<Value> {
     text.lines().map(check).collect()
 }
 
-fn print_request(redactor: Redactor, connection: &Connection, request: &HttpRequest) -> Value {
+fn print_request(redactor: Redactor, connection: &Connection, request: &HttpRequest<'_>) -> Value {
     let mut json = printer(redactor);
-    json.request(connection, request);
+    json.event(connection, &Event::Request(request));
     let mut lines = lines(&mut json);
     assert_eq!(lines.len(), 1);
     lines.remove(0)
@@ -64,7 +69,7 @@ fn print_request(redactor: Redactor, connection: &Connection, request: &HttpRequ
 fn a_request_is_printed_as_documented() {
     let head = b"GET /orders?id=7 HTTP/1.1\r\nHost: api.example\r\nX-Team: payments\r\n\r\n";
     let mut json = printer(Redactor::default());
-    json.request(&connection(), &request(head));
+    json.event(&connection(), &Event::Request(&request(head)));
     let expected = concat!(
         r#"{"event":"request","timestamp":"2026-11-22T07:43:27.123456789Z","host":{"name":"web-17"},"#,
         r#""client":{"address":"120.120.111.111","port":44208},"#,
@@ -75,7 +80,7 @@ fn a_request_is_printed_as_documented() {
         r#""url":{"original":"/orders?id=7","path":"/orders","query":"id=7"},"#,
         r#""toa":{"kind":254,"length":8,"learned_from":"syn","ambiguous":false},"#,
         r#""connection":{"id":"abcdef-3","request":1},"#,
-        r#""incomplete":null}"#,
+        r#""incomplete":null,"framing_fault":null}"#,
         "\n"
     );
     assert_eq!(String::from_utf8_lossy(json.writer()), expected);
@@ -110,6 +115,23 @@ fn other_values_of_a_connection_are_told() {
 }
 
 #[test]
+fn a_doubtful_length_is_told() {
+    use FramingFault as Fault;
+    for fault in [
+        Fault::RepeatedLength,
+        Fault::ConflictingLengths,
+        Fault::InvalidLength,
+        Fault::LengthAndCoding,
+        Fault::UnknownCoding,
+    ] {
+        let mut request = request(b"POST / HTTP/1.1\r\n\r\n");
+        request.framing_fault = Some(fault);
+        let value = print_request(Redactor::default(), &connection(), &request);
+        assert_eq!(value["framing_fault"], fault.name());
+    }
+}
+
+#[test]
 fn targets_have_their_parts() {
     for (target, original, path, query) in [
         ("/", "/", Some("/"), None),
@@ -128,7 +150,8 @@ fn targets_have_their_parts() {
         ("x?y=http://z/", "x?y=http://z/", None, None),
         ("/\u{9b}\\", r"/\xc2\x9b\\", Some(r"/\xc2\x9b\\"), None),
     ] {
-        let request = request(format!("GET {target} HTTP/1.1\r\n\r\n").as_bytes());
+        let head = format!("GET {target} HTTP/1.1\r\n\r\n");
+        let request = request(head.as_bytes());
         let value = print_request(Redactor::default(), &connection(), &request);
         assert_eq!(value["url"], json!({"original": original, "path": path, "query": query}), "{target}");
     }
@@ -138,7 +161,7 @@ fn targets_have_their_parts() {
 fn fields_are_grouped_in_their_order() {
     let head = b"GET / HTTP/1.1\r\nX-B: 1\r\nhost: h\r\nx-b: 2\r\nA: \r\nX-b: 3\r\n\r\n";
     let mut json = printer(Redactor::default());
-    json.request(&connection(), &request(head));
+    json.event(&connection(), &Event::Request(&request(head)));
     let text = String::from_utf8_lossy(json.writer()).into_owned();
     assert!(text.contains(r#""header":{"x-b":["1","2","3"],"host":["h"],"a":[""]}"#), "{text}");
 }
@@ -171,13 +194,16 @@ fn a_connection_tells_its_states() {
     let mut connection = connection();
     (connection.first_ns, connection.last_ns) = (TIME_NS, TIME_NS + 1_000_000_000);
     let mut json = printer(Redactor::default());
-    json.opened(&connection);
-    json.gap(&connection, 1448);
-    for reason in [NotHttp::Tls, NotHttp::Http2, NotHttp::Upgrade, NotHttp::Connect, NotHttp::Other] {
-        json.not_http(&connection, reason, b"\x16\x03\xff\"\\ok");
+    json.event(&connection, &Event::Opened);
+    json.event(&connection, &Event::Gap { bytes: 1448 });
+    for version in [ProxyVersion::V1, ProxyVersion::V2] {
+        json.event(&connection, &Event::Proxy(version));
+    }
+    for reason in [NotHttp::Http2, NotHttp::Upgrade, NotHttp::Connect, NotHttp::Other] {
+        json.event(&connection, &Event::NotHttp { reason, preview: b"\x16\x03\xff\"\\ok" });
     }
     for reason in [Closed::Fin, Closed::Rst, Closed::Idle, Closed::Evicted, Closed::Finished] {
-        json.closed(&connection, reason);
+        json.event(&connection, &Event::Closed(reason));
     }
     let lines = lines(&mut json);
     let opened = json!({"id": "abcdef-3", "state": "open", "reason": null, "preview": null});
@@ -185,15 +211,44 @@ fn a_connection_tells_its_states() {
     assert_eq!(lines[0]["timestamp"], "2026-11-22T07:43:27.123456789Z");
     assert_eq!(lines[1]["gap"], json!({"bytes": 1448}));
     assert_eq!(lines[1]["timestamp"], "2026-11-22T07:43:28.123456789Z");
+    let proxy = json!({"id": "abcdef-3", "state": "open", "reason": "proxy-v1", "preview": null});
+    assert_eq!(lines[2]["connection"], proxy);
     let preview = r#"\x16\x03\xff"\\ok"#;
-    let tls = json!({"id": "abcdef-3", "state": "open", "reason": "tls", "preview": preview});
-    assert_eq!(lines[2]["connection"], tls);
+    let http2 = json!({"id": "abcdef-3", "state": "open", "reason": "http2", "preview": preview});
+    assert_eq!(lines[4]["connection"], http2);
     let reset = json!({"id": "abcdef-3", "state": "closed", "reason": "rst", "preview": null});
-    assert_eq!(lines[8]["connection"], reset);
+    assert_eq!(lines[9]["connection"], reset);
     for line in &lines {
         assert_eq!(line["client"], json!({"address": "120.120.111.111", "port": 44208}));
         assert_eq!(line["network"]["interface"]["name"], "eth0");
         assert_eq!(line["network"]["protocol"], Value::Null);
+    }
+}
+
+#[test]
+fn a_tls_client_is_told_by_what_it_says_in_clear() {
+    let hello = ClientHello {
+        server_name: Some(b"api.example".to_vec()),
+        alpn: vec![b"h2".to_vec(), b"\x0a\x0a".to_vec()],
+    };
+    let mut json = printer(Redactor::default());
+    json.event(&connection(), &Event::Tls(&hello));
+    json.event(&connection(), &Event::Tls(&ClientHello::default()));
+    let lines = lines(&mut json);
+    let told = json!({"client": {"server_name": "api.example", "alpn": ["h2", r"\x0a\x0a"]}});
+    assert_eq!((&lines[0]["event"], &lines[0]["tls"]), (&json!("tls"), &told));
+    assert_eq!(lines[1]["tls"], json!({"client": {"server_name": null, "alpn": []}}));
+}
+
+#[test]
+fn a_preview_shows_no_secret_unless_wanted() {
+    for (redactor, preview) in
+        [(Redactor::default(), "AUTH•••"), (Redactor::show_secrets(), r"AUTH hunter2\x0d\x0a")]
+    {
+        let mut json = printer(redactor);
+        let event = Event::NotHttp { reason: NotHttp::Other, preview: b"AUTH hunter2\r\n" };
+        json.event(&connection(), &event);
+        assert_eq!(lines(&mut json)[0]["connection"]["preview"], preview);
     }
 }
 
@@ -268,8 +323,8 @@ fn an_interface_is_looked_up_once() {
     let (here, mut gone) = (connection(), connection());
     gone.interface_index = 9;
     for _ in 0..3 {
-        json.opened(&here);
-        json.opened(&gone);
+        json.event(&here, &Event::Opened);
+        json.event(&gone, &Event::Opened);
     }
     assert_eq!(asked.load(Ordering::Relaxed), 2);
 }
@@ -287,8 +342,8 @@ fn a_failing_writer_is_told_once() {
         }
     }
     let mut json = Json::new(Broken(0), Redactor::default(), String::new(), Box::new(|_| None));
-    json.opened(&connection());
-    json.opened(&connection());
+    json.event(&connection(), &Event::Opened);
+    json.event(&connection(), &Event::Opened);
     assert_eq!(json.writer().0, 1);
     assert_eq!(json.take_error().unwrap().kind(), io::ErrorKind::BrokenPipe);
     assert!(json.take_error().is_none());
@@ -317,7 +372,7 @@ proptest! {
             head.extend([name.as_bytes(), b": ", value, b"\r\n"].concat());
         }
         head.extend(b"\r\n");
-        let Ok(request) = HttpRequest::parse(Bytes::from(head), TIME_NS, 1) else {
+        let Ok(request) = HttpRequest::parse(head, TIME_NS, 1) else {
             return Ok(());
         };
         let redactor = if shows { Redactor::show_secrets() } else { Redactor::default() };
@@ -339,7 +394,7 @@ proptest! {
     #[test]
     fn whatever_is_not_http_is_valid(preview in prop::collection::vec(any::<u8>(), 0..64)) {
         let mut json = printer(Redactor::default());
-        json.not_http(&connection(), NotHttp::Other, &preview);
+        json.event(&connection(), &Event::NotHttp { reason: NotHttp::Other, preview: &preview });
         prop_assert_eq!(lines(&mut json).len(), 1);
     }
 }
@@ -358,9 +413,9 @@ fn an_object_is_one_write() {
     }
     let mut json =
         Json::new(Writes(Vec::new()), Redactor::default(), "web-17".to_owned(), Box::new(|_| None));
-    json.opened(&connection());
-    json.request(&connection(), &request(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"));
-    json.closed(&connection(), Closed::Fin);
+    json.event(&connection(), &Event::Opened);
+    json.event(&connection(), &Event::Request(&request(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")));
+    json.event(&connection(), &Event::Closed(Closed::Fin));
     let Writes(writes) = json.writer();
     assert_eq!(writes.len(), 3);
     for bytes in writes {

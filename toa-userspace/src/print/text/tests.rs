@@ -1,18 +1,19 @@
-use bytes::Bytes;
 use toa_common::flow_key::{Address, FlowKey};
 
 use super::*;
-use crate::segment::tests::segment;
+use crate::{
+    http::{FramingFault, ProxyVersion},
+    segment::tests::segment,
+};
 
 /// 2026-11-22T12:01:02.123456789Z.
 const TIME_NS: u64 = 1_795_348_862_123_456_789;
 
-fn print(connection: &Connection, head: &str, change: impl FnOnce(&mut HttpRequest)) -> String {
-    let head = Bytes::from(head.to_owned());
-    let mut request = HttpRequest::parse(head, TIME_NS, 1).unwrap();
+fn print(connection: &Connection, head: &str, change: impl FnOnce(&mut HttpRequest<'_>)) -> String {
+    let mut request = HttpRequest::parse(head.as_bytes(), TIME_NS, 1).unwrap();
     change(&mut request);
     let mut text = Text::new(Vec::new(), Redactor::default(), TimeZone::UTC);
-    text.request(connection, &request);
+    text.event(connection, &Event::Request(&request));
     assert!(text.take_error().is_none());
     String::from_utf8(text.writer().clone()).unwrap()
 }
@@ -56,6 +57,35 @@ fn a_request_that_lost_bytes_says_so() {
 }
 
 #[test]
+fn a_doubtful_length_is_told() {
+    let connection = Connection::new(1, &segment(1, 0, b""));
+    let fault = Some(FramingFault::LengthAndCoding);
+    let text = print(&connection, "GET / HTTP/1.1\r\n\r\n", |request| request.framing_fault = fault);
+    assert!(text.ends_with(" GET / HTTP/1.1 [content-length and transfer-encoding]\n"), "{text}");
+}
+
+#[test]
+fn what_is_not_http_is_one_line() {
+    let mut connection = Connection::new(1, &segment(1, 0, b""));
+    connection.last_ns = TIME_NS;
+    let hello = |name: Option<&[u8]>, alpn: &[&[u8]]| ClientHello {
+        server_name: name.map(<[u8]>::to_vec),
+        alpn: alpn.iter().map(|name| name.to_vec()).collect(),
+    };
+    let mut text = Text::new(Vec::new(), Redactor::default(), TimeZone::UTC);
+    text.event(&connection, &Event::Opened);
+    text.event(&connection, &Event::Tls(&hello(Some(b"api.example"), &[b"h2", b"http/1.1"])));
+    text.event(&connection, &Event::Tls(&hello(Some(b"\x1b[2J"), &[])));
+    text.event(&connection, &Event::Tls(&hello(None, &[])));
+    text.event(&connection, &Event::Proxy(ProxyVersion::V1));
+    text.event(&connection, &Event::NotHttp { reason: NotHttp::Other, preview: b"AUTH hunter2\r\n" });
+    let text = String::from_utf8(text.writer().clone()).unwrap();
+    let line = "12:01:02.123456 120.120.111.111:44208 > 10.9.0.2:80 (via 10.9.0.1:37608) ";
+    let expected = ["TLS api.example (h2, http/1.1)", r"TLS \x1b[2J", "TLS", "not HTTP/1 (other): AUTH•••"];
+    assert_eq!(text.lines().collect::<Vec<_>>(), expected.map(|end| format!("{line}{end}")));
+}
+
+#[test]
 fn what_a_client_sends_cannot_pose_as_output() {
     let connection = Connection::new(1, &segment(1, 0, b""));
     let text = print(&connection, "GET /\u{202e}\\ HTTP/1.1\r\nx: a\x1b[2J\x09b\u{9b}c\r\n\r\n", |_| ());
@@ -75,10 +105,9 @@ fn a_failing_writer_is_told_once() {
         }
     }
     let connection = Connection::new(1, &segment(1, 0, b""));
-    let head = Bytes::from_static(b"GET / HTTP/1.1\r\n\r\n");
-    let request = HttpRequest::parse(head, TIME_NS, 1).unwrap();
+    let request = HttpRequest::parse(b"GET / HTTP/1.1\r\n\r\n", TIME_NS, 1).unwrap();
     let mut text = Text::new(Broken, Redactor::default(), TimeZone::UTC);
-    text.request(&connection, &request);
+    text.event(&connection, &Event::Request(&request));
     assert_eq!(text.take_error().unwrap().kind(), io::ErrorKind::BrokenPipe);
     assert!(text.take_error().is_none());
 }
@@ -99,7 +128,8 @@ fn a_request_is_one_write() {
     let mut text = Text::new(Writes(Vec::new()), Redactor::default(), TimeZone::UTC);
     for number in 0..3 {
         let head = format!("GET /{number} HTTP/1.1\r\nhost: a\r\nx: {number}\r\n\r\n");
-        text.request(&connection, &HttpRequest::parse(Bytes::from(head), TIME_NS, 1).unwrap());
+        let request = HttpRequest::parse(head.as_bytes(), TIME_NS, 1).unwrap();
+        text.event(&connection, &Event::Request(&request));
     }
     let Writes(writes) = text.writer();
     assert_eq!(writes.len(), 3);

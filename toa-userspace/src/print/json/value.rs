@@ -1,0 +1,82 @@
+//! Responsible for what several objects of the output have in common: hosts, endpoints, times, names. Not responsible
+//! for the objects.
+
+use std::net::{IpAddr, SocketAddr};
+
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
+
+use crate::{print::escape::Escaped, stream::connection::Connection};
+
+#[derive(Serialize)]
+pub(super) struct Host<'a> {
+    pub(super) name: &'a str,
+}
+
+#[derive(Serialize)]
+pub(super) struct Endpoint {
+    pub(super) address: IpAddr,
+    pub(super) port: u16,
+}
+
+impl From<SocketAddr> for Endpoint {
+    fn from(address: SocketAddr) -> Self {
+        Self { address: address.ip(), port: address.port() }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct Network<'a> {
+    pub(super) peer: &'a Endpoint,
+    pub(super) interface: &'a Interface<'a>,
+    pub(super) protocol: Option<Protocol>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Interface<'a> {
+    pub(super) name: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Protocol {
+    pub(super) name: &'static str,
+    pub(super) version: &'static str,
+}
+
+#[derive(Serialize)]
+pub(super) struct Toa {
+    pub(super) kind: u8,
+    pub(super) length: u8,
+    pub(super) learned_from: &'static str,
+    pub(super) ambiguous: bool,
+}
+
+/// Bytes that a client chose.
+pub(super) struct Text<'a>(pub(super) &'a [u8]);
+
+impl Serialize for Text<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&Escaped(self.0))
+    }
+}
+
+/// Nanoseconds since the Unix epoch, as RFC 3339 writes them.
+pub(super) struct Time(pub(super) u64);
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // 2^64 ns are 585 years, which is within what a timestamp can be.
+        let time = Timestamp::from_nanosecond(self.0.into()).unwrap_or(Timestamp::UNIX_EPOCH);
+        serializer.collect_str(&format_args!("{time:.9}"))
+    }
+}
+
+/// What tells a connection from all others that this host sees until it is booted again: when the kernel learned
+/// it, and its number within the run.
+pub(super) struct Id<'a>(pub(super) &'a Connection);
+
+impl Serialize for Id<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{:x}-{}", self.0.generation, self.0.id))
+    }
+}
