@@ -120,9 +120,18 @@ impl ToaTc {
 
     /// Changes what it watches, as a second process does: `change` is `add` or `remove`. Returns when it is done.
     pub fn watch(&self, change: &str, rule: &str) -> Result<()> {
+        self.watch_all(change, &[rule.to_owned()]).context(rule.to_owned())
+    }
+
+    /// The same with several rules at once.
+    pub fn watch_all(&self, change: &str, rules: &[String]) -> Result<()> {
         let id = self.id().to_string();
-        let arguments = ["watch", change, rule, "--pid", &id];
-        Self::run(&self.namespace, &arguments)?.succeeded().context(arguments.join(" ")).map(drop)
+        let mut arguments = vec!["watch", change, "--pid", &id];
+        arguments.extend(rules.iter().map(String::as_str));
+        Self::run(&self.namespace, &arguments)?
+            .succeeded()
+            .with_context(|| format!("watch {change}"))
+            .map(drop)
     }
 
     /// Its process id.

@@ -6,13 +6,15 @@ use std::{
     io::Read as _,
     net::{IpAddr, SocketAddr},
     sync::{Mutex, PoisonError},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
 use toa_tests::{
     lab::{Lab, nginx_address},
     marker::{Habit, toa_option},
+    mounts,
     nginx::Logged,
     printed::Printed,
     process::Signal,
@@ -50,14 +52,29 @@ struct Run {
 
 /// Runs wrk against nginx, with the tool attached if it gets arguments.
 fn run(arguments: Option<&[&str]>, duration: Duration) -> Result<Run> {
+    run_while(arguments, duration, |_, _| Ok(()))
+}
+
+/// The same, with something else done meanwhile, from wrk's start until the time that it is given.
+fn run_while(
+    arguments: Option<&[&str]>,
+    duration: Duration,
+    meanwhile: impl FnOnce(&ToaTc, Instant) -> Result<()>,
+) -> Result<Run> {
     let mut lab = Lab::new(Habit::SynAndEarly)?;
     let nginx = lab.nginx()?;
     let nobody = (0..PROBES).map(|_| SocketAddr::from(([198, 51, 100, 1], 1)));
     let options: Vec<_> = nobody.chain((0..CONNECTIONS).map(client)).map(toa_option).collect();
     lab.marker.assign_next(options.iter().map(Vec::as_slice))?;
     let tool = arguments.map(|arguments| ToaTc::attach(&lab.server, arguments)).transpose()?;
-    let report =
-        wrk::run(&lab.balancer.namespace, nginx_address(), Load { connections: CONNECTIONS, duration })?;
+    let load = Load { connections: CONNECTIONS, duration };
+    let report = thread::scope(|scope| {
+        let report = scope.spawn(|| wrk::run(&lab.balancer.namespace, nginx_address(), load));
+        if let Some(tool) = &tool {
+            meanwhile(tool, Instant::now() + duration)?;
+        }
+        report.join().map_err(|_| anyhow::anyhow!("a thread panicked"))?
+    })?;
     let output = tool.map(|tool| tool.stop(Signal::Interrupt)?.succeeded()).transpose()?;
     let logged = nginx.stop()?;
     let mut clients = HashMap::new();
@@ -162,6 +179,53 @@ fn what_is_not_printed_is_admitted_as_lost() -> Result<()> {
     check_all_watched(&[], DURATION).map(drop)
 }
 
+/// Changes of the watched set that are made each second.
+const CHANGES_PER_SECOND: u32 = 10_000;
+
+#[test]
+fn ten_thousand_changes_a_second_cost_a_watched_client_nothing() -> Result<()> {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    mounts::with_bpf_file_system(|| {
+        let mut changes = 0;
+        let begin = Instant::now();
+        // Rings in which a second of it has room, since the commands that change rules take CPU time, too.
+        let run = run_while(Some(&["--any", "--ring-size", "33554432"]), DURATION, |tool, end| {
+            while Instant::now() < end {
+                changes += change_many(tool)?;
+                // Not faster than promised: a command more would only take time from wrk.
+                let due = begin + Duration::from_secs((changes / CHANGES_PER_SECOND).into());
+                thread::sleep(due.saturating_duration_since(Instant::now()));
+            }
+            Ok(())
+        })?;
+        let rate = f64::from(changes) / DURATION.as_secs_f64();
+        let output = run.output.as_ref().context("no output")?;
+        let printed = check_printed(&run, output)?;
+        println!(
+            "{rate:.0} changes a second: {:.0} requests/s, {} logged, {printed} printed",
+            run.report.rate,
+            run.logged.len()
+        );
+        let ledger = output.ledger()?;
+        ledger.check()?;
+        assert_eq!((printed, ledger.bytes("lost")?), (run.logged.len(), 0), "{}", output.stderr);
+        assert!(!output.stderr.contains("followed no more"), "{}", output.stderr);
+        Ok(())
+    })
+}
+
+/// Adds and removes addresses and prefixes of clients who ask for nothing, and returns how many changes that was.
+fn change_many(tool: &ToaTc) -> Result<u32> {
+    let address = |number: u32| std::net::Ipv4Addr::from(0x0b00_0000 + (number << 8)).to_string();
+    let rules: Vec<String> = (0..CHANGES_PER_SECOND / 2)
+        .map(|number| if number % 8 == 0 { address(number) + "/24" } else { address(number) })
+        .collect();
+    for change in ["add", "remove"] {
+        tool.watch_all(change, &rules)?;
+    }
+    Ok(CHANGES_PER_SECOND)
+}
+
 /// Bytes that a process holds in memory.
 fn resident_bytes(process: u32) -> Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
@@ -186,7 +250,7 @@ fn a_paused_reader_makes_rings_lose_what_the_ledger_says_and_memory_does_not_gro
         wrk::run(&lab.balancer.namespace, nginx_address(), load)?;
         memory.push(resident_bytes(tool.id())?);
     }
-    let reader = std::thread::spawn(move || -> Result<String> {
+    let reader = thread::spawn(move || -> Result<String> {
         let mut text = String::new();
         pipe.read_to_string(&mut text)?;
         Ok(text)

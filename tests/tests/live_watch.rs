@@ -189,13 +189,20 @@ fn many_rules_are_quick_and_a_full_set_is_one_error() -> Result<()> {
         for part in 0..4 {
             add(part * 32_000..(part + 1) * 32_000)?.succeeded()?;
         }
-        println!("128,000 rules in {} ms by 4 commands", begin.elapsed().as_millis());
+        println!("128,000 addresses in {} ms by 4 commands", begin.elapsed().as_millis());
+        let prefix =
+            |number: u32| format!("{}/{}", std::net::Ipv4Addr::from(0xac00_0000 + (number << 8)), 24);
+        let prefixes: Vec<_> =
+            ["watch".to_owned(), "add".to_owned()].into_iter().chain((0..10_000).map(prefix)).collect();
+        let begin = std::time::Instant::now();
+        ToaTc::run(namespace, &prefixes)?.succeeded()?;
+        println!("10,000 prefixes in {} ms by 1 command", begin.elapsed().as_millis());
         let full = add(200_000..204_000)?;
         check(&full, FAILED, "full");
         assert_eq!(full.stderr.lines().count(), 1, "{}", full.stderr);
         // Nothing of it was added.
         let count = || Ok::<_, anyhow::Error>(succeed(namespace, &["watch", "list"])?.lines().count());
-        assert_eq!(count()?, 128_001);
+        assert_eq!(count()?, 138_001);
         let begin = std::time::Instant::now();
         succeed(namespace, &["watch", "clear"])?;
         println!("cleared in {} ms", begin.elapsed().as_millis());

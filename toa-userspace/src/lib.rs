@@ -9,6 +9,7 @@
 //!
 //! The pure part knows no clock, socket or kernel: time comes in as nanoseconds since the Unix epoch.
 
+pub mod client;
 pub mod http;
 pub mod ledger;
 pub mod limits;

@@ -7,7 +7,10 @@ use std::{
 
 use anyhow::Result;
 use serde::Serialize;
-use toa_userspace::live::{clock, flows::Followed, runs::Run};
+use toa_userspace::{
+    client::ClientAddress,
+    live::{clock, flows::Followed, runs::Run},
+};
 
 use super::{Output, PickArgs, find, json, print, span, utc};
 
@@ -25,7 +28,7 @@ pub(crate) struct Args {
 #[derive(Serialize)]
 struct Flow {
     pid: u32,
-    client: Endpoint,
+    client: ClientAddress,
     network: Network,
     server: Endpoint,
     toa: Toa,
@@ -69,7 +72,7 @@ impl Flow {
         let flow = &followed.flow;
         Self {
             pid: run.info.pid,
-            client: followed.client().into(),
+            client: followed.client(),
             network: Network { peer: followed.peer().into() },
             server: followed.server().into(),
             toa: Toa {

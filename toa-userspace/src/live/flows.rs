@@ -13,7 +13,7 @@ use toa_common::{
 };
 
 use super::{counters::Snapshot, watch::is_absent};
-use crate::rule::to_ip;
+use crate::{client::ClientAddress, rule::to_ip};
 
 /// Steps of one walk through the map, at most, for each connection that it has room for. A key that goes while it is
 /// walked over begins the walk anew.
@@ -47,7 +47,7 @@ impl Flows {
     /// The connections in the map `FLOWS`.
     pub fn new(map: Map) -> Result<Self, MapError> {
         let room = match &map {
-            Map::LruHashMap(data) => data.info()?.max_entries(),
+            Map::LruHashMap(data) | Map::HashMap(data) => data.info()?.max_entries(),
             _ => 0,
         };
         let map = map.try_into()?;
@@ -159,10 +159,12 @@ impl Followed {
         self.flow.ended_ns == 0 || now_ns.saturating_sub(self.flow.ended_ns) <= LINGER_NS
     }
 
-    /// The real client. Without a port if its TOA carries none.
+    /// The real client.
     #[must_use]
-    pub fn client(&self) -> SocketAddr {
-        SocketAddr::new(to_ip(self.flow.client_address), u16::from_be(self.flow.client_port_be))
+    pub fn client(&self) -> ClientAddress {
+        let flow = &self.flow;
+        let client = Client { address: flow.client_address, port_be: flow.client_port_be };
+        ClientAddress::new(&client, flow.toa_kind, flow.toa_length)
     }
 
     /// The balancer's side.

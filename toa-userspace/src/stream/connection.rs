@@ -9,7 +9,7 @@ use toa_common::{
     wire::toa::Client,
 };
 
-use crate::segment::Segment;
+use crate::{client::ClientAddress, segment::Segment};
 
 /// A connection, as its latest segment shows it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -94,10 +94,10 @@ impl Connection {
         }
     }
 
-    /// The real client's address and port.
+    /// The real client.
     #[must_use]
-    pub fn client(&self) -> SocketAddr {
-        SocketAddr::new(ip(self.client.address), self.client.port())
+    pub fn client(&self) -> ClientAddress {
+        ClientAddress::new(&self.client, self.toa_kind, self.toa_length)
     }
 
     /// The sender of the packets: the balancer.

@@ -9,6 +9,7 @@ use super::{
     value::{Endpoint, Host, Id, Interface, Network, Protocol, Text, Time, Toa},
 };
 use crate::{
+    client::ClientAddress,
     http::{FramingFault, NotHttp, ProxyVersion, head::HttpRequest},
     pipeline::Closed,
     print::{
@@ -23,7 +24,7 @@ use crate::{
 pub(super) struct Common<'a> {
     timestamp: Time,
     host: Host<'a>,
-    client: Endpoint,
+    client: ClientAddress,
     peer: Endpoint,
     interface: Interface<'a>,
     server: Endpoint,
@@ -40,7 +41,7 @@ impl<'a> Common<'a> {
         Self {
             timestamp: Time(time_ns),
             host: Host { name: host_name },
-            client: connection.client().into(),
+            client: connection.client(),
             peer: connection.peer().into(),
             interface: Interface { name: interface_name },
             server: connection.server().into(),
@@ -68,7 +69,7 @@ pub(super) struct Request<'a> {
     event: &'static str,
     timestamp: &'a Time,
     host: &'a Host<'a>,
-    client: &'a Endpoint,
+    client: &'a ClientAddress,
     network: Network<'a>,
     server: &'a Endpoint,
     http: Http<'a>,
@@ -129,7 +130,7 @@ pub(super) struct ConnectionEvent<'a> {
     event: &'static str,
     timestamp: &'a Time,
     host: &'a Host<'a>,
-    client: &'a Endpoint,
+    client: &'a ClientAddress,
     network: Network<'a>,
     server: &'a Endpoint,
     toa: &'a Toa,
@@ -163,7 +164,7 @@ pub(super) struct Tls<'a> {
     event: &'static str,
     timestamp: &'a Time,
     host: &'a Host<'a>,
-    client: &'a Endpoint,
+    client: &'a ClientAddress,
     network: Network<'a>,
     server: &'a Endpoint,
     #[serde(rename = "tls")]
@@ -198,7 +199,7 @@ pub(super) struct Gap<'a> {
     event: &'static str,
     timestamp: &'a Time,
     host: &'a Host<'a>,
-    client: &'a Endpoint,
+    client: &'a ClientAddress,
     network: Network<'a>,
     server: &'a Endpoint,
     toa: &'a Toa,

@@ -1,0 +1,154 @@
+//! What a run chooses before the first packet: options that are TOA, balancers, local ports, room.
+#![cfg(feature = "kernel")]
+
+use std::net::SocketAddr;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+use toa_tests::{
+    client::{Connection, Request},
+    commands::succeed,
+    lab::{Lab, nginx_address},
+    marker::{Habit, port_address_option, toa_option},
+    mounts,
+    process::Signal,
+    ready,
+    toa_tc::ToaTc,
+};
+
+const CLIENT: ([u8; 4], u16) = ([203, 0, 113, 9], 54321);
+
+/// An address without a port, of kind 28: version 1, IPv4.
+const WITHOUT_PORT: [u8; 7] = [28, 7, 1, 203, 0, 113, 9];
+
+/// Opens a connection that is marked with `option`, and asks for `target`.
+fn ask(lab: &mut Lab, option: &[u8], target: &str) -> Result<Connection> {
+    let bound = lab.bind()?;
+    lab.marker.assign(bound.local(), option)?;
+    let mut connection = bound.connect(nginx_address())?;
+    connection.ask(Request::get(target))?;
+    Ok(connection)
+}
+
+/// The requests among lines of JSON.
+fn requests(stdout: &str) -> Result<Vec<Value>> {
+    let lines = stdout.lines().map(serde_json::from_str).collect::<Result<Vec<Value>, _>>()?;
+    Ok(lines.into_iter().filter(|line| line["event"] == "request").collect())
+}
+
+/// Asks once with each kind of option, and returns what is printed of whom: target, kind, client.
+fn printed(arguments: &[&str]) -> Result<Vec<(String, u64, Value)>> {
+    let mut lab = Lab::new(Habit::SynAndEarly)?;
+    let _nginx = lab.nginx()?;
+    let tool = ToaTc::attach(&lab.server, &[&["-o", "json"], arguments].concat())?;
+    for kind in [254, 200, 222] {
+        ask(&mut lab, &port_address_option(kind, CLIENT.into()), &format!("/{kind}"))?;
+    }
+    ask(&mut lab, &WITHOUT_PORT, "/28")?;
+    let output = tool.stop(Signal::Interrupt)?.succeeded()?;
+    let row = |request: Value| {
+        let target = request["url"]["original"].as_str().context("no target")?.to_owned();
+        Ok((target, request["toa"]["kind"].as_u64().context("no kind")?, request["client"].clone()))
+    };
+    requests(&output.stdout)?.into_iter().map(row).collect()
+}
+
+#[test]
+fn toa_says_which_options_name_a_client() -> Result<()> {
+    let with_port = serde_json::json!({ "address": "203.0.113.9", "port": 54321 });
+    let row = |kind: u64| (format!("/{kind}"), kind, with_port.clone());
+    assert_eq!(printed(&["--any"])?, [row(254)]);
+    assert_eq!(printed(&["--any", "--toa", "tencent"])?, [row(200)]);
+    assert_eq!(printed(&["--any", "--toa", "lvs", "--toa", "222:8"])?, [row(254), row(200), row(222)]);
+    Ok(())
+}
+
+#[test]
+fn a_client_without_a_port_is_watched_by_its_address_and_by_no_port() -> Result<()> {
+    let without = serde_json::json!({ "address": "203.0.113.9", "port": null });
+    let expected = [("/28".to_owned(), 28, without)];
+    assert_eq!(printed(&["--ip", "203.0.113.9", "--toa", "akamai"])?, expected);
+    assert_eq!(printed(&["--ip", "203.0.113.0/24", "--toa", "akamai"])?, expected);
+    assert_eq!(printed(&["--ip", "203.0.113.9:0", "--port", "0", "--toa", "akamai"])?, []);
+    assert_eq!(printed(&["--ip", ":0", "--toa", "akamai"])?, []);
+    Ok(())
+}
+
+/// One of a running attach's counters.
+fn counter(lab: &Lab, name: &str) -> Result<u64> {
+    let status: Value = serde_json::from_str(&succeed(&lab.server.namespace, &["status", "-o", "json"])?)?;
+    status["runs"][0]["counters"][name].as_u64().with_context(|| format!("no counter {name}: {status}"))
+}
+
+#[test]
+fn server_port_leaves_other_ports_alone() -> Result<()> {
+    for (port, is_printed) in [("80", true), ("81", false)] {
+        mounts::with_bpf_file_system(|| {
+            let mut lab = Lab::new(Habit::SynAndEarly)?;
+            let _nginx = lab.nginx()?;
+            let tool = ToaTc::attach(&lab.server, &["--any", "--server-port", port, "--server-port", "9"])?;
+            ask(&mut lab, &toa_option(CLIENT.into()), "/")?;
+            let others = counter(&lab, "other_port")?;
+            assert_eq!(others == 0, is_printed, "{others} packets to other ports");
+            let output = tool.stop(Signal::Interrupt)?.succeeded()?;
+            assert_eq!(output.requests()?.len(), usize::from(is_printed));
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+#[test]
+fn toa_from_no_balancer_is_not_believed_and_said_once() -> Result<()> {
+    mounts::with_bpf_file_system(|| {
+        let mut lab = Lab::new(Habit::SynAndEarly)?;
+        let _nginx = lab.nginx()?;
+        let tool = ToaTc::attach(&lab.server, &["--any", "--lb", "10.9.0.9", "--lb", "192.0.2.0/24"])?;
+        for number in 0..3 {
+            ask(&mut lab, &toa_option(CLIENT.into()), &format!("/{number}"))?;
+        }
+        let line = "10.9.0.1 sends TOA and is no balancer of --lb: not believed";
+        ready::wait("the line", || Ok(tool.stderr()?.contains(line).then_some(())))?;
+        assert!(counter(&lab, "untrusted")? >= 3);
+        let output = tool.stop(Signal::Interrupt)?.succeeded()?;
+        assert_eq!(output.requests()?, []);
+        assert_eq!(output.stderr.matches(line).count(), 1, "{}", output.stderr);
+        Ok(())
+    })
+}
+
+#[test]
+fn toa_from_a_balancer_is_believed() -> Result<()> {
+    let mut lab = Lab::new(Habit::SynAndEarly)?;
+    let _nginx = lab.nginx()?;
+    let tool = ToaTc::attach(&lab.server, &["--any", "--lb", "10.9.0.0/24"])?;
+    ask(&mut lab, &toa_option(CLIENT.into()), "/")?;
+    let output = tool.stop(Signal::Interrupt)?.succeeded()?;
+    assert_eq!(output.requests()?.len(), 1);
+    assert!(!output.stderr.contains("not believed"), "{}", output.stderr);
+    Ok(())
+}
+
+#[test]
+fn open_connections_that_are_evicted_are_told_of() -> Result<()> {
+    mounts::with_bpf_file_system(|| {
+        let mut lab = Lab::new(Habit::SynAndEarly)?;
+        let _nginx = lab.nginx()?;
+        let tool = ToaTc::attach(&lab.server, &["--any", "--max-flows", "64"])?;
+        let connect = |number: u16| -> Result<Connection> {
+            let client = SocketAddr::from(([203, 0, 113, 9], 10_000 + number));
+            ask(&mut lab, &toa_option(client), "/")
+        };
+        let connections = (0..400).map(connect).collect::<Result<Vec<_>>>()?;
+        let line = "open connections are followed no more: there is room for 64, see --max-flows";
+        ready::wait("the line", || Ok(tool.stderr()?.contains(line).then_some(())))?;
+        // More than were open are never said to be evicted.
+        let stderr = tool.stderr()?;
+        let said =
+            stderr.lines().find_map(|said| said.strip_prefix("toa-tc: at least ")).context("no line")?;
+        let said: usize = said.split(' ').next().context("no number")?.parse()?;
+        assert!((1..=connections.len()).contains(&said), "{said}");
+        tool.stop(Signal::Interrupt)?.succeeded()?;
+        Ok(())
+    })
+}
