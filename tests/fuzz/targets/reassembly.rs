@@ -57,7 +57,7 @@ fuzz_target!(|data: &[u8]| {
     (limits.connections, limits.ended_connections, limits.ranges, limits.fields) = (3, 2, 3, 3);
     (limits.connection_bytes, limits.total_bytes, limits.head_bytes, limits.order_bytes) = (600, 900, 60, 9);
     let mut pipeline = Pipeline::new(limits, 0);
-    let mut sink = Counting { takes: data.len() % 2 == 0, open: 0 };
+    let mut sink = Counting { takes: data.len().is_multiple_of(2), open: 0 };
     let mut now_ns = 0;
     for step in data.chunks_exact(8) {
         let &[who, flags, at, len, far, high, cut, pause] = step else {
