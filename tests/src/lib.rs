@@ -26,6 +26,7 @@ pub mod process;
 pub mod proxy;
 pub mod ready;
 pub mod responder;
+pub mod segments;
 pub mod service;
 pub mod side_by_side;
 pub mod toa_tc;

@@ -28,6 +28,8 @@ pub struct Ledger {
     pub connections_evicted: u64,
     /// Connections flushed because they were silent for too long.
     pub connections_idle: u64,
+    /// Ended connections forgotten because there were too many.
+    pub ended_evicted: u64,
     /// Orders that the kernel took.
     pub orders: u64,
     /// Times that a connection gave up what it waited for, because all connections together waited for too

@@ -14,7 +14,7 @@
 //!
 //! # Orders
 //! Where a parser needs nothing for a while, the kernel is asked through the [`Sink`] not to copy it, and the
-//! order is withdrawn when the stream has passed it; see [`crate::stream`]. A connection of which everything is
+//! order is withdrawn when the stream has passed it; see [`crate::stream::Stream::order`]. A connection of which everything is
 //! skipped looks silent. So silence of [`Limits::idle_ns`] withdraws its order first: if it is alive, its next
 //! packet says so, and what was skipped is still known to be.
 
@@ -231,6 +231,7 @@ impl Pipeline {
         sink.event(&entry.connection, &Event::Closed(reason));
         if let Closed::Fin | Closed::Rst = reason {
             while self.ended.len() >= self.limits.ended_connections.max(1) {
+                add(&mut self.ledger.ended_evicted, 1);
                 self.ended.pop_lru();
             }
             self.ended

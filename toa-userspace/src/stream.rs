@@ -15,28 +15,17 @@
 //! - after [`Limits::start_ns`] otherwise: the network may have reordered, and what could be lost is the head.
 //!
 //! Looking like the start of a request is not enough by itself: so does the second of two pipelined requests.
-//!
-//! # What the kernel was ordered not to copy
-//! [`Stream::order`] says that the next bytes are of no interest and that the kernel knows it
-//! ([`toa_common::order`]). A packet that lies wholly in that window leaves no record, so the stream learns only
-//! by what comes next how much was skipped: up to there, or to the window's end if that is nearer. This holds
-//!
-//! - if the order comes late, or is not carried out: what comes in order is handed on as ever;
-//! - if the client sends less than it announced: the FIN, which is always copied, says where it stops;
-//! - for any size: windows follow each other, each at most a quarter of the sequence numbers.
-//!
-//! Inside a window nobody can tell a lost byte from a skipped one, and nobody needs to: it is no gap, and no hole
-//! in it is waited for. Losses are counted by the kernel. What comes after the stream has gone on is late.
 
 pub mod assembler;
 pub mod connection;
 mod event;
+mod order;
 mod position;
 mod store;
+mod strays;
 mod waiting;
 
 use toa_common::{
-    order::Order,
     seq::Seq,
     wire::tcp::{FIN, RST, SYN},
 };
@@ -47,7 +36,7 @@ use crate::{
     segment::Segment,
 };
 pub use event::{EndKind, StreamEvent};
-use position::{ORIGIN, WINDOW, advanced, first_byte, part};
+use position::{ORIGIN, advanced, first_byte, part};
 use store::Chunk;
 use waiting::{End, Waiting};
 
@@ -67,6 +56,8 @@ pub struct Stream {
     /// The sequence number of `next`.
     next_seq: Seq,
     started: bool,
+    /// Segments in a row that lay outside.
+    strays: u8,
 }
 
 impl Stream {
@@ -80,6 +71,7 @@ impl Stream {
             waiting: None,
             next_seq: first_byte(segment),
             started: false,
+            strays: 0,
         }
     }
 
@@ -91,13 +83,15 @@ impl Stream {
         ledger: &mut StreamLedger,
         deliver: &mut impl FnMut(StreamEvent<'_>),
     ) {
-        let start = self.position(first_byte(segment));
+        let mut start = self.position(first_byte(segment));
         let len = segment.payload.len() as u64;
-        let ahead = self.next.max(self.ordered).saturating_add(WINDOW);
-        if start > ahead || start < ORIGIN.saturating_sub(WINDOW) {
-            add(&mut ledger.out_of_window_bytes, len);
-            return;
+        if self.is_outside(start) {
+            let Some(found) = self.stray(start, len, ledger, deliver) else {
+                return;
+            };
+            start = found;
         }
+        self.strays = 0;
         if segment.flags & SYN != 0 && !self.started {
             self.start_at(start, true, ledger, deliver);
         }
@@ -124,28 +118,6 @@ impl Stream {
             add(&mut ledger.range_limits, 1);
         }
         self.tidy();
-    }
-
-    /// Says that the kernel is ordered not to copy the next `bytes` ones, of which a window has at most
-    /// [`Order::MAX_BYTES`]. What waits in or behind the window goes on.
-    pub fn order(
-        &mut self,
-        bytes: u64,
-        ledger: &mut StreamLedger,
-        deliver: &mut impl FnMut(StreamEvent<'_>),
-    ) {
-        if self.started {
-            let until = self.next.saturating_add(bytes.min(u64::from(Order::MAX_BYTES)));
-            self.ordered = self.ordered.max(until);
-            self.drain(ledger, deliver);
-            self.tidy();
-        }
-    }
-
-    /// How many of the next bytes the kernel was ordered not to copy.
-    #[must_use]
-    pub fn ordered_bytes(&self) -> u64 {
-        self.ordered.saturating_sub(self.next)
     }
 
     /// When to call [`Self::expire`], in nanoseconds since the Unix epoch, if nothing comes before. `is_start`

@@ -10,9 +10,11 @@ use std::{
 use anyhow::{Context as _, Result};
 use clap::Parser;
 
+mod bench;
 mod build;
 mod demo;
 mod exec;
+mod fuzz;
 mod lint;
 mod setup;
 mod test;
@@ -20,7 +22,7 @@ mod test;
 mod toolchain;
 mod vm;
 
-/// Set-up, build, demo, lint, test and VM commands of toa-tc.
+/// Set-up, build, bench, demo, fuzz, lint, test and VM commands of toa-tc.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
 enum Task {
@@ -28,8 +30,12 @@ enum Task {
     Setup(setup::Options),
     /// Build the release binary and print its path
     Build,
+    /// Measure one part, without a kernel
+    Bench(bench::Options),
     /// Show in a load-balancer lab what toa-tc does, set-up and build included
     Demo(demo::Options),
+    /// Fuzz one part for a time
+    Fuzz(fuzz::Options),
     /// Check formatting, lints, documentation and house rules
     Lint,
     /// Run every test, those that need root and the VM included
@@ -61,7 +67,9 @@ fn main() -> ExitCode {
     let done = Workspace::enter().and_then(|workspace| match task {
         Task::Setup(options) => setup::run(&workspace, options),
         Task::Build => build::run(&workspace),
+        Task::Bench(options) => bench::run(&options),
         Task::Demo(options) => demo::run(&workspace, &options),
+        Task::Fuzz(options) => fuzz::run(&workspace, &options),
         Task::Lint => lint::run(&workspace),
         Task::Test(options) => test::run(&workspace, &options),
         Task::Vm(options) => vm::run(&workspace, &options),

@@ -63,7 +63,13 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
     let mut total = Tally::default();
     if privileged {
         // Those of toa-tests that need no root run with the rest of that crate, below, and not twice.
-        let rest = ["--workspace", "--exclude=toa-tests", "--exclude=toa-ebpf", "--exclude=toa-lab-ebpf"];
+        let rest = [
+            "--workspace",
+            "--exclude=toa-tests",
+            "--exclude=toa-ebpf",
+            "--exclude=toa-fuzz",
+            "--exclude=toa-lab-ebpf",
+        ];
         total += tier("tier 1 (no root)", || libtest(exec::cargo(&["test"]).args(rest), options))?;
         total += tier("tiers 2 and 3 (kernel)", || {
             let [binary] = build::release(workspace, [build::TOOL])?;

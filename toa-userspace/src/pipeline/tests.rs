@@ -87,6 +87,16 @@ fn a_retransmission_after_the_end_opens_nothing() {
 }
 
 #[test]
+fn too_many_ended_connections_are_forgotten() {
+    let limits = Limits { ended_connections: 2, ..Limits::default() };
+    let (mut pipeline, mut kept) = (Pipeline::new(limits, 0), Kept::default());
+    for generation in 0..5 {
+        pipeline.segment(&Segment { flags: SYN | FIN, ..segment(generation, 0, GET) }, &mut kept);
+    }
+    assert_eq!((pipeline.ended.len(), pipeline.ledger().ended_evicted), (2, 3));
+}
+
+#[test]
 fn the_start_of_a_joined_stream_waits_for_a_tick() {
     let (mut pipeline, mut kept) = pipeline();
     pipeline.segment(&segment(1, 118, b"GET /2 HTTP/1.1\r\n\r\n"), &mut kept);

@@ -98,7 +98,7 @@ impl fmt::Display for Summary<'_> {
 }
 
 /// What is worth a line only if it happened.
-fn remarks(ledger: &Ledger) -> [(u64, &'static str); 16] {
+fn remarks(ledger: &Ledger) -> [(u64, &'static str); 17] {
     let (stream, http) = (&ledger.stream, &ledger.http);
     [
         (ledger.undecodable_samples, "samples were no segments"),
@@ -111,6 +111,7 @@ fn remarks(ledger: &Ledger) -> [(u64, &'static str); 16] {
         (stream.after_end_bytes, "bytes discarded: behind the end of their connection"),
         (stream.out_of_window_bytes, "bytes discarded: further ahead than TCP allows"),
         (ledger.connections_evicted, "connections forgotten: too many"),
+        (ledger.ended_evicted, "ended connections forgotten: too many"),
         (http.not_http, "connections, or rests of them, not HTTP/1"),
         (http.oversized_heads, "heads beyond a limit"),
         (http.malformed_heads, "malformed heads"),

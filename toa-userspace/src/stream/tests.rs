@@ -268,6 +268,33 @@ fn a_segment_from_nowhere_is_discarded() {
 }
 
 #[test]
+fn a_stream_that_has_gone_far_is_found_again() {
+    // So much was lost that it lies a window ahead, half a cycle away, or seems to lie behind.
+    for lost in [3_u32 << 29, 2 << 30, 5 << 29] {
+        let mut rig = Rig::new();
+        rig.flags(0, b"abc", SYN);
+        rig.data(9, b"waits");
+        let far = |number: u32| (4 + lost).wrapping_add(number);
+        for number in 0..15 {
+            rig.data(far(number), b"x");
+        }
+        // One that fits says that they were strays.
+        rig.data(14, b"fits");
+        for number in 0..15 {
+            rig.data(far(number), b"x");
+        }
+        assert_eq!(rig.got, [Got::Start(true), data(b"abc")], "{lost}");
+        rig.data(far(15), b"GET");
+        let gap = u64::from(lost) + 15 - (18 - 4);
+        let found = [Got::Gap(5), data(b"waitsfits"), Got::Gap(gap), data(b"GET")];
+        assert_eq!(rig.got[2..], found, "{lost}");
+        assert_eq!(rig.ledger.out_of_window_bytes, 30);
+        rig.data(far(18), b" /");
+        assert_eq!(rig.got.last(), Some(&data(b"GET /")));
+    }
+}
+
+#[test]
 fn too_much_behind_a_hole_gives_it_up() {
     let mut rig = Rig::new();
     rig.limits.connection_bytes = 1000;

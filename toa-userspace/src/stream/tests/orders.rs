@@ -1,5 +1,7 @@
 //! Streams of which the kernel was ordered not to copy a part.
 
+use toa_common::order::Order;
+
 use super::*;
 
 /// A stream of which `abc` was handed on, and whose next 100 bytes are ordered not to be copied.

@@ -1,0 +1,12 @@
+//! Samples of the ring: whatever they are, they are read or refused, and what is read is within the sample.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use toa_userspace::segment::Segment;
+
+fuzz_target!(|sample: &[u8]| {
+    if let Ok(segment) = Segment::decode(sample, 1) {
+        assert!(segment.payload.len() <= sample.len());
+        assert!(segment.payload.len() as u64 <= u64::from(segment.payload_len));
+    }
+});

@@ -1,0 +1,32 @@
+//! Responsible for segments as the pure part takes them, without a kernel. Not responsible for frames.
+
+use toa_common::{
+    flow_key::{Address, FlowKey},
+    follow::LearnedFrom,
+    seq::Seq,
+    wire::toa::Client,
+};
+use toa_userspace::segment::Segment;
+
+/// A segment of connection number `connection`, whole.
+#[must_use]
+pub fn segment(connection: u32, seq: u32, flags: u8, payload: &[u8]) -> Segment<'_> {
+    let address = Address::from_ipv4(&connection.to_be_bytes());
+    Segment {
+        key: FlowKey { source: address, destination: address, ports: 0x5000_92e8 },
+        generation: 1,
+        time_ns: 1,
+        interface_index: 2,
+        client: Client { address, port_be: 1 },
+        toa_kind: 254,
+        toa_length: 8,
+        learned_from: LearnedFrom::Syn,
+        provisional: false,
+        ambiguous: false,
+        multiple: false,
+        seq: Seq(seq),
+        flags,
+        payload,
+        payload_len: u32::try_from(payload.len()).unwrap_or(u32::MAX),
+    }
+}

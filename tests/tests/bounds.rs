@@ -1,0 +1,121 @@
+//! The bounds of the pure part, from outside: whatever comes, memory ends. Each test is one kind of flood.
+
+use toa_common::wire::tcp::{ACK, SYN};
+use toa_tests::segments::segment;
+use toa_userspace::{
+    limits::Limits,
+    pipeline::{Closed, Event, Pipeline, Sink},
+    stream::connection::Connection,
+};
+
+/// Counts what it is told.
+#[derive(Default)]
+struct Counts {
+    opened: u64,
+    evicted: u64,
+    requests: u64,
+}
+
+impl Sink for Counts {
+    fn event(&mut self, _: &Connection, event: &Event<'_>) {
+        match event {
+            Event::Opened => self.opened += 1,
+            Event::Closed(Closed::Evicted) => self.evicted += 1,
+            Event::Request(_) => self.requests += 1,
+            _ => {}
+        }
+    }
+}
+
+fn pipeline() -> (Pipeline, Counts) {
+    (Pipeline::new(Limits::default(), 0), Counts::default())
+}
+
+const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: api.example\r\n\r\n";
+
+#[test]
+fn a_flood_of_syns_evicts_the_oldest() {
+    let (mut pipeline, mut counts) = pipeline();
+    for connection in 0..200_000 {
+        pipeline.segment(&segment(connection, 0, SYN, b""), &mut counts);
+    }
+    let limit = Limits::default().connections;
+    assert_eq!(pipeline.connections(), limit);
+    assert_eq!((counts.opened, counts.evicted), (200_000, 200_000 - limit as u64));
+    assert_eq!(pipeline.ledger().connections_evicted, counts.evicted);
+}
+
+#[test]
+fn a_hundred_thousand_connections_that_never_end_are_forgotten() {
+    let (mut pipeline, mut counts) = pipeline();
+    for connection in 0..100_000 {
+        pipeline.segment(&segment(connection, 0, SYN, GET), &mut counts);
+    }
+    assert_eq!(counts.requests, 100_000);
+    pipeline.tick(1 + Limits::default().idle_ns, &mut counts);
+    assert_eq!(pipeline.connections(), 0);
+    let ledger = pipeline.ledger();
+    assert_eq!(ledger.connections_idle + ledger.connections_evicted, 100_000);
+}
+
+#[test]
+fn an_endless_head_is_given_up() {
+    let (mut pipeline, mut counts) = pipeline();
+    pipeline.segment(&segment(1, 0, SYN, b"GET / HTTP/1.1\r\nx: "), &mut counts);
+    let mut seq = 20_u32;
+    for _ in 0..1000 {
+        pipeline.segment(&segment(1, seq, ACK, &[b'a'; 1448]), &mut counts);
+        seq += 1448;
+        assert!(pipeline.ledger().http.buffered_bytes <= Limits::default().head_bytes as u64);
+    }
+    assert_eq!((pipeline.ledger().http.oversized_heads, counts.requests), (1, 0));
+    pipeline.segment(&segment(1, seq, ACK, b"\r\n\r\n"), &mut counts);
+    pipeline.segment(&segment(1, seq + 4, ACK, GET), &mut counts);
+    assert_eq!(counts.requests, 1);
+}
+
+#[test]
+fn an_endless_chunk_line_is_given_up() {
+    let head = b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n1;";
+    for first in [&head[..], &[&head[..head.len() - 2], b"0\r\nx"].concat()] {
+        let (mut pipeline, mut counts) = pipeline();
+        pipeline.segment(&segment(1, 0, SYN, first), &mut counts);
+        let mut seq = 1 + u32::try_from(first.len()).expect("a short head");
+        for _ in 0..100 {
+            pipeline.segment(&segment(1, seq, ACK, &[b'a'; 1448]), &mut counts);
+            seq += 1448;
+        }
+        pipeline.segment(&segment(1, seq, ACK, GET), &mut counts);
+        let http = &pipeline.ledger().http;
+        assert_eq!((http.resyncs, counts.requests, http.buffered_bytes), (1, 2, 0));
+    }
+}
+
+#[test]
+fn single_bytes_behind_a_hole_are_bounded() {
+    let limits = Limits::default();
+    for (step, what) in [(2, "ranges"), (1, "bytes")] {
+        let (mut pipeline, mut counts) = pipeline();
+        pipeline.segment(&segment(1, 0, SYN, b""), &mut counts);
+        for number in 0..100_000 {
+            pipeline.segment(&segment(1, 1000 + number * step, ACK, b"x"), &mut counts);
+            assert!(pipeline.ledger().stream.held_bytes * 128 <= limits.connection_bytes as u64);
+        }
+        let stream = &pipeline.ledger().stream;
+        let hit = if step == 2 { stream.range_limits } else { stream.connection_bytes_limits };
+        assert!(hit > 0, "{what}: {stream:?}");
+    }
+}
+
+#[test]
+fn all_connections_together_wait_for_no_more_than_the_limit() {
+    let limits = Limits::default();
+    let (mut pipeline, mut counts) = pipeline();
+    let payload = vec![b'x'; 60_000];
+    for connection in 0..10_000 {
+        pipeline.segment(&segment(connection, 0, SYN, b""), &mut counts);
+        pipeline.segment(&segment(connection, 1000, ACK, &payload), &mut counts);
+        assert!(pipeline.ledger().stream.held_bytes <= limits.total_bytes as u64);
+    }
+    assert!(pipeline.ledger().total_bytes_limits > 0);
+}
