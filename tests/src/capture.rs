@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
 use crate::{
-    oracle,
+    oracle::Segment,
     packet_builder::flags::FIN,
     process::{Process, Signal, describe},
     ready,
@@ -79,8 +79,7 @@ impl Capture {
     /// As [`Self::stop_when`]: until the end of the connection from this port.
     pub fn stop_at_end_of(self, port: u16) -> Result<Vec<Vec<u8>>> {
         let is_end = |frame: &Vec<u8>| {
-            oracle::source_port_of(frame) == Some(port)
-                && oracle::flags_of(frame).is_some_and(|flags| flags & FIN != 0)
+            Segment::of(frame).is_some_and(|it| it.source.port() == port && it.flags() & FIN != 0)
         };
         self.stop_when(|frames| frames.iter().any(is_end))
     }

@@ -4,10 +4,10 @@
 use std::os::fd::AsFd as _;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use aya::maps::{Map, PerCpuArray};
+use aya::maps::Map;
 use rustix::thread::{CpuSet, sched_setaffinity};
 use toa_common::{
-    counters::{COUNTER_SLOTS, Counter},
+    counters::Counter,
     limits::{MAX_CAPTURED_BYTES, MAX_SAMPLE_BYTES},
     segment::SegmentRecord,
 };
@@ -84,11 +84,6 @@ fn number(sample: &[u8]) -> Result<u32> {
     seq.copied().map(u32::from_be_bytes).context("no sequence number")
 }
 
-fn count(probe: &Probe, counter: Counter) -> Result<u64> {
-    let counters: PerCpuArray<_, [u64; COUNTER_SLOTS]> = probe.map("COUNTERS")?.try_into()?;
-    Ok(counters.get(&0, 0)?.iter().map(|values| values.get(counter as usize).copied().unwrap_or(0)).sum())
-}
-
 #[test]
 fn a_ring_wraps_and_nothing_is_lost() -> Result<()> {
     let cpu = *cpus()?.first().context("no CPU")?;
@@ -101,8 +96,8 @@ fn a_ring_wraps_and_nothing_is_lost() -> Result<()> {
         assert_eq!(numbers, (round * 7..round * 7 + 7).collect::<Vec<_>>());
         assert_eq!(drained, Drained { samples: 7, ..Drained::default() });
     }
-    assert_eq!(count(&probe, Counter::Matched)?, 2800);
-    assert_eq!(count(&probe, Counter::Emitted)?, 2800);
+    assert_eq!(probe.count(Counter::Matched)?, 2800);
+    assert_eq!(probe.count(Counter::Emitted)?, 2800);
     Ok(())
 }
 
@@ -118,13 +113,13 @@ fn a_full_ring_loses_what_is_counted() -> Result<()> {
     assert!(kept > 0 && kept < 100, "{kept}");
     assert_eq!(numbers, (0..kept).collect::<Vec<_>>());
     assert_eq!(drained.corrupt, 0);
-    assert_eq!(count(&probe, Counter::Emitted)?, u64::from(kept));
-    assert_eq!(count(&probe, Counter::LostRingFull)?, u64::from(100 - kept));
-    assert_eq!(count(&probe, Counter::LostRingFullBytes)?, u64::from(100 - kept) * 100);
+    assert_eq!(probe.count(Counter::Emitted)?, u64::from(kept));
+    assert_eq!(probe.count(Counter::LostRingFull)?, u64::from(100 - kept));
+    assert_eq!(probe.count(Counter::LostRingFullBytes)?, u64::from(100 - kept) * 100);
     // What comes when there is room again is not lost.
     send(&mut probe, 100, 1)?;
     assert_eq!(drain(&mut rings)?.0, [100]);
-    assert_eq!(count(&probe, Counter::Matched)?, 101);
+    assert_eq!(probe.count(Counter::Matched)?, 101);
     Ok(())
 }
 
@@ -136,14 +131,14 @@ fn a_cpu_without_a_reader_loses_what_is_counted() -> Result<()> {
     let mut rings = rings(&probe, RING_BYTES, read)?;
     stay_on(*unread)?;
     send(&mut probe, 0, 10)?;
-    assert_eq!(count(&probe, Counter::LostNoReader)?, 10);
-    assert_eq!(count(&probe, Counter::LostNoReaderBytes)?, 1000);
+    assert_eq!(probe.count(Counter::LostNoReader)?, 10);
+    assert_eq!(probe.count(Counter::LostNoReaderBytes)?, 1000);
     if let Some(cpu) = read.first() {
         stay_on(*cpu)?;
         send(&mut probe, 10, 5)?;
         assert_eq!(drain(&mut rings)?.0, [10, 11, 12, 13, 14]);
     }
-    assert_eq!(count(&probe, Counter::LostNoReader)?, 10);
+    assert_eq!(probe.count(Counter::LostNoReader)?, 10);
     Ok(())
 }
 
