@@ -14,7 +14,7 @@ use crate::{
     host::Watch,
     probe,
     sides::Open,
-    tables::{agree, choices},
+    tables::{agree, choices, unusual},
 };
 
 /// Packets between two restarts: the kernel's table of connections stays small, and no connection outlives the time
@@ -61,7 +61,7 @@ fn run(
     println!("{what}: {SEED}={seed}");
     let mut random = Rng::with_seed(seed);
     let mut sides = Vec::new();
-    for (choice, wanted) in choices() {
+    for (choice, wanted) in choices().into_iter().chain([unusual()]) {
         sides.push((open(&choice)?, choice, wanted));
     }
     let (start, mut frame, mut tally) = (Instant::now(), Vec::new(), BTreeMap::<String, usize>::new());

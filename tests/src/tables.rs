@@ -30,6 +30,13 @@ pub fn choices() -> Vec<(Choice, Wanted<'static>)> {
     ]
 }
 
+/// The choice of somebody whose balancer writes what hardly any other does.
+#[must_use]
+pub fn unusual() -> (Choice, Wanted<'static>) {
+    const PAIRS: [(u8, u8); 3] = [(254, 24), (77, 8), (200, 20)];
+    (Choice::new(Config::DEFAULT.with_pairs(ToaPairs::new(&PAIRS))), Wanted { pairs: &PAIRS, last: false })
+}
+
 /// Fails unless the shared code and the second opinion see the same in a frame. Returns what they see.
 pub fn agree(frame: &[u8], choice: &Choice, wanted: Wanted<'_>) -> Result<Result<Look, SkipReason>> {
     let look = Look::shared(frame, &choice.config)?;

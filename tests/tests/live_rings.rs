@@ -19,16 +19,9 @@ use toa_tests::{
     packet_builder::{PacketBuilder, flags},
     probe::Probe,
     ready,
+    recorder::Recorder,
 };
-use toa_userspace::{
-    live::{
-        attach::{Target, attach},
-        load::{LoadOptions, Loaded},
-        perf::{Drained, Rings},
-        watch::Watch as Rules,
-    },
-    rule::Rule,
-};
+use toa_userspace::live::perf::{Drained, Rings};
 
 /// The smallest ring.
 const RING_BYTES: usize = 4096;
@@ -147,29 +140,16 @@ fn a_record_of_the_largest_size_is_read() -> Result<()> {
     let mut lab = Lab::with_mtu(Habit::SynAndEarly, 65_535)?;
     lab.server.acknowledge_at_once("10.9.0.0/24")?;
     let _nginx = lab.nginx()?;
-    let target = lab.server.namespace.run(|| Ok(Target::find("web0")?))?;
-    let mut loaded = Loaded::new([target.program()], &LoadOptions::default())?;
-    Rules::new(loaded.take_map("WATCH")?, loaded.take_map("PREFIXES")?, loaded.take_map("SHAPES")?)?
-        .add(&[Rule::Any])?;
-    let Map::PerfEventArray(map) = loaded.map("EVENTS")? else { bail!("EVENTS is no perf event array") };
-    let mut rings = Rings::open(map.fd().as_fd(), 1 << 25)?;
-    let _attached = lab.server.namespace.run(|| Ok(attach(&mut loaded, &target)?))?;
+    let mut recorder = Recorder::attach(&lab.server)?;
 
     let mut connection = lab.connect(Some(([203, 0, 113, 9], 54321).into()))?;
     connection.ask(Request::post("/", 10 << 20))?;
     let largest = ready::wait("a record of the largest size", || {
-        let mut largest = None;
-        rings.drain(|sample| {
-            if let Some((record, frame)) = SegmentRecord::decode(sample)
-                && record.captured_len < record.frame_len
-            {
-                largest = Some((sample.len(), frame.len(), record));
-            }
-        });
-        Ok(largest)
+        let records = recorder.records(1)?;
+        Ok(records.into_iter().find(|(record, _)| record.captured_len < record.frame_len))
     })?;
-    let (sample_len, frame_len, record) = largest;
-    assert_eq!((sample_len, frame_len), (MAX_SAMPLE_BYTES, MAX_CAPTURED_BYTES));
+    let (record, frame) = largest;
+    assert_eq!((SegmentRecord::LEN + frame.len(), frame.len()), (MAX_SAMPLE_BYTES, MAX_CAPTURED_BYTES));
     assert_eq!(usize::try_from(record.captured_len)?, MAX_CAPTURED_BYTES);
     Ok(())
 }

@@ -123,7 +123,8 @@ fn read(option: &[u8]) -> Option<Found> {
         (28, 7) => (None, ipv4(option, 3)?),
         (28, 19) => (None, ipv6(option, 3)?),
         (254, 24) => (port, ipv6(option, 8)?),
-        (253 | 254, 20) | (249, 40) => (port, ipv6(option, 4)?),
+        (252, 20) => (port, ipv4(option, 4)?),
+        (_, 20 | 40) => (port, ipv6(option, 4)?),
         _ => (port, ipv4(option, 4)?),
     };
     Some(Found { address, port, pair: (kind, length) })
