@@ -35,7 +35,7 @@ pub struct Balancer {
 impl Balancer {
     /// Builds it, with a balancer of this habit. A client that doesn't say who it is, is the first of `clients`.
     pub fn new(habit: Habit, clients: &[IpAddr]) -> Result<Self> {
-        let Lab { balancer, server, marker } = Lab::new(habit)?;
+        let Lab { balancer, server, marker, .. } = Lab::new(habit)?;
         let (outside, front) =
             veth::pair((&Namespace::new()?, "clients0"), (&balancer.namespace, "front0"), 1500)?;
         for client in clients {

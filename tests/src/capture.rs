@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
 use crate::{
-    oracle,
+    oracle::Segment,
     packet_builder::flags::FIN,
     process::{Process, Signal, describe},
     ready,
@@ -18,7 +18,10 @@ use crate::{
 const FILE_HEADER: usize = 24;
 const PACKET_HEADER: usize = 16;
 
-/// A running capture of whole frames.
+/// Bytes that hold the headers of any frame of a test.
+const HEADERS: usize = 256;
+
+/// A running capture.
 #[derive(Debug)]
 pub struct Capture {
     process: Process,
@@ -28,24 +31,23 @@ pub struct Capture {
 impl Capture {
     /// Captures what `filter` matches among what `device` receives.
     pub fn start(device: &Device, filter: &str) -> Result<Self> {
+        // As much as tcpdump knows.
+        Self::start_with(device, filter, 0)
+    }
+
+    /// The same with the headers only, for many or large frames: the rest of each is zeros.
+    pub fn start_headers(device: &Device, filter: &str) -> Result<Self> {
+        Self::start_with(device, filter, HEADERS)
+    }
+
+    fn start_with(device: &Device, filter: &str, length: usize) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("toa-capture-").tempdir()?;
         let file = directory.path().join("pcap");
         let child = device
             .namespace
             .command("tcpdump")
-            .args([
-                "--direction=in",
-                "--immediate-mode",
-                "-n",
-                "-U",
-                "-s",
-                "0",
-                "-B",
-                "16384",
-                "-Z",
-                "root",
-                "-i",
-            ])
+            .args(["--direction=in", "--immediate-mode", "-n", "-U", "-B", "16384", "-Z", "root"])
+            .args(["-s", &length.to_string(), "-i"])
             .args([&device.name, "-w"])
             .arg(&file)
             .arg(filter)
@@ -79,24 +81,28 @@ impl Capture {
     /// As [`Self::stop_when`]: until the end of the connection from this port.
     pub fn stop_at_end_of(self, port: u16) -> Result<Vec<Vec<u8>>> {
         let is_end = |frame: &Vec<u8>| {
-            oracle::source_port_of(frame) == Some(port)
-                && oracle::flags_of(frame).is_some_and(|flags| flags & FIN != 0)
+            Segment::of(frame).is_some_and(|it| it.source.port() == port && it.flags() & FIN != 0)
         };
         self.stop_when(|frames| frames.iter().any(is_end))
     }
 }
 
-/// The packets of a pcap file in this machine's byte order.
+/// The packets of a pcap file in this machine's byte order, each as long as it was on the wire.
 fn frames(file: &[u8]) -> Result<Vec<Vec<u8>>> {
     ensure!(file.starts_with(&0xa1b2_c3d4_u32.to_ne_bytes()), "no pcap file of this machine");
     let mut rest = file.get(FILE_HEADER..).context("a pcap file without header")?;
     let mut frames = Vec::new();
     while let Some((header, behind)) = rest.split_at_checked(PACKET_HEADER) {
-        let length = header.get(8..).and_then(<[u8]>::first_chunk).context("no length")?;
-        let length = usize::try_from(u32::from_ne_bytes(*length))?;
+        let number = |at: usize| -> Result<usize> {
+            let number = header.get(at..).and_then(<[u8]>::first_chunk).context("no length")?;
+            Ok(usize::try_from(u32::from_ne_bytes(*number))?)
+        };
+        let (length, on_the_wire) = (number(8)?, number(12)?);
         let (frame, behind) =
             behind.split_at_checked(length).context("a packet reaches past the file's end")?;
-        frames.push(frame.to_vec());
+        let mut frame = frame.to_vec();
+        frame.resize(on_the_wire.max(length), 0);
+        frames.push(frame);
         rest = behind;
     }
     Ok(frames)
@@ -113,10 +119,10 @@ mod tests {
         for frame in [&b"abc"[..], b"de"] {
             file.extend([0; 8]);
             file.extend(u32::try_from(frame.len()).unwrap().to_ne_bytes());
-            file.extend([0; 4]);
+            file.extend(3_u32.to_ne_bytes());
             file.extend(frame);
         }
-        assert_eq!(frames(&file).unwrap(), [b"abc".to_vec(), b"de".to_vec()]);
+        assert_eq!(frames(&file).unwrap(), [b"abc".to_vec(), b"de\0".to_vec()]);
         assert!(frames(&file[..file.len() - 1]).is_err());
         assert!(frames(b"nothing").is_err());
     }

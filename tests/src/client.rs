@@ -103,7 +103,14 @@ impl Bound {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(ANSWER))?;
         stream.set_write_timeout(Some(ANSWER))?;
-        Ok(Connection { stream, local: self.local, sent: Vec::new(), answered: 0, unread: Vec::new() })
+        Ok(Connection {
+            stream,
+            local: self.local,
+            server,
+            sent: Vec::new(),
+            answered: 0,
+            unread: Vec::new(),
+        })
     }
 }
 
@@ -112,6 +119,7 @@ impl Bound {
 pub struct Connection {
     stream: TcpStream,
     local: SocketAddr,
+    server: SocketAddr,
     sent: Vec<Request>,
     answered: usize,
     unread: Vec<u8>,
@@ -122,6 +130,12 @@ impl Connection {
     #[must_use]
     pub fn local(&self) -> SocketAddr {
         self.local
+    }
+
+    /// Whom it is to.
+    #[must_use]
+    pub fn server(&self) -> SocketAddr {
+        self.server
     }
 
     /// Its bytes, for what is no request.

@@ -3,4 +3,5 @@
 pub mod flows;
 pub mod headers;
 pub mod random;
+pub mod strategies;
 pub mod vectors;

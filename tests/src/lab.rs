@@ -11,6 +11,7 @@ use crate::{
     marker::{Habit, Marker, toa_option},
     netns::Namespace,
     nginx::{self, Nginx},
+    tun::Cable,
     veth::{self, Device},
 };
 
@@ -37,6 +38,7 @@ pub struct Lab {
     pub server: Device,
     /// Marks the balancer's connections.
     pub marker: Marker,
+    _cable: Option<Cable>,
 }
 
 impl Lab {
@@ -49,6 +51,17 @@ impl Lab {
     pub fn with_mtu(habit: Habit, mtu: u32) -> Result<Self> {
         let ends = (Namespace::new()?, Namespace::new()?);
         let (balancer, server) = veth::pair((&ends.0, "lb0"), (&ends.1, "web0"), mtu)?;
+        Self::between(balancer, server, habit, None)
+    }
+
+    /// Builds it with devices without a link header.
+    pub fn over_tun(habit: Habit) -> Result<Self> {
+        let ends = (Namespace::new()?, Namespace::new()?);
+        let (cable, balancer, server) = Cable::new((&ends.0, "lb0"), (&ends.1, "web0"))?;
+        Self::between(balancer, server, habit, Some(cable))
+    }
+
+    fn between(balancer: Device, server: Device, habit: Habit, cable: Option<Cable>) -> Result<Self> {
         let addresses: [(&Device, IpAddr, u8); 4] = [
             (&balancer, BALANCER.into(), 24),
             (&balancer, BALANCER_IPV6.into(), 64),
@@ -59,7 +72,7 @@ impl Lab {
             device.add_address(address, prefix_length)?;
         }
         let marker = Marker::attach(&balancer.namespace, habit)?;
-        Ok(Self { balancer, server, marker })
+        Ok(Self { balancer, server, marker, _cable: cable })
     }
 
     /// Starts nginx on the server.
@@ -69,7 +82,23 @@ impl Lab {
 
     /// Takes a port on the balancer.
     pub fn bind(&self) -> Result<Bound> {
-        Bound::new(&self.balancer.namespace, SocketAddr::new(BALANCER.into(), 0))
+        self.bind_to(BALANCER.into())
+    }
+
+    fn bind_to(&self, address: IpAddr) -> Result<Bound> {
+        Bound::new(&self.balancer.namespace, SocketAddr::new(address, 0))
+    }
+
+    /// Opens a connection from the balancer to nginx, over IPv6 or IPv4, that is marked with these options.
+    pub fn connect_over(&mut self, is_ipv6: bool, options: &[u8]) -> Result<Connection> {
+        let (balancer, server): (IpAddr, IpAddr) = if is_ipv6 {
+            (BALANCER_IPV6.into(), SERVER_IPV6.into())
+        } else {
+            (BALANCER.into(), SERVER.into())
+        };
+        let bound = self.bind_to(balancer)?;
+        self.marker.assign(bound.local(), options)?;
+        bound.connect(SocketAddr::new(server, nginx::PORT))
     }
 
     /// Opens a connection from the balancer to nginx that is marked as `client`'s, or not at all.

@@ -3,6 +3,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+pub mod extension;
+
 /// TCP flags.
 pub mod flags {
     /// No more data.
@@ -21,8 +23,10 @@ pub mod flags {
 pub const TCP: u8 = 6;
 /// Protocol number of UDP.
 pub const UDP: u8 = 17;
-/// IPv6 destination options (RFC 8200 section 4.6).
-pub const DESTINATION_OPTIONS: u8 = 60;
+/// EtherType of a customer VLAN tag (IEEE 802.1Q).
+pub const VLAN: u16 = 0x8100;
+/// EtherType of a service VLAN tag (IEEE 802.1Q, once 802.1ad).
+pub const SERVICE_VLAN: u16 = 0x88a8;
 
 /// IPv4's flag that more fragments follow.
 const MORE_FRAGMENTS: u16 = 0x2000;
@@ -32,12 +36,13 @@ const MORE_FRAGMENTS: u16 = 0x2000;
 pub struct PacketBuilder {
     source: SocketAddr,
     destination: SocketAddr,
+    vlans: Vec<(u16, u16)>,
     ether_type: Option<u16>,
     ip_options: Vec<u8>,
     ihl_words: Option<u8>,
     ip_length: Option<u16>,
     fragment: u16,
-    extension: Option<(u8, Vec<u8>)>,
+    extensions: Vec<(u8, Vec<u8>)>,
     protocol: u8,
     seq: u32,
     ack: u32,
@@ -55,12 +60,13 @@ impl PacketBuilder {
         Self {
             source,
             destination,
+            vlans: Vec::new(),
             ether_type: None,
             ip_options: Vec::new(),
             ihl_words: None,
             ip_length: None,
             fragment: 0,
-            extension: None,
+            extensions: Vec::new(),
             protocol: TCP,
             seq: 1,
             ack: 1,
@@ -127,10 +133,25 @@ impl PacketBuilder {
         self
     }
 
-    /// With this IPv6 extension header (its first byte, the next header, is set here) before TCP.
+    /// With one more IPv6 extension header (its first byte, the next header, is set here) before TCP: see
+    /// [`extension`].
     #[must_use]
-    pub fn extension(mut self, number: u8, header: &[u8]) -> Self {
-        self.extension = Some((number, header.to_vec()));
+    pub fn extension(mut self, (number, header): (u8, Vec<u8>)) -> Self {
+        self.extensions.push((number, header));
+        self
+    }
+
+    /// With one more VLAN tag, inside of those that are there: its `EtherType` and what it says.
+    #[must_use]
+    pub fn vlan(mut self, ether_type: u16, tag: u16) -> Self {
+        self.vlans.push((ether_type, tag));
+        self
+    }
+
+    /// To this local port.
+    #[must_use]
+    pub fn destination_port(mut self, port: u16) -> Self {
+        self.destination.set_port(port);
         self
     }
 
@@ -186,19 +207,28 @@ impl PacketBuilder {
     /// The frame.
     #[must_use]
     pub fn build(&self) -> Vec<u8> {
-        let (ether_type, packet) = match (self.source.ip(), self.destination.ip()) {
-            (IpAddr::V4(source), IpAddr::V4(destination)) => {
-                (0x0800, self.ipv4_packet(&[source.octets(), destination.octets()].concat()))
-            }
-            (source, destination) => {
-                (0x86dd, self.ipv6_packet(&[octets(source), octets(destination)].concat()))
-            }
-        };
+        let ether_type = if self.source.is_ipv4() { 0x0800 } else { 0x86dd };
         let mut frame = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1];
+        for (ether_type, tag) in &self.vlans {
+            frame.extend(ether_type.to_be_bytes());
+            frame.extend(tag.to_be_bytes());
+        }
         frame.extend(self.ether_type.unwrap_or(ether_type).to_be_bytes());
-        frame.extend(packet);
-        frame.extend(&self.trailer);
+        frame.extend(self.build_packet());
         frame
+    }
+
+    /// The IP packet alone, as devices without a link header carry it, and what stands behind it.
+    #[must_use]
+    pub fn build_packet(&self) -> Vec<u8> {
+        let mut packet = match (self.source.ip(), self.destination.ip()) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                self.ipv4_packet(&[source.octets(), destination.octets()].concat())
+            }
+            (source, destination) => self.ipv6_packet(&[octets(source), octets(destination)].concat()),
+        };
+        packet.extend(&self.trailer);
+        packet
     }
 
     fn ipv4_packet(&self, addresses: &[u8]) -> Vec<u8> {
@@ -221,16 +251,19 @@ impl PacketBuilder {
 
     fn ipv6_packet(&self, addresses: &[u8]) -> Vec<u8> {
         let tcp = self.tcp_segment(addresses);
-        let (next_header, mut extension) = self.extension.clone().unwrap_or((self.protocol, Vec::new()));
-        if let Some(first) = extension.first_mut() {
-            *first = self.protocol;
+        let mut next = self.extensions.iter().map(|(kind, _)| *kind).chain([self.protocol]);
+        let next_header = next.next().unwrap_or(self.protocol);
+        let mut headers = Vec::new();
+        for ((_, header), kind) in self.extensions.iter().zip(next) {
+            headers.push(kind);
+            headers.extend(header.iter().skip(1));
         }
-        let length = self.ip_length.unwrap_or_else(|| low_half(extension.len() + tcp.len()));
+        let length = self.ip_length.unwrap_or_else(|| low_half(headers.len() + tcp.len()));
         let mut packet = vec![0x60, 0, 0, 0];
         packet.extend(length.to_be_bytes());
         packet.extend([next_header, 64]);
         packet.extend(addresses);
-        packet.extend(extension);
+        packet.extend(headers);
         packet.extend(tcp);
         packet
     }
@@ -312,13 +345,22 @@ mod tests {
     }
 
     #[test]
-    fn ipv6_has_its_extension_before_tcp() {
-        let frame = PacketBuilder::ipv6().extension(DESTINATION_OPTIONS, &[0, 0, 1, 4, 0, 0, 0, 0]).build();
+    fn ipv6_has_its_extensions_before_tcp() {
+        let packet = PacketBuilder::ipv6().extension(extension::fragment(0, true));
+        let frame = packet.extension(extension::destination_options(8)).build();
         assert_eq!((frame[12], frame[13], frame[14]), (0x86, 0xdd, 0x60));
-        assert_eq!((frame[18], frame[19], frame[20]), (0, 28, DESTINATION_OPTIONS));
-        assert_eq!(frame[54], TCP);
+        assert_eq!((frame[18], frame[19], frame[20]), (0, 36, extension::FRAGMENT));
+        assert_eq!((frame[54], frame[57], frame[62]), (extension::DESTINATION_OPTIONS, 1, TCP));
         let pseudo = [&frame[22..54], &[0, 0, 0, 20, 0, 0, 0, 6]].concat();
-        assert_eq!(checksum(&[&pseudo[..], &frame[62..]].concat()), 0);
+        assert_eq!(checksum(&[&pseudo[..], &frame[70..]].concat()), 0);
+    }
+
+    #[test]
+    fn tags_stand_before_the_packet() {
+        let packet = PacketBuilder::ipv4().vlan(SERVICE_VLAN, 0x2003).vlan(VLAN, 7);
+        let (frame, bare) = (packet.build(), packet.build_packet());
+        assert_eq!(frame[12..22], [0x88, 0xa8, 0x20, 0x03, 0x81, 0x00, 0, 7, 0x08, 0x00]);
+        assert_eq!((frame.len(), &frame[22..]), (22 + bare.len(), &bare[..]));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{client::Connection, lab};
+use crate::client::Connection;
 
 /// A request as it was printed.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -83,10 +83,10 @@ pub fn parse(output: &str) -> Result<Vec<Printed>> {
     Ok(requests)
 }
 
-/// What must be printed of a connection to the lab's nginx whose real client is `client`.
+/// What must be printed of a connection whose real client is `client`.
 #[must_use]
 pub fn rows_of(client: SocketAddr, connection: &Connection) -> Vec<Row> {
-    let server = lab::nginx_address();
+    let server = connection.server();
     let row = |request: &crate::client::Request| {
         let value = |name| request.value(name).unwrap_or_default().to_owned();
         let (method, target) = (request.method.clone(), request.target.clone());

@@ -1,19 +1,26 @@
 //! Responsible for running the kernel's classification on single packets, and for its answers. Not responsible
 //! for what they should be.
 
+use std::collections::HashSet;
+
 use anyhow::{Context, Result};
 use aya::{
-    Ebpf, TestRun, TestRunOptions, include_bytes_aligned,
-    maps::{Array, HashMap, Map, MapData},
+    Ebpf, EbpfLoader, TestRun, TestRunOptions, include_bytes_aligned,
+    maps::{
+        Array, HashMap, Map, MapData, PerCpuArray,
+        lpm_trie::{Key, LpmTrie},
+    },
     programs::SchedClassifier,
 };
 use toa_common::{
-    flow_key::FlowKey,
+    config::Config,
+    counters::{Counter, CounterValues},
+    flow_key::{Address, FlowKey},
     rule::{RuleKey, shape},
     segment::Flow,
 };
 
-use crate::host::{Watch, address_of};
+use crate::host::{Choice, Watch, address_of, prefix_key};
 
 static OBJECT: &[u8] = include_bytes_aligned!(env!("TOA_PROBE_OBJECT"));
 
@@ -34,16 +41,30 @@ pub struct Probe {
     shapes: Array<MapData, u32>,
     watch: HashMap<MapData, RuleKey, u32>,
     flows: HashMap<MapData, FlowKey, Flow>,
+    untrusted: HashMap<MapData, Address, u32>,
 }
 
 impl Probe {
-    /// Loads it. It watches nobody.
+    /// Loads it with what the tool chooses by default. It watches nobody.
     pub fn load() -> Result<Self> {
-        let mut object = Ebpf::load(OBJECT).context("loading the test object")?;
+        Self::load_with(&Choice::new(Config::DEFAULT))
+    }
+
+    /// Loads it with another choice.
+    pub fn load_with(choice: &Choice) -> Result<Self> {
+        let mut object = EbpfLoader::new()
+            .override_global("CONFIG", &choice.config, true)
+            .load(OBJECT)
+            .context("loading the test object")?;
         let mut map = |name: &str| object.take_map(name).with_context(|| format!("no map {name}"));
-        let (shapes, watch, flows) =
-            (map("SHAPES")?.try_into()?, map("WATCH")?.try_into()?, map("FLOWS")?.try_into()?);
-        let mut probe = Self { object, shapes, watch, flows };
+        let mut balancers: LpmTrie<MapData, Address, u32> = map("BALANCERS")?.try_into()?;
+        for prefix in &choice.balancers {
+            let (bits, address) = prefix_key(*prefix);
+            balancers.insert(&Key::new(bits, address), 0, 0)?;
+        }
+        let (shapes, watch) = (map("SHAPES")?.try_into()?, map("WATCH")?.try_into()?);
+        let (flows, untrusted) = (map("FLOWS")?.try_into()?, map("UNTRUSTED")?.try_into()?);
+        let mut probe = Self { object, shapes, watch, flows, untrusted };
         probe.program()?.load().context("loading the probe")?;
         Ok(probe)
     }
@@ -65,6 +86,9 @@ impl Probe {
         for key in self.watch.keys().collect::<Result<Vec<_>, _>>()? {
             self.watch.remove(&key)?;
         }
+        for key in self.untrusted.keys().collect::<Result<Vec<_>, _>>()? {
+            self.untrusted.remove(&key)?;
+        }
         let shapes = match watch {
             Watch::Nobody => 0,
             Watch::Any => shape::ANY,
@@ -74,6 +98,27 @@ impl Probe {
             }
         };
         Ok(self.shapes.set(0, shapes, 0)?)
+    }
+
+    /// What it has counted, over all CPUs, since it was loaded.
+    pub fn count(&self, counter: Counter) -> Result<u64> {
+        let counters: PerCpuArray<_, CounterValues> = self.map("COUNTERS")?.try_into()?;
+        let counters = counters.get(&0, 0)?;
+        Ok(counters.iter().filter_map(|values| values.get(counter as usize)).sum())
+    }
+
+    /// What is kept of a connection.
+    pub fn flow(&self, key: &FlowKey) -> Result<Option<Flow>> {
+        match self.flows.get(key, 0) {
+            Ok(flow) => Ok(Some(flow)),
+            Err(aya::maps::MapError::KeyNotFound) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Sources of which a TOA was not believed.
+    pub fn untrusted(&self) -> Result<HashSet<Address>> {
+        Ok(self.untrusted.keys().collect::<Result<_, _>>()?)
     }
 
     /// The digest of what the kernel finds in a frame that it [`takes`] and decides on it.

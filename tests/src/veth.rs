@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 
 use anyhow::{Context, Result};
+use rustix::net::{AddressFamily, SocketType, netdevice::name_to_index};
 
-use crate::netns::Namespace;
+use crate::{netlink, netns::Namespace};
 
 /// Largest MTU of a veth device, in bytes.
 pub const MAX_MTU: u32 = 65_535;
@@ -51,6 +52,20 @@ impl Device {
     pub fn set_tso(&self, on: bool) -> Result<()> {
         let state = if on { "on" } else { "off" };
         self.namespace.output("ethtool", &["-K", &self.name, "tso", state, "gso", state]).map(drop)
+    }
+
+    /// Lets the device send, and make of what it receives, merged packets of so many bytes: BIG TCP.
+    pub fn set_max_size(&self, bytes: u32) -> Result<()> {
+        let index = self.index()?;
+        self.namespace.run(|| netlink::set_max_size(index, bytes))
+    }
+
+    /// Its index.
+    pub fn index(&self) -> Result<u32> {
+        self.namespace.run(|| {
+            let socket = rustix::net::socket(AddressFamily::INET, SocketType::DGRAM, None)?;
+            Ok(name_to_index(socket, &self.name)?)
+        })
     }
 
     /// Acknowledges every segment at once that comes from the neighbours in `network`.

@@ -9,7 +9,7 @@ use toa_tests::{
     client::Request,
     lab::{Lab, nginx_address},
     marker::{Habit, port_address_option, toa_option},
-    oracle,
+    oracle::Segment,
     packet_builder::flags::FIN,
     process::Signal,
     toa_tc::ToaTc,
@@ -88,8 +88,9 @@ fn ask(lab: &mut Lab, options: &[Option<Vec<u8>>]) -> Result<u64> {
     let is_over = |frames: &[Vec<u8>], port: u16| {
         let mut flags = frames
             .iter()
-            .filter(|frame| oracle::source_port_of(frame) == Some(port))
-            .filter_map(|frame| oracle::flags_of(frame));
+            .filter_map(|frame| Segment::of(frame))
+            .filter(|segment| segment.source.port() == port)
+            .map(|segment| segment.flags());
         flags.any(|flags| flags & FIN != 0) && flags.next().is_some()
     };
     let frames = capture.stop_when(|frames| ports.iter().all(|port| is_over(frames, *port)))?;

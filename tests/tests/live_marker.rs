@@ -9,7 +9,7 @@ use toa_tests::{
     client::Request,
     lab::{Lab, nginx_address},
     marker::{Habit, port_address_option, toa_option},
-    oracle,
+    oracle::{Segment, options::USUAL},
 };
 
 const SYN: u8 = 2;
@@ -18,12 +18,14 @@ const SYN: u8 = 2;
 type Seen = (bool, usize, Option<SocketAddr>);
 
 fn packets(frames: &[Vec<u8>], local: SocketAddr) -> Result<Vec<Seen>> {
-    let of_connection = |frame: &&Vec<u8>| oracle::source_port_of(frame) == Some(local.port());
-    let seen = |frame: &Vec<u8>| {
-        let toa = oracle::look(frame)?.found.map(|found| found.client);
-        Some((oracle::flags_of(frame)? & SYN != 0, oracle::payload_of(frame)?.len(), toa))
+    let segments = frames.iter().map(|frame| Segment::of(frame).context("no whole TCP packet"));
+    let segments = segments.collect::<Result<Vec<_>>>()?;
+    let seen = |segment: &Segment| {
+        let found = segment.opinion(USUAL).found;
+        let toa = found.and_then(|found| Some(SocketAddr::new(found.address, found.port?)));
+        (segment.flags() & SYN != 0, segment.payload().len(), toa)
     };
-    frames.iter().filter(of_connection).map(|frame| seen(frame).context("no whole TCP packet")).collect()
+    Ok(segments.iter().filter(|it| it.source.port() == local.port()).map(seen).collect())
 }
 
 #[test]
@@ -84,7 +86,7 @@ fn any_option_can_be_written() -> Result<()> {
         lab.marker.assign(bound.local(), &option)?;
         bound.connect(nginx_address())?.ask(Request::get("/"))?;
         let frames = capture.stop_when(|frames| !frames.is_empty())?;
-        let options = &oracle::tcp_of(&frames[0]).unwrap()[20..];
+        let options = Segment::of(&frames[0]).context("no whole TCP packet")?.options();
         assert!(options.windows(option.len()).any(|window| window == option), "{options:x?}");
     }
     assert_eq!(nginx.stop()?.len(), 4);

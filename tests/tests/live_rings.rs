@@ -4,10 +4,10 @@
 use std::os::fd::AsFd as _;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use aya::maps::{Map, PerCpuArray};
+use aya::maps::Map;
 use rustix::thread::{CpuSet, sched_setaffinity};
 use toa_common::{
-    counters::{COUNTER_SLOTS, Counter},
+    counters::Counter,
     limits::{MAX_CAPTURED_BYTES, MAX_SAMPLE_BYTES},
     segment::SegmentRecord,
 };
@@ -19,16 +19,9 @@ use toa_tests::{
     packet_builder::{PacketBuilder, flags},
     probe::Probe,
     ready,
+    recorder::Recorder,
 };
-use toa_userspace::{
-    live::{
-        attach::{Target, attach},
-        load::{LoadOptions, Loaded},
-        perf::{Drained, Rings},
-        watch::Watch as Rules,
-    },
-    rule::Rule,
-};
+use toa_userspace::live::perf::{Drained, Rings};
 
 /// The smallest ring.
 const RING_BYTES: usize = 4096;
@@ -84,11 +77,6 @@ fn number(sample: &[u8]) -> Result<u32> {
     seq.copied().map(u32::from_be_bytes).context("no sequence number")
 }
 
-fn count(probe: &Probe, counter: Counter) -> Result<u64> {
-    let counters: PerCpuArray<_, [u64; COUNTER_SLOTS]> = probe.map("COUNTERS")?.try_into()?;
-    Ok(counters.get(&0, 0)?.iter().map(|values| values.get(counter as usize).copied().unwrap_or(0)).sum())
-}
-
 #[test]
 fn a_ring_wraps_and_nothing_is_lost() -> Result<()> {
     let cpu = *cpus()?.first().context("no CPU")?;
@@ -101,8 +89,8 @@ fn a_ring_wraps_and_nothing_is_lost() -> Result<()> {
         assert_eq!(numbers, (round * 7..round * 7 + 7).collect::<Vec<_>>());
         assert_eq!(drained, Drained { samples: 7, ..Drained::default() });
     }
-    assert_eq!(count(&probe, Counter::Matched)?, 2800);
-    assert_eq!(count(&probe, Counter::Emitted)?, 2800);
+    assert_eq!(probe.count(Counter::Matched)?, 2800);
+    assert_eq!(probe.count(Counter::Emitted)?, 2800);
     Ok(())
 }
 
@@ -118,13 +106,13 @@ fn a_full_ring_loses_what_is_counted() -> Result<()> {
     assert!(kept > 0 && kept < 100, "{kept}");
     assert_eq!(numbers, (0..kept).collect::<Vec<_>>());
     assert_eq!(drained.corrupt, 0);
-    assert_eq!(count(&probe, Counter::Emitted)?, u64::from(kept));
-    assert_eq!(count(&probe, Counter::LostRingFull)?, u64::from(100 - kept));
-    assert_eq!(count(&probe, Counter::LostRingFullBytes)?, u64::from(100 - kept) * 100);
+    assert_eq!(probe.count(Counter::Emitted)?, u64::from(kept));
+    assert_eq!(probe.count(Counter::LostRingFull)?, u64::from(100 - kept));
+    assert_eq!(probe.count(Counter::LostRingFullBytes)?, u64::from(100 - kept) * 100);
     // What comes when there is room again is not lost.
     send(&mut probe, 100, 1)?;
     assert_eq!(drain(&mut rings)?.0, [100]);
-    assert_eq!(count(&probe, Counter::Matched)?, 101);
+    assert_eq!(probe.count(Counter::Matched)?, 101);
     Ok(())
 }
 
@@ -136,14 +124,14 @@ fn a_cpu_without_a_reader_loses_what_is_counted() -> Result<()> {
     let mut rings = rings(&probe, RING_BYTES, read)?;
     stay_on(*unread)?;
     send(&mut probe, 0, 10)?;
-    assert_eq!(count(&probe, Counter::LostNoReader)?, 10);
-    assert_eq!(count(&probe, Counter::LostNoReaderBytes)?, 1000);
+    assert_eq!(probe.count(Counter::LostNoReader)?, 10);
+    assert_eq!(probe.count(Counter::LostNoReaderBytes)?, 1000);
     if let Some(cpu) = read.first() {
         stay_on(*cpu)?;
         send(&mut probe, 10, 5)?;
         assert_eq!(drain(&mut rings)?.0, [10, 11, 12, 13, 14]);
     }
-    assert_eq!(count(&probe, Counter::LostNoReader)?, 10);
+    assert_eq!(probe.count(Counter::LostNoReader)?, 10);
     Ok(())
 }
 
@@ -152,29 +140,16 @@ fn a_record_of_the_largest_size_is_read() -> Result<()> {
     let mut lab = Lab::with_mtu(Habit::SynAndEarly, 65_535)?;
     lab.server.acknowledge_at_once("10.9.0.0/24")?;
     let _nginx = lab.nginx()?;
-    let target = lab.server.namespace.run(|| Ok(Target::find("web0")?))?;
-    let mut loaded = Loaded::new([target.program()], &LoadOptions::default())?;
-    Rules::new(loaded.take_map("WATCH")?, loaded.take_map("PREFIXES")?, loaded.take_map("SHAPES")?)?
-        .add(&[Rule::Any])?;
-    let Map::PerfEventArray(map) = loaded.map("EVENTS")? else { bail!("EVENTS is no perf event array") };
-    let mut rings = Rings::open(map.fd().as_fd(), 1 << 25)?;
-    let _attached = lab.server.namespace.run(|| Ok(attach(&mut loaded, &target)?))?;
+    let mut recorder = Recorder::attach(&lab.server)?;
 
     let mut connection = lab.connect(Some(([203, 0, 113, 9], 54321).into()))?;
     connection.ask(Request::post("/", 10 << 20))?;
     let largest = ready::wait("a record of the largest size", || {
-        let mut largest = None;
-        rings.drain(|sample| {
-            if let Some((record, frame)) = SegmentRecord::decode(sample)
-                && record.captured_len < record.frame_len
-            {
-                largest = Some((sample.len(), frame.len(), record));
-            }
-        });
-        Ok(largest)
+        let records = recorder.records(1)?;
+        Ok(records.into_iter().find(|(record, _)| record.captured_len < record.frame_len))
     })?;
-    let (sample_len, frame_len, record) = largest;
-    assert_eq!((sample_len, frame_len), (MAX_SAMPLE_BYTES, MAX_CAPTURED_BYTES));
+    let (record, frame) = largest;
+    assert_eq!((SegmentRecord::LEN + frame.len(), frame.len()), (MAX_SAMPLE_BYTES, MAX_CAPTURED_BYTES));
     assert_eq!(usize::try_from(record.captured_len)?, MAX_CAPTURED_BYTES);
     Ok(())
 }

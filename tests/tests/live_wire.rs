@@ -7,7 +7,7 @@ use toa_tests::{
     client::{Connection, Request},
     lab::Lab,
     marker::Habit,
-    oracle,
+    oracle::Segment,
     veth::MAX_MTU,
 };
 
@@ -24,7 +24,7 @@ fn payloads(mtu: u32, gro: bool, talk: impl Fn(&mut Connection) -> Result<()>) -
     drop(connection);
     let frames = capture.stop_at_end_of(port)?;
     assert_eq!(nginx.stop()?.len(), asked);
-    let payloads = frames.iter().filter_map(|frame| oracle::payload_of(frame));
+    let payloads = frames.iter().filter_map(|frame| Some(Segment::of(frame)?.payload()));
     Ok(payloads.filter(|payload| !payload.is_empty()).map(<[u8]>::to_vec).collect())
 }
 

@@ -1,0 +1,183 @@
+//! Responsible for a second opinion on an option area. Not responsible for the headers around it.
+//!
+//! Layouts, all in network order: kind, length, port 2, address 4 or 16. Kind 28 has a version (1, for IPv4; any, for
+//! IPv6) where others have the port, and kind 254 of length 24 four bytes between port and address.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// What is known to carry a client, in no order.
+const KNOWN: [(u8, u8); 11] = [
+    (28, 7),
+    (28, 19),
+    (200, 8),
+    (249, 40),
+    (252, 20),
+    (253, 8),
+    (253, 20),
+    (254, 8),
+    (254, 16),
+    (254, 20),
+    (254, 24),
+];
+
+/// What to look for.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// Kinds and lengths that are TOA.
+    pub pairs: &'a [(u8, u8)],
+    /// Of several the last one counts, not the first.
+    pub last: bool,
+}
+
+/// What is looked for unless a run chooses otherwise.
+pub const USUAL: Wanted<'static> = Wanted { pairs: &[(254, 8), (254, 20), (253, 20)], last: false };
+
+/// A TOA.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Found {
+    /// The client's address.
+    pub address: IpAddr,
+    /// Its port, if the layout has one.
+    pub port: Option<u16>,
+    /// The option's kind and length.
+    pub pair: (u8, u8),
+}
+
+/// What the options of a packet come to. Offsets are bytes from the first option's kind.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Opinion {
+    /// The TOA that counts.
+    pub found: Option<Found>,
+    /// Where the options of a wanted kind and length begin, those of an unknown version included.
+    pub hits: Vec<usize>,
+    /// Kinds and lengths that could be TOA and are not wanted, sorted, each once.
+    pub others: Vec<(u8, u8)>,
+    /// Where the walk over the options ended.
+    pub end: usize,
+    /// Why it ended there: `end`, `eol`, `size<2` or `past end`.
+    pub why: &'static str,
+}
+
+/// Looks for TOA in an option area.
+#[must_use]
+pub fn look(options: &[u8], wanted: Wanted<'_>) -> Opinion {
+    let mut opinion = Opinion { found: None, hits: Vec::new(), others: Vec::new(), end: 0, why: "end" };
+    let mut rest = options;
+    while let Some(kind) = rest.first().copied() {
+        opinion.end = options.len() - rest.len();
+        if kind == 0 {
+            opinion.why = "eol";
+            break;
+        }
+        if kind == 1 {
+            rest = rest.get(1..).unwrap_or_default();
+            continue;
+        }
+        let length = match rest.get(1).copied().map(usize::from) {
+            Some(0 | 1) => {
+                opinion.why = "size<2";
+                break;
+            }
+            Some(length) if length <= rest.len() => length,
+            _ => {
+                opinion.why = "past end";
+                break;
+            }
+        };
+        let (option, behind) = rest.split_at(length);
+        opinion.take(option, wanted);
+        rest = behind;
+    }
+    if opinion.why == "end" {
+        opinion.end = options.len();
+    }
+    opinion.others.sort_unstable();
+    opinion.others.dedup();
+    opinion
+}
+
+impl Opinion {
+    /// Takes the next whole option, which begins at `end`.
+    fn take(&mut self, option: &[u8], wanted: Wanted<'_>) {
+        let &[kind, length, ..] = option else { return };
+        let pair = (kind, length);
+        if wanted.pairs.contains(&pair) {
+            self.hits.push(self.end);
+            if let Some(found) = read(option)
+                && (self.found.is_none() || wanted.last)
+            {
+                self.found = Some(found);
+            }
+        } else if KNOWN.contains(&pair) {
+            self.others.push(pair);
+        }
+    }
+}
+
+/// Reads a TOA. `None` if its version is unknown.
+fn read(option: &[u8]) -> Option<Found> {
+    let &[kind, length, ..] = option else { return None };
+    let port = option.get(2..).and_then(<[u8]>::first_chunk).map(|port| u16::from_be_bytes(*port));
+    let (port, address) = match (kind, length) {
+        (28, 7) if option.get(2) != Some(&1) => return None,
+        (28, 7) => (None, ipv4(option, 3)?),
+        (28, 19) => (None, ipv6(option, 3)?),
+        (254, 24) => (port, ipv6(option, 8)?),
+        (252, 20) => (port, ipv4(option, 4)?),
+        (_, 20 | 40) => (port, ipv6(option, 4)?),
+        _ => (port, ipv4(option, 4)?),
+    };
+    Some(Found { address, port, pair: (kind, length) })
+}
+
+fn ipv4(option: &[u8], at: usize) -> Option<IpAddr> {
+    Some(Ipv4Addr::from(*option.get(at..)?.first_chunk::<4>()?).into())
+}
+
+fn ipv6(option: &[u8], at: usize) -> Option<IpAddr> {
+    Some(Ipv6Addr::from(*option.get(at..)?.first_chunk::<16>()?).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TWO: [u8; 18] = [1, 254, 8, 0xd4, 0x31, 203, 0, 113, 9, 254, 8, 0, 1, 1, 2, 3, 4, 0];
+
+    fn found(address: &str, port: u16) -> Found {
+        Found { address: address.parse().unwrap(), port: Some(port), pair: (254, 8) }
+    }
+
+    #[test]
+    fn of_several_the_first_or_the_last_counts() {
+        let opinion = look(&TWO, USUAL);
+        let expected = Opinion {
+            found: Some(found("203.0.113.9", 54321)),
+            hits: vec![1, 9],
+            others: vec![],
+            end: 17,
+            why: "eol",
+        };
+        assert_eq!(opinion, expected);
+        assert_eq!(look(&TWO, Wanted { last: true, ..USUAL }).found, Some(found("1.2.3.4", 1)));
+    }
+
+    #[test]
+    fn a_walk_ends_where_a_length_is_wrong() {
+        assert_eq!(look(&[8, 1, 0, 0], USUAL).why, "size<2");
+        assert_eq!(look(&[1, 1, 1, 254], USUAL).why, "past end");
+        assert_eq!(look(&[254, 9, 0, 0], USUAL).why, "past end");
+        assert_eq!((look(&[], USUAL).end, look(&[1, 1], USUAL).end), (0, 2));
+    }
+
+    #[test]
+    fn an_unknown_version_names_nobody() {
+        let akamai = Wanted { pairs: &[(28, 7)], last: false };
+        let option = |version| [28, 7, version, 1, 2, 3, 4, 1];
+        let port = look(&option(1), akamai).found.map(|found| found.port);
+        assert_eq!(port, Some(None));
+        let unknown = look(&option(2), akamai);
+        assert_eq!((unknown.found, unknown.hits), (None, vec![0]));
+        assert_eq!(look(&option(2), USUAL).others, [(28, 7)]);
+    }
+}
