@@ -17,23 +17,18 @@ pub(crate) struct Options {
 /// The benchmarks.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum Bench {
+    /// What a packet costs in the kernel, by its kind and by what is watched; needs root
+    Classifier,
     /// From segments in memory to requests, on one core
     Streams,
 }
 
 /// Builds and runs it.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
-    match options.bench {
-        Bench::Streams => {
-            exec::run(&mut exec::cargo(&[
-                "bench",
-                "--locked",
-                "--package",
-                "toa-tests",
-                "--bench",
-                "streams",
-            ]))?;
-        }
-    }
+    let arguments: &[&str] = match options.bench {
+        Bench::Classifier => &["--bench", "classifier", "--features", "kernel"],
+        Bench::Streams => &["--bench", "streams"],
+    };
+    exec::run(exec::cargo(&["bench", "--locked", "--package", "toa-tests"]).args(arguments))?;
     Ok(ExitCode::SUCCESS)
 }

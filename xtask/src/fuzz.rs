@@ -23,6 +23,8 @@ pub(crate) struct Options {
 enum Target {
     /// One connection's stream
     Http,
+    /// Frames, from the first byte to the decision; begins with those of the tests' tables
+    Packet,
     /// Segments of several connections
     Reassembly,
     /// Samples of the ring
@@ -52,6 +54,10 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
         exec::cargo(&["build", "--locked", "--release", "--package", "toa-fuzz", "--bin", &target]);
     build.args(["--target", &triple, "--target-dir"]).arg(&directory).env("RUSTFLAGS", FLAGS);
     exec::run(&mut build)?;
+    if matches!(options.target, Target::Packet) {
+        let arguments = ["run", "--locked", "--quiet", "--package", "toa-tests", "--bin", "toa-seeds", "--"];
+        exec::run(exec::cargo(&arguments).arg(&corpus))?;
+    }
     let mut fuzz = std::process::Command::new(directory.join(&triple).join("release").join(&target));
     fuzz.arg(format!("-max_total_time={}", options.seconds))
         .arg(format!("-max_len={MAX_INPUT_BYTES}"))

@@ -30,7 +30,7 @@ enum Task {
     Setup(setup::Options),
     /// Build the release binary and print its path
     Build,
-    /// Measure one part, without a kernel
+    /// Measure one part
     Bench(bench::Options),
     /// Show in a load-balancer lab what toa-tc does, set-up and build included
     Demo(demo::Options),
