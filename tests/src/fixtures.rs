@@ -2,6 +2,7 @@
 
 pub mod flows;
 pub mod headers;
+pub mod opening;
 pub mod random;
 pub mod strategies;
 pub mod vectors;

@@ -3,6 +3,10 @@
 
 use anyhow::Result;
 use toa_tests::{
+    fixtures::{
+        headers::client,
+        opening::{self, request},
+    },
     injector::Injector,
     lab::Lab,
     marker::{Habit, toa_option},
@@ -12,8 +16,6 @@ use toa_tests::{
     recorder::Recorder,
     toa_tc::ToaTc,
 };
-
-const CLIENT: ([u8; 4], u16) = ([203, 0, 113, 9], 54321);
 
 const FIRST_PORT: u16 = 40_000;
 
@@ -34,23 +36,21 @@ const CASES: [Case; 8] = [
     (&[(SERVICE_VLAN, 3), (SERVICE_VLAN, 4), (VLAN, 7)], 3, 22),
 ];
 
-/// A SYN with a TOA and a request, in these tags, from this port.
+/// A connection in these tags, from this port.
 fn frames(tags: &[(u16, u16)], port: u16, is_ipv6: bool) -> [Vec<u8>; 2] {
     let packet = if is_ipv6 { PacketBuilder::ipv6() } else { PacketBuilder::ipv4() };
     let packet = tags.iter().fold(packet.source_port(port), |packet, (kind, tag)| packet.vlan(*kind, *tag));
-    let syn = packet.clone().flags(flags::SYN).numbers(1000, 0).options(&toa_option(CLIENT.into()));
-    let data = packet.flags(flags::ACK | flags::PSH).numbers(1001, 1).payload(request(port).as_bytes());
-    [syn.build(), data.build()]
+    opening::frames(&packet, &target(port))
+}
+
+fn target(port: u16) -> String {
+    format!("/tagged/{port}")
 }
 
 /// Every case over both IP versions, each from a port of its own.
 fn cases() -> impl Iterator<Item = (Case, u16, bool)> {
     let both = CASES.into_iter().flat_map(|case| [(case, false), (case, true)]);
     both.zip(FIRST_PORT..).map(|((case, is_ipv6), port)| (case, port, is_ipv6))
-}
-
-fn request(port: u16) -> String {
-    format!("GET /tagged/{port} HTTP/1.1\r\nhost: lab\r\n\r\n")
 }
 
 #[test]
@@ -90,12 +90,11 @@ fn tagged_connections_are_followed_and_printed() -> Result<()> {
     let output = tool.wait(PATIENCE)?.succeeded()?;
     let mut printed: Vec<_> = output.requests()?.into_iter().map(|it| (it.client, it.target)).collect();
     printed.sort();
-    let expected: Vec<_> =
-        (FIRST_PORT..FIRST_PORT + 16).map(|port| (CLIENT.into(), format!("/tagged/{port}"))).collect();
+    let expected: Vec<_> = (FIRST_PORT..FIRST_PORT + 16).map(|port| (client(), target(port))).collect();
     assert_eq!(printed, expected);
     let ledger = output.ledger()?;
     ledger.check()?;
-    let bytes: usize = (FIRST_PORT..FIRST_PORT + 16).map(|port| request(port).len()).sum();
+    let bytes: usize = (FIRST_PORT..FIRST_PORT + 16).map(|port| request(&target(port)).len()).sum();
     assert_eq!((ledger.packets("matched")?, ledger.bytes("matched")?), (32, u64::try_from(bytes)?));
     Ok(())
 }
@@ -106,7 +105,7 @@ fn four_tags_are_too_many() -> Result<()> {
     let injector = Injector::new(&lab.balancer)?;
     let tool = ToaTc::attach(&lab.server, &["--any"])?;
     let tags = (0..4).fold(PacketBuilder::ipv4(), |packet, tag| packet.vlan(VLAN, tag));
-    injector.send(&tags.flags(flags::SYN).options(&toa_option(CLIENT.into())).build())?;
+    injector.send(&tags.flags(flags::SYN).options(&toa_option(client())).build())?;
     // Behind it in the same queue, so that the first one was looked at as well.
     for frame in frames(&[], FIRST_PORT, false) {
         injector.send(&frame)?;

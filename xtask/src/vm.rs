@@ -1,19 +1,21 @@
-//! Responsible for loading every eBPF program on this kernel and, in a virtual machine, on Debian's 6.1.
-//! Not responsible for the check itself (`tests/src/bin/toa-vm.rs`) nor for fetching the kernel (`setup`).
+//! Responsible for the check of a kernel, on this one and, in a virtual machine, on Debian's 6.1. Not responsible for
+//! the check itself (`tests/src/bin/toa-vm`) nor for fetching the kernel (`setup`).
+
+mod initramfs;
 
 use std::{
     fs::{self, File},
     io::{BufRead as _, BufReader, Write as _},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, ExitCode, Stdio},
     sync::mpsc::{self, RecvTimeoutError},
     thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 
-use crate::{Workspace, build, exec, setup, test, toolchain};
+use crate::{Workspace, build, exec, setup, test};
 
 /// From power-on to power-off. The emulated processor takes seconds for what takes this one milliseconds.
 const TIMEOUT: Duration = Duration::from_mins(5);
@@ -31,9 +33,11 @@ const INIT: &str = "#!/bin/busybox sh
 /bin/busybox mount -t sysfs sys /sys
 /bin/busybox mount -t bpf bpf /sys/fs/bpf
 /bin/busybox mount -t tmpfs tmp /tmp
-/bin/busybox ip link set lo up
+for module in /modules/*; do /bin/busybox insmod $module; done
+export PATH=/bin TOA_TC=/bin/toa-tc
+/bin/ip link set lo up
 echo 'xtask-vm: begin'
-/toa-vm
+/bin/toa-vm --vlan
 echo \"xtask-vm: exit status $?\"
 /bin/busybox poweroff -f
 ";
@@ -58,7 +62,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
 
 /// Runs the check on both kernels; each counts as one test.
 pub(crate) fn tally(workspace: &Workspace, keep_log: bool) -> Result<test::Tally> {
-    let [program] = build::release(workspace, ["toa-vm"])?;
+    let [program, tool] = build::release(workspace, ["toa-vm", build::TOOL])?;
     let mut tally = test::Tally::default();
     let mut count = |kernel: &str, result: Result<()>| match result {
         Ok(()) => tally.passed += 1,
@@ -68,20 +72,20 @@ pub(crate) fn tally(workspace: &Workspace, keep_log: bool) -> Result<test::Tally
         }
     };
     if test::is_root()? {
-        count("this kernel", exec::run(&mut Command::new(&program)));
+        count("this kernel", exec::run(Command::new(&program).env("TOA_TC", &tool)));
     } else {
         println!("xtask: vm: not run on this kernel, which needs root");
     }
-    count("VM", boot(workspace, &program, keep_log));
+    count("VM", boot(workspace, [&program, &tool], keep_log));
     Ok(tally)
 }
 
-/// Boots the VM with the program and takes its result.
-fn boot(workspace: &Workspace, program: &Path, keep_log: bool) -> Result<()> {
+/// Boots the VM with the check and the tool and takes the result.
+fn boot(workspace: &Workspace, programs: [&Path; 2], keep_log: bool) -> Result<()> {
     let directory = workspace.target.join("vm");
     let kernel =
         setup::kernel::find(workspace)?.context("no kernel for the VM: run `cargo xtask setup --tests`")?;
-    let initramfs = initramfs(&directory, program)?;
+    let initramfs = initramfs::pack(&directory, programs, &setup::kernel::modules(&directory)?)?;
     let log = directory.join("console.log");
 
     let mut qemu = Command::new("qemu-system-x86_64");
@@ -143,60 +147,9 @@ fn console(qemu: &mut Command, log: &Path) -> Result<i32> {
     status.context("the VM ended before the program did")
 }
 
-/// Packs busybox, the program and the libraries that they need.
-fn initramfs(directory: &Path, program: &Path) -> Result<PathBuf> {
-    let root = directory.join("root");
-    if root.exists() {
-        fs::remove_dir_all(&root)?;
-    }
-    for path in ["bin", "dev", "proc", "sys", "tmp"] {
-        fs::create_dir_all(root.join(path))?;
-    }
-    let busybox = toolchain::programs("busybox").next().context("there is no busybox")?;
-    for (from, to) in [(busybox.as_path(), "bin/busybox"), (program, "toa-vm")] {
-        fs::copy(from, root.join(to)).with_context(|| format!("cannot copy {}", from.display()))?;
-        // A static program makes ldd fail.
-        let libraries = exec::output(Command::new("ldd").arg(from)).unwrap_or_default();
-        for library in libraries.lines().filter_map(library) {
-            let to = root.join(library.trim_start_matches('/'));
-            fs::create_dir_all(to.parent().context("a library has no directory")?)?;
-            fs::copy(library, to).with_context(|| format!("cannot copy {library}"))?;
-        }
-    }
-    let init = root.join("init");
-    fs::write(&init, INIT)?;
-    exec::output(Command::new("chmod").arg("755").arg(&init))?;
-
-    let archive = directory.join("initramfs.cpio");
-    let pack = "find . | cpio --quiet --create --format=newc --owner=0:0";
-    let mut shell = Command::new("sh");
-    let done = shell.args(["-ec", pack]).current_dir(&root).stdout(File::create(&archive)?).status()?;
-    if !done.success() {
-        bail!("cpio failed: {done}");
-    }
-    Ok(archive)
-}
-
-/// The file that a line of `ldd` names: after the arrow, or the loader alone; none for the kernel's own object.
-fn library(line: &str) -> Option<&str> {
-    let file = line.split_once(" => ").map_or(line, |(_, file)| file).trim();
-    file.split_whitespace().next().filter(|path| path.starts_with('/'))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ldd_names_files() {
-        let line = "\tlibc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x00007f191b61e000)";
-        assert_eq!(library(line), Some("/lib/x86_64-linux-gnu/libc.so.6"));
-        let line = "\t/lib64/ld-linux-x86-64.so.2 (0x00007f1924c00000)";
-        assert_eq!(library(line), Some("/lib64/ld-linux-x86-64.so.2"));
-        assert_eq!(library("\tlinux-vdso.so.1 (0x00007f1924bfe000)"), None);
-        assert_eq!(library("\tlibmissing.so => not found"), None);
-        assert_eq!(library("\tstatically linked"), None);
-    }
 
     #[test]
     fn init_prints_what_the_console_waits_for() {

@@ -1,7 +1,11 @@
 //! Responsible for the VM's kernel: Debian's for clouds, unpacked into the target directory and never installed.
 //! Not responsible for booting it (`vm.rs`).
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -10,6 +14,26 @@ use crate::{Workspace, exec};
 
 /// Depends on the current kernel package; its own name stays.
 const METAPACKAGE: &str = "linux-image-cloud-amd64";
+
+/// Modules that the check needs, in the order in which they must be loaded.
+const MODULES: [&str; 8] = [
+    "drivers/net/veth.ko",
+    "net/llc/llc.ko",
+    "net/802/stp.ko",
+    "net/802/garp.ko",
+    "net/802/mrp.ko",
+    "net/8021q/8021q.ko",
+    "net/sched/sch_ingress.ko",
+    "net/sched/cls_bpf.ko",
+];
+
+/// The modules in the directory into which the kernel was unpacked.
+pub(crate) fn modules(directory: &Path) -> Result<Vec<PathBuf>> {
+    let kernels = directory.join("lib/modules");
+    let kernel = fs::read_dir(&kernels).with_context(|| format!("cannot read {}", kernels.display()))?;
+    let kernel = kernel.flatten().next().context("the VM's kernel has no modules")?.path();
+    Ok(MODULES.iter().map(|module| kernel.join("kernel").join(module)).collect())
+}
 
 /// The kernel, when it is there.
 pub(crate) fn find(workspace: &Workspace) -> Result<Option<PathBuf>> {

@@ -1,10 +1,12 @@
-//! Responsible for the verifier's verdict: loads every program of every object on the running kernel and says how many
-//! instructions were verified. Not responsible for what the programs do, nor for booting kernels (`cargo xtask vm`).
-
-use std::{fs, process::ExitCode};
+//! Responsible for the verifier's verdict: loads every program of every object and says how many instructions were
+//! verified. Not responsible for what the programs do.
 
 use anyhow::{Context as _, Result, bail, ensure};
 use aya::{EbpfLoader, VerifierLogLevel, programs::Program};
+use toa_common::{
+    config::Config,
+    wire::toa::{KNOWN_PAIRS, ToaPairs},
+};
 
 /// More verified instructions than this leave too little of the kernel's limit, 1,000,000 since 5.2.
 const MAX_VERIFIED: u32 = 500_000;
@@ -16,40 +18,41 @@ macro_rules! object {
     };
 }
 
-fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
+/// Loads everything, with the least and with the most that a run can choose, and prints one line a program. Returns
+/// how many they are.
+pub(crate) fn run() -> Result<u32> {
+    let everything = Config::DEFAULT
+        .with_pairs(ToaPairs::new(&KNOWN_PAIRS))
+        .picking_last()
+        .with_balancers()
+        .with_server_port(80);
+    let choices = vec![("", Config::DEFAULT), (", all options", everything)];
+    let mut count = 0;
+    for (object, bytes) in
+        [("toa-ingress", object!("TOA_INGRESS_OBJECT") as &[u8]), ("toa-probe", object!("TOA_PROBE_OBJECT"))]
+    {
+        for (what, config) in &choices {
+            let mut loader = EbpfLoader::new();
+            loader.override_global("CONFIG", config, true);
+            count += load(&format!("{object}{what}"), &mut loader, bytes)?;
         }
     }
-}
-
-/// Loads everything and prints one line a program.
-fn run() -> Result<()> {
-    let objects: [(&str, &[u8]); 3] = [
-        ("toa-ingress", object!("TOA_INGRESS_OBJECT")),
-        ("toa-probe", object!("TOA_PROBE_OBJECT")),
-        ("toa-lab-ebpf", object!("TOA_LAB_OBJECT")),
-    ];
-    let mut loaded = 0_u32;
-    for (object, bytes) in objects {
-        loaded += load(object, bytes)?;
+    for (object, bytes) in [
+        ("toa-lab-ebpf", object!("TOA_LAB_OBJECT") as &[u8]),
+        ("toa-bench-ebpf", object!("TOA_BENCH_OBJECT")),
+    ] {
+        count += load(object, &mut EbpfLoader::new(), bytes)?;
     }
-    let kernel =
-        fs::read_to_string("/proc/sys/kernel/osrelease").context("cannot read the kernel's version")?;
-    println!("vm: {loaded} programs loaded on {}", kernel.trim());
-    Ok(())
+    Ok(count)
 }
 
 /// Loads one object's programs and returns how many they are.
-fn load(object: &str, bytes: &[u8]) -> Result<u32> {
-    let mut ebpf = EbpfLoader::new()
+fn load(object: &str, loader: &mut EbpfLoader<'_>, bytes: &[u8]) -> Result<u32> {
+    let mut ebpf = loader
         .verifier_log_level(VerifierLogLevel::STATS)
         .load(bytes)
         .with_context(|| format!("{object} does not load"))?;
-    let mut loaded = 0;
+    let mut count = 0;
     for (name, program) in ebpf.programs_mut() {
         let info = match program {
             Program::SchedClassifier(program) => program.load().and_then(|()| program.info()),
@@ -62,8 +65,8 @@ fn load(object: &str, bytes: &[u8]) -> Result<u32> {
             info.verified_instruction_count().context("this kernel does not count instructions")?;
         println!("{object}: {name}: processed {verified} insns");
         ensure!(verified <= MAX_VERIFIED, "{object}: {name}: more than {MAX_VERIFIED} verified instructions");
-        loaded += 1;
+        count += 1;
     }
-    ensure!(loaded > 0, "{object} has no programs");
-    Ok(loaded)
+    ensure!(count > 0, "{object} has no programs");
+    Ok(count)
 }

@@ -1,0 +1,102 @@
+//! Responsible for frames on a cable, as the shipped program and the tool see them. Not responsible for real connections:
+//! those are the lab's.
+
+use anyhow::{Context as _, Result, ensure};
+use toa_tests::{
+    attached::{self, PROGRAM},
+    fixtures::{headers::client, opening},
+    injector::Injector,
+    netns::Namespace,
+    packet_builder::{self, PacketBuilder, SERVICE_VLAN},
+    process::Signal,
+    ready,
+    recorder::Recorder,
+    toa_tc::ToaTc,
+    veth::{self, Device},
+};
+
+fn cable() -> Result<(Device, Device)> {
+    veth::pair((&Namespace::new()?, "lb0"), (&Namespace::new()?, "web0"), 1500)
+}
+
+fn inject(device: &Device, packet: &PacketBuilder, target: &str) -> Result<()> {
+    let injector = Injector::new(device)?;
+    opening::frames(packet, target).iter().try_for_each(|frame| injector.send(frame))
+}
+
+/// Attaches the tool, lets it follow a connection, and looks for what it leaves. Returns how it was attached.
+pub(crate) fn tool() -> Result<String> {
+    let (balancer, server) = cable()?;
+    let tool = ToaTc::attach(&server, &["--ip", &client().ip().to_string()])?;
+    let said = tool.stderr()?;
+    let mode =
+        said.lines().find_map(|line| Some(line.split_once("attached to web0 (")?.1.split_once(')')?.0));
+    let mode = mode.with_context(|| said.clone())?.to_owned();
+    let filters = attached::filters_on(&server)?;
+    ensure!(mode != "netlink" || filters.contains(PROGRAM), "no filter: {filters}");
+    inject(&balancer, &PacketBuilder::ipv4(), "/tool")?;
+    ready::wait("the request", || Ok(tool.stdout()?.contains("/tool").then_some(())))?;
+    let output = tool.stop(Signal::Interrupt)?.succeeded()?;
+    let requests = output.requests()?;
+    ensure!(requests.len() == 1 && requests.iter().all(|it| it.client == client()), "{}", output.stdout);
+    let ledger = output.ledger()?;
+    ledger.check()?;
+    ensure!(ledger.packets("matched")? == 2, "{}", output.stderr);
+
+    let filters = attached::filters_on(&server)?;
+    ensure!(filters.is_empty(), "a filter is left: {filters}");
+    // What the kernel gives every device, and the place for filters on kernels that need one.
+    let qdiscs = server.namespace.output("tc", &["qdisc", "show", "dev", &server.name])?;
+    let is_known = |line: &str| line.starts_with("qdisc noqueue") || line.starts_with("qdisc clsact");
+    ensure!(qdiscs.lines().all(is_known), "{qdiscs}");
+    ensure!(qdiscs.contains("clsact") == (mode == "netlink"), "{qdiscs}");
+    Ok(mode)
+}
+
+/// What records say of frames with tags.
+pub(crate) fn tags() -> Result<()> {
+    let (balancer, server) = cable()?;
+    let mut recorder = Recorder::attach(&server)?;
+    let customer = |packet: PacketBuilder, tag| packet.vlan(packet_builder::VLAN, tag);
+    for (packet, tag, network_offset) in [
+        (PacketBuilder::ipv4(), 0, 14),
+        (customer(PacketBuilder::ipv4(), 0xb00f), 0xb00f, 14),
+        (customer(PacketBuilder::ipv6().vlan(SERVICE_VLAN, 3), 7), 3, 18),
+    ] {
+        inject(&balancer, &packet, "/tags")?;
+        expect(&mut recorder, tag, network_offset)?;
+    }
+    Ok(())
+}
+
+/// Waits for the two records of a connection.
+fn expect(recorder: &mut Recorder, tag: u16, network_offset: u8) -> Result<()> {
+    let records = recorder.records(2)?;
+    ensure!(records.len() == 2, "{} records", records.len());
+    for (record, _) in records {
+        let found = (record.vlan_tci, record.network_offset);
+        ensure!(found == (tag, network_offset), "{record:?}");
+    }
+    Ok(())
+}
+
+/// A connection between 802.1Q devices, on the server's own and on the one that it belongs to.
+pub(crate) fn vlan_device() -> Result<()> {
+    let (balancer, server) = cable()?;
+    let tagged = |device: &Device| -> Result<Device> {
+        let name = format!("{}.7", device.name);
+        let add = ["link", "add", "link", &device.name, "name", &name, "type", "vlan", "id", "7"];
+        device.namespace.ip(&add)?;
+        device.namespace.ip(&["link", "set", &name, "up"])?;
+        Ok(Device { namespace: device.namespace.clone(), name })
+    };
+    let (from, to) = (tagged(&balancer)?, tagged(&server)?);
+    let (mut below, mut on) = (Recorder::attach(&server)?, Recorder::attach(&to)?);
+    for packet in [PacketBuilder::ipv4(), PacketBuilder::ipv6()] {
+        inject(&from, &packet, "/vlan")?;
+        // The tag is below; the device itself takes it off.
+        expect(&mut below, 7, 14)?;
+        expect(&mut on, 0, 14)?;
+    }
+    Ok(())
+}

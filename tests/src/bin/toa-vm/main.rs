@@ -1,0 +1,51 @@
+//! Responsible for what is asked of every kernel: that it loads every program, that these read the tables of packets as
+//! they must, and that the tool follows a connection on it. Not responsible for booting kernels (`cargo xtask vm`).
+
+mod cable;
+mod verified;
+
+use std::{env, fs, process::ExitCode};
+
+use anyhow::{Context as _, Result, ensure};
+use toa_tests::{sides::Sides, tables};
+
+/// Asks for tests with an 802.1Q device: not every kernel has them.
+const VLAN: &str = "--vlan";
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
+    let arguments: Vec<_> = env::args().skip(1).collect();
+    ensure!(arguments.iter().all(|it| it == VLAN), "usage: toa-vm [{VLAN}]");
+    let kernel =
+        fs::read_to_string("/proc/sys/kernel/osrelease").context("cannot read the kernel's version")?;
+    let loaded = verified::run()?;
+    println!("vm: {loaded} programs loaded on {}", kernel.trim());
+
+    let vectors = tables::vectors(Sides::with_kernel).context("vectors")?;
+    let versions = tables::versions(Sides::with_kernel).context("versions")?;
+    let headers = tables::headers(Sides::with_kernel).context("headers")?;
+    let flows = tables::flows(Sides::with_kernel).context("flows")?;
+    let count = vectors + versions + headers + flows;
+    println!("vm: {count} packets of tables read as they must be");
+
+    let mode = cable::tool().context("the tool")?;
+    println!("vm: attached ({mode}), followed a connection, left nothing");
+    cable::tags().context("tags")?;
+    println!("vm: tags are in the records");
+    if arguments.is_empty() {
+        println!("vm: 802.1Q devices: not asked for");
+    } else {
+        cable::vlan_device().context("802.1Q device")?;
+        println!("vm: frames of an 802.1Q device are followed on it and below it");
+    }
+    Ok(())
+}
