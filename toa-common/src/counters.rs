@@ -83,6 +83,10 @@ counters! {
     Cut = "cut",
     /// Bytes of payload beyond what one record can carry.
     CutBytes = "cut_bytes",
+    /// Matched packets that were not handed to user space because it ordered so.
+    Skipped = "skipped",
+    /// Bytes of payload in them.
+    SkippedBytes = "skipped_bytes",
     /// Matched packets lost because the CPU's ring was full.
     LostRingFull = "lost_ring_full",
     /// Bytes of payload lost because the CPU's ring was full.

@@ -27,7 +27,7 @@ use toa_common::{
 use crate::{
     counters::Counters,
     emit::emit,
-    maps::{CONFIG, FLOWS, Scratch, is_trusted, is_watched, scratch},
+    maps::{CONFIG, FLOWS, Scratch, is_skipped, is_trusted, is_watched, scratch},
     skb::{Copied, Linear},
 };
 
@@ -320,5 +320,9 @@ fn follow(ctx: &TcContext, counters: &Counters, tcp: &TcpPacket, flow: &mut Flow
     }
     counters.increment(Counter::Matched);
     counters.add(Counter::MatchedBytes, u64::from(tcp.payload_len));
+    if is_skipped(tcp, flow.generation) {
+        counters.increment(Counter::Skipped);
+        return counters.add(Counter::SkippedBytes, u64::from(tcp.payload_len));
+    }
     emit(ctx, counters, tcp, flow, now_ns);
 }

@@ -1,7 +1,7 @@
 //! Responsible for the maps and for their lookups. Not responsible for what is looked up.
 
 use aya_ebpf::{
-    bindings::BPF_NOEXIST,
+    bindings::{BPF_F_NO_PREALLOC, BPF_NOEXIST},
     macros::map,
     maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, PerfEventByteArray, lpm_trie::Key},
 };
@@ -11,8 +11,11 @@ use toa_common::{
     flow_key::{Address, FlowKey},
     inspect::Inspected,
     limits::{
-        MAX_BALANCERS, MAX_FLOWS, MAX_HEADERS_BYTES, MAX_PREFIXES, MAX_RULES, MAX_UNTRUSTED, MAX_VIEW_BYTES,
+        MAX_BALANCERS, MAX_FLOWS, MAX_HEADERS_BYTES, MAX_ORDERS, MAX_PREFIXES, MAX_RULES, MAX_UNTRUSTED,
+        MAX_VIEW_BYTES,
     },
+    order::Order,
+    packet::TcpPacket,
     rule::{self, PrefixKey, RuleKey},
     segment::{Flow, SegmentRecord},
     wire::toa::Toa,
@@ -45,6 +48,11 @@ static UNTRUSTED: LruHashMap<Address, u32> = LruHashMap::with_max_entries(MAX_UN
 /// The connections that are followed, and no others. Written here only.
 #[map]
 pub(crate) static FLOWS: LruHashMap<FlowKey, Flow> = LruHashMap::with_max_entries(MAX_FLOWS, 0);
+
+/// What user space needs no copy of. Written there only. Without preallocation: entries of such a map are not used
+/// again while a program may still read them.
+#[map]
+static ORDERS: HashMap<FlowKey, Order> = HashMap::with_max_entries(MAX_ORDERS, BPF_F_NO_PREALLOC);
 
 /// What happened, per CPU.
 #[map]
@@ -104,4 +112,13 @@ pub(crate) fn is_trusted(source: &Address) -> bool {
     // Fails where it is known already.
     let _ = UNTRUSTED.insert(source, 0, u64::from(BPF_NOEXIST));
     false
+}
+
+/// Whether user space has ordered not to copy a packet of the connection with this generation.
+#[inline(always)]
+pub(crate) fn is_skipped(tcp: &TcpPacket, generation: u64) -> bool {
+    let key = &tcp.key;
+    // SAFETY: an entry is replaced as a whole, and not used again while we may read it.
+    let order = unsafe { ORDERS.get(key) };
+    order.is_some_and(|order| order.skips(generation, tcp.flags, tcp.seq, tcp.payload_len))
 }

@@ -23,6 +23,7 @@ use toa_userspace::{
         listening,
         load::{LoadOptions, Loaded},
         log::KernelLog,
+        orders::Orders,
         perf::{self, PerfError, Rings},
         pins::{PINNED, Pins},
         privileges,
@@ -89,6 +90,7 @@ async fn attach_and_read(args: AttachArgs, rules: Vec<Rule>, config: Config) -> 
     balancers::write(loaded.take_map("BALANCERS")?, &args.select.balancers)?;
     let untrusted = Untrusted::new(loaded.take_map("UNTRUSTED")?)?;
     let flows = Flows::new(loaded.take_map("FLOWS")?)?;
+    let orders = Orders::new(loaded.take_map("ORDERS")?)?;
     let counters = Counters::new(loaded.take_map("COUNTERS")?)?;
     let rings = open_rings(&loaded, args.ring_size)?;
 
@@ -120,7 +122,8 @@ async fn attach_and_read(args: AttachArgs, rules: Vec<Rule>, config: Config) -> 
     let (done, mut is_done) = mpsc::channel(1);
     let offset_ns = clock::unix_offset_ns();
     let pipeline = Pipeline::new(Limits::default(), offset_ns);
-    let read = reader::read(rings, pipeline, offset_ns, Printer::new(&args), args.count, stopped, done);
+    let read =
+        reader::read(rings, orders, pipeline, offset_ns, Printer::new(&args), args.count, stopped, done);
     // On a thread of its own: while it is blocked in writing, a worker would wait for neither signals nor timers.
     let handle = Handle::current();
     let reader = tokio::task::spawn_blocking(move || handle.block_on(read));

@@ -12,6 +12,7 @@ pub mod host;
 pub mod listening;
 pub mod load;
 pub mod log;
+pub mod orders;
 pub mod perf;
 pub mod pins;
 pub mod privileges;

@@ -104,8 +104,8 @@ impl Snapshot {
             lost_no_reader_bytes: self.get(Counter::LostNoReaderBytes),
             lost_other_packets: self.get(Counter::LostOther),
             lost_other_bytes: self.get(Counter::LostOtherBytes),
-            skipped_packets: 0,
-            skipped_bytes: 0,
+            skipped_packets: self.get(Counter::Skipped),
+            skipped_bytes: self.get(Counter::SkippedBytes),
         }
     }
 }

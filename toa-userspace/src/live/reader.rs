@@ -8,7 +8,9 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use super::{clock, perf::Rings};
+use toa_common::order::Order;
+
+use super::{clock, orders::Orders, perf::Rings};
 use crate::{
     ledger::Ledger,
     pipeline::{Event, Pipeline, Sink},
@@ -35,9 +37,10 @@ pub enum Done {
     Output(io::Error),
 }
 
-/// Counts requests, and is silent after a number of them.
+/// Counts requests, and is silent after a number of them. Passes orders on to the kernel.
 struct Limited<O> {
     output: O,
+    orders: Orders,
     left: Option<u64>,
     is_silent: bool,
 }
@@ -53,6 +56,14 @@ impl<O: Output> Sink for Limited<O> {
             self.is_silent = *left == 0;
         }
     }
+
+    fn order(&mut self, connection: &Connection, order: &Order) -> bool {
+        self.orders.give(&connection.key, order)
+    }
+
+    fn withdraw(&mut self, connection: &Connection) {
+        self.orders.withdraw(&connection.key, connection.generation);
+    }
 }
 
 /// Reads until `stop` says so, then once more, and returns the ledger and the output. What ends the need to read before that is
@@ -62,6 +73,7 @@ impl<O: Output> Sink for Limited<O> {
 /// Writing blocks: while nobody reads our output, nobody reads the rings, and what they lose is counted.
 pub async fn read<O: Output>(
     rings: Rings,
+    orders: Orders,
     mut pipeline: Pipeline,
     clock_offset_ns: u64,
     output: O,
@@ -70,7 +82,7 @@ pub async fn read<O: Output>(
     done: mpsc::Sender<Done>,
 ) -> io::Result<(Ledger, O)> {
     let mut rings = rings.register()?;
-    let mut sink = Limited { output, left: count, is_silent: count == Some(0) };
+    let mut sink = Limited { output, orders, left: count, is_silent: count == Some(0) };
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut is_done = false;
