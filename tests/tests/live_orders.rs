@@ -1,0 +1,85 @@
+//! What is known to be a body is not copied: a large upload of a watched client costs next to nothing, and what comes
+//! behind it is found again.
+#![cfg(feature = "kernel")]
+
+use std::{io::Write as _, net::SocketAddr, time::Duration};
+
+use anyhow::Result;
+use socket2::SockRef;
+use toa_tests::{
+    client::{Bound, Connection, Request},
+    lab::{Lab, nginx_address},
+    marker::{Habit, toa_option},
+    printed::{Printed, rows_of},
+    process::Signal,
+    toa_tc::ToaTc,
+};
+
+const CLIENT: ([u8; 4], u16) = ([203, 0, 113, 9], 54321);
+/// Bytes of an upload.
+const UPLOAD: usize = 1 << 30;
+
+fn request(id: &str) -> Request {
+    Request::get(&format!("/{id}")).field("x-request-id", id).field("x-team", "orders")
+}
+
+#[test]
+fn an_upload_of_a_gigabyte_is_hardly_copied_and_both_its_neighbours_are_printed() -> Result<()> {
+    let mut lab = Lab::new(Habit::SynAndEarly)?;
+    let _nginx = lab.nginx()?;
+    let client = SocketAddr::from(CLIENT);
+    let tool = ToaTc::attach(&lab.server, &["--ip", &client.to_string()])?;
+    let mut connection = lab.connect(Some(client))?;
+    connection.ask(request("before"))?;
+    let upload = Request::post("/upload", UPLOAD).field("x-request-id", "upload").field("x-team", "orders");
+    connection.ask(upload)?;
+    connection.ask(request("after"))?;
+    let output = tool.stop(Signal::Interrupt)?.succeeded()?;
+
+    let printed = output.requests()?;
+    assert_eq!(printed.iter().map(Printed::row).collect::<Vec<_>>(), rows_of(client, &connection));
+    assert!(printed.iter().all(|request| request.incomplete.is_none()), "{}", output.stderr);
+    let ledger = output.ledger()?;
+    ledger.check()?;
+    let copied = ledger.bytes("delivered")? + ledger.bytes("cut")? + ledger.bytes("lost")?;
+    println!("{copied} bytes of {} were copied", ledger.bytes("matched")?);
+    assert!(copied * 100 <= ledger.bytes("matched")?, "{}", output.stderr);
+    Ok(())
+}
+
+/// Sends the head of an upload and a part of it, and resets the connection.
+fn break_off(mut connection: Connection, bytes: usize) -> Result<()> {
+    let head = format!("POST /upload HTTP/1.1\r\nhost: lab\r\ncontent-length: {UPLOAD}\r\n\r\n");
+    connection.stream().write_all(head.as_bytes())?;
+    connection.stream().write_all(&vec![b'x'; bytes])?;
+    SockRef::from(&*connection.stream()).set_linger(Some(Duration::ZERO))?;
+    Ok(())
+}
+
+#[test]
+fn an_upload_that_is_broken_off_hides_nothing_of_the_next_connection() -> Result<()> {
+    let mut lab = Lab::new(Habit::SynAndEarly)?;
+    let _nginx = lab.nginx()?;
+    let client = SocketAddr::from(CLIENT);
+    let tool = ToaTc::attach(&lab.server, &["--ip", &client.to_string()])?;
+    let bound = lab.bind()?;
+    let local = bound.local();
+    lab.marker.assign(local, &toa_option(client))?;
+    for round in 0..4 {
+        let bound = Bound::new(&lab.balancer.namespace, local)?;
+        lab.marker.assign(local, &toa_option(client))?;
+        let mut connection = bound.connect(nginx_address())?;
+        connection.ask(request(&format!("first-{round}")))?;
+        break_off(connection, 64 << 20)?;
+    }
+    drop(bound);
+    let output = tool.stop(Signal::Interrupt)?.succeeded()?;
+    let targets: Vec<_> = output.requests()?.into_iter().map(|request| request.target).collect();
+    let expected: Vec<_> =
+        (0..4).flat_map(|round| [format!("/first-{round}"), "/upload".to_owned()]).collect();
+    assert_eq!(targets, expected, "{}", output.stderr);
+    let ledger = output.ledger()?;
+    ledger.check()?;
+    assert!(ledger.bytes("skipped")? > 0, "{}", output.stderr);
+    Ok(())
+}
