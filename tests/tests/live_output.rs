@@ -136,7 +136,10 @@ fn a_port_that_this_host_listens_on_is_hinted_at() -> Result<()> {
     ] {
         let output = ToaTc::attach(&lab.server, &arguments)?.stop(Signal::Interrupt)?.succeeded()?;
         let hint = format!("toa-tc: this host listens on port {port}, ");
-        let lines = output.stderr.lines().filter(|line| line.starts_with(&hint) && line.contains("--any"));
+        let lines = output
+            .stderr
+            .lines()
+            .filter(|line| line.starts_with(&hint) && line.contains(&format!("--server-port {port}")));
         assert_eq!(lines.count(), expected, "{arguments:?}: {}", output.stderr);
         assert_eq!(output.stderr.matches("listens").count(), expected, "{arguments:?}: {}", output.stderr);
     }

@@ -13,7 +13,6 @@ use aya::maps::Map;
 use log::{LevelFilter, debug};
 use toa_common::config::Config;
 use toa_userspace::{
-    limits::Limits,
     live::{
         attach::{Attached, Target, attach},
         balancers::{self, Untrusted},
@@ -75,7 +74,7 @@ async fn attach_and_read(args: AttachArgs, rules: Vec<Rule>, config: Config) -> 
         _ => aya_log::Level::Debug,
     });
     let targets = find_targets(&args.interfaces)?;
-    let options = LoadOptions { config, max_flows: args.max_flows, log_level };
+    let options = LoadOptions { config, max_flows: args.bounds.max_flows, log_level };
     let mut loaded = Loaded::new(targets.iter().map(Target::program), &options)?;
     // Before the signals could end us, and before anything is pinned.
     let mut interrupts = Interrupts::new()?;
@@ -121,7 +120,7 @@ async fn attach_and_read(args: AttachArgs, rules: Vec<Rule>, config: Config) -> 
     let (stop, stopped) = watch::channel(false);
     let (done, mut is_done) = mpsc::channel(1);
     let offset_ns = clock::unix_offset_ns();
-    let pipeline = Pipeline::new(Limits::default(), offset_ns);
+    let pipeline = Pipeline::new(args.bounds.limits(), offset_ns);
     let read =
         reader::read(rings, orders, pipeline, offset_ns, Printer::new(&args), args.count, stopped, done);
     // On a thread of its own: while it is blocked in writing, a worker would wait for neither signals nor timers.
@@ -133,7 +132,7 @@ async fn attach_and_read(args: AttachArgs, rules: Vec<Rule>, config: Config) -> 
         () = elapsed(args.duration) => None,
         () = all_gone(&mut attached) => Some(anyhow!("ended: no interface is left")),
         never = explain(&counters, &targets, config.pairs()) => match never {},
-        never = sweep(flows, &counters, pins.as_ref(), args.max_flows) => match never {},
+        never = sweep(flows, &counters, pins.as_ref(), args.bounds.max_flows) => match never {},
         never = distrust(&untrusted) => match never {},
         done = is_done.recv() => match done {
             Some(Done::Output(error)) => output_failure(error),
@@ -238,8 +237,8 @@ fn hint_at_listening(ports: &[u16]) {
     // What cannot be seen is no reason for a hint.
     for port in listening::among(ports).unwrap_or_default() {
         stderr::line(format_args!(
-            "this host listens on port {port}, but what was given is the real client's port: use --any for \
-             every client"
+            "this host listens on port {port}, but what was given is the real client's port: for this host's \
+             give --server-port {port}, with --any for every client"
         ));
     }
 }

@@ -4,16 +4,15 @@ use std::{error::Error, fmt, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
-use toa_common::{limits::MAX_FLOWS, run_info::MAX_INTERFACES};
+use toa_common::run_info::MAX_INTERFACES;
 
+mod bounds;
 mod select;
 
+pub(crate) use bounds::BoundArgs;
 pub(crate) use select::SelectArgs;
 
 use crate::commands;
-
-/// Most connections that may be followed: a gigabyte of kernel memory.
-const MOST_FLOWS: u32 = 1 << 22;
 
 /// Follows the TCP connections of real clients behind a full-NAT load balancer (TOA) and prints what they request.
 #[derive(Debug, Parser)]
@@ -66,9 +65,8 @@ pub(crate) struct AttachArgs {
     #[arg(long, value_name = "BYTES", value_parser = ring_size)]
     pub(crate) ring_size: Option<usize>,
 
-    /// Follow at most this many connections at a time
-    #[arg(long, value_name = "N", default_value_t = MAX_FLOWS, value_parser = clap::value_parser!(u32).range(1..=MOST_FLOWS.into()))]
-    pub(crate) max_flows: u32,
+    #[command(flatten)]
+    pub(crate) bounds: BoundArgs,
 
     /// Print diagnostics, the kernel's included; twice: of every followed connection, too
     #[arg(short, action = clap::ArgAction::Count)]
@@ -184,6 +182,8 @@ mod tests {
             &["attach", "eth0", "--ring-size", "5000"],
             &["attach", "eth0", "-c", "0"],
             &["attach", "eth0", "--max-flows", "0"],
+            &["attach", "eth0", "--max-head", "100"],
+            &["attach", "eth0", "--max-memory", "1000"],
             &["attach", "eth0", "--toa", "254:12"],
             &["attach", "eth0", "--toa", "dpvs"],
             &["attach", "eth0", "--toa-pick", "all"],

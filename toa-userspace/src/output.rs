@@ -53,11 +53,16 @@ impl Printer {
 
 impl Sink for Printer {
     fn event(&mut self, connection: &Connection, event: &Event<'_>) {
+        let ends = Ends(connection);
         match event {
-            Event::Request(_) => {}
+            Event::Opened => trace!("{ends}: open"),
+            Event::Gap { bytes } => trace!("{ends}: gap of {bytes} bytes"),
             // Not the preview: diagnostics hide nothing.
-            Event::NotHttp { reason, .. } => trace!("{}: not HTTP/1 ({reason:?})", Ends(connection)),
-            other => trace!("{}: {other:?}", Ends(connection)),
+            Event::NotHttp { reason, .. } => trace!("{ends}: not HTTP/1 ({reason:?})"),
+            Event::Closed(reason) => trace!("{ends}: closed ({})", reason.name()),
+            Event::Proxy(version) => trace!("{ends}: PROXY protocol ({version:?})"),
+            // They are results.
+            _ => {}
         }
         match self {
             Self::Text(text) => text.event(connection, event),

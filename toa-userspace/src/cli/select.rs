@@ -103,3 +103,33 @@ fn balancer(text: &str) -> Result<IpNet, RuleError> {
         _ => parse_prefix(text),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use toa_common::wire::toa::ToaPairs;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Alone {
+        #[command(flatten)]
+        select: SelectArgs,
+    }
+
+    fn config(options: &[&str]) -> Config {
+        Alone::try_parse_from([&["test"], options].concat()).unwrap().select.config().unwrap()
+    }
+
+    #[test]
+    fn every_option_reaches_the_kernel() {
+        assert_eq!(config(&[]), Config::DEFAULT);
+        assert_eq!(config(&["--toa-pick", "last"]), Config::DEFAULT.picking_last());
+        assert_eq!(config(&["--toa", "200:8"]), Config::DEFAULT.with_pairs(ToaPairs::new(&[(200, 8)])));
+        let ports = config(&["--server-port", "80", "--server-port", "443"]);
+        assert_eq!(ports, Config::DEFAULT.with_server_port(80).with_server_port(443));
+        for balancer in ["10.9.0.1", "10.9.0.0/24", "fd00:9::/64"] {
+            assert_eq!(config(&["--lb", balancer]), Config::DEFAULT.with_balancers(), "{balancer}");
+        }
+    }
+}

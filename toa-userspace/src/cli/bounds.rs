@@ -1,0 +1,38 @@
+//! Responsible for the options that bound what is kept, the same for every source of packets. Not responsible for
+//! keeping to them.
+
+use clap::Args;
+use toa_common::limits::MAX_FLOWS;
+use toa_userspace::limits::Limits;
+
+/// Most connections that may be followed: a gigabyte of kernel memory.
+const MOST_FLOWS: u32 = 1 << 22;
+
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct BoundArgs {
+    /// Follow at most this many connections at a time
+    #[arg(long, value_name = "N", default_value_t = MAX_FLOWS, value_parser = clap::value_parser!(u32).range(1..=MOST_FLOWS.into()))]
+    pub(crate) max_flows: u32,
+
+    /// Give up heads of requests that are longer than this
+    #[arg(long, value_name = "BYTES", default_value_t = 64 << 10, value_parser = clap::value_parser!(u32).range(256..=1 << 24))]
+    max_head: u32,
+
+    /// Keep at most this many bytes that wait for others, over all connections
+    #[arg(long, value_name = "BYTES", default_value_t = 128 << 20, value_parser = clap::value_parser!(u64).range(1 << 20..=1 << 40))]
+    max_memory: u64,
+}
+
+impl BoundArgs {
+    /// The same for the pure part.
+    pub(crate) fn limits(&self) -> Limits {
+        let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+        let mut limits = Limits::default();
+        limits.connections = size(self.max_flows.into());
+        limits.ended_connections = limits.connections;
+        limits.head_bytes = size(self.max_head.into());
+        limits.total_bytes = size(self.max_memory);
+        limits.connection_bytes = limits.connection_bytes.min(limits.total_bytes);
+        limits
+    }
+}
