@@ -33,7 +33,7 @@ fn ask(lab: &mut Lab, option: &[u8], target: &str) -> Result<Connection> {
 /// The requests among lines of JSON.
 fn requests(stdout: &str) -> Result<Vec<Value>> {
     let lines = stdout.lines().map(serde_json::from_str).collect::<Result<Vec<Value>, _>>()?;
-    Ok(lines.into_iter().filter(|line| line["event"] == "request").collect())
+    Ok(lines.into_iter().filter(|line| line.get("event").is_some_and(|event| event == "request")).collect())
 }
 
 /// Asks once with each kind of option, and returns what is printed of whom: target, kind, client.
@@ -47,8 +47,9 @@ fn printed(arguments: &[&str]) -> Result<Vec<(String, u64, Value)>> {
     ask(&mut lab, &WITHOUT_PORT, "/28")?;
     let output = tool.stop(Signal::Interrupt)?.succeeded()?;
     let row = |request: Value| {
-        let target = request["url"]["original"].as_str().context("no target")?.to_owned();
-        Ok((target, request["toa"]["kind"].as_u64().context("no kind")?, request["client"].clone()))
+        let at = |path: &str| request.pointer(path).with_context(|| format!("no {path}"));
+        let target = at("/url/original")?.as_str().context("no text")?.to_owned();
+        Ok((target, at("/toa/kind")?.as_u64().context("no number")?, at("/client")?.clone()))
     };
     requests(&output.stdout)?.into_iter().map(row).collect()
 }
@@ -77,7 +78,8 @@ fn a_client_without_a_port_is_watched_by_its_address_and_by_no_port() -> Result<
 /// One of a running attach's counters.
 fn counter(lab: &Lab, name: &str) -> Result<u64> {
     let status: Value = serde_json::from_str(&succeed(&lab.server.namespace, &["status", "-o", "json"])?)?;
-    status["runs"][0]["counters"][name].as_u64().with_context(|| format!("no counter {name}: {status}"))
+    let count = status.pointer(&format!("/runs/0/counters/{name}")).and_then(Value::as_u64);
+    count.with_context(|| format!("no counter {name}: {status}"))
 }
 
 #[test]

@@ -26,7 +26,7 @@ use toa_userspace::{
         perf::{self, PerfError, Rings},
         pins::{PINNED, Pins},
         privileges,
-        reader::{self, Done},
+        reader::{self, Done, Kernel},
         runs::map_id,
         watch::Watch,
     },
@@ -89,9 +89,9 @@ async fn attach_and_read(args: AttachArgs, rules: Vec<Rule>, config: Config) -> 
     balancers::write(loaded.take_map("BALANCERS")?, &args.select.balancers)?;
     let untrusted = Untrusted::new(loaded.take_map("UNTRUSTED")?)?;
     let flows = Flows::new(loaded.take_map("FLOWS")?)?;
-    let orders = Orders::new(loaded.take_map("ORDERS")?)?;
     let counters = Counters::new(loaded.take_map("COUNTERS")?)?;
-    let rings = open_rings(&loaded, args.ring_size)?;
+    let orders = Orders::new(loaded.take_map("ORDERS")?)?;
+    let kernel = Kernel { rings: open_rings(&loaded, args.ring_size)?, orders };
 
     let mut attached = Vec::new();
     for target in &targets {
@@ -122,7 +122,7 @@ async fn attach_and_read(args: AttachArgs, rules: Vec<Rule>, config: Config) -> 
     let offset_ns = clock::unix_offset_ns();
     let pipeline = Pipeline::new(args.bounds.limits(), offset_ns);
     let read =
-        reader::read(rings, orders, pipeline, offset_ns, Printer::new(&args), args.count, stopped, done);
+        reader::read(kernel, pipeline, offset_ns, Printer::new(&args), args.count, stopped, done);
     // On a thread of its own: while it is blocked in writing, a worker would wait for neither signals nor timers.
     let handle = Handle::current();
     let reader = tokio::task::spawn_blocking(move || handle.block_on(read));

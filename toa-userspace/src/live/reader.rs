@@ -66,14 +66,21 @@ impl<O: Output> Sink for Limited<O> {
     }
 }
 
+/// The kernel's side of a reader.
+pub struct Kernel {
+    /// What it streams.
+    pub rings: Rings,
+    /// What it need not stream.
+    pub orders: Orders,
+}
+
 /// Reads until `stop` says so, then once more, and returns the ledger and the output. What ends the need to read before that is
 /// sent to `done`, once; from then on nothing is written, but everything is still read, so that the ledger adds
 /// up. `clock_offset_ns` is the pipeline's.
 ///
 /// Writing blocks: while nobody reads our output, nobody reads the rings, and what they lose is counted.
 pub async fn read<O: Output>(
-    rings: Rings,
-    orders: Orders,
+    kernel: Kernel,
     mut pipeline: Pipeline,
     clock_offset_ns: u64,
     output: O,
@@ -81,6 +88,7 @@ pub async fn read<O: Output>(
     mut stop: watch::Receiver<bool>,
     done: mpsc::Sender<Done>,
 ) -> io::Result<(Ledger, O)> {
+    let Kernel { rings, orders } = kernel;
     let mut rings = rings.register()?;
     let mut sink = Limited { output, orders, left: count, is_silent: count == Some(0) };
     let mut tick = interval(TICK);
