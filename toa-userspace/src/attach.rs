@@ -62,19 +62,19 @@ pub(crate) fn run(args: AttachArgs) -> Result<()> {
     let config = args.select.config()?;
     privileges::check()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let result = runtime.block_on(attach_and_read(args, rules, config));
+    let result = runtime.block_on(attach_and_read(args, rules, &config));
     // A reader that is still blocked in writing must not keep us.
     runtime.shutdown_background();
     result
 }
 
-async fn attach_and_read(args: AttachArgs, rules: Vec<Rule>, config: Config) -> Result<()> {
+async fn attach_and_read(args: AttachArgs, rules: Vec<Rule>, config: &Config) -> Result<()> {
     let log_level = log::max_level().to_level().map(|level| match level {
         log::Level::Trace => aya_log::Level::Trace,
         _ => aya_log::Level::Debug,
     });
     let targets = find_targets(&args.interfaces)?;
-    let options = LoadOptions { config, max_flows: args.bounds.max_flows, log_level };
+    let options = LoadOptions { config: *config, max_flows: args.bounds.flows, log_level };
     let mut loaded = Loaded::new(targets.iter().map(Target::program), &options)?;
     // Before the signals could end us, and before anything is pinned.
     let mut interrupts = Interrupts::new()?;
@@ -121,8 +121,7 @@ async fn attach_and_read(args: AttachArgs, rules: Vec<Rule>, config: Config) -> 
     let (done, mut is_done) = mpsc::channel(1);
     let offset_ns = clock::unix_offset_ns();
     let pipeline = Pipeline::new(args.bounds.limits(), offset_ns);
-    let read =
-        reader::read(kernel, pipeline, offset_ns, Printer::new(&args), args.count, stopped, done);
+    let read = reader::read(kernel, pipeline, offset_ns, Printer::new(&args), args.count, stopped, done);
     // On a thread of its own: while it is blocked in writing, a worker would wait for neither signals nor timers.
     let handle = Handle::current();
     let reader = tokio::task::spawn_blocking(move || handle.block_on(read));
@@ -132,7 +131,7 @@ async fn attach_and_read(args: AttachArgs, rules: Vec<Rule>, config: Config) -> 
         () = elapsed(args.duration) => None,
         () = all_gone(&mut attached) => Some(anyhow!("ended: no interface is left")),
         never = explain(&counters, &targets, config.pairs()) => match never {},
-        never = sweep(flows, &counters, pins.as_ref(), args.bounds.max_flows) => match never {},
+        never = sweep(flows, &counters, pins.as_ref(), args.bounds.flows) => match never {},
         never = distrust(&untrusted) => match never {},
         done = is_done.recv() => match done {
             Some(Done::Output(error)) => output_failure(error),

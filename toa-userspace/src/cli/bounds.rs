@@ -11,16 +11,16 @@ const MOST_FLOWS: u32 = 1 << 22;
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct BoundArgs {
     /// Follow at most this many connections at a time
-    #[arg(long, value_name = "N", default_value_t = MAX_FLOWS, value_parser = clap::value_parser!(u32).range(1..=MOST_FLOWS.into()))]
-    pub(crate) max_flows: u32,
+    #[arg(long = "max-flows", value_name = "N", default_value_t = MAX_FLOWS, value_parser = clap::value_parser!(u32).range(1..=MOST_FLOWS.into()))]
+    pub(crate) flows: u32,
 
     /// Give up heads of requests that are longer than this
-    #[arg(long, value_name = "BYTES", default_value_t = 64 << 10, value_parser = clap::value_parser!(u32).range(256..=1 << 24))]
-    max_head: u32,
+    #[arg(long = "max-head", value_name = "BYTES", default_value_t = 64 << 10, value_parser = clap::value_parser!(u32).range(256..=1 << 24))]
+    head: u32,
 
     /// Keep at most this many bytes that wait for others, over all connections
-    #[arg(long, value_name = "BYTES", default_value_t = 128 << 20, value_parser = clap::value_parser!(u64).range(1 << 20..=1 << 40))]
-    max_memory: u64,
+    #[arg(long = "max-memory", value_name = "BYTES", default_value_t = 128 << 20, value_parser = clap::value_parser!(u64).range(1 << 20..=1 << 40))]
+    memory: u64,
 }
 
 impl BoundArgs {
@@ -28,10 +28,10 @@ impl BoundArgs {
     pub(crate) fn limits(&self) -> Limits {
         let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         let mut limits = Limits::default();
-        limits.connections = size(self.max_flows.into());
+        limits.connections = size(self.flows.into());
         limits.ended_connections = limits.connections;
-        limits.head_bytes = size(self.max_head.into());
-        limits.total_bytes = size(self.max_memory);
+        limits.head_bytes = size(self.head.into());
+        limits.total_bytes = size(self.memory);
         limits.connection_bytes = limits.connection_bytes.min(limits.total_bytes);
         limits
     }

@@ -331,26 +331,6 @@ fn an_interface_is_looked_up_once() {
     assert_eq!(asked.load(Ordering::Relaxed), 2);
 }
 
-#[test]
-fn a_failing_writer_is_told_once() {
-    struct Broken(u32);
-    impl Write for Broken {
-        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-            self.0 += 1;
-            Err(io::ErrorKind::BrokenPipe.into())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut json = Json::new(Broken(0), Redactor::default(), String::new(), Box::new(|_| None));
-    json.event(&connection(), &Event::Opened);
-    json.event(&connection(), &Event::Opened);
-    assert_eq!(json.writer().0, 1);
-    assert_eq!(json.take_error().unwrap().kind(), io::ErrorKind::BrokenPipe);
-    assert!(json.take_error().is_none());
-}
-
 /// Bytes of a target: none that would end it.
 fn target() -> impl Strategy<Value = Vec<u8>> {
     let byte = prop_oneof![any::<u8>(), prop::sample::select(b"/?#;&=:@%\\\"ab".to_vec())];
