@@ -19,7 +19,7 @@ type Ports = [u64; 1024];
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(C)]
 pub struct Config {
-    /// The local ports of interest, if [`Self::restricts_ports`].
+    /// The local ports of interest, if [`bits::SERVER_PORTS`] is set.
     server_ports: Ports,
     /// What counts as TOA.
     pairs: ToaPairs,
