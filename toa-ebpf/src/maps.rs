@@ -101,11 +101,11 @@ pub(crate) fn is_watched(toa: &Toa) -> bool {
 /// Whether a TOA from `source` is believed. One that is not is remembered.
 #[inline(always)]
 pub(crate) fn is_trusted(source: &Address) -> bool {
-    if !CONFIG.restricts_balancers() {
-        return true;
-    }
-    let key = &Key::new(Address::BITS, *source);
-    if BALANCERS.get(key).is_some() {
+    let is_balancer = || {
+        let key = &Key::new(Address::BITS, *source);
+        BALANCERS.get(key).is_some()
+    };
+    if !CONFIG.restricts_balancers() || is_balancer() {
         return true;
     }
     // Fails where it is known already.
