@@ -18,6 +18,7 @@ pub trait Packet: Sized {
     fn view<const N: usize>(&self, offset: u32) -> Option<&[u8; N]>;
 
     /// A view that begins at `offset`, of the same packet.
+    #[must_use]
     fn skip(&self, offset: u32) -> Self;
 }
 

@@ -46,17 +46,8 @@ pub(crate) struct AttachArgs {
     #[command(flatten)]
     pub(crate) select: SelectArgs,
 
-    /// How requests are printed
-    #[arg(short, long, value_enum, default_value_t = Format::Text)]
-    pub(crate) output: Format,
-
-    /// Print secrets (authorization, cookies, …) as they are
-    #[arg(long)]
-    pub(crate) show_secrets: bool,
-
-    /// Stop after this many requests
-    #[arg(short = 'c', value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) count: Option<u64>,
+    #[command(flatten)]
+    pub(crate) results: ResultArgs,
 
     /// Stop after this time, for example 30s or 5m
     #[arg(long, value_name = "TIME", value_parser = duration)]
@@ -77,6 +68,21 @@ pub(crate) struct AttachArgs {
     /// Create this file once attached
     #[arg(long, value_name = "PATH", hide = true)]
     pub(crate) ready_file: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ResultArgs {
+    /// How requests are printed
+    #[arg(short, long, value_enum, default_value_t = Format::Text)]
+    pub(crate) output: Format,
+
+    /// Print secrets (authorization, cookies, …) as they are
+    #[arg(long)]
+    pub(crate) show_secrets: bool,
+
+    /// Stop after this many requests
+    #[arg(short = 'c', value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
 }
 
 /// A command line that makes no sense, which shows only when what it means is looked at.

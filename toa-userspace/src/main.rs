@@ -5,6 +5,7 @@ mod cli;
 mod commands;
 mod distrust;
 mod explain;
+mod interrupts;
 mod output;
 mod presence;
 mod publish;

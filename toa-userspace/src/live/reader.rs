@@ -11,19 +11,13 @@ use tokio::{
 use super::{clock, perf::Rings};
 use crate::{
     ledger::Ledger,
-    pipeline::{Event, Pipeline, Sink},
-    stream::connection::Connection,
+    pipeline::Pipeline,
+    print::limited::{Limited, Output},
 };
 
 /// How often the rings are read even if none has reached its watermark: the last records before a silence would
 /// never be.
 const TICK: Duration = Duration::from_millis(10);
-
-/// A sink that writes.
-pub trait Output: Sink + Send {
-    /// Hands everything on that was written, and returns the first error since the last call.
-    fn flush(&mut self) -> io::Result<()>;
-}
 
 /// Why a reader has nothing more to do.
 #[derive(Debug)]
@@ -33,26 +27,6 @@ pub enum Done {
     Count,
     /// The output could not be written.
     Output(io::Error),
-}
-
-/// Counts requests, and is silent after a number of them.
-struct Limited<O> {
-    output: O,
-    left: Option<u64>,
-    is_silent: bool,
-}
-
-impl<O: Output> Sink for Limited<O> {
-    fn event(&mut self, connection: &Connection, event: &Event<'_>) {
-        if self.is_silent {
-            return;
-        }
-        self.output.event(connection, event);
-        if let (Event::Request(_), Some(left)) = (event, &mut self.left) {
-            *left = left.saturating_sub(1);
-            self.is_silent = *left == 0;
-        }
-    }
 }
 
 /// Reads until `stop` says so, then once more, and returns the ledger and the output. What ends the need to read before that is
@@ -70,7 +44,7 @@ pub async fn read<O: Output>(
     done: mpsc::Sender<Done>,
 ) -> io::Result<(Ledger, O)> {
     let mut rings = rings.register()?;
-    let mut sink = Limited { output, left: count, is_silent: count == Some(0) };
+    let mut sink = Limited::new(output, count);
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut is_done = false;
@@ -94,20 +68,19 @@ pub async fn read<O: Output>(
         if stops {
             pipeline.finish(&mut sink);
         }
-        let flushed = sink.output.flush();
-        let finding = match flushed {
+        let finding = match sink.flush() {
             Err(error) => Some(Done::Output(error)),
-            Ok(()) if sink.left == Some(0) => Some(Done::Count),
+            Ok(()) if sink.is_done() => Some(Done::Count),
             Ok(()) => None,
         };
         if let (Some(finding), false) = (finding, is_done) {
             is_done = true;
-            sink.is_silent = true;
+            sink.silence();
             // The receiver is only gone when the run is.
             let _ = done.try_send(finding);
         }
         if stops {
-            return Ok((*pipeline.ledger(), sink.output));
+            return Ok((*pipeline.ledger(), sink.into_inner()));
         }
     }
 }
