@@ -27,6 +27,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Attach to interfaces and print the requests of watched clients, until SIGINT or SIGTERM
     Attach(AttachArgs),
+    /// Print the requests of watched clients in a capture
+    Read(ReadArgs),
     /// Change what a running attach watches, at once
     Watch(commands::watch::Args),
     /// Show what is attached where, its rules, counters, ledger and cost
@@ -68,6 +70,31 @@ pub(crate) struct AttachArgs {
     /// Create this file once attached
     #[arg(long, value_name = "PATH", hide = true)]
     pub(crate) ready_file: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ReadArgs {
+    /// A capture, pcap or pcapng; - is stdin
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) select: SelectArgs,
+
+    /// Follow every TCP connection, whether or not it has a TOA; without one, its sender is the client
+    #[arg(long, conflicts_with_all = ["rules", "ports", "any"])]
+    pub(crate) any_flow: bool,
+
+    #[command(flatten)]
+    pub(crate) results: ResultArgs,
+
+    /// Follow at most this many connections at a time
+    #[arg(long, value_name = "N", default_value_t = MAX_FLOWS, value_parser = clap::value_parser!(u32).range(1..=MOST_FLOWS.into()))]
+    pub(crate) max_flows: u32,
+
+    /// Print diagnostics: twice, of every followed connection
+    #[arg(short, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
 }
 
 #[derive(Args, Debug)]
@@ -196,6 +223,11 @@ mod tests {
             &["attach", "eth0", "--lb", "balancer.example"],
             &["attach", "eth0", "--lb", "10.9.0.1/24"],
             &["attach", "eth0", "--server-port", "http"],
+            &["read"],
+            &["read", "capture", "--any-flow", "--any"],
+            &["read", "capture", "--any-flow", "--ip", "192.0.2.1"],
+            &["read", "capture", "--any-flow", "--port", "7"],
+            &["read", "capture", "--duration", "1s"],
             &["watch"],
             &["watch", "add"],
             &["watch", "add", "client.example"],

@@ -9,6 +9,7 @@ mod interrupts;
 mod output;
 mod presence;
 mod publish;
+mod read;
 mod stderr;
 mod sweep;
 
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
     };
     let result = match cli.command {
         Command::Attach(args) => attach::run(args),
+        Command::Read(args) => read::run(args),
         Command::Watch(args) => commands::watch::run(args),
         Command::Status(args) => commands::status::run(&args),
         Command::Flows(args) => commands::flows::run(&args),
