@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result};
 use clap::Parser;
 
 mod build;
+mod conformance;
 mod demo;
 mod exec;
 mod lint;
@@ -20,7 +21,7 @@ mod test;
 mod toolchain;
 mod vm;
 
-/// Set-up, build, demo, lint, test and VM commands of toa-tc.
+/// Set-up, build, demo, conformance, lint, test and VM commands of toa-tc.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
 enum Task {
@@ -30,6 +31,8 @@ enum Task {
     Build,
     /// Show in a load-balancer lab what toa-tc does, set-up and build included
     Demo(demo::Options),
+    /// Compare request by request what toa-tc and tshark read from captures of real programs
+    Conformance,
     /// Check formatting, lints, documentation and house rules
     Lint,
     /// Run every test, those that need root and the VM included
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Task::Setup(options) => setup::run(&workspace, options),
         Task::Build => build::run(&workspace),
         Task::Demo(options) => demo::run(&workspace, &options),
+        Task::Conformance => conformance::run(&workspace),
         Task::Lint => lint::run(&workspace),
         Task::Test(options) => test::run(&workspace, &options),
         Task::Vm(options) => vm::run(&workspace, &options),
