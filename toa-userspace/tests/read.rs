@@ -7,7 +7,13 @@ use std::{
     net::Ipv4Addr,
     path::PathBuf,
     process::{Child, Command, Output, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
 };
+
+/// How long a line may take that is printed as soon as it can be.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
@@ -117,6 +123,17 @@ fn piped(arguments: &[&str]) -> Result<Child> {
     Ok(command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?)
 }
 
+/// Waits for the first line that the tool prints, and goes on reading.
+fn first_line(child: &mut Child) -> Result<String> {
+    let mut lines = BufReader::new(child.stdout.take().ok_or("no stdout")?).lines();
+    let (found, line) = mpsc::channel();
+    thread::spawn(move || {
+        let _ = found.send(lines.next());
+        lines.count()
+    });
+    Ok(line.recv_timeout(PATIENCE)?.ok_or("nothing was printed")??)
+}
+
 const PRINTED: &str =
     "07:43:27.500000 120.120.111.111:44208 > 10.9.0.2:80 (via 10.9.0.1:7) GET /orders HTTP/1.1
     host: api.example
@@ -224,9 +241,8 @@ fn a_request_of_a_pipe_is_printed_as_soon_as_it_is_complete() -> Result {
         }
         stdin.write_all(&block(&packet(7, 10, ACK, options, REQUEST)))?;
         stdin.flush()?;
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().ok_or("no stdout")?).read_line(&mut line)?;
-        assert_eq!(Some(line.trim_end()), PRINTED.lines().next());
+        let line = first_line(&mut child)?;
+        assert_eq!(Some(line.as_str()), PRINTED.lines().next());
         drop(stdin);
         assert_eq!(child.wait()?.code(), Some(0));
     }
@@ -238,8 +254,7 @@ fn a_signal_ends_the_reading_of_a_pipe_with_a_ledger() -> Result {
     let mut child = piped(&["--any"])?;
     let mut stdin = child.stdin.take().ok_or("no stdin")?;
     stdin.write_all(&capture())?;
-    let mut stdout = BufReader::new(child.stdout.take().ok_or("no stdout")?);
-    stdout.read_line(&mut String::new())?;
+    first_line(&mut child)?;
     let id = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(id, rustix::process::Signal::INT)?;
     let output = child.wait_with_output()?;

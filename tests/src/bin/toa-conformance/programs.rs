@@ -109,12 +109,12 @@ fn curl_upgrades(lab: &mut Lab) -> Result<()> {
 fn pipelined(lab: &mut Lab) -> Result<()> {
     for connection in 0..20_u16 {
         // Half of them are marked as a balancer marks them.
-        let client = (connection % 2 == 0).then(|| ([203, 0, 113, 9], 1000 + connection).into());
+        let client = connection.is_multiple_of(2).then(|| ([203, 0, 113, 9], 1000 + connection).into());
         let mut client = lab.connect(client)?;
         for round in 0..3 {
             let request = |number: usize| {
                 let target = format!("/{connection}/{round}/{number}");
-                let request = if number % 3 == 0 {
+                let request = if number.is_multiple_of(3) {
                     Request::post(&target, number * 500)
                 } else {
                     Request::get(&target)

@@ -27,16 +27,17 @@ pub(crate) fn of_tool(file: &Path) -> Result<Vec<Request>> {
     let mut requests = Vec::new();
     for line in lines.lines() {
         let event: Value = serde_json::from_str(line)?;
-        if event["event"] != "request" {
+        let text = |pointer| event.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+        if text("/event").as_deref() != Some("request") {
             continue;
         }
-        ensure!(event["incomplete"].is_null(), "bytes are missing: {line}");
-        let text = |value: &Value| value.as_str().map(str::to_owned);
+        ensure!(event.get("incomplete").is_some_and(Value::is_null), "bytes are missing: {line}");
+        let port = event.pointer("/network/peer/port").and_then(Value::as_u64).context("no port")?;
         requests.push(Request {
-            port: event["network"]["peer"]["port"].as_u64().context("no port")?.try_into()?,
-            method: text(&event["http"]["request"]["method"]).context("no method")?,
-            target: text(&event["url"]["original"]).context("no target")?,
-            host: text(&event["http"]["request"]["header"]["host"][0]),
+            port: port.try_into()?,
+            method: text("/http/request/method").context("no method")?,
+            target: text("/url/original").context("no target")?,
+            host: text("/http/request/header/host/0"),
         });
     }
     Ok(requests)
