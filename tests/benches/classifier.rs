@@ -45,8 +45,8 @@ struct Setup {
 }
 
 impl Setup {
-    fn new(name: &'static str, config: Config, rules: &[Rule], is_full: bool) -> Result<Self> {
-        let options = LoadOptions { config, ..LoadOptions::default() };
+    fn new(name: &'static str, config: &Config, rules: &[Rule], is_full: bool) -> Result<Self> {
+        let options = LoadOptions { config: *config, ..LoadOptions::default() };
         let mut loaded = Loaded::new(["toa_ingress_eth"], &options)?;
         let mut map = |name| loaded.take_map(name);
         let (rules_map, prefixes, shapes, flows) =
@@ -73,7 +73,7 @@ fn fill(mut flows: HashMap<MapData, FlowKey, Flow>) -> Result<()> {
 fn time(program: &mut SchedClassifier, frame: &[u8]) -> Result<f64> {
     let options = TestRunOptions { data_in: Some(frame), repeat: REPEAT, ..TestRunOptions::default() };
     // The kernel's own division: whole nanoseconds a run.
-    Ok(program.test_run(options)?.duration.as_nanos() as f64)
+    Ok(program.test_run(options)?.duration.as_secs_f64() * 1e9)
 }
 
 /// A frame and the most that it may cost, as a ratio to the reference.
@@ -154,11 +154,11 @@ impl Bench {
         let many = [addresses(1), prefixes(10_000)?].concat();
         let usual = Config::DEFAULT;
         let setups = vec![
-            Setup::new("1 address", usual, &addresses(1), is_full)?,
-            Setup::new("100,000 addresses", usual, &addresses(100_000), is_full)?,
-            Setup::new("three shapes", usual, &three, is_full)?,
-            Setup::new("an address and 10,000 prefixes", usual, &many, is_full)?,
-            Setup::new("--server-port 443", usual.with_server_port(443), &addresses(1), is_full)?,
+            Setup::new("1 address", &usual, &addresses(1), is_full)?,
+            Setup::new("100,000 addresses", &usual, &addresses(100_000), is_full)?,
+            Setup::new("three shapes", &usual, &three, is_full)?,
+            Setup::new("an address and 10,000 prefixes", &usual, &many, is_full)?,
+            Setup::new("--server-port 443", &usual.with_server_port(443), &addresses(1), is_full)?,
         ];
         let mut cases = Vec::new();
         for (setup, _) in setups.iter().enumerate() {

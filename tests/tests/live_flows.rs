@@ -1,4 +1,4 @@
-//! Ending the following of connections: only of those that nobody watches, also of what is learned meanwhile.
+//! Removing connections from the map of followed ones: only those that nobody watches, or that ended long ago.
 #![cfg(feature = "kernel")]
 
 use std::path::Path;
@@ -7,11 +7,12 @@ use anyhow::Result;
 use aya::maps::{HashMap, Map, MapData, MapError};
 use toa_common::{
     flow_key::{Address, FlowKey},
+    limits::LINGER_NS,
     segment::Flow,
     wire::toa::Client,
 };
 use toa_tests::mounts;
-use toa_userspace::live::flows::Flows;
+use toa_userspace::live::flows::{Flows, Swept};
 
 const WATCHED: Address = Address([1; 4]);
 const UNWATCHED: Address = Address([2; 4]);
@@ -35,20 +36,35 @@ fn a_connection_that_is_learned_meanwhile_is_not_ended() -> Result<()> {
             kernel.insert(key(ports), flow(ports.into(), client), 0)?;
         }
         let mut flows = Flows::new(open()?)?;
-        // The first question is asked of the oldest. Meanwhile a new connection takes the place of the second, and
-        // the first ends by itself.
-        let mut asked = 0;
-        let ended = flows.end(|client: &Client| {
-            asked += 1;
-            if asked == 1 {
-                kernel.insert(key(2), flow(10, WATCHED), 0)?;
-                kernel.remove(&key(1))?;
-            }
-            Ok::<_, MapError>(client.address == WATCHED)
-        })?;
+        let is_watched = |client: &Client, _| Ok::<_, MapError>(client.address == WATCHED);
+        let unwatched = flows.unwatched(is_watched)?;
+        assert_eq!(unwatched.iter().map(|followed| followed.key.ports).collect::<Vec<_>>(), [1, 2]);
+        // Meanwhile a new connection takes the place of the second, and the first ends by itself.
+        kernel.insert(key(2), flow(10, WATCHED), 0)?;
+        kernel.remove(&key(1))?;
+        let ended = flows.end(&unwatched, is_watched)?;
         let mut left: Vec<_> = flows.read()?.iter().map(|followed| followed.key.ports).collect();
         left.sort_unstable();
         assert_eq!((ended, left), (0, vec![2, 3]));
+        Ok(())
+    })
+}
+
+#[test]
+fn a_sweep_removes_what_ended_long_ago_and_nothing_else() -> Result<()> {
+    mounts::with_bpf_file_system(|| {
+        let pin = Path::new(mounts::BPF).join("FLOWS");
+        HashMap::<MapData, FlowKey, Flow>::create(4, 0)?.pin(&pin)?;
+        let open = || Ok::<_, anyhow::Error>(Map::HashMap(MapData::from_pin(&pin)?));
+        let mut kernel = HashMap::<_, FlowKey, Flow>::try_from(open()?)?;
+        let now_ns = 100 * LINGER_NS;
+        for (ports, ended_ns) in [(1, 0), (2, 1), (3, now_ns - LINGER_NS), (4, now_ns - LINGER_NS - 1)] {
+            kernel.insert(key(ports), Flow { ended_ns, ..flow(ports.into(), WATCHED) }, 0)?;
+        }
+        let mut flows = Flows::new(open()?)?;
+        assert_eq!(flows.sweep(now_ns)?, Swept { open: 1, removed: 2 });
+        let left: Vec<_> = flows.read()?.iter().map(|followed| followed.key.ports).collect();
+        assert_eq!(left, [1, 3]);
         Ok(())
     })
 }

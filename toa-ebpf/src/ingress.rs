@@ -97,7 +97,8 @@ fn skip(reason: SkipReason, report: impl Report) -> u32 {
 /// Looks up the connection of a packet without options. If it is not followed, that was it, for almost every packet.
 #[inline(always)]
 fn plain(ctx: &TcContext, tcp: TcpPacket, report: impl Report) -> u32 {
-    let Some(flow) = FLOWS.get_ptr_mut(&tcp.key) else {
+    let key = &tcp.key;
+    let Some(flow) = FLOWS.get_ptr_mut(key) else {
         return unmarked(&Inspected::plain(tcp), report);
     };
     let Some(scratch) = scratch() else {
@@ -120,7 +121,8 @@ fn with_options(
     let found = walk(ctx, scratch);
     // SAFETY: a live map value, which only this program uses now.
     let inspected = unsafe { &(*scratch).inspected };
-    let flow = FLOWS.get_ptr_mut(&inspected.tcp.key);
+    let key = &inspected.tcp.key;
+    let flow = FLOWS.get_ptr_mut(key);
     if flow.is_none() && found == 0 { unmarked(inspected, report) } else { act(ctx, scratch, flow, report) }
 }
 

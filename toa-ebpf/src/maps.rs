@@ -91,14 +91,14 @@ pub(crate) fn is_watched(toa: &Toa) -> bool {
         toa.has_port(),
         // SAFETY: the value is only asked for its presence; a concurrent write does not matter.
         |key| unsafe { WATCH.get(key) }.is_some(),
-        |key| PREFIXES.get(&Key::new(PrefixKey::BITS, *key)).is_some(),
+        |key| PREFIXES.get(Key::new(PrefixKey::BITS, *key)).is_some(),
     )
 }
 
 /// Whether a TOA from `source` is believed. One that is not is remembered.
 #[inline(always)]
 pub(crate) fn is_trusted(source: &Address) -> bool {
-    if !CONFIG.restricts_balancers() || BALANCERS.get(&Key::new(Address::BITS, *source)).is_some() {
+    if !CONFIG.restricts_balancers() || BALANCERS.get(Key::new(Address::BITS, *source)).is_some() {
         return true;
     }
     // Fails where it is known already.

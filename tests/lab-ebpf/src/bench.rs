@@ -50,7 +50,8 @@ fn toa_bench_reference(ctx: TcContext) -> i32 {
         ports: ne32(field::<34, 4, _>(headers)),
     };
     // The result must matter, or the compiler leaves the lookup out.
-    if FLOWS.get_ptr(&key).is_some() { 0 } else { NEXT }
+    let key = &key;
+    if FLOWS.get_ptr(key).is_some() { 0 } else { NEXT }
 }
 
 #[inline(always)]

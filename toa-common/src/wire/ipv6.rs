@@ -1,5 +1,5 @@
-//! Responsible for the IPv6 header (RFC 8200 section 3). Not responsible for extension headers: see
-//! [`super::ipv6_extension`].
+//! Responsible for the IPv6 header (RFC 8200 section 3). Not responsible for what its extension
+//! headers say: they are passed over.
 //!
 //! ```text
 //!  0 version, traffic class, flow label     4 payload length   6 next header   7 hop limit
