@@ -1,7 +1,11 @@
 //! Responsible for what tcpdump saw on a device: the witness to what is on the wire. Not responsible for the
 //! meaning of a frame: see [`crate::oracle`].
 
-use std::{fs, process::Stdio};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
 
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
@@ -19,7 +23,7 @@ const FILE_HEADER: usize = 24;
 const PACKET_HEADER: usize = 16;
 
 /// Bytes that hold the headers of any frame of a test.
-const HEADERS: usize = 256;
+const HEADERS: &str = "256";
 
 /// A running capture.
 #[derive(Debug)]
@@ -32,22 +36,28 @@ impl Capture {
     /// Captures what `filter` matches among what `device` receives.
     pub fn start(device: &Device, filter: &str) -> Result<Self> {
         // As much as tcpdump knows.
-        Self::start_with(device, filter, 0)
+        Self::start_with(device, filter, &["--direction=in", "--immediate-mode", "-s", "0"])
     }
 
     /// The same with the headers only, for many or large frames: the rest of each is zeros.
     pub fn start_headers(device: &Device, filter: &str) -> Result<Self> {
-        Self::start_with(device, filter, HEADERS)
+        Self::start_with(device, filter, &["--direction=in", "--immediate-mode", "-s", HEADERS])
     }
 
-    fn start_with(device: &Device, filter: &str, length: usize) -> Result<Self> {
+    /// As [`Self::start`], with what it sends, too. For many packets: tcpdump sees them within a second only, but has room
+    /// for thousands. In immediate mode each takes the room of the largest one that there can be, which is a hundred.
+    pub fn start_both_ways(device: &Device, filter: &str) -> Result<Self> {
+        Self::start_with(device, filter, &["--direction=inout", "-s", "0"])
+    }
+
+    fn start_with(device: &Device, filter: &str, options: &[&str]) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("toa-capture-").tempdir()?;
         let file = directory.path().join("pcap");
         let child = device
             .namespace
             .command("tcpdump")
-            .args(["--direction=in", "--immediate-mode", "-n", "-U", "-B", "16384", "-Z", "root"])
-            .args(["-s", &length.to_string(), "-i"])
+            .args(options)
+            .args(["-n", "-U", "-B", "16384", "-Z", "root", "-i"])
             .args([&device.name, "-w"])
             .arg(&file)
             .arg(filter)
@@ -66,7 +76,12 @@ impl Capture {
 
     /// Waits until there are `enough` frames, ends it and returns them. Without the wait, tcpdump would leave
     /// frames behind that it had not read yet.
-    pub fn stop_when(mut self, enough: impl Fn(&[Vec<u8>]) -> bool) -> Result<Vec<Vec<u8>>> {
+    pub fn stop_when(self, enough: impl Fn(&[Vec<u8>]) -> bool) -> Result<Vec<Vec<u8>>> {
+        frames(&self.file_when(enough)?.read()?)
+    }
+
+    /// As [`Self::stop_when`], but returns the file.
+    fn file_when(mut self, enough: impl Fn(&[Vec<u8>]) -> bool) -> Result<Captured> {
         let file = self.directory.path().join("pcap");
         // The last packet in the file may be half written.
         let written = || Ok(frames(&fs::read(&file)?).ok().filter(|frames| enough(frames)).map(drop));
@@ -75,15 +90,41 @@ impl Capture {
         let said = fs::read_to_string(self.directory.path().join("stderr"))?;
         ensure!(status.success(), "tcpdump ended with {}: {said}", describe(status));
         ensure!(said.contains("\n0 packets dropped"), "tcpdump missed packets: {said}");
-        frames(&fs::read(file)?)
+        Ok(Captured { file, _directory: self.directory })
     }
 
     /// As [`Self::stop_when`]: until the end of the connection from this port.
     pub fn stop_at_end_of(self, port: u16) -> Result<Vec<Vec<u8>>> {
-        let is_end = |frame: &Vec<u8>| {
-            Segment::of(frame).is_some_and(|it| it.source.port() == port && it.flags() & FIN != 0)
-        };
-        self.stop_when(|frames| frames.iter().any(is_end))
+        self.stop_when(|frames| frames.iter().any(|frame| is_end_of(frame, port)))
+    }
+
+    /// As [`Self::stop_at_end_of`], but returns the file.
+    pub fn file_at_end_of(self, port: u16) -> Result<Captured> {
+        self.file_when(|frames| frames.iter().any(|frame| is_end_of(frame, port)))
+    }
+}
+
+/// Whether a frame ends the connection from this port.
+fn is_end_of(frame: &[u8], port: u16) -> bool {
+    Segment::of(frame).is_some_and(|segment| segment.source.port() == port && segment.flags() & FIN != 0)
+}
+
+/// A capture that has ended, as a pcap file that goes with this.
+#[derive(Debug)]
+pub struct Captured {
+    file: PathBuf,
+    _directory: TempDir,
+}
+
+impl Captured {
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.file
+    }
+
+    fn read(&self) -> Result<Vec<u8>> {
+        Ok(fs::read(&self.file)?)
     }
 }
 

@@ -92,6 +92,13 @@ impl Config {
         self.has(bits::PICK_LAST)
     }
 
+    /// Whether only some local ports are of interest.
+    #[inline(always)]
+    #[must_use]
+    pub fn restricts_ports(&self) -> bool {
+        self.has(bits::SERVER_PORTS)
+    }
+
     /// Whether TOA is believed from some sources only.
     #[inline(always)]
     #[must_use]
@@ -102,7 +109,7 @@ impl Config {
     /// Whether packets to a local port, in network order, are of interest.
     #[inline(always)]
     pub(crate) fn serves(&self, port_be: u16) -> bool {
-        if !self.has(bits::SERVER_PORTS) {
+        if !self.restricts_ports() {
             return true;
         }
         let (word, bit) = place(port_be);

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow};
 use aya::maps::Map;
-use log::{LevelFilter, debug};
+use log::debug;
 use toa_common::config::Config;
 use toa_userspace::{
     live::{
@@ -19,7 +19,7 @@ use toa_userspace::{
         clock,
         counters::Counters,
         flows::Flows,
-        listening,
+        host, listening,
         load::{LoadOptions, Loaded},
         log::KernelLog,
         orders::Orders,
@@ -36,28 +36,25 @@ use toa_userspace::{
 };
 use tokio::{
     runtime::Handle,
-    signal::unix::{SignalKind, signal},
     sync::{mpsc, watch},
-    task::JoinHandle,
-    time::{sleep, timeout},
+    time::sleep,
 };
 
 use crate::{
-    cli::AttachArgs, distrust::distrust, explain::explain, output::Printer, presence::all_gone,
-    publish::publish, stderr, sweep::sweep,
+    cli::AttachArgs,
+    distrust::distrust,
+    explain::explain,
+    interrupts::Interrupts,
+    output::{self, Printer},
+    presence::all_gone,
+    publish::publish,
+    stderr,
+    sweep::sweep,
 };
-
-/// How long a reader that is blocked in writing is waited for at the end.
-const GRACE: Duration = Duration::from_secs(2);
 
 /// Runs the command.
 pub(crate) fn run(args: AttachArgs) -> Result<()> {
-    let level = match args.verbose {
-        0 => LevelFilter::Off,
-        1 => LevelFilter::Debug,
-        _ => LevelFilter::Trace,
-    };
-    stderr::start_log(level);
+    stderr::start_log(args.verbose);
     let rules = args.select.watched()?;
     let config = args.select.config()?;
     privileges::check()?;
@@ -121,7 +118,15 @@ async fn attach_and_read(args: AttachArgs, rules: Vec<Rule>, config: &Config) ->
     let (done, mut is_done) = mpsc::channel(1);
     let offset_ns = clock::unix_offset_ns();
     let pipeline = Pipeline::new(args.bounds.limits(), offset_ns);
-    let read = reader::read(kernel, pipeline, offset_ns, Printer::new(&args), args.count, stopped, done);
+    let read = reader::read(
+        kernel,
+        pipeline,
+        offset_ns,
+        Printer::new(&args.results, Box::new(host::interface_name)),
+        args.results.count,
+        stopped,
+        done,
+    );
     // On a thread of its own: while it is blocked in writing, a worker would wait for neither signals nor timers.
     let handle = Handle::current();
     let reader = tokio::task::spawn_blocking(move || handle.block_on(read));
@@ -134,7 +139,7 @@ async fn attach_and_read(args: AttachArgs, rules: Vec<Rule>, config: &Config) ->
         never = sweep(flows, &counters, pins.as_ref(), args.bounds.flows) => match never {},
         never = distrust(&untrusted) => match never {},
         done = is_done.recv() => match done {
-            Some(Done::Output(error)) => output_failure(error),
+            Some(Done::Output(error)) => output::failure(error),
             _ => None,
         },
     };
@@ -142,7 +147,7 @@ async fn attach_and_read(args: AttachArgs, rules: Vec<Rule>, config: &Config) ->
     drop(attached);
     // The receiver is only gone when the reader has failed, which is found below.
     let _ = stop.send(true);
-    let read = finish(reader, &mut interrupts).await?;
+    let read = interrupts.finish(reader).await?;
     drop(pins);
     let mut written = None;
     if let Some(read) = read {
@@ -155,25 +160,17 @@ async fn attach_and_read(args: AttachArgs, rules: Vec<Rule>, config: &Config) ->
         let last_line = tokio::task::spawn_blocking(move || {
             printer.ledger(&Summary { kernel: Some(&kernel), pipeline: &ledger }, time_ns)
         });
-        written = finish(last_line, &mut interrupts).await?;
+        written = interrupts.finish(last_line).await?;
     }
     let failure = match written {
         None => {
-            stderr::line(format_args!(
-                "gave up: stdout takes nothing, so not everything was printed or counted"
-            ));
+            output::gave_up();
             failure
         }
-        Some(Err(error)) => failure.or_else(|| output_failure(error)),
+        Some(Err(error)) => failure.or_else(|| output::failure(error)),
         Some(Ok(())) => failure,
     };
     failure.map_or(Ok(()), Err)
-}
-
-/// What could not be written is a failure, unless nobody wants to read it.
-fn output_failure(error: io::Error) -> Option<anyhow::Error> {
-    let is_closed = error.kind() == io::ErrorKind::BrokenPipe;
-    (!is_closed).then(|| anyhow::Error::new(error).context("cannot write to stdout"))
 }
 
 /// Finds interfaces. One that is named twice, or by two of its names, is one.
@@ -242,46 +239,9 @@ fn hint_at_listening(ports: &[u16]) {
     }
 }
 
-/// The signals that end a run.
-struct Interrupts {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-    hangup: tokio::signal::unix::Signal,
-}
-
-impl Interrupts {
-    fn new() -> Result<Self> {
-        let on = |kind| signal(kind).context("cannot listen to signals");
-        Ok(Self {
-            interrupt: on(SignalKind::interrupt())?,
-            terminate: on(SignalKind::terminate())?,
-            hangup: on(SignalKind::hangup())?,
-        })
-    }
-
-    async fn any(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-            _ = self.hangup.recv() => {}
-        }
-    }
-}
-
 async fn elapsed(duration: Option<jiff::SignedDuration>) {
     match duration.and_then(|duration| Duration::try_from(duration).ok()) {
         Some(duration) => sleep(duration).await,
         None => std::future::pending().await,
-    }
-}
-
-/// Waits for a task that may be blocked in writing. `None` if it is, and does not come back.
-async fn finish<T>(task: JoinHandle<T>, interrupts: &mut Interrupts) -> Result<Option<T>> {
-    tokio::select! {
-        result = timeout(GRACE, task) => match result {
-            Ok(result) => Ok(Some(result.context("a task failed")?)),
-            Err(_) => Ok(None),
-        },
-        () = interrupts.any() => Ok(None),
     }
 }

@@ -26,6 +26,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Attach to interfaces and print the requests of watched clients, until SIGINT or SIGTERM
     Attach(AttachArgs),
+    /// Print the requests of watched clients in a capture
+    Read(ReadArgs),
     /// Change what a running attach watches, at once
     Watch(commands::watch::Args),
     /// Show what is attached where, its rules, counters, ledger and cost
@@ -45,17 +47,8 @@ pub(crate) struct AttachArgs {
     #[command(flatten)]
     pub(crate) select: SelectArgs,
 
-    /// How requests are printed
-    #[arg(short, long, value_enum, default_value_t = Format::Text)]
-    pub(crate) output: Format,
-
-    /// Print secrets (authorization, cookies, …) as they are
-    #[arg(long)]
-    pub(crate) show_secrets: bool,
-
-    /// Stop after this many requests
-    #[arg(short = 'c', value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) count: Option<u64>,
+    #[command(flatten)]
+    pub(crate) results: ResultArgs,
 
     /// Stop after this time, for example 30s or 5m
     #[arg(long, value_name = "TIME", value_parser = duration)]
@@ -75,6 +68,45 @@ pub(crate) struct AttachArgs {
     /// Create this file once attached
     #[arg(long, value_name = "PATH", hide = true)]
     pub(crate) ready_file: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ReadArgs {
+    /// A capture, pcap or pcapng; - is stdin
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) select: SelectArgs,
+
+    /// Follow every TCP connection, whether or not it has a TOA; without one, its sender is the client
+    #[arg(long, conflicts_with_all = ["rules", "ports", "any"])]
+    pub(crate) any_flow: bool,
+
+    #[command(flatten)]
+    pub(crate) results: ResultArgs,
+
+    #[command(flatten)]
+    pub(crate) bounds: BoundArgs,
+
+    /// Print diagnostics: twice, of every followed connection
+    #[arg(short, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ResultArgs {
+    /// How requests are printed
+    #[arg(short, long, value_enum, default_value_t = Format::Text)]
+    pub(crate) output: Format,
+
+    /// Print secrets (authorization, cookies, …) as they are
+    #[arg(long)]
+    pub(crate) show_secrets: bool,
+
+    /// Stop after this many requests
+    #[arg(short = 'c', value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
 }
 
 /// A command line that makes no sense, which shows only when what it means is looked at.
@@ -190,6 +222,11 @@ mod tests {
             &["attach", "eth0", "--lb", "balancer.example"],
             &["attach", "eth0", "--lb", "10.9.0.1/24"],
             &["attach", "eth0", "--server-port", "http"],
+            &["read"],
+            &["read", "capture", "--any-flow", "--any"],
+            &["read", "capture", "--any-flow", "--ip", "192.0.2.1"],
+            &["read", "capture", "--any-flow", "--port", "7"],
+            &["read", "capture", "--duration", "1s"],
             &["watch"],
             &["watch", "add"],
             &["watch", "add", "client.example"],

@@ -5,7 +5,7 @@ use std::{convert::Infallible, future::pending, time::Duration};
 use toa_common::wire::toa::ToaPairs;
 use toa_userspace::{
     live::{attach::Target, counters::Counters},
-    print::explain::Explanation,
+    print::explain::{Explanation, Place},
 };
 use tokio::time::sleep;
 
@@ -20,7 +20,8 @@ pub(crate) async fn explain(counters: &Counters, targets: &[Target], pairs: &Toa
     // If they cannot be read now, they cannot at the end either, where that is an error.
     if let Ok(snapshot) = counters.read() {
         let interfaces: Vec<_> = targets.iter().map(Target::interface).collect();
-        if let Some(explanation) = Explanation::new(&snapshot.seen(), PATIENCE, &interfaces, pairs) {
+        let place = Place::Interfaces(&interfaces, PATIENCE);
+        if let Some(explanation) = Explanation::new(&snapshot.seen(), place, pairs) {
             stderr::line(format_args!("{explanation}"));
         }
     }

@@ -2,20 +2,25 @@
 //!
 //! Responsible, in its pure part, for turning the kernel's records into printed HTTP heads: [`segment`]
 //! checks a record, [`stream`] orders bytes, [`http`] finds heads, [`print`](mod@print) writes them, and [`pipeline`]
-//! puts them together within [`limits`], while [`ledger`] counts what became of every byte. Not responsible
-//! for deciding what is followed: the kernel has done that.
+//! puts them together within [`limits`], while [`ledger`] counts what became of every byte. Where packets come from a
+//! file, [`pcap`] reads it, [`follower`] stands in for the kernel's program, and [`replay`] puts those before the pipeline.
 //!
-//! [`live`] is the other part, which needs a kernel: it loads, attaches and reads the rings.
+//! [`live`] is the other part, which needs a kernel: it loads, attaches and reads the rings. Then the kernel has
+//! decided what is followed.
 //!
 //! The pure part knows no clock, socket or kernel: time comes in as nanoseconds since the Unix epoch.
 
 pub mod client;
+pub mod counters;
+pub mod follower;
 pub mod http;
 pub mod ledger;
 pub mod limits;
 pub mod live;
+pub mod pcap;
 pub mod pipeline;
 pub mod print;
+pub mod replay;
 pub mod rule;
 pub mod segment;
 pub mod stream;

@@ -5,9 +5,11 @@ mod cli;
 mod commands;
 mod distrust;
 mod explain;
+mod interrupts;
 mod output;
 mod presence;
 mod publish;
+mod read;
 mod stderr;
 mod sweep;
 
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
     };
     let result = match cli.command {
         Command::Attach(args) => attach::run(args),
+        Command::Read(args) => read::run(args),
         Command::Watch(args) => commands::watch::run(args),
         Command::Status(args) => commands::status::run(&args),
         Command::Flows(args) => commands::flows::run(&args),

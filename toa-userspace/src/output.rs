@@ -8,13 +8,22 @@ use std::{
 use jiff::tz::TimeZone;
 use log::trace;
 use toa_userspace::{
-    live::{host, reader::Output},
+    live::host,
     pipeline::{Event, Sink},
-    print::{json::Json, redact::Redactor, summary::Summary, text::Text},
+    print::{
+        json::{InterfaceName, Json},
+        limited::Output,
+        redact::Redactor,
+        summary::Summary,
+        text::Text,
+    },
     stream::connection::Connection,
 };
 
-use crate::cli::{AttachArgs, Format};
+use crate::{
+    cli::{Format, ResultArgs},
+    stderr,
+};
 
 /// What prints results.
 pub(crate) enum Printer {
@@ -25,16 +34,14 @@ pub(crate) enum Printer {
 }
 
 impl Printer {
-    /// The printer that was asked for.
-    pub(crate) fn new(args: &AttachArgs) -> Self {
+    /// The printer that was asked for. Interfaces are named by `interface_name`.
+    pub(crate) fn new(args: &ResultArgs, interface_name: InterfaceName) -> Self {
         let redactor = if args.show_secrets { Redactor::show_secrets() } else { Redactor::default() };
         // Large enough for what one round of reading prints; flushed after each.
         let stdout = BufWriter::with_capacity(1 << 16, io::stdout());
         match args.output {
             Format::Text => Self::Text(Text::new(stdout, redactor, TimeZone::system())),
-            Format::Json => {
-                Self::Json(Json::new(stdout, redactor, host::name(), Box::new(host::interface_name)))
-            }
+            Format::Json => Self::Json(Json::new(stdout, redactor, host::name(), interface_name)),
         }
     }
 
@@ -89,4 +96,15 @@ impl Output for Printer {
         };
         error.map_or_else(|| writer.flush(), Err)
     }
+}
+
+/// What could not be written is a failure, unless nobody wants to read it.
+pub(crate) fn failure(error: io::Error) -> Option<anyhow::Error> {
+    let is_closed = error.kind() == io::ErrorKind::BrokenPipe;
+    (!is_closed).then(|| anyhow::Error::new(error).context("cannot write to stdout"))
+}
+
+/// Says that a reader of stdout that stands still was waited for long enough.
+pub(crate) fn gave_up() {
+    stderr::line(format_args!("gave up: stdout takes nothing, so not everything was printed or counted"));
 }

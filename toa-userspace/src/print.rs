@@ -3,6 +3,7 @@
 pub mod escape;
 pub mod explain;
 pub mod json;
+pub mod limited;
 pub mod redact;
 pub mod summary;
 pub mod text;

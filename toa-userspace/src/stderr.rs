@@ -13,8 +13,13 @@ pub(crate) fn line(text: fmt::Arguments<'_>) {
     let _ = io::stderr().write_all(format!("toa-tc: {text}\n").as_bytes());
 }
 
-/// Starts the diagnostics that were asked for, ours and the kernel's.
-pub(crate) fn start_log(level: LevelFilter) {
+/// Starts the diagnostics that were asked for so many times, ours and the kernel's.
+pub(crate) fn start_log(verbose: u8) {
+    let level = match verbose {
+        0 => LevelFilter::Off,
+        1 => LevelFilter::Debug,
+        _ => LevelFilter::Trace,
+    };
     env_logger::Builder::new()
         // Ours and the kernel program's, which begin alike; not every library's.
         .filter_module("toa_", level)

@@ -23,7 +23,13 @@ fn stderr(output: &Output) -> String {
 
 #[test]
 fn help_and_version_are_results() -> Result {
-    for arguments in [&["--help"][..], &["--version"], &["attach", "--help"], &["help", "watch", "add"]] {
+    for arguments in [
+        &["--help"][..],
+        &["--version"],
+        &["attach", "--help"],
+        &["read", "--help"],
+        &["help", "watch", "add"],
+    ] {
         let output = tool(arguments).output()?;
         assert_eq!(output.status.code(), DONE, "{arguments:?}");
         assert!(!output.stdout.is_empty() && output.stderr.is_empty(), "{arguments:?}: {output:?}");
@@ -61,6 +67,10 @@ fn a_command_line_that_makes_no_sense_is_one_line_and_exit_code_2() -> Result {
         (&["attach", "no/device", "--duration", "soon"], "30s"),
         (&["attach", "no/device", "--ring-size", "5000"], "power of two"),
         (&["attach", "no/device", "-o", "xml"], "text, json"),
+        (&["read"], "<FILE>"),
+        (&["read", "/dev/null"], "give --ip, --port, --any or --any-flow"),
+        (&["read", "/dev/null", "--any-flow", "--any"], "cannot be used with"),
+        (&["read", "/dev/null", "--any", "--duration", "1s"], "--duration"),
         (&["watch", "add"], "<RULE>"),
         (&["watch", "list", "--pid", "0"], "--pid"),
         (&["status", "-o", "xml"], "text, json"),

@@ -12,6 +12,7 @@ use clap::Parser;
 
 mod bench;
 mod build;
+mod conformance;
 mod demo;
 mod exec;
 mod fuzz;
@@ -22,7 +23,7 @@ mod test;
 mod toolchain;
 mod vm;
 
-/// Set-up, build, bench, demo, fuzz, lint, test and VM commands of toa-tc.
+/// Set-up, build, bench, conformance, demo, fuzz, lint, test and VM commands of toa-tc.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
 enum Task {
@@ -34,6 +35,8 @@ enum Task {
     Bench(bench::Options),
     /// Show in a load-balancer lab what toa-tc does, set-up and build included
     Demo(demo::Options),
+    /// Compare request by request what toa-tc and tshark read from captures of real programs
+    Conformance,
     /// Fuzz one part for a time
     Fuzz(fuzz::Options),
     /// Check formatting, lints, documentation and house rules
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
         Task::Build => build::run(&workspace),
         Task::Bench(options) => bench::run(&options),
         Task::Demo(options) => demo::run(&workspace, &options),
+        Task::Conformance => conformance::run(&workspace),
         Task::Fuzz(options) => fuzz::run(&workspace, &options),
         Task::Lint => lint::run(&workspace),
         Task::Test(options) => test::run(&workspace, &options),

@@ -18,7 +18,7 @@ mod bpf;
 pub(crate) mod kernel;
 
 /// The programs that tests and the VM run, each with the Debian package that has it.
-const TEST_PROGRAMS: [(&str, &str); 12] = [
+const TEST_PROGRAMS: [(&str, &str); 14] = [
     ("busybox", "busybox-static"),
     ("cpio", "cpio"),
     ("curl", "curl"),
@@ -27,9 +27,11 @@ const TEST_PROGRAMS: [(&str, &str); 12] = [
     ("ip", "iproute2"),
     ("nginx", "nginx-light"),
     ("nsenter", "util-linux"),
+    ("openssl", "openssl"),
     ("ps", "procps"),
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("tcpdump", "tcpdump"),
+    ("tshark", "tshark"),
     ("wrk", "wrk"),
 ];
 

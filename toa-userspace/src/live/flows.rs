@@ -12,8 +12,8 @@ use toa_common::{
     wire::toa::{Client, has_port},
 };
 
-use super::{counters::Snapshot, watch::is_absent};
-use crate::{client::ClientAddress, rule::to_ip};
+use super::watch::is_absent;
+use crate::{client::ClientAddress, counters::Snapshot, rule::to_ip};
 
 /// Steps of one walk through the map, at most, for each connection that it has room for. A key that goes while it is
 /// walked over begins the walk anew.

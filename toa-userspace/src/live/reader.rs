@@ -14,18 +14,13 @@ use super::{clock, orders::Orders, perf::Rings};
 use crate::{
     ledger::Ledger,
     pipeline::{Event, Pipeline, Sink},
+    print::limited::{Limited, Output},
     stream::connection::Connection,
 };
 
 /// How often the rings are read even if none has reached its watermark: the last records before a silence would
 /// never be.
 const TICK: Duration = Duration::from_millis(10);
-
-/// A sink that writes.
-pub trait Output: Sink + Send {
-    /// Hands everything on that was written, and returns the first error since the last call.
-    fn flush(&mut self) -> io::Result<()>;
-}
 
 /// Why a reader has nothing more to do.
 #[derive(Debug)]
@@ -37,24 +32,15 @@ pub enum Done {
     Output(io::Error),
 }
 
-/// Counts requests, and is silent after a number of them. Passes orders on to the kernel.
-struct Limited<O> {
-    output: O,
+/// Passes orders on to the kernel, and everything else to the output.
+struct Ordering<O> {
+    output: Limited<O>,
     orders: Orders,
-    left: Option<u64>,
-    is_silent: bool,
 }
 
-impl<O: Output> Sink for Limited<O> {
+impl<O: Output> Sink for Ordering<O> {
     fn event(&mut self, connection: &Connection, event: &Event<'_>) {
-        if self.is_silent {
-            return;
-        }
         self.output.event(connection, event);
-        if let (Event::Request(_), Some(left)) = (event, &mut self.left) {
-            *left = left.saturating_sub(1);
-            self.is_silent = *left == 0;
-        }
     }
 
     fn order(&mut self, connection: &Connection, order: &Order) -> bool {
@@ -90,7 +76,7 @@ pub async fn read<O: Output>(
 ) -> io::Result<(Ledger, O)> {
     let Kernel { rings, orders } = kernel;
     let mut rings = rings.register()?;
-    let mut sink = Limited { output, orders, left: count, is_silent: count == Some(0) };
+    let mut sink = Ordering { output: Limited::new(output, count), orders };
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut is_done = false;
@@ -114,20 +100,19 @@ pub async fn read<O: Output>(
         if stops {
             pipeline.finish(&mut sink);
         }
-        let flushed = sink.output.flush();
-        let finding = match flushed {
+        let finding = match sink.output.flush() {
             Err(error) => Some(Done::Output(error)),
-            Ok(()) if sink.left == Some(0) => Some(Done::Count),
+            Ok(()) if sink.output.is_done() => Some(Done::Count),
             Ok(()) => None,
         };
         if let (Some(finding), false) = (finding, is_done) {
             is_done = true;
-            sink.is_silent = true;
+            sink.output.silence();
             // The receiver is only gone when the run is.
             let _ = done.try_send(finding);
         }
         if stops {
-            return Ok((*pipeline.ledger(), sink.output));
+            return Ok((*pipeline.ledger(), sink.output.into_inner()));
         }
     }
 }

@@ -31,44 +31,54 @@ pub struct Seen {
     pub other_pairs: [u64; KNOWN_PAIRS.len()],
 }
 
+/// Where it was looked.
+#[derive(Clone, Copy, Debug)]
+pub enum Place<'a> {
+    /// On interfaces, for a time.
+    Interfaces(&'a [&'a str], Duration),
+    /// In a capture, from its beginning to its end.
+    Capture,
+}
+
 /// Why nothing has matched, in one line.
 #[derive(Clone, Copy, Debug)]
 pub struct Explanation<'a> {
     seen: &'a Seen,
-    /// How long it was looked.
-    time: Duration,
-    interfaces: &'a [&'a str],
+    place: Place<'a>,
     /// What is TOA.
     pairs: &'a ToaPairs,
 }
 
 impl<'a> Explanation<'a> {
-    /// Explains what was `seen` in `time` on `interfaces`, where `pairs` says what is TOA. `None` if something
-    /// matched.
+    /// Explains what was `seen` at `place`, where `pairs` says what is TOA. `None` if something matched.
     #[must_use]
-    pub fn new(
-        seen: &'a Seen,
-        time: Duration,
-        interfaces: &'a [&'a str],
-        pairs: &'a ToaPairs,
-    ) -> Option<Self> {
-        (seen.learned == 0).then_some(Self { seen, time, interfaces, pairs })
+    pub fn new(seen: &'a Seen, place: Place<'a>, pairs: &'a ToaPairs) -> Option<Self> {
+        (seen.learned == 0).then_some(Self { seen, place, pairs })
     }
 }
 
 impl fmt::Display for Explanation<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seen, time, interfaces, pairs } = self;
-        write!(f, "{} TCP packets in {} s", Count(seen.tcp_packets), time.as_secs())?;
+        let Self { seen, place, pairs } = self;
+        write!(f, "{} TCP packets in ", Count(seen.tcp_packets))?;
+        match place {
+            Place::Interfaces(_, time) => write!(f, "{} s", time.as_secs())?,
+            Place::Capture => f.write_str("this capture")?,
+        }
         if seen.tcp_packets == 0 {
-            write!(f, " on {}", interfaces.join(", "))?;
+            if let Place::Interfaces(names, _) = place {
+                write!(f, " on {}", names.join(", "))?;
+            }
             if seen.other_packets > 0 {
                 write!(f, " ({} others)", Count(seen.other_packets))?;
             }
-            return f.write_str(
-                ": nobody connects, or what the balancer sends comes by another interface or into another \
-                 network namespace",
-            );
+            return match place {
+                Place::Interfaces(..) => f.write_str(
+                    ": nobody connects, or what the balancer sends comes by another interface or into another \
+                     network namespace",
+                ),
+                Place::Capture => Ok(()),
+            };
         }
         if seen.other_port_packets > 0 {
             write!(f, ", {} of them to other ports than --server-port", Count(seen.other_port_packets))?;
@@ -110,9 +120,8 @@ mod tests {
     };
 
     fn explain(seen: &Seen) -> Option<String> {
-        let time = Duration::from_secs(10);
-        Explanation::new(seen, time, &["eth0", "eth1"], &ToaPairs::DEFAULT)
-            .map(|explanation| explanation.to_string())
+        let place = Place::Interfaces(&["eth0", "eth1"], Duration::from_secs(10));
+        Explanation::new(seen, place, &ToaPairs::DEFAULT).map(|explanation| explanation.to_string())
     }
 
     #[test]
@@ -153,6 +162,17 @@ mod tests {
         let expected = "12,431 TCP packets in 10 s, 12,000 of them to other ports than --server-port, 45 with TOA \
                         254:8 254:20 253:20, none of a watched client; 44 of them from no balancer of --lb";
         assert_eq!(explain(&seen).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_capture_has_neither_interfaces_nor_a_time_to_tell() {
+        let explain =
+            |seen| Explanation::new(seen, Place::Capture, &ToaPairs::DEFAULT).map(|it| it.to_string());
+        let empty = Seen { tcp_packets: 0, ..SEEN };
+        assert_eq!(explain(&empty).unwrap(), "0 TCP packets in this capture (3 others)");
+        let start = "12,431 TCP packets in this capture, 0 with TOA 254:8 254:20 253:20";
+        assert!(explain(&SEEN).unwrap().starts_with(start));
+        assert_eq!(explain(&Seen { learned: 1, ..SEEN }), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::ledger::Ledger;
 
-/// What the kernel counted, over all CPUs. Packets are packets after GRO, bytes are bytes of payload.
+/// What the kernel counted, over all CPUs, or what stands in for it where a file is read. Packets are packets after GRO, bytes are bytes of payload.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[expect(missing_docs, reason = "the names are those of `toa_common::counters::Counter`, documented there")]
 pub struct KernelLedger {
@@ -28,7 +28,7 @@ pub struct KernelLedger {
 /// Both ledgers, to be printed line by line.
 #[derive(Clone, Copy, Debug)]
 pub struct Summary<'a> {
-    /// The kernel's, if there is one: a file has none.
+    /// The kernel's, or of whatever stands in for it; if there is one.
     pub kernel: Option<&'a KernelLedger>,
     /// The pipeline's.
     pub pipeline: &'a Ledger,

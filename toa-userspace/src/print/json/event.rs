@@ -28,7 +28,7 @@ pub(super) struct Common<'a> {
     peer: Endpoint,
     interface: Interface<'a>,
     server: Endpoint,
-    toa: Toa,
+    toa: Option<Toa>,
 }
 
 impl<'a> Common<'a> {
@@ -45,7 +45,8 @@ impl<'a> Common<'a> {
             peer: connection.peer().into(),
             interface: Interface { name: interface_name },
             server: connection.server().into(),
-            toa: Toa {
+            // No option has length 0: then the client is who sends the packets.
+            toa: (connection.toa_length != 0).then_some(Toa {
                 kind: connection.toa_kind,
                 length: connection.toa_length,
                 learned_from: match connection.learned_from {
@@ -54,7 +55,7 @@ impl<'a> Common<'a> {
                     LearnedFrom::Data => "data",
                 },
                 ambiguous: connection.ambiguous,
-            },
+            }),
         }
     }
 
@@ -74,7 +75,7 @@ pub(super) struct Request<'a> {
     server: &'a Endpoint,
     http: Http<'a>,
     url: Url<'a>,
-    toa: &'a Toa,
+    toa: Option<&'a Toa>,
     connection: RequestConnection<'a>,
     incomplete: Option<Incomplete>,
     framing_fault: Option<&'static str>,
@@ -99,7 +100,7 @@ impl<'a> Request<'a> {
                 request: HttpPart { method: Text(request.method()), header: Headers::new(request, redactor) },
             },
             url: Url::of(target),
-            toa: &common.toa,
+            toa: common.toa.as_ref(),
             connection: RequestConnection { id: Id(connection), request: request.number },
             incomplete: request.incomplete.map(|gap_bytes| Incomplete { gap_bytes }),
             framing_fault: request.framing_fault.map(FramingFault::name),
@@ -133,7 +134,7 @@ pub(super) struct ConnectionEvent<'a> {
     client: &'a ClientAddress,
     network: Network<'a>,
     server: &'a Endpoint,
-    toa: &'a Toa,
+    toa: Option<&'a Toa>,
     connection: ConnectionState<'a>,
 }
 
@@ -152,7 +153,7 @@ impl<'a> ConnectionEvent<'a> {
             client: &common.client,
             network: common.network(None),
             server: &common.server,
-            toa: &common.toa,
+            toa: common.toa.as_ref(),
             connection: ConnectionState { id: Id(connection), state, reason, preview },
         }
     }
@@ -169,7 +170,7 @@ pub(super) struct Tls<'a> {
     server: &'a Endpoint,
     #[serde(rename = "tls")]
     said: TlsPart<'a>,
-    toa: &'a Toa,
+    toa: Option<&'a Toa>,
     connection: OnlyId<'a>,
 }
 
@@ -187,7 +188,7 @@ impl<'a> Tls<'a> {
             network: common.network(None),
             server: &common.server,
             said: TlsPart { client },
-            toa: &common.toa,
+            toa: common.toa.as_ref(),
             connection: OnlyId { id: Id(connection) },
         }
     }
@@ -202,7 +203,7 @@ pub(super) struct Gap<'a> {
     client: &'a ClientAddress,
     network: Network<'a>,
     server: &'a Endpoint,
-    toa: &'a Toa,
+    toa: Option<&'a Toa>,
     connection: OnlyId<'a>,
     #[serde(rename = "gap")]
     missing: Bytes,
@@ -217,7 +218,7 @@ impl<'a> Gap<'a> {
             client: &common.client,
             network: common.network(None),
             server: &common.server,
-            toa: &common.toa,
+            toa: common.toa.as_ref(),
             connection: OnlyId { id: Id(connection) },
             missing: Bytes { bytes },
         }

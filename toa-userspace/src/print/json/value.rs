@@ -71,8 +71,8 @@ impl Serialize for Time {
     }
 }
 
-/// What tells a connection from all others that this host sees until it is booted again: when the kernel learned
-/// it, and its number within the run.
+/// What tells a connection from all others that this host sees until it is booted again, or of the capture that is read:
+/// when it was learned, and its number within the run.
 pub(super) struct Id<'a>(pub(super) &'a Connection);
 
 impl Serialize for Id<'_> {

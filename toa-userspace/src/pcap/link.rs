@@ -1,0 +1,99 @@
+//! Responsible for what stands before the IP header in captures, by link type. Not responsible for Ethernet, which the
+//! kernel's parser reads, nor for the IP header.
+//!
+//! The numbers are those of the registry at <https://www.tcpdump.org/linktypes.html>.
+
+use toa_common::{
+    packet::{Captured, Link, Packet as _},
+    skip_reason::SkipReason,
+    wire::ethernet::{ETHER_TYPE_IPV4, ETHER_TYPE_IPV6},
+};
+
+/// Bytes of the header of `LINKTYPE_NULL` and `LINKTYPE_LOOP`: an address family, whose numbers differ from system to
+/// system. The IP header says the same.
+const LOOPBACK_LEN: u32 = 4;
+
+/// Bytes of the header of `LINKTYPE_LINUX_SLL`: packet type 2, device type 2, address 10, protocol 2.
+const COOKED_LEN: u32 = 16;
+
+/// Where in it the protocol stands.
+const COOKED_PROTOCOL: u32 = 14;
+
+/// Bytes of the header of `LINKTYPE_LINUX_SLL2`: protocol 2, reserved 2, interface 4, device type 2, packet type 1,
+/// address 9.
+const COOKED2_LEN: u32 = 20;
+
+/// What an `EtherType` says of a VLAN tag (IEEE 802.1Q table 9-1), and how many there can be.
+const VLAN: [u16; 2] = [0x8100, 0x88a8];
+const MAX_TAGS: usize = 2;
+
+/// What a capture's packets begin with.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum LinkType {
+    /// An address family of four bytes: BSD loopback, in either byte order.
+    Loopback,
+    /// An Ethernet header.
+    Ethernet,
+    /// An IP header.
+    Ip,
+    /// A Linux "cooked" header, as of the device `any`.
+    Cooked,
+    /// Its second version.
+    Cooked2,
+}
+
+impl LinkType {
+    /// The link type with this number, if it is one of those that can be read.
+    #[must_use]
+    pub fn from_number(number: u16) -> Option<Self> {
+        match number {
+            0 | 108 => Some(Self::Loopback),
+            1 => Some(Self::Ethernet),
+            // 12 and 14 are what some systems wrote for 101.
+            12 | 14 | 101 | 228 | 229 => Some(Self::Ip),
+            113 => Some(Self::Cooked),
+            276 => Some(Self::Cooked2),
+            _ => None,
+        }
+    }
+
+    /// The part of `packet` that the kernel's parser reads, and what that begins with.
+    pub fn enter(self, packet: Captured<'_>) -> Result<(Captured<'_>, Link), SkipReason> {
+        match self {
+            Self::Ethernet => Ok((packet, Link::Ethernet)),
+            Self::Ip => Ok((packet, Link::Ip)),
+            Self::Loopback => Ok((without(packet, LOOPBACK_LEN)?, Link::Ip)),
+            Self::Cooked => cooked(packet, COOKED_PROTOCOL, COOKED_LEN),
+            Self::Cooked2 => cooked(packet, 0, COOKED2_LEN),
+        }
+    }
+}
+
+/// Passes a cooked header, and VLAN tags behind it.
+fn cooked(packet: Captured<'_>, protocol: u32, len: u32) -> Result<(Captured<'_>, Link), SkipReason> {
+    let mut ether_type = be16(&packet, protocol)?;
+    let mut packet = without(packet, len)?;
+    for _ in 0..MAX_TAGS {
+        if !VLAN.contains(&ether_type) {
+            break;
+        }
+        // A tag of two bytes, then the `EtherType` of what follows.
+        ether_type = be16(&packet, 2)?;
+        packet = without(packet, 4)?;
+    }
+    match ether_type {
+        ETHER_TYPE_IPV4 | ETHER_TYPE_IPV6 => Ok((packet, Link::Ip)),
+        _ => Err(SkipReason::NotIp),
+    }
+}
+
+fn be16(packet: &Captured<'_>, offset: u32) -> Result<u16, SkipReason> {
+    packet.view(offset).map(|bytes| u16::from_be_bytes(*bytes)).ok_or(SkipReason::Truncated)
+}
+
+/// The packet behind a header.
+fn without(packet: Captured<'_>, len: u32) -> Result<Captured<'_>, SkipReason> {
+    let wire_len = packet.wire_len.checked_sub(len).ok_or(SkipReason::Truncated)?;
+    Ok(Captured { wire_len, ..packet.skip(len) })
+}
