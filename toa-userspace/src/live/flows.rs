@@ -47,7 +47,7 @@ impl Flows {
     /// The connections in the map `FLOWS`.
     pub fn new(map: Map) -> Result<Self, MapError> {
         let room = match &map {
-            Map::LruHashMap(data) => data.info()?.max_entries(),
+            Map::LruHashMap(data) | Map::HashMap(data) => data.info()?.max_entries(),
             _ => 0,
         };
         let map = map.try_into()?;
