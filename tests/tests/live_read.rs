@@ -66,7 +66,8 @@ fn a_request_is_printed_while_tcpdump_goes_on() -> Result<()> {
         let _nginx = lab.nginx()?;
         let namespace = &lab.server.namespace;
         let mut tcpdump = namespace.command("tcpdump");
-        tcpdump.args(["-n", "-U", "-Z", "root", "-i", "web0", "-w", "-", "tcp"]);
+        // Otherwise tcpdump itself holds packets back for up to a second.
+        tcpdump.args(["--immediate-mode", "-n", "-U", "-Z", "root", "-i", "web0", "-w", "-", "tcp"]);
         tcpdump.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut tcpdump = Process::new("tcpdump", tcpdump.spawn()?);
         let said = BufReader::new(tcpdump.child().stderr.take().context("no stderr")?).lines();
