@@ -24,6 +24,7 @@ pub mod netns;
 pub mod nginx;
 pub mod oracle;
 pub mod packet_builder;
+pub mod pcap_file;
 pub mod printed;
 pub mod probe;
 pub mod process;

@@ -25,6 +25,8 @@ enum Target {
     Http,
     /// Frames, from the first byte to the decision; begins with those of the tests' tables
     Packet,
+    /// Captures, pcap and pcapng; begins with those frames, too
+    Pcap,
     /// Segments of several connections
     Reassembly,
     /// Samples of the ring
@@ -54,9 +56,9 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
         exec::cargo(&["build", "--locked", "--release", "--package", "toa-fuzz", "--bin", &target]);
     build.args(["--target", &triple, "--target-dir"]).arg(&directory).env("RUSTFLAGS", FLAGS);
     exec::run(&mut build)?;
-    if matches!(options.target, Target::Packet) {
+    if matches!(options.target, Target::Packet | Target::Pcap) {
         let arguments = ["run", "--locked", "--quiet", "--package", "toa-tests", "--bin", "toa-seeds", "--"];
-        exec::run(exec::cargo(&arguments).arg(&corpus))?;
+        exec::run(exec::cargo(&arguments).arg(&target).arg(&corpus))?;
     }
     let mut fuzz = std::process::Command::new(directory.join(&triple).join("release").join(&target));
     fuzz.arg(format!("-max_total_time={}", options.seconds))

@@ -1,0 +1,43 @@
+//! Captures, pcap and pcapng: whatever a file is, its reading ends, and everything in it is accounted for.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use toa_common::config::Config;
+use toa_userspace::{
+    follower::Selection,
+    limits::Limits,
+    pipeline::{Event, Sink},
+    print::summary::Summary,
+    replay::Replay,
+    stream::connection::Connection,
+};
+
+/// Takes everything and keeps nothing.
+struct Nothing;
+
+impl Sink for Nothing {
+    fn event(&mut self, _: &Connection, _: &Event<'_>) {}
+}
+
+fuzz_target!(|file: &[u8]| {
+    let selection = Selection {
+        config: Config::DEFAULT,
+        rules: Vec::new(),
+        balancers: Vec::new(),
+        any_flow: true,
+        max_flows: 4,
+    };
+    let mut replay = Replay::new(selection, Limits::default());
+    let mut input = file;
+    loop {
+        match replay.step(&mut Nothing) {
+            Ok(false) if replay.fill(&mut input).is_ok_and(|bytes| bytes > 0) => {}
+            Ok(true) => {}
+            Ok(false) | Err(_) => break,
+        }
+    }
+    replay.finish(&mut Nothing);
+    let kernel = replay.counters().ledger();
+    let summary = Summary { kernel: Some(&kernel), pipeline: replay.ledger() }.to_string();
+    assert!(!summary.contains("does not add up"), "{summary}");
+});
