@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::exec;
+use crate::{Workspace, build, exec};
 
 /// Options of `cargo xtask bench`.
 #[derive(Debug, clap::Args)]
@@ -17,6 +17,8 @@ pub(crate) struct Options {
 /// The benchmarks.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum Bench {
+    /// How fast captures are read, beside tshark and tcpflow
+    Captures,
     /// What a packet costs in the kernel, by its kind and by what is watched; needs root
     Classifier,
     /// From segments in memory to requests, on one core
@@ -24,11 +26,17 @@ enum Bench {
 }
 
 /// Builds and runs it.
-pub(crate) fn run(options: &Options) -> Result<ExitCode> {
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
+    let mut command = exec::cargo(&["bench", "--locked", "--package", "toa-tests"]);
     let arguments: &[&str] = match options.bench {
+        Bench::Captures => {
+            let [tool] = build::release(workspace, [build::TOOL])?;
+            command.env("TOA_TC", tool);
+            &["--bench", "captures"]
+        }
         Bench::Classifier => &["--bench", "classifier", "--features", "kernel"],
         Bench::Streams => &["--bench", "streams"],
     };
-    exec::run(exec::cargo(&["bench", "--locked", "--package", "toa-tests"]).args(arguments))?;
+    exec::run(command.args(arguments))?;
     Ok(ExitCode::SUCCESS)
 }

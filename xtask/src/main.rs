@@ -70,7 +70,7 @@ fn main() -> ExitCode {
     let done = Workspace::enter().and_then(|workspace| match task {
         Task::Setup(options) => setup::run(&workspace, options),
         Task::Build => build::run(&workspace),
-        Task::Bench(options) => bench::run(&options),
+        Task::Bench(options) => bench::run(&workspace, &options),
         Task::Demo(options) => demo::run(&workspace, &options),
         Task::Conformance => conformance::run(&workspace),
         Task::Fuzz(options) => fuzz::run(&workspace, &options),

@@ -18,7 +18,7 @@ mod bpf;
 pub(crate) mod kernel;
 
 /// The programs that tests and the VM run, each with the Debian package that has it.
-const TEST_PROGRAMS: [(&str, &str); 14] = [
+const TEST_PROGRAMS: [(&str, &str); 15] = [
     ("busybox", "busybox-static"),
     ("cpio", "cpio"),
     ("curl", "curl"),
@@ -31,6 +31,7 @@ const TEST_PROGRAMS: [(&str, &str); 14] = [
     ("ps", "procps"),
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("tcpdump", "tcpdump"),
+    ("tcpflow", "tcpflow"),
     ("tshark", "tshark"),
     ("wrk", "wrk"),
 ];
