@@ -1,7 +1,7 @@
 //! How fast captures are read, beside tshark and tcpflow on the same files in the same run. `cargo xtask bench captures`
 //! runs this.
 //!
-//! Each reads a file of requests to its last packet: `toa-tc read` prints every head, tshark method, target and host of
+//! Each reads a file of requests to its last packet: `toa-tc read` prints every head as text, tshark method, target and host of
 //! every request, tcpflow writes every stream to a file. Then one upload, of which there is one head to print.
 
 use std::{
@@ -80,7 +80,7 @@ fn run(command: &mut Command) -> Result<(Duration, usize)> {
 
 fn toa_tc(file: &Path) -> Result<Command> {
     let mut command = Command::new(toa_tc::binary()?);
-    command.args(["read", "--any-flow", "-o", "json"]).arg(file);
+    command.args(["read", "--any-flow"]).arg(file);
     Ok(command)
 }
 
