@@ -1,10 +1,16 @@
-//! The bounds of the pure part, from outside: whatever comes, memory ends. Each test is one kind of flood.
+//! The bounds of the pure part, from outside: whatever comes, memory ends. Each test is one kind of flood, and the last
+//! one is all of them in a capture.
 
-use toa_common::wire::tcp::{ACK, SYN};
-use toa_tests::segments::segment;
+use toa_common::{
+    config::Config,
+    wire::tcp::{ACK, SYN},
+};
+use toa_tests::{packet_builder::PacketBuilder, pcap_file::PcapFile, segments::segment};
 use toa_userspace::{
+    follower::Selection,
     limits::Limits,
     pipeline::{Closed, Event, Pipeline, Sink},
+    replay::Replay,
     stream::connection::Connection,
 };
 
@@ -118,4 +124,54 @@ fn all_connections_together_wait_for_no_more_than_the_limit() {
         assert!(pipeline.ledger().stream.held_bytes <= limits.total_bytes as u64);
     }
     assert!(pipeline.ledger().total_bytes_limits > 0);
+}
+
+#[test]
+fn floods_in_a_capture_hide_nobody() -> anyhow::Result<()> {
+    let packet = |number: u32, flags, seq, payload: &[u8]| {
+        let [_, a, b, c] = (number / 50_000).to_be_bytes();
+        let port = u16::try_from(10_000 + number % 50_000).unwrap_or_default();
+        let source = ([10, 8 + a, b, c], port).into();
+        PacketBuilder::new(source, ([10, 9, 0, 2], 80).into())
+            .flags(flags)
+            .numbers(seq, 1)
+            .payload(payload)
+            .build()
+    };
+    let mut file = PcapFile::new(Vec::new())?;
+    for number in 0..100_000 {
+        file.write(&packet(number, SYN, 0, b""))?;
+    }
+    let [head, bytes, good] = [100_000, 100_001, 100_002];
+    for number in [head, bytes, good] {
+        file.write(&packet(number, SYN, 0, b""))?;
+    }
+    file.write(&packet(head, ACK, 1, b"GET / HTTP/1.1\r\nx: "))?;
+    for number in 0..1000 {
+        file.write(&packet(head, ACK, 20 + 1400 * number, &[b'a'; 1400]))?;
+        file.write(&packet(bytes, ACK, 1000 + 2 * number, b"x"))?;
+    }
+    file.write(&packet(good, ACK, 1, GET))?;
+    let file = file.finish()?;
+
+    let selection = Selection {
+        config: Config::DEFAULT,
+        rules: Vec::new(),
+        balancers: Vec::new(),
+        any_flow: true,
+        max_flows: 65_536,
+    };
+    let (mut replay, mut counts) = (Replay::new(selection, Limits::default()), Counts::default());
+    let mut input = file.as_slice();
+    loop {
+        if !replay.step(&mut counts)? && replay.fill(&mut input)? == 0 {
+            break;
+        }
+    }
+    replay.end()?;
+    replay.finish(&mut counts);
+    let ledger = replay.ledger();
+    assert_eq!((counts.opened, counts.requests, ledger.http.oversized_heads), (100_003, 1, 1));
+    assert!(ledger.stream.range_limits > 0 && counts.evicted > 0);
+    Ok(())
 }
