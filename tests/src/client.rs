@@ -176,16 +176,22 @@ impl Connection {
     /// A piece waits until the one before it is acknowledged, lest the two are sent as one: a server that
     /// delays acknowledgments makes this slow.
     pub fn ask_in_pieces(&mut self, request: Request, size: usize) -> Result<()> {
-        let deadline = Instant::now() + ANSWER;
         for piece in request.head().chunks(size) {
             self.stream.write_all(piece)?;
-            while self.unacknowledged()? > 0 {
-                ensure!(Instant::now() < deadline, "no acknowledgment");
-                thread::yield_now();
-            }
+            self.wait_for_acknowledgment()?;
         }
         self.sent.push(request);
         self.read_answers()
+    }
+
+    /// Waits until the server has everything, so that what is sent next is in no packet with what was sent before.
+    pub fn wait_for_acknowledgment(&self) -> Result<()> {
+        let deadline = Instant::now() + ANSWER;
+        while self.unacknowledged()? > 0 {
+            ensure!(Instant::now() < deadline, "no acknowledgment");
+            thread::yield_now();
+        }
+        Ok(())
     }
 
     fn unacknowledged(&self) -> Result<libc::c_int> {

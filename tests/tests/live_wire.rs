@@ -2,6 +2,7 @@
 #![cfg(feature = "kernel")]
 
 use anyhow::Result;
+use toa_common::limits::MAX_CAPTURED_BYTES;
 use toa_tests::{
     capture::Capture,
     client::{Connection, Request},
@@ -54,10 +55,18 @@ fn a_wide_cable_carries_frames_beyond_a_record() -> Result<()> {
         connection.ask(Request::get("/after"))
     };
     for gro in [false, true] {
-        let payloads = payloads(MAX_MTU, gro, upload)?;
-        let longest = payloads.iter().map(Vec::len).max().unwrap();
-        // 65,549 bytes of frame, less the headers and a timestamp.
-        assert_eq!(longest, 65_549 - 14 - 20 - 32, "GRO {gro}");
+        // Ethernet, IPv4, TCP and a timestamp.
+        let headers = 14 + 20 + 32;
+        let mut longest = 0;
+        // How long packets are is the sender's choice, and nearly always it is as long as the cable allows.
+        for _ in 0..10 {
+            let payloads = payloads(MAX_MTU, gro, upload)?;
+            longest = payloads.iter().map(Vec::len).max().unwrap() + headers;
+            if longest > MAX_CAPTURED_BYTES {
+                break;
+            }
+        }
+        assert!((MAX_CAPTURED_BYTES + 1..=65_549).contains(&longest), "GRO {gro}: {longest}");
     }
     Ok(())
 }
