@@ -121,6 +121,8 @@ pub struct HttpLedger {
     pub unfinished_heads: u64,
     /// Heads beyond a limit, of bytes or of fields.
     pub oversized_heads: u64,
+    /// TLS connections whose `ClientHello` is beyond a limit, of bytes or of protocols.
+    pub oversized_hellos: u64,
     /// What began like a head and was none.
     pub malformed_heads: u64,
     /// Requests the length of whose body can be read in two ways, or in none.

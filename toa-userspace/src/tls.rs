@@ -29,6 +29,8 @@ pub struct ClientHello {
     pub server_name: Option<Vec<u8>>,
     /// The protocols that it offers, in its order (RFC 7301 section 3.1).
     pub alpn: Vec<Vec<u8>>,
+    /// Whether it says more than is kept: it is too long, or offers too many protocols.
+    pub is_cut: bool,
 }
 
 impl ClientHello {
@@ -50,6 +52,7 @@ impl ClientHello {
                     hello.server_name = name.map(|(_, name)| name.to_vec());
                 }
                 Ok((_, TlsExtension::ALPN(protocols))) if hello.alpn.is_empty() => {
+                    hello.is_cut = protocols.len() > MAX_PROTOCOLS;
                     hello.alpn = protocols.into_iter().take(MAX_PROTOCOLS).map(<[u8]>::to_vec).collect();
                 }
                 _ => {}
@@ -95,7 +98,8 @@ impl HelloReader {
                 if let [kind, _, _, _, body @ ..] = self.message.as_slice() {
                     let len = self.message_bytes();
                     if *kind != CLIENT_HELLO || len > MAX_HELLO_BYTES {
-                        return Some(ClientHello::default());
+                        let is_cut = *kind == CLIENT_HELLO;
+                        return Some(ClientHello { is_cut, ..ClientHello::default() });
                     }
                     if self.message.len() == len {
                         return Some(ClientHello::parse(body));
@@ -175,6 +179,7 @@ pub(crate) mod tests {
         ClientHello {
             server_name: Some(b"api.example".to_vec()),
             alpn: vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+            is_cut: false,
         }
     }
 
@@ -200,7 +205,7 @@ pub(crate) mod tests {
         let none = Some(ClientHello::default());
         assert_eq!(read(&records(&message(b""), 100), 100), none);
         let broken = [extension(16, b"\xff\xff"), server_name(b"x")].concat();
-        let name = Some(ClientHello { server_name: Some(b"x".to_vec()), alpn: Vec::new() });
+        let name = Some(ClientHello { server_name: Some(b"x".to_vec()), ..ClientHello::default() });
         assert_eq!(read(&records(&message(&broken), 1000), 100), name);
         let overlong = [server_name(b"x"), vec![0, 16, 0xff, 0xff]].concat();
         assert_eq!(read(&records(&message(&overlong), 1000), 100), name);
@@ -214,10 +219,22 @@ pub(crate) mod tests {
             b"\x16\x02\x00\x00\x10",
             b"\x16\x03\x01\x00\x00",
             b"\x16\x03\x01\x00\x10\x02\x00\x00\x10",
-            b"\x16\x03\x01\x40\x00\x01\x01\x00\x00",
             b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00",
         ] {
             assert_eq!(read(bytes, 1), none, "{}", bytes.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn what_is_beyond_a_limit_is_told() {
+        let long = read(b"\x16\x03\x01\x40\x00\x01\x01\x00\x00", 1);
+        assert_eq!(long, Some(ClientHello { is_cut: true, ..ClientHello::default() }));
+        for (count, is_cut) in [(MAX_PROTOCOLS, false), (MAX_PROTOCOLS + 1, true)] {
+            let names = b"\x02h2".repeat(count);
+            let length = u16::try_from(names.len()).unwrap().to_be_bytes();
+            let alpn = extension(16, &[&length[..], &names].concat());
+            let hello = read(&records(&message(&alpn), 1000), 100).unwrap();
+            assert_eq!((hello.alpn.len(), hello.is_cut), (MAX_PROTOCOLS, is_cut));
         }
     }
 

@@ -98,7 +98,7 @@ impl fmt::Display for Summary<'_> {
 }
 
 /// What is worth a line only if it happened.
-fn remarks(ledger: &Ledger) -> [(u64, &'static str); 17] {
+fn remarks(ledger: &Ledger) -> [(u64, &'static str); 18] {
     let (stream, http) = (&ledger.stream, &ledger.http);
     [
         (ledger.undecodable_samples, "samples were no segments"),
@@ -114,6 +114,7 @@ fn remarks(ledger: &Ledger) -> [(u64, &'static str); 17] {
         (ledger.ended_evicted, "ended connections forgotten: too many"),
         (http.not_http, "connections, or rests of them, not HTTP/1"),
         (http.oversized_heads, "heads beyond a limit"),
+        (http.oversized_hellos, "TLS hellos beyond a limit"),
         (http.malformed_heads, "malformed heads"),
         (http.unfinished_heads, "heads without an end"),
         (http.faulty_framings, "requests with a doubtful length of their body"),

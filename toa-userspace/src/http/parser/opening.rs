@@ -84,6 +84,7 @@ impl Parser {
         emit: &mut impl FnMut(HttpEvent<'_>),
     ) {
         add(&mut ledger.not_http, 1);
+        add(&mut ledger.oversized_hellos, u64::from(hello.is_cut));
         self.state = State::Stopped;
         emit(HttpEvent::Tls(hello));
     }

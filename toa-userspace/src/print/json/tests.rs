@@ -242,6 +242,7 @@ fn a_tls_client_is_told_by_what_it_says_in_clear() {
     let hello = ClientHello {
         server_name: Some(b"api.example".to_vec()),
         alpn: vec![b"h2".to_vec(), b"\x0a\x0a".to_vec()],
+        is_cut: false,
     };
     let mut json = printer(Redactor::default());
     json.event(&connection(), &Event::Tls(&hello));

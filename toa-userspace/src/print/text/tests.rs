@@ -71,6 +71,7 @@ fn what_is_not_http_is_one_line() {
     let hello = |name: Option<&[u8]>, alpn: &[&[u8]]| ClientHello {
         server_name: name.map(<[u8]>::to_vec),
         alpn: alpn.iter().map(|name| name.to_vec()).collect(),
+        is_cut: false,
     };
     let mut text = Text::new(Vec::new(), Redactor::default(), TimeZone::UTC);
     text.event(&connection, &Event::Opened);
