@@ -1,6 +1,9 @@
 //! Responsible for the names of everything that the kernel counts. Not responsible for reading it.
 
-use crate::wire::toa::{KNOWN_PAIRS, MAX_PAIRS};
+use crate::{
+    skip_reason::SkipReason,
+    wire::toa::{KNOWN_PAIRS, MAX_PAIRS},
+};
 
 /// Declares the counters once: as an index into the per-CPU value, and as names for people and machines.
 macro_rules! counters {
@@ -99,6 +102,21 @@ counters! {
     LostOther = "lost_other",
     /// Bytes of payload lost for another reason.
     LostOtherBytes = "lost_other_bytes",
+}
+
+impl From<SkipReason> for Counter {
+    #[inline(always)]
+    fn from(reason: SkipReason) -> Self {
+        match reason {
+            SkipReason::NotIp => Self::NotIp,
+            SkipReason::NotTcp => Self::NotTcp,
+            SkipReason::Fragment => Self::Fragment,
+            SkipReason::Truncated => Self::Truncated,
+            SkipReason::Malformed => Self::Malformed,
+            SkipReason::ExtensionHeaders => Self::ExtensionHeaders,
+            SkipReason::OtherPort => Self::OtherPort,
+        }
+    }
 }
 
 /// Places for counters: a power of two, so that a masked index is a place.

@@ -5,7 +5,10 @@ use crate::{
     flow_key::FlowKey,
     seq::Seq,
     skip_reason::SkipReason,
-    wire::{ethernet, ip, tcp::Tcp},
+    wire::{
+        ethernet, ip,
+        tcp::{FIN, RST, SYN, Tcp},
+    },
 };
 
 /// Access to the bytes of one packet, each host's own.
@@ -123,6 +126,13 @@ impl TcpPacket {
             options_len,
             payload_len,
         })
+    }
+
+    /// Whether there is nothing to tell of it: no payload, and neither the beginning nor the end of a connection.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_bare(&self) -> bool {
+        self.payload_len == 0 && self.flags & (SYN | FIN | RST) == 0
     }
 
     /// Where the options begin.

@@ -1,7 +1,15 @@
 //! Responsible for the record that stands before each streamed frame, and for the value of the map of
 //! followed flows. Not responsible for the ring that carries records.
 
-use crate::flow_key::Address;
+use crate::{
+    flow_key::Address,
+    follow::{Decision, Known, LearnedFrom, is_last},
+    inspect::Inspected,
+    limits::LINGER_NS,
+    packet::TcpPacket,
+    seq::Seq,
+    wire::toa::{Client, Toa},
+};
 
 /// What the kernel says of one packet of a followed flow; its frame comes right behind. 64 bytes:
 ///
@@ -176,6 +184,76 @@ impl Flow {
         first_seq: 0,
         _unused_too: 0,
     };
+
+    /// Writes down that `toa` names its client, on the packet that was `inspected`. A client that no TOA names is one only
+    /// until one does.
+    #[inline(always)]
+    pub fn name_client(&mut self, inspected: &Inspected, toa: &Toa) {
+        let from = inspected.segment_kind().learned_from();
+        self.client_address = toa.client.address;
+        self.client_port_be = toa.client.port_be;
+        self.toa_kind = toa.kind;
+        self.toa_length = toa.length;
+        self.learned_from = from as u8;
+        self.flags = if from == LearnedFrom::Syn || !toa.is_some() { flags::PROVISIONAL } else { 0 };
+        if toa.is_ambiguous() {
+            self.flags |= flags::AMBIGUOUS;
+        }
+        if toa.is_some() && inspected.walk.has_several() {
+            self.flags |= flags::MULTIPLE;
+        }
+    }
+
+    /// The client that it belongs to.
+    #[inline(always)]
+    #[must_use]
+    pub fn client(&self) -> Client {
+        Client { address: self.client_address, port_be: self.client_port_be }
+    }
+
+    /// What a decision needs to know of it.
+    #[inline(always)]
+    #[must_use]
+    pub fn known(&self) -> Known {
+        Known {
+            client: self.client(),
+            provisional: self.flags & flags::PROVISIONAL != 0,
+            first_seq: Seq(self.first_seq),
+        }
+    }
+
+    /// Whether it ended so long ago that a packet of its 4-tuple belongs to another connection. The time is asked for
+    /// only where it matters.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_over(&self, now_ns: impl FnOnce() -> u64) -> bool {
+        self.ended_ns != 0 && now_ns().saturating_sub(self.ended_ns) > LINGER_NS
+    }
+
+    /// Writes down what was decided on one of its packets besides the action.
+    #[inline(always)]
+    pub fn decided(&mut self, decision: Decision) {
+        if decision.conflict {
+            self.flags |= flags::CONFLICT;
+        }
+        if decision.confirmed {
+            self.flags &= !flags::PROVISIONAL;
+        }
+    }
+
+    /// Writes down that one of its packets came. Returns whether it is the first that says that the connection ends.
+    #[inline(always)]
+    pub fn passed(&mut self, tcp: &TcpPacket, now_ns: u64) -> bool {
+        self.last_ns = now_ns;
+        self.packets = self.packets.wrapping_add(1);
+        self.payload_bytes = self.payload_bytes.wrapping_add(u64::from(tcp.payload_len));
+        let ends = is_last(tcp.flags) && self.ended_ns == 0;
+        if ends {
+            // A time of 0 is a capture's that has none.
+            self.ended_ns = now_ns.max(1);
+        }
+        ends
+    }
 }
 
 #[cfg(test)]

@@ -8,13 +8,12 @@ use aya_ebpf::{
 use toa_common::{
     counters::Counter,
     limits::MAX_CAPTURED_BYTES,
-    packet::TcpPacket,
     segment::{Flow, SegmentRecord},
 };
 
 use crate::{
     counters::Counters,
-    maps::{EVENTS, scratch},
+    maps::{EVENTS, Scratch},
     skb::Metadata,
 };
 
@@ -25,19 +24,16 @@ const NO_PLACE: i64 = -7;
 /// `-ENOSPC`: the ring is full.
 const RING_FULL: i64 = -28;
 
-/// Streams the packet: a record, and its frame right behind, which the kernel copies from the packet itself.
+/// Streams the packet in the scratch: a record, and its frame right behind, which the kernel copies from the packet itself.
 #[inline(always)]
-pub(crate) fn emit(ctx: &TcContext, counters: &Counters, tcp: &TcpPacket, flow: &Flow, time_ns: u64) {
+pub(crate) fn emit(ctx: &TcContext, counters: &Counters, scratch: *mut Scratch, flow: &Flow, time_ns: u64) {
     let metadata = Metadata::new(ctx);
     let frame_len = ctx.len();
     // One byte too much and the sample's 16-bit size wraps, while the helper reports success.
     const { assert!(MAX_CAPTURED_BYTES + size_of::<SegmentRecord>() <= u16::MAX as usize) };
     let captured_len = frame_len.min(MAX_CAPTURED_BYTES as u32);
-    let Some(scratch) = scratch() else {
-        return;
-    };
-    // SAFETY: a field of a live map value, which only this program uses now.
-    let record = unsafe { &mut (*scratch).record };
+    // SAFETY: two fields of a live map value, which only this program uses now.
+    let (tcp, record) = unsafe { (&(*scratch).inspected.tcp, &mut (*scratch).record) };
     // Field by field: a whole record would be made on the stack first.
     record.time_ns = time_ns;
     record.generation = flow.generation;

@@ -11,17 +11,12 @@ use aya_ebpf::{helpers::bpf_ktime_get_ns, programs::TcContext};
 use aya_log_ebpf::debug;
 use toa_common::{
     counters::Counter,
-    follow::{Action, Decision, Known, LearnedFrom, decide, is_last},
+    follow::{Action, Decision, decide},
     inspect::{Inspected, has_options, headers},
-    limits::LINGER_NS,
     packet::{Link, Packet, TcpPacket},
-    segment::{Flow, flags},
-    seq::Seq,
+    segment::Flow,
     skip_reason::SkipReason,
-    wire::{
-        tcp::SYN,
-        toa::{self, Client, Toa},
-    },
+    wire::toa::{self, Toa},
 };
 
 use crate::{
@@ -175,25 +170,10 @@ fn act(ctx: &TcContext, scratch: *mut Scratch, flow: Option<*mut Flow>, report: 
     }
     // SAFETY: a pointer from the map, valid while the program runs. Another CPU may write the value at the same
     // time; every field is read by itself and means something by itself.
-    let known = flow.map(|flow| unsafe { &*flow }).filter(|flow| !is_over(flow)).map(known);
+    let known = flow.map(|flow| unsafe { &*flow }).filter(|flow| !flow.is_over(now_ns)).map(Flow::known);
     let decision = decide(inspected.segment_kind(), inspected.tcp.seq, known, &inspected.toa, is_watched);
-    carry_out(ctx, &counters, inspected, decision, flow);
+    carry_out(ctx, &counters, scratch, decision, flow);
     report.found(inspected, decision)
-}
-
-#[inline(always)]
-fn known(flow: &Flow) -> Known {
-    Known {
-        client: Client { address: flow.client_address, port_be: flow.client_port_be },
-        provisional: flow.flags & flags::PROVISIONAL != 0,
-        first_seq: Seq(flow.first_seq),
-    }
-}
-
-/// Whether the connection ended so long ago that a packet of its 4-tuple belongs to another one.
-#[inline(always)]
-fn is_over(flow: &Flow) -> bool {
-    flow.ended_ns != 0 && now_ns().saturating_sub(flow.ended_ns) > LINGER_NS
 }
 
 #[inline(always)]
@@ -206,10 +186,12 @@ fn now_ns() -> u64 {
 fn carry_out(
     ctx: &TcContext,
     counters: &Counters,
-    inspected: &Inspected,
+    scratch: *mut Scratch,
     decision: Decision,
     flow: Option<*mut Flow>,
 ) {
+    // SAFETY: a field of a live map value, which only this program uses now, written before.
+    let inspected = unsafe { &(*scratch).inspected };
     let Inspected { tcp, toa, walk } = inspected;
     if walk.others() != 0 {
         counters.others(walk.others());
@@ -225,15 +207,15 @@ fn carry_out(
             return counters.increment(if toa.is_some() { Counter::Unwatched } else { Counter::Unmarked });
         }
         Action::End => {
+            supersede(counters, flow);
             // Fails when another CPU was faster, which is as good.
             let key = &tcp.key;
             let _ = FLOWS.remove(key);
-            supersede(counters, flow);
             return counters.increment(Counter::Forgotten);
         }
         Action::Learn => {
             supersede(counters, flow);
-            begin(ctx, counters, inspected)
+            begin(ctx, counters, scratch)
         }
         Action::Follow | Action::Replace => flow,
     };
@@ -245,15 +227,10 @@ fn carry_out(
     let flow = unsafe { &mut *flow };
     if decision.action == Action::Replace {
         counters.increment(Counter::Replaced);
-        name_client(flow, inspected);
+        flow.name_client(inspected, toa);
     }
-    if decision.conflict {
-        flow.flags |= flags::CONFLICT;
-    }
-    if decision.confirmed {
-        flow.flags &= !flags::PROVISIONAL;
-    }
-    follow(ctx, counters, tcp, flow);
+    flow.decided(decision);
+    follow(ctx, counters, scratch, flow);
 }
 
 /// Counts the connection that is remembered no more, unless it had ended.
@@ -267,13 +244,12 @@ fn supersede(counters: &Counters, flow: Option<*mut Flow>) {
 
 /// Begins to follow a connection.
 #[inline(always)]
-fn begin(ctx: &TcContext, counters: &Counters, inspected: &Inspected) -> Option<*mut Flow> {
-    let tcp = &inspected.tcp;
-    let key = &tcp.key;
-    // SAFETY: a field of a live map value, which only this program uses now.
-    let flow = unsafe { &mut (*scratch()?).flow };
-    *flow = Flow { generation: now_ns(), first_seq: tcp.seq.0, ..Flow::EMPTY };
-    name_client(flow, inspected);
+fn begin(ctx: &TcContext, counters: &Counters, scratch: *mut Scratch) -> Option<*mut Flow> {
+    // SAFETY: two fields of a live map value, which only this program uses now.
+    let (inspected, flow) = unsafe { (&(*scratch).inspected, &mut (*scratch).flow) };
+    let key = &inspected.tcp.key;
+    *flow = Flow { generation: now_ns(), first_seq: inspected.tcp.seq.0, ..Flow::EMPTY };
+    flow.name_client(inspected, &inspected.toa);
     let flow: &Flow = flow;
     if FLOWS.insert(key, flow, 0).is_err() {
         counters.increment(Counter::FlowInsertFailed);
@@ -286,38 +262,17 @@ fn begin(ctx: &TcContext, counters: &Counters, inspected: &Inspected) -> Option<
     FLOWS.get_ptr_mut(key)
 }
 
-/// Writes down who the client is.
-#[inline(always)]
-fn name_client(flow: &mut Flow, inspected: &Inspected) {
-    let Inspected { toa, walk, .. } = inspected;
-    let from = inspected.segment_kind().learned_from();
-    flow.client_address = toa.client.address;
-    flow.client_port_be = toa.client.port_be;
-    flow.toa_kind = toa.kind;
-    flow.toa_length = toa.length;
-    flow.learned_from = from as u8;
-    flow.flags = if from == LearnedFrom::Syn { flags::PROVISIONAL } else { 0 };
-    if toa.is_ambiguous() {
-        flow.flags |= flags::AMBIGUOUS;
-    }
-    if walk.has_several() {
-        flow.flags |= flags::MULTIPLE;
-    }
-}
-
 /// Notes a packet of a followed connection, and streams it if it has something to tell: payload, or the
 /// beginning or end of the connection.
 #[inline(always)]
-fn follow(ctx: &TcContext, counters: &Counters, tcp: &TcpPacket, flow: &mut Flow) {
+fn follow(ctx: &TcContext, counters: &Counters, scratch: *mut Scratch, flow: &mut Flow) {
+    // SAFETY: a field of a live map value, which only this program uses now, written before.
+    let tcp = unsafe { &(*scratch).inspected.tcp };
     let now_ns = now_ns();
-    flow.last_ns = now_ns;
-    flow.packets = flow.packets.wrapping_add(1);
-    flow.payload_bytes = flow.payload_bytes.wrapping_add(u64::from(tcp.payload_len));
-    if is_last(tcp.flags) && flow.ended_ns == 0 {
-        flow.ended_ns = now_ns;
+    if flow.passed(tcp, now_ns) {
         counters.increment(Counter::Closed);
     }
-    if tcp.payload_len == 0 && tcp.flags & SYN == 0 && !is_last(tcp.flags) {
+    if tcp.is_bare() {
         return counters.increment(Counter::Bare);
     }
     counters.increment(Counter::Matched);
@@ -326,5 +281,5 @@ fn follow(ctx: &TcContext, counters: &Counters, tcp: &TcpPacket, flow: &mut Flow
         counters.increment(Counter::Skipped);
         return counters.add(Counter::SkippedBytes, u64::from(tcp.payload_len));
     }
-    emit(ctx, counters, tcp, flow, now_ns);
+    emit(ctx, counters, scratch, flow, now_ns);
 }

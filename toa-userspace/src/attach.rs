@@ -137,7 +137,7 @@ async fn attach_and_read(args: AttachArgs, rules: Vec<Rule>, config: &Config) ->
         () = all_gone(&mut attached) => Some(anyhow!("ended: no interface is left")),
         never = explain(&counters, &targets, config.pairs()) => match never {},
         never = sweep(flows, &counters, pins.as_ref(), args.bounds.flows) => match never {},
-        never = distrust(&untrusted) => match never {},
+        never = distrust(&untrusted), if config.restricts_balancers() => match never {},
         done = is_done.recv() => match done {
             Some(Done::Output(error)) => output::failure(error),
             _ => None,
@@ -154,11 +154,11 @@ async fn attach_and_read(args: AttachArgs, rules: Vec<Rule>, config: &Config) ->
         let (ledger, mut printer) = read.context("cannot read the rings")?;
         let kernel = counters.read()?.ledger();
         // There is nobody to tell when this cannot be written.
-        let summary = Summary { kernel: Some(&kernel), pipeline: &ledger }.to_string();
+        let summary = Summary { kernel: &kernel, pipeline: &ledger }.to_string();
         let _ = io::stderr().write_all(summary.as_bytes());
         let time_ns = clock::monotonic_ns() + offset_ns;
         let last_line = tokio::task::spawn_blocking(move || {
-            printer.ledger(&Summary { kernel: Some(&kernel), pipeline: &ledger }, time_ns)
+            printer.ledger(&Summary { kernel: &kernel, pipeline: &ledger }, time_ns)
         });
         written = interrupts.finish(last_line).await?;
     }

@@ -44,15 +44,7 @@ impl Snapshot {
 
     /// Counts a packet that was left alone.
     pub(crate) fn skipped(&mut self, reason: SkipReason) {
-        self.increment(match reason {
-            SkipReason::NotIp => Counter::NotIp,
-            SkipReason::NotTcp => Counter::NotTcp,
-            SkipReason::Fragment => Counter::Fragment,
-            SkipReason::Truncated => Counter::Truncated,
-            SkipReason::Malformed => Counter::Malformed,
-            SkipReason::ExtensionHeaders => Counter::ExtensionHeaders,
-            SkipReason::OtherPort => Counter::OtherPort,
-        });
+        self.increment(reason.into());
     }
 
     /// Counts a packet with known options that are not TOA for this run: a bit for each.

@@ -12,16 +12,11 @@ use toa_common::{
     config::Config,
     counters::Counter,
     flow_key::FlowKey,
-    follow::{Action, Decision, Known, LearnedFrom, SegmentKind, decide, is_last},
+    follow::{Action, Decision, LearnedFrom, SegmentKind, decide},
     inspect::{Inspected, inspect},
-    limits::LINGER_NS,
     packet::Captured,
     segment::{Flow, flags},
-    seq::Seq,
-    wire::{
-        tcp::SYN,
-        toa::{Client, Toa},
-    },
+    wire::toa::{Client, Toa},
 };
 
 use crate::{
@@ -133,11 +128,12 @@ impl Follower {
             self.counters.increment(Counter::MalformedOptions);
         }
         let payload = payload(captured, &inspected);
-        let flow = self.flows.get(&tcp.key).filter(|flow| !is_over(flow, packet.time_ns));
+        let flow = self.flows.get(&tcp.key).filter(|flow| !flow.is_over(|| packet.time_ns));
         let watched = &self.watched;
-        let decision = decide(inspected.segment_kind(), tcp.seq, flow.map(known), &inspected.toa, |toa| {
-            watched.contains(toa)
-        });
+        let decision =
+            decide(inspected.segment_kind(), tcp.seq, flow.map(Flow::known), &inspected.toa, |toa| {
+                watched.contains(toa)
+            });
         self.carry_out(packet.time_ns, &inspected, payload, decision)?;
         self.follow(packet, &inspected, payload)
     }
@@ -181,14 +177,9 @@ impl Follower {
         let flow = self.flows.get_mut(&tcp.key)?;
         if decision.action == Action::Replace {
             self.counters.increment(Counter::Replaced);
-            name_client(flow, inspected, toa);
+            flow.name_client(inspected, toa);
         }
-        if decision.conflict {
-            flow.flags |= flags::CONFLICT;
-        }
-        if decision.confirmed {
-            flow.flags &= !flags::PROVISIONAL;
-        }
+        flow.decided(decision);
         Some(())
     }
 
@@ -212,7 +203,7 @@ impl Follower {
     fn begin(&mut self, time_ns: u64, inspected: &Inspected, toa: &Toa) {
         self.generation = time_ns.max(self.generation.saturating_add(1));
         let mut flow = Flow { generation: self.generation, first_seq: inspected.tcp.seq.0, ..Flow::EMPTY };
-        name_client(&mut flow, inspected, toa);
+        flow.name_client(inspected, toa);
         let before = self.flows.put(inspected.tcp.key, flow);
         self.supersede(before);
         self.counters.increment(Counter::Learned);
@@ -239,15 +230,10 @@ impl Follower {
         let Self { counters, flows, .. } = self;
         let tcp = &inspected.tcp;
         let flow = flows.get_mut(&tcp.key)?;
-        flow.last_ns = packet.time_ns;
-        flow.packets = flow.packets.saturating_add(1);
-        flow.payload_bytes = flow.payload_bytes.saturating_add(u64::from(tcp.payload_len));
-        if is_last(tcp.flags) && flow.ended_ns == 0 {
-            // A time of 0 is a capture's that has none; then nothing lingers, either.
-            flow.ended_ns = packet.time_ns.max(1);
+        if flow.passed(tcp, packet.time_ns) {
             counters.increment(Counter::Closed);
         }
-        if tcp.payload_len == 0 && tcp.flags & SYN == 0 && !is_last(tcp.flags) {
+        if tcp.is_bare() {
             counters.increment(Counter::Bare);
             return None;
         }
@@ -256,7 +242,7 @@ impl Follower {
             generation: flow.generation,
             time_ns: packet.time_ns,
             interface_index: packet.interface,
-            client: Client { address: flow.client_address, port_be: flow.client_port_be },
+            client: flow.client(),
             toa_kind: flow.toa_kind,
             toa_length: flow.toa_length,
             learned_from: LearnedFrom::from_byte(flow.learned_from)?,
@@ -287,19 +273,6 @@ fn payload<'a>(captured: &Captured<'a>, inspected: &Inspected) -> &'a [u8] {
     usize::try_from(inspected.tcp.payload_len).ok().and_then(|len| behind.get(..len)).unwrap_or(behind)
 }
 
-fn known(flow: &Flow) -> Known {
-    Known {
-        client: Client { address: flow.client_address, port_be: flow.client_port_be },
-        provisional: flow.flags & flags::PROVISIONAL != 0,
-        first_seq: Seq(flow.first_seq),
-    }
-}
-
-/// Whether the connection ended so long ago that a packet of its 4-tuple belongs to another one.
-fn is_over(flow: &Flow, now_ns: u64) -> bool {
-    flow.ended_ns != 0 && now_ns.saturating_sub(flow.ended_ns) > LINGER_NS
-}
-
 /// What stands for the TOA of a connection that has none: its sender as the client, kind and length 0.
 fn peer(key: &FlowKey) -> Toa {
     let client = Client { address: key.source, port_be: key.source_port().to_be() };
@@ -309,23 +282,6 @@ fn peer(key: &FlowKey) -> Toa {
 /// The connection in the other direction.
 fn reverse(key: &FlowKey) -> FlowKey {
     FlowKey { source: key.destination, destination: key.source, ports: key.ports.rotate_left(16) }
-}
-
-/// Writes down who the client is. Whoever is named by no TOA is the client only until one comes.
-fn name_client(flow: &mut Flow, inspected: &Inspected, toa: &Toa) {
-    let from = inspected.segment_kind().learned_from();
-    flow.client_address = toa.client.address;
-    flow.client_port_be = toa.client.port_be;
-    flow.toa_kind = toa.kind;
-    flow.toa_length = toa.length;
-    flow.learned_from = from as u8;
-    flow.flags = if from == LearnedFrom::Syn || !toa.is_some() { flags::PROVISIONAL } else { 0 };
-    if toa.is_ambiguous() {
-        flow.flags |= flags::AMBIGUOUS;
-    }
-    if toa.is_some() && inspected.walk.has_several() {
-        flow.flags |= flags::MULTIPLE;
-    }
 }
 
 #[cfg(test)]

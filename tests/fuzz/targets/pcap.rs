@@ -38,6 +38,6 @@ fuzz_target!(|file: &[u8]| {
     }
     replay.finish(&mut Nothing);
     let kernel = replay.counters().ledger();
-    let summary = Summary { kernel: Some(&kernel), pipeline: replay.ledger() }.to_string();
+    let summary = Summary { kernel: &kernel, pipeline: replay.ledger() }.to_string();
     assert!(!summary.contains("does not add up"), "{summary}");
 });

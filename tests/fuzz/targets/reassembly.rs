@@ -3,19 +3,19 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use toa_common::{
-    flow_key::{Address, FlowKey},
-    follow::LearnedFrom,
-    order::Order,
-    seq::Seq,
-    wire::toa::Client,
-};
+use toa_common::order::Order;
 use toa_userspace::{
     limits::Limits,
     pipeline::{Event, Pipeline, Sink},
     segment::Segment,
     stream::connection::Connection,
 };
+
+#[path = "../../src/segments.rs"]
+#[expect(unreachable_pub, reason = "the tests' own")]
+mod segments;
+
+use segments::segment;
 
 /// Takes orders or refuses them, and counts connections.
 struct Counting {
@@ -67,23 +67,11 @@ fuzz_target!(|data: &[u8]| {
         let payload = STREAM.get(from..).unwrap_or_default();
         let payload = payload.get(..usize::from(len) % 64).unwrap_or(payload);
         let seq = u32::from(far) | (u32::from(high & 0xf0) << 24);
-        let address = Address::from_ipv4(&[10, 9, 0, 1]);
         let segment = Segment {
-            key: FlowKey { source: address, destination: address, ports: 0x5000_92e8 },
             generation: u64::from(who % 4),
             time_ns: now_ns,
-            interface_index: 2,
-            client: Client { address, port_be: 1 },
-            toa_kind: 254,
-            toa_length: 8,
-            learned_from: LearnedFrom::Syn,
-            provisional: false,
-            ambiguous: false,
-            multiple: false,
-            seq: Seq(seq.wrapping_sub(40)),
-            flags: flags & 0x17,
-            payload,
             payload_len: payload.len() as u32 + u32::from(cut.saturating_sub(200)),
+            ..segment(1, seq.wrapping_sub(40), flags & 0x17, payload)
         };
         pipeline.segment(&segment, &mut sink);
         check(&pipeline, &sink);

@@ -1,8 +1,8 @@
 //! Responsible for the TOA option: where a full-NAT load balancer writes the real client's address. Not
 //! responsible for believing it.
 //!
-//! No standard describes it. LVS, DPVS and their kin agree on the first two of these forms, all in network order;
-//! what stands behind the client's address in longer ones is not read:
+//! No standard describes it. LVS, DPVS and their kin agree on the first of these forms with length 8 and 20. All is in
+//! network order, and what stands behind the client's address is not read:
 //!
 //! ```text
 //! 0 kind   1 length   2 port      4 address: IPv4 (8, 16, 252:20) or IPv6 (20, 40)

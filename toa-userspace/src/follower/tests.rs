@@ -1,6 +1,7 @@
 use toa_common::{
+    limits::LINGER_NS,
     skip_reason::SkipReason,
-    wire::tcp::{ACK, FIN, RST},
+    wire::tcp::{ACK, FIN, RST, SYN},
 };
 
 use super::*;

@@ -7,7 +7,6 @@ use toa_common::{
     counters::Counter,
     flow_key::FlowKey,
     follow::LearnedFrom,
-    limits::LINGER_NS,
     segment::{Flow, flags},
     wire::toa::{Client, has_port},
 };
@@ -106,7 +105,7 @@ impl Flows {
         Ok(ended)
     }
 
-    /// Removes the connections that had ended more than [`LINGER_NS`] before `now_ns`, so that they take no room from
+    /// Removes the connections that had ended more than [`toa_common::limits::LINGER_NS`] before `now_ns`, so that they take no room from
     /// open ones, which the map evicts when it is full.
     pub fn sweep(&mut self, now_ns: u64) -> Result<Swept, MapError> {
         let mut swept = Swept::default();
@@ -148,23 +147,21 @@ pub fn evicted(before: &Snapshot, after: &Snapshot, open: u64, removed: u64) -> 
 
 /// Asks for the client of a connection, as rules see it.
 fn ask<E>(flow: &Flow, is_watched: &mut impl FnMut(&Client, bool) -> Result<bool, E>) -> Result<bool, E> {
-    let client = Client { address: flow.client_address, port_be: flow.client_port_be };
-    is_watched(&client, has_port(flow.toa_kind, flow.toa_length))
+    is_watched(&flow.client(), has_port(flow.toa_kind, flow.toa_length))
 }
 
 impl Followed {
     /// Whether it is followed at this time of `CLOCK_MONOTONIC`, and not only remembered.
     #[must_use]
     pub fn is_current(&self, now_ns: u64) -> bool {
-        self.flow.ended_ns == 0 || now_ns.saturating_sub(self.flow.ended_ns) <= LINGER_NS
+        !self.flow.is_over(|| now_ns)
     }
 
     /// The real client.
     #[must_use]
     pub fn client(&self) -> ClientAddress {
         let flow = &self.flow;
-        let client = Client { address: flow.client_address, port_be: flow.client_port_be };
-        ClientAddress::new(&client, flow.toa_kind, flow.toa_length)
+        ClientAddress::new(&flow.client(), flow.toa_kind, flow.toa_length)
     }
 
     /// The balancer's side.

@@ -28,8 +28,8 @@ pub struct KernelLedger {
 /// Both ledgers, to be printed line by line.
 #[derive(Clone, Copy, Debug)]
 pub struct Summary<'a> {
-    /// The kernel's, or of whatever stands in for it; if there is one.
-    pub kernel: Option<&'a KernelLedger>,
+    /// The kernel's, or of what stands in for it.
+    pub kernel: &'a KernelLedger,
     /// The pipeline's.
     pub pipeline: &'a Ledger,
 }
@@ -38,39 +38,33 @@ impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { kernel, pipeline: ledger } = *self;
         let (stream, http) = (&ledger.stream, &ledger.http);
-        if let Some(kernel) = kernel {
-            Account {
-                unit: "packets (after GRO)",
-                matched: kernel.matched_packets,
-                delivered: stream.delivered_packets,
-                cut: None,
-                lost: [
-                    kernel.lost_ring_full_packets,
-                    kernel.lost_no_reader_packets,
-                    kernel.lost_other_packets,
-                ],
-                skipped: kernel.skipped_packets,
-            }
-            .fmt(f)?;
-            Account {
-                unit: "bytes of payload",
-                matched: kernel.matched_bytes,
-                delivered: stream.delivered_bytes,
-                cut: Some(kernel.cut_bytes),
-                lost: [kernel.lost_ring_full_bytes, kernel.lost_no_reader_bytes, kernel.lost_other_bytes],
-                skipped: kernel.skipped_bytes,
-            }
-            .fmt(f)?;
-            let pairs = [
-                ("packets", kernel.emitted_packets, stream.delivered_packets),
-                ("bytes", kernel.emitted_bytes, stream.delivered_bytes),
-                ("cut packets", kernel.cut_packets, stream.cut_packets),
-                ("cut bytes", kernel.cut_bytes, stream.cut_bytes),
-            ];
-            for (unit, sent, delivered) in pairs.into_iter().filter(|(_, sent, read)| sent != read) {
-                let (sent, delivered) = (Count(sent), Count(delivered));
-                writeln!(f, "toa-tc: the kernel sent {sent} {unit}, {delivered} were read")?;
-            }
+        Account {
+            unit: "packets (after GRO)",
+            matched: kernel.matched_packets,
+            delivered: stream.delivered_packets,
+            cut: None,
+            lost: [kernel.lost_ring_full_packets, kernel.lost_no_reader_packets, kernel.lost_other_packets],
+            skipped: kernel.skipped_packets,
+        }
+        .fmt(f)?;
+        Account {
+            unit: "bytes of payload",
+            matched: kernel.matched_bytes,
+            delivered: stream.delivered_bytes,
+            cut: Some(kernel.cut_bytes),
+            lost: [kernel.lost_ring_full_bytes, kernel.lost_no_reader_bytes, kernel.lost_other_bytes],
+            skipped: kernel.skipped_bytes,
+        }
+        .fmt(f)?;
+        let pairs = [
+            ("packets", kernel.emitted_packets, stream.delivered_packets),
+            ("bytes", kernel.emitted_bytes, stream.delivered_bytes),
+            ("cut packets", kernel.cut_packets, stream.cut_packets),
+            ("cut bytes", kernel.cut_bytes, stream.cut_bytes),
+        ];
+        for (unit, sent, delivered) in pairs.into_iter().filter(|(_, sent, read)| sent != read) {
+            let (sent, delivered) = (Count(sent), Count(delivered));
+            writeln!(f, "toa-tc: the kernel sent {sent} {unit}, {delivered} were read")?;
         }
         writeln!(
             f,
@@ -225,13 +219,13 @@ toa-tc: of the delivered bytes 980,000 used, 9,000 duplicate, 1,000 discarded by
 toa-tc: 2,000 requests (3 incomplete) on 56 connections, 3 gaps of 4,344 bytes
 toa-tc: 1,000 bytes discarded: later than their hole was given up
 ";
-        assert_eq!(Summary { kernel: Some(&KERNEL), pipeline: &pipeline() }.to_string(), expected);
+        assert_eq!(Summary { kernel: &KERNEL, pipeline: &pipeline() }.to_string(), expected);
     }
 
     #[test]
     fn sums_that_do_not_add_up_say_so() {
         let kernel = KernelLedger { matched_packets: 1240, emitted_packets: 1201, ..KERNEL };
-        let text = Summary { kernel: Some(&kernel), pipeline: &pipeline() }.to_string();
+        let text = Summary { kernel: &kernel, pipeline: &pipeline() }.to_string();
         assert!(text.contains(
             "this does not add up: 1,240 packets (after GRO) matched, 1,234 accounted for, 6 apart"
         ));

@@ -12,10 +12,7 @@ use crate::{
     client::ClientAddress,
     http::{FramingFault, NotHttp, ProxyVersion, head::HttpRequest},
     pipeline::Closed,
-    print::{
-        redact::Redactor,
-        summary::{KernelLedger, Summary},
-    },
+    print::{redact::Redactor, summary::Summary},
     stream::connection::Connection,
     tls::ClientHello,
 };
@@ -243,31 +240,30 @@ impl<'a> Ledger<'a> {
     pub(super) fn new(summary: &Summary<'_>, time_ns: u64, host_name: &'a str) -> Self {
         let Summary { kernel, pipeline } = *summary;
         let stream = &pipeline.stream;
-        let of = |count: fn(&KernelLedger) -> u64| kernel.map(count);
         Self {
             event: "ledger",
             timestamp: Time(time_ns),
             host: Host { name: host_name },
             packets: Packets {
-                matched: of(|kernel| kernel.matched_packets),
+                matched: kernel.matched_packets,
                 delivered: stream.delivered_packets,
-                lost: kernel.map(|kernel| Lost {
+                lost: Lost {
                     ring_full: kernel.lost_ring_full_packets,
                     no_reader: kernel.lost_no_reader_packets,
                     other: kernel.lost_other_packets,
-                }),
-                skipped: of(|kernel| kernel.skipped_packets),
+                },
+                skipped: kernel.skipped_packets,
             },
             bytes: Account {
-                matched: of(|kernel| kernel.matched_bytes),
+                matched: kernel.matched_bytes,
                 delivered: stream.delivered_bytes,
-                cut: of(|kernel| kernel.cut_bytes),
-                lost: kernel.map(|kernel| Lost {
+                cut: kernel.cut_bytes,
+                lost: Lost {
                     ring_full: kernel.lost_ring_full_bytes,
                     no_reader: kernel.lost_no_reader_bytes,
                     other: kernel.lost_other_bytes,
-                }),
-                skipped: of(|kernel| kernel.skipped_bytes),
+                },
+                skipped: kernel.skipped_bytes,
                 used: stream.used_bytes,
                 duplicate: stream.duplicate_bytes,
                 discarded: stream.discarded_bytes(),
@@ -282,19 +278,19 @@ impl<'a> Ledger<'a> {
 
 #[derive(Serialize)]
 struct Packets {
-    matched: Option<u64>,
+    matched: u64,
     delivered: u64,
-    lost: Option<Lost>,
-    skipped: Option<u64>,
+    lost: Lost,
+    skipped: u64,
 }
 
 #[derive(Serialize)]
 struct Account {
-    matched: Option<u64>,
+    matched: u64,
     delivered: u64,
-    cut: Option<u64>,
-    lost: Option<Lost>,
-    skipped: Option<u64>,
+    cut: u64,
+    lost: Lost,
+    skipped: u64,
     used: u64,
     duplicate: u64,
     discarded: u64,

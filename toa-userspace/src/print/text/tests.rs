@@ -3,6 +3,7 @@ use toa_common::flow_key::{Address, FlowKey};
 use super::*;
 use crate::{
     http::{FramingFault, ProxyVersion},
+    print::tests::Writes,
     segment::tests::segment,
 };
 
@@ -115,18 +116,8 @@ fn a_failing_writer_is_told_once() {
 
 #[test]
 fn a_request_is_one_write() {
-    struct Writes(Vec<Vec<u8>>);
-    impl Write for Writes {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.push(bytes.to_owned());
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
     let connection = Connection::new(1, &segment(1, 0, b""));
-    let mut text = Text::new(Writes(Vec::new()), Redactor::default(), TimeZone::UTC);
+    let mut text = Text::new(Writes::default(), Redactor::default(), TimeZone::UTC);
     for number in 0..3 {
         let head = format!("GET /{number} HTTP/1.1\r\nhost: a\r\nx: {number}\r\n\r\n");
         let request = HttpRequest::parse(head.as_bytes(), TIME_NS, 1).unwrap();

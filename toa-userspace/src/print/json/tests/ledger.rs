@@ -19,8 +19,7 @@ fn the_ledger_has_every_term() {
     (pipeline.stream.gaps, pipeline.stream.gap_bytes) = (2, 350);
     (pipeline.http.requests, pipeline.http.incomplete_requests) = (5, 1);
     let mut json = printer(Redactor::default());
-    json.ledger(&Summary { kernel: Some(&kernel), pipeline: &pipeline }, TIME_NS);
-    json.ledger(&Summary { kernel: None, pipeline: &pipeline }, TIME_NS);
+    json.ledger(&Summary { kernel: &kernel, pipeline: &pipeline }, TIME_NS);
     let lines = lines(&mut json);
     let lost = |ring_full, no_reader| json!({"ring_full": ring_full, "no_reader": no_reader, "other": 0});
     let expected = json!({
@@ -32,6 +31,5 @@ fn the_ledger_has_every_term() {
         },
         "requests": 5, "incomplete": 1, "connections": 4, "gaps": {"count": 2, "bytes": 350}
     });
-    assert_eq!(lines[0], expected);
-    assert_eq!(lines[1]["packets"], json!({"matched": null, "delivered": 7, "lost": null, "skipped": null}));
+    assert_eq!(lines, [expected]);
 }
