@@ -4,13 +4,13 @@
 //! # Order of calls
 //! ```text
 //! loop { now = clock
-//!        for each ring: for each sample: pipeline.sample(sample, sink)
+//!        for each sample of all rings: pipeline.sample(sample, sink)
 //!        pipeline.tick(now, sink) }
 //! pipeline.finish(sink)
 //! ```
 //! The time of a tick is taken *before* the rings are read. So at a tick everything that was in a ring at
-//! that time was handed in, and what waits for an older segment need not wait longer. Rings are read one
-//! after the other; within one, samples are in the order of time.
+//! that time was handed in, and what waits for an older segment need not wait longer. Samples are in the order of
+//! time but for those that were in one ring already, and older ones not yet in another.
 //!
 //! # Orders
 //! Where a parser needs nothing for a while, the kernel is asked through the [`Sink`] not to copy it, and the

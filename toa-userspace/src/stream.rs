@@ -2,8 +2,8 @@
 //! on data, each byte once and in order, and gaps where bytes are missing. Not responsible for what the bytes
 //! mean, nor for which connection they belong to.
 //!
-//! Segments are ordered by sequence number only, since the rings of different CPUs are read one after the
-//! other. Of overlapping bytes the first ones read win. Data in order is handed on without a copy; what waits
+//! Segments are ordered by sequence number only: the rings of different CPUs tell their order almost, and networks
+//! less. Of overlapping bytes the first ones read win. Data in order is handed on without a copy; what waits
 //! behind a hole is copied and waits until the hole is filled or given up.
 //!
 //! # Where a stream starts

@@ -31,7 +31,7 @@ use tokio::io::{Interest, unix::AsyncFd};
 
 mod records;
 
-use records::Records;
+use records::{Records, merge};
 
 /// Bytes of all rings together, if nothing else is said.
 const RINGS_BYTES: usize = 64 << 20;
@@ -145,12 +145,12 @@ impl Rings {
         unsafe { AsyncFd::register_with_interest(self, Interest::READABLE) }.map_err(Into::into)
     }
 
-    /// Hands every sample that is in the rings now to `sample`.
-    pub fn drain(&mut self, mut sample: impl FnMut(&[u8])) -> Drained {
+    /// Hands every sample that is in the rings now to `sample`, in the order of time that each begins with (as a
+    /// [`toa_common::segment::SegmentRecord`] does): so what a connection sent by way of several CPUs need not wait for
+    /// the rest of a ring.
+    pub fn drain(&mut self, sample: impl FnMut(&[u8])) -> Drained {
         let mut drained = Drained::default();
-        for ring in &mut self.rings {
-            ring.drain(&mut sample, &mut drained);
-        }
+        merge(self.rings.iter_mut().map(Ring::records).collect(), sample, &mut drained);
         drained
     }
 }
@@ -225,7 +225,8 @@ impl Ring {
         if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 
-    fn drain(&mut self, sample: &mut impl FnMut(&[u8]), drained: &mut Drained) {
+    /// What is in it now.
+    fn records(&mut self) -> Records<'_> {
         // SAFETY: the kernel writes `data_head` while we read it, so both are accessed atomically; the fields are
         // aligned and in the mapping, which lives as long as this value.
         let (head, tail) = unsafe {
@@ -236,14 +237,13 @@ impl Ring {
             )
         };
         // The kernel writes records first and their end second (perf_output_put_handle).
-        let (from, to) = (tail.load(Ordering::Relaxed), head.load(Ordering::Acquire));
+        let end = head.load(Ordering::Acquire);
         // SAFETY: the data pages follow the control page. What lies between tail and head is not written to
         // before the tail moves on, and nothing else is read.
         let data = unsafe {
             std::slice::from_raw_parts(self.control.as_ptr().cast::<u8>().add(page_size()), self.data_len)
         };
-        Records::new(data, from, to, &mut self.scratch).read(sample, drained);
-        tail.store(to, Ordering::Release);
+        Records::new(data, tail, end, &mut self.scratch)
     }
 }
 

@@ -1,50 +1,115 @@
-//! Responsible for the records in a ring's memory. Not responsible for the memory.
+//! Responsible for the records in the memory of rings, and for their order. Not responsible for the memory.
+
+use std::{
+    cmp::Reverse,
+    collections::BinaryHeap,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use super::{Drained, LOST, SAMPLE};
 
 /// Bytes of a record's header: type 4, misc 2, size 2.
 const HEADER_LEN: usize = 8;
 
+/// Bytes of a sample's length, which comes before it.
+const LENGTH_LEN: usize = 4;
+
+/// The kernel gets the room of what was read back in parts of a ring: of all of it at once it would come late, of each
+/// record both sides would fight for the word that says so.
+const PARTS: u64 = 16;
+
+/// Hands out every sample of several rings, in the order of their times.
+pub(super) fn merge(mut rings: Vec<Records<'_>>, mut sample: impl FnMut(&[u8]), drained: &mut Drained) {
+    let mut next = BinaryHeap::with_capacity(rings.len());
+    for (index, ring) in rings.iter_mut().enumerate() {
+        next.extend(ring.next_time(drained).map(|time| Reverse((time, index))));
+    }
+    while let Some(Reverse((_, index))) = next.pop() {
+        let Some(ring) = rings.get_mut(index) else {
+            return;
+        };
+        // Most come in runs.
+        let until = next.peek().map_or((u64::MAX, usize::MAX), |Reverse(other)| *other);
+        loop {
+            ring.take(&mut sample, drained);
+            match ring.next_time(drained) {
+                Some(time) if (time, index) <= until => {}
+                Some(time) => break next.push(Reverse((time, index))),
+                None => break,
+            }
+        }
+    }
+}
+
 /// The records between two positions of a ring. Positions count up for ever; the ring's length is a power of two.
 pub(super) struct Records<'a> {
     data: &'a [u8],
+    /// Up to where the kernel may write.
+    tail: &'a AtomicU64,
     position: u64,
     end: u64,
+    /// Bytes of the record at the position, which is a sample, or 0.
+    size: usize,
     scratch: &'a mut Vec<u8>,
 }
 
 impl<'a> Records<'a> {
-    pub(super) fn new(data: &'a [u8], position: u64, end: u64, scratch: &'a mut Vec<u8>) -> Self {
-        Self { data, position, end, scratch }
+    /// What lies between `tail` and `end`.
+    pub(super) fn new(data: &'a [u8], tail: &'a AtomicU64, end: u64, scratch: &'a mut Vec<u8>) -> Self {
+        Self { data, tail, position: tail.load(Ordering::Relaxed), end, size: 0, scratch }
     }
 
-    /// Hands out every sample. A record that cannot be is where it ends: the ones behind it cannot be found.
-    pub(super) fn read(mut self, sample: &mut impl FnMut(&[u8]), drained: &mut Drained) {
+    /// Goes to the next sample and returns its time: the eight bytes that it begins with, or 0. A record that cannot be
+    /// is where a ring ends: the ones behind it cannot be found.
+    fn next_time(&mut self, drained: &mut Drained) -> Option<u64> {
+        self.advance();
         while self.position != self.end {
             let Some((kind, size)) = self.header() else {
                 drained.corrupt += 1;
-                return;
+                self.position = self.end;
+                return None;
             };
-            let body = self.bytes(HEADER_LEN, size - HEADER_LEN);
+            self.size = size;
             match kind {
-                SAMPLE => {
-                    match body.split_first_chunk().map(|(len, rest)| (u32::from_ne_bytes(*len), rest)) {
-                        Some((len, rest)) => {
-                            let len = usize::try_from(len).unwrap_or(usize::MAX);
-                            sample(rest.get(..len).unwrap_or(rest));
-                            drained.samples += 1;
-                        }
-                        None => drained.corrupt += 1,
-                    }
+                SAMPLE if size >= HEADER_LEN + LENGTH_LEN => {
+                    let body = size - HEADER_LEN - LENGTH_LEN;
+                    let time = self.bytes(HEADER_LEN + LENGTH_LEN, body.min(8)).first_chunk();
+                    return Some(time.map_or(0, |time| u64::from_ne_bytes(*time)));
                 }
-                LOST => match body.get(8..).and_then(|rest| rest.first_chunk()) {
-                    Some(count) => drained.lost += u64::from_ne_bytes(*count),
-                    None => drained.corrupt += 1,
-                },
+                LOST if size >= HEADER_LEN + 16 => {
+                    let count = self.bytes(HEADER_LEN + 8, 8).first_chunk();
+                    drained.lost += count.map_or(0, |count| u64::from_ne_bytes(*count));
+                }
+                SAMPLE | LOST => drained.corrupt += 1,
                 _ => {}
             }
-            self.position += size as u64;
+            self.advance();
         }
+        None
+    }
+
+    /// Hands out the sample at the position.
+    fn take(&mut self, sample: &mut impl FnMut(&[u8]), drained: &mut Drained) {
+        let body = self.bytes(HEADER_LEN, self.size.saturating_sub(HEADER_LEN));
+        if let Some((len, rest)) = body.split_first_chunk() {
+            let len = usize::try_from(u32::from_ne_bytes(*len)).unwrap_or(usize::MAX);
+            sample(rest.get(..len).unwrap_or(rest));
+            drained.samples += 1;
+        }
+    }
+
+    /// Leaves the record at the position behind.
+    fn advance(&mut self) {
+        self.position += self.size as u64;
+        self.size = 0;
+        if self.position.wrapping_sub(self.tail.load(Ordering::Relaxed)) >= self.data.len() as u64 / PARTS {
+            self.release();
+        }
+    }
+
+    /// Gives the kernel the room of what was read.
+    fn release(&mut self) {
+        self.tail.store(self.position, Ordering::Release);
     }
 
     /// Type and size of the record at the position, if both can be.
@@ -77,6 +142,12 @@ impl<'a> Records<'a> {
     }
 }
 
+impl Drop for Records<'_> {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,13 +155,14 @@ mod tests {
     /// A ring of `len` bytes that begins at a position.
     struct Fake {
         data: Vec<u8>,
-        tail: u64,
+        tail: AtomicU64,
         head: u64,
+        scratch: Vec<u8>,
     }
 
     impl Fake {
         fn new(len: usize, position: u64) -> Self {
-            Self { data: vec![0xee; len], tail: position, head: position }
+            Self { data: vec![0xee; len], tail: position.into(), head: position, scratch: Vec::new() }
         }
 
         fn write(&mut self, bytes: &[u8]) {
@@ -119,13 +191,22 @@ mod tests {
             self.record(SAMPLE, &body);
         }
 
-        fn drain(&mut self) -> (Vec<Vec<u8>>, Drained) {
-            let (mut samples, mut drained, mut scratch) = (Vec::new(), Drained::default(), Vec::new());
-            Records::new(&self.data, self.tail, self.head, &mut scratch)
-                .read(&mut |sample: &[u8]| samples.push(sample.to_vec()), &mut drained);
-            self.tail = self.head;
-            (samples, drained)
+        fn records(&mut self) -> Records<'_> {
+            Records::new(&self.data, &self.tail, self.head, &mut self.scratch)
         }
+
+        fn drain(&mut self) -> (Vec<Vec<u8>>, Drained) {
+            let found = drain(std::slice::from_mut(self));
+            assert_eq!(self.tail.load(Ordering::Relaxed), self.head, "all the room is given back");
+            found
+        }
+    }
+
+    fn drain(rings: &mut [Fake]) -> (Vec<Vec<u8>>, Drained) {
+        let (mut samples, mut drained) = (Vec::new(), Drained::default());
+        let records = rings.iter_mut().map(Fake::records).collect();
+        merge(records, |sample| samples.push(sample.to_vec()), &mut drained);
+        (samples, drained)
     }
 
     #[test]
@@ -153,7 +234,7 @@ mod tests {
         let mut ring = Fake::new(128, 72);
         ring.sample(&[1; 52]);
         ring.sample(&[2; 52]);
-        assert_eq!(ring.head - ring.tail, 128);
+        assert_eq!(ring.head - ring.tail.load(Ordering::Relaxed), 128);
         assert_eq!(ring.drain().0, [vec![1; 52], vec![2; 52]]);
     }
 
@@ -197,5 +278,34 @@ mod tests {
         ring.record(77, &[1, 2, 3]);
         ring.sample(&[5; 4]);
         assert_eq!(ring.drain(), (vec![vec![5; 4]], Drained { samples: 1, ..Drained::default() }));
+    }
+
+    #[test]
+    fn several_rings_are_read_in_the_order_of_time() {
+        let mut rings = [0, 8, 200].map(|position| Fake::new(256, position));
+        let times = [[1_u64, 2, 9].as_slice(), &[3, 4, 5, 10], &[]];
+        for (ring, times) in rings.iter_mut().zip(times) {
+            ring.record(77, &[1]);
+            for time in times {
+                ring.sample(&[&time.to_ne_bytes()[..], &[0; 4]].concat());
+            }
+        }
+        let (samples, drained) = drain(&mut rings);
+        let found: Vec<_> = samples.iter().map(|it| u64::from_ne_bytes(*it.first_chunk().unwrap())).collect();
+        assert_eq!(found, [1, 2, 3, 4, 5, 9, 10]);
+        assert_eq!(drained.samples, 7);
+    }
+
+    #[test]
+    fn room_is_given_back_while_a_ring_is_read() {
+        let mut ring = Fake::new(256, 0);
+        for _ in 0..8 {
+            ring.sample(&[0; 20]);
+        }
+        let (mut drained, mut seen) = (Drained::default(), Vec::new());
+        let Fake { data, tail, head, scratch } = &mut ring;
+        let records = Records::new(data, tail, *head, scratch);
+        merge(vec![records], |_| seen.push(tail.load(Ordering::Relaxed)), &mut drained);
+        assert_eq!(seen, (0..8).map(|number| number * 32).collect::<Vec<_>>());
     }
 }
