@@ -108,7 +108,8 @@ impl Config {
 
     /// Whether packets to a local port, in network order, are of interest.
     #[inline(always)]
-    pub(crate) fn serves(&self, port_be: u16) -> bool {
+    #[must_use]
+    pub fn serves(&self, port_be: u16) -> bool {
         if !self.restricts_ports() {
             return true;
         }

@@ -11,7 +11,7 @@ use crate::wire::{
     toa::{Client, Toa},
 };
 
-/// Which packet taught that a connection belongs to a client. Zero is no value.
+/// What taught that a connection belongs to a client. Zero is no value.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u8)]
 pub enum LearnedFrom {
@@ -21,6 +21,8 @@ pub enum LearnedFrom {
     Ack = 2,
     /// A packet with payload.
     Data = 3,
+    /// No packet: the server's own socket, since the connection was open before.
+    Existing = 4,
 }
 
 impl LearnedFrom {
@@ -31,7 +33,19 @@ impl LearnedFrom {
             1 => Some(Self::Syn),
             2 => Some(Self::Ack),
             3 => Some(Self::Data),
+            4 => Some(Self::Existing),
             _ => None,
+        }
+    }
+
+    /// As results name it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Syn => "syn",
+            Self::Ack => "ack",
+            Self::Data => "data",
+            Self::Existing => "existing",
         }
     }
 }

@@ -2,7 +2,7 @@
 //! kept, nor for believing it.
 
 /// Layout of [`RunInfo`] and of the other maps that a run pins. Changes with any of them.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// Interfaces that a record has room for. A run on more is told of without the others.
 pub const MAX_INTERFACES: usize = 64;
@@ -15,7 +15,7 @@ pub const INTERFACE_NAME_BYTES: usize = 16;
 /// ```text
 ///  0 format              4 version (4 × u16)   12 process id         16 ids of the maps (5 × u32)
 /// 36 interfaces         40 start, ticks        48 since, ns          56 PID namespace
-/// 64 network namespace  72 removed flows       80 the interfaces, 24 bytes each
+/// 64 network namespace  72 removed flows       80 additions            88 the interfaces, 24 bytes each
 /// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(C)]
@@ -42,6 +42,8 @@ pub struct RunInfo {
     pub network_namespace: u64,
     /// How many followed connections other processes have removed: those that had not ended.
     pub removed_flows: u64,
+    /// How often other processes have added rules.
+    pub additions: u64,
     /// What the program is attached to.
     pub interfaces: [RunInterface; MAX_INTERFACES],
 }
@@ -67,7 +69,7 @@ pub mod mode {
 }
 
 const _: () = assert!(size_of::<RunInterface>() == 24);
-const _: () = assert!(size_of::<RunInfo>() == 80 + 24 * MAX_INTERFACES);
+const _: () = assert!(size_of::<RunInfo>() == 88 + 24 * MAX_INTERFACES);
 
 impl RunInterface {
     /// No interface.

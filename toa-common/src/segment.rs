@@ -185,6 +185,19 @@ impl Flow {
         _unused_too: 0,
     };
 
+    /// A connection that was open before, of which something else than a packet has said at `now_ns` who the client is.
+    #[must_use]
+    pub fn existing(client: &Client, now_ns: u64) -> Self {
+        Self {
+            generation: now_ns,
+            last_ns: now_ns,
+            client_address: client.address,
+            client_port_be: client.port_be,
+            learned_from: LearnedFrom::Existing as u8,
+            ..Self::EMPTY
+        }
+    }
+
     /// Writes down that `toa` names its client, on the packet that was `inspected`. A client that no TOA names is one only
     /// until one does.
     #[inline(always)]

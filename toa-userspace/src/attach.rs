@@ -5,6 +5,7 @@ use std::{
     fs,
     io::{self, Write as _},
     os::fd::AsFd as _,
+    sync::Arc,
     time::Duration,
 };
 
@@ -18,8 +19,9 @@ use toa_userspace::{
         balancers::{self, Untrusted},
         clock,
         counters::Counters,
+        existing::rights,
         flows::Flows,
-        host, listening,
+        host,
         load::{LoadOptions, Loaded},
         log::KernelLog,
         orders::Orders,
@@ -28,6 +30,7 @@ use toa_userspace::{
         privileges,
         reader::{self, Done, Kernel},
         runs::map_id,
+        sock_diag::SockDiag,
         watch::Watch,
     },
     pipeline::Pipeline,
@@ -41,8 +44,9 @@ use tokio::{
 };
 
 use crate::{
-    cli::AttachArgs,
+    cli::{AttachArgs, Existing, SelectArgs},
     distrust::distrust,
+    existing::{self, Shared, follow_existing},
     explain::explain,
     interrupts::Interrupts,
     output::{self, Printer},
@@ -58,6 +62,9 @@ pub(crate) fn run(args: AttachArgs) -> Result<()> {
     let rules = args.select.watched()?;
     let config = args.select.config()?;
     privileges::check()?;
+    if let Some(existing) = args.existing {
+        rights::check(existing == Existing::Force)?;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let result = runtime.block_on(attach_and_read(args, rules, &config));
     // A reader that is still blocked in writing must not keep us.
@@ -86,6 +93,7 @@ async fn attach_and_read(args: AttachArgs, rules: Vec<Rule>, config: &Config) ->
     balancers::write(loaded.take_map("BALANCERS")?, &args.select.balancers)?;
     let untrusted = Untrusted::new(loaded.take_map("UNTRUSTED")?)?;
     let flows = Flows::new(loaded.take_map("FLOWS")?)?;
+    let shared = Arc::new(Shared { flows: flows.into(), begun: 0.into() });
     let counters = Counters::new(loaded.take_map("COUNTERS")?)?;
     let orders = Orders::new(loaded.take_map("ORDERS")?)?;
     let kernel = Kernel { rings: open_rings(&loaded, args.ring_size)?, orders };
@@ -102,18 +110,15 @@ async fn attach_and_read(args: AttachArgs, rules: Vec<Rule>, config: &Config) ->
     if let Some(Err(error)) = &published {
         cannot_change(error);
     }
-    if rules.is_empty() && matches!(published, Some(Ok(()))) {
-        stderr::line(format_args!("nothing is watched yet: add a client with toa-tc watch add IP"));
-    } else if rules.is_empty() {
-        stderr::line(format_args!("nothing is watched: give --ip, --port or --any"));
-    }
-    if !args.select.any {
-        hint_at_listening(&args.select.client_ports());
-    }
+    hint(&args.select, &rules, matches!(published, Some(Ok(()))));
     if let Some(path) = &args.ready_file {
         fs::write(path, b"").with_context(|| format!("cannot create {}", path.display()))?;
     }
 
+    let existing = args
+        .existing
+        .map(|_| existing::Existing::new(watch, Arc::clone(&shared), config, args.select.balancers))
+        .transpose()?;
     let (stop, stopped) = watch::channel(false);
     let (done, mut is_done) = mpsc::channel(1);
     let offset_ns = clock::unix_offset_ns();
@@ -136,7 +141,8 @@ async fn attach_and_read(args: AttachArgs, rules: Vec<Rule>, config: &Config) ->
         () = elapsed(args.duration) => None,
         () = all_gone(&mut attached) => Some(anyhow!("ended: no interface is left")),
         never = explain(&counters, &targets, config.pairs()) => match never {},
-        never = sweep(flows, &counters, pins.as_ref(), args.bounds.flows) => match never {},
+        never = sweep(&shared, &counters, pins.as_ref(), args.bounds.flows) => match never {},
+        never = follow_existing(existing, pins.as_ref()) => match never {},
         never = distrust(&untrusted), if config.restricts_balancers() => match never {},
         done = is_done.recv() => match done {
             Some(Done::Output(error)) => output::failure(error),
@@ -228,10 +234,25 @@ fn announce(target: &Target, attached: &Attached, rules: &[Rule]) {
     stderr::line(format_args!("attached to {interface} ({mode}), {count} {noun}"));
 }
 
+/// Says what is probably not meant.
+fn hint(select: &SelectArgs, rules: &[Rule], can_change: bool) {
+    if rules.is_empty() && can_change {
+        stderr::line(format_args!("nothing is watched yet: add a client with toa-tc watch add IP"));
+    } else if rules.is_empty() {
+        stderr::line(format_args!("nothing is watched: give --ip, --port or --any"));
+    }
+    if !select.any {
+        hint_at_listening(&select.client_ports());
+    }
+}
+
 /// A port that clients connect to is seldom one that they connect from.
 fn hint_at_listening(ports: &[u16]) {
     // What cannot be seen is no reason for a hint.
-    for port in listening::among(ports).unwrap_or_default() {
+    let listeners =
+        if ports.is_empty() { Ok(Vec::new()) } else { SockDiag::new().and_then(|mut it| it.listeners()) };
+    let listeners = listeners.unwrap_or_default();
+    for port in ports.iter().filter(|port| listeners.iter().any(|listener| listener.port == **port)) {
         stderr::line(format_args!(
             "this host listens on port {port}, but what was given is the real client's port: for this host's \
              give --server-port {port}, with --any for every client"

@@ -47,6 +47,11 @@ pub(crate) struct AttachArgs {
     #[command(flatten)]
     pub(crate) select: SelectArgs,
 
+    /// Also follow connections that were open before, by asking the servers' own sockets for their real clients, where a
+    /// TOA module is loaded; =force also where that changes their cgroup-v1 class of network traffic
+    #[arg(long, value_enum, value_name = "force", num_args = 0..=1, require_equals = true, default_missing_value = "yes")]
+    pub(crate) existing: Option<Existing>,
+
     #[command(flatten)]
     pub(crate) results: ResultArgs,
 
@@ -127,6 +132,16 @@ pub(crate) enum Format {
     Text,
     /// JSON Lines: an object for each request, connection and gap, and the ledger as the last one
     Json,
+}
+
+/// Whether servers' sockets are asked.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum Existing {
+    /// Unless that changes their class
+    #[value(hide = true)]
+    Yes,
+    /// Whatever it changes
+    Force,
 }
 
 fn duration(text: &str) -> Result<SignedDuration, String> {

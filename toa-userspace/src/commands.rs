@@ -2,6 +2,7 @@
 //! of them does.
 
 pub(crate) mod doctor;
+mod existing;
 pub(crate) mod flows;
 pub(crate) mod status;
 pub(crate) mod watch;
@@ -10,6 +11,7 @@ use std::{
     error::Error,
     fmt::{self, Write as _},
     io::{self, Write as _},
+    net::{IpAddr, SocketAddr},
 };
 
 use anyhow::{Result, anyhow, bail};
@@ -144,6 +146,52 @@ fn print(text: &str) -> Result<()> {
             Err(anyhow::Error::new(error).context("cannot write to stdout"))
         }
         _ => Ok(()),
+    }
+}
+
+/// One side of a connection.
+#[derive(Clone, Copy, Serialize)]
+struct Endpoint {
+    address: IpAddr,
+    port: u16,
+}
+
+impl Endpoint {
+    fn address(self) -> SocketAddr {
+        SocketAddr::new(self.address, self.port)
+    }
+}
+
+impl From<SocketAddr> for Endpoint {
+    fn from(address: SocketAddr) -> Self {
+        Self { address: address.ip(), port: address.port() }
+    }
+}
+
+#[derive(Serialize)]
+struct Network {
+    /// The balancer's side.
+    peer: Endpoint,
+}
+
+/// Adds rows in columns, below their heads.
+fn table<const N: usize>(
+    text: &mut String,
+    indent: &str,
+    head: [&str; N],
+    rows: impl Iterator<Item = [String; N]>,
+) {
+    let rows: Vec<_> = std::iter::once(head.map(str::to_owned)).chain(rows).collect();
+    let mut widths = [0; N];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.len().max(*width);
+        }
+    }
+    for row in &rows {
+        let cells: Vec<_> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        // Memory does not refuse.
+        let _ = writeln!(text, "{indent}{}", cells.join("  ").trim_end());
     }
 }
 

@@ -4,8 +4,6 @@
 //! Packets are read and decided on by the code that the kernel's program is made of; only lookups and writes are this
 //! host's own. Its clock is the packets' times.
 
-mod watched;
-
 use ipnet::IpNet;
 use lru::LruCache;
 use toa_common::{
@@ -26,8 +24,8 @@ use crate::{
     pcap::Packet,
     rule::{Rule, to_ip},
     segment::Segment,
+    watched::Watched,
 };
-use watched::Watched;
 
 /// Which connections are followed.
 #[derive(Clone, Debug)]
@@ -132,7 +130,7 @@ impl Follower {
         let watched = &self.watched;
         let decision =
             decide(inspected.segment_kind(), tcp.seq, flow.map(Flow::known), &inspected.toa, |toa| {
-                watched.contains(toa)
+                watched.contains(&toa.client, toa.has_port())
             });
         self.carry_out(packet.time_ns, &inspected, payload, decision)?;
         self.follow(packet, &inspected, payload)

@@ -26,3 +26,4 @@ pub mod segment;
 pub mod stream;
 pub mod tls;
 pub mod toa_options;
+pub mod watched;

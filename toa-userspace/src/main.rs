@@ -4,6 +4,7 @@ mod attach;
 mod cli;
 mod commands;
 mod distrust;
+mod existing;
 mod explain;
 mod interrupts;
 mod output;

@@ -47,6 +47,7 @@ pub(crate) fn publish(
         network_namespace: process::namespace("self", "net").context("cannot read /proc/self/ns/net")?,
         interface_count: u32::try_from(count).unwrap_or(0),
         removed_flows: 0,
+        additions: 0,
         interfaces,
     };
     Ok(pins.publish(&info)?)

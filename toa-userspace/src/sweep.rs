@@ -1,28 +1,27 @@
 //! Responsible for looking after a run's maps now and then: connections that ended are forgotten, ones that were
 //! evicted are told of. Not responsible for the maps.
 
-use std::{convert::Infallible, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::{PoisonError, atomic::Ordering},
+    time::Duration,
+};
 
 use aya::maps::MapError;
 use toa_userspace::{
-    live::{
-        clock,
-        counters::Counters,
-        flows::{Flows, evicted},
-        pins::Pins,
-    },
+    live::{clock, counters::Counters, flows::evicted, pins::Pins},
     print::summary::Count,
 };
 use tokio::time::sleep;
 
-use crate::stderr;
+use crate::{existing::Shared, stderr};
 
 /// How often it is swept: several times in the time for which an ended connection is remembered.
 const INTERVAL: Duration = Duration::from_secs(3);
 
 /// Sweeps for ever.
 pub(crate) async fn sweep(
-    mut flows: Flows,
+    shared: &Shared,
     counters: &Counters,
     pins: Option<&Pins>,
     max_flows: u32,
@@ -31,7 +30,7 @@ pub(crate) async fn sweep(
     loop {
         sleep(INTERVAL).await;
         // If the maps cannot be read now, they cannot at the end either, where that is an error.
-        let Ok(evicted) = sweep_once(&mut flows, counters, pins) else {
+        let Ok(evicted) = sweep_once(shared, counters, pins) else {
             continue;
         };
         if evicted > told {
@@ -46,9 +45,13 @@ pub(crate) async fn sweep(
 }
 
 /// Sweeps once, and returns how many open connections the kernel has evicted, at least.
-fn sweep_once(flows: &mut Flows, counters: &Counters, pins: Option<&Pins>) -> Result<u64, MapError> {
+fn sweep_once(shared: &Shared, counters: &Counters, pins: Option<&Pins>) -> Result<u64, MapError> {
     let before = counters.read()?;
-    let swept = flows.sweep(clock::monotonic_ns())?;
+    let begun = shared.begun.load(Ordering::Relaxed);
+    let swept = {
+        let mut flows = shared.flows.lock().unwrap_or_else(PoisonError::into_inner);
+        flows.sweep(clock::monotonic_ns())?
+    };
     let removed = pins.map_or(Ok(0), |pins| pins.info().map(|info| info.removed_flows))?;
-    Ok(evicted(&before, &counters.read()?, swept.open, removed))
+    Ok(evicted(&before, &counters.read()?, swept.open, begun, removed))
 }

@@ -1,24 +1,40 @@
 //! Responsible for the command `flows`. Not responsible for the map.
 
-use std::{
-    fmt::Write as _,
-    net::{IpAddr, SocketAddr},
-};
+use std::fmt::Write as _;
 
 use anyhow::Result;
 use serde::Serialize;
 use toa_userspace::{
     client::ClientAddress,
     live::{clock, flows::Followed, runs::Run},
+    rule::Rule,
 };
 
-use super::{Output, PickArgs, find, json, print, span, utc};
+use super::{Endpoint, Network, Output, PickArgs, existing, find, json, print, span, table, utc};
+use crate::cli::Existing;
 
 /// Options of `flows`.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     #[command(flatten)]
     pick: PickArgs,
+
+    /// Show every established connection instead, by asking the servers' own sockets for their real clients, without
+    /// attaching; =force also where that changes their cgroup-v1 class of network traffic
+    #[arg(
+        long,
+        value_enum,
+        value_name = "force",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "yes",
+        conflicts_with_all = ["iface", "pid"]
+    )]
+    existing: Option<Existing>,
+
+    /// With --existing: only connections of these real clients
+    #[arg(value_name = "RULE", requires = "existing")]
+    rules: Vec<Rule>,
 
     /// How they are printed
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
@@ -43,41 +59,26 @@ struct Flow {
 }
 
 #[derive(Serialize)]
-struct Endpoint {
-    address: IpAddr,
-    port: u16,
-}
-
-#[derive(Serialize)]
-struct Network {
-    peer: Endpoint,
-}
-
-#[derive(Serialize)]
 struct Toa {
-    kind: u8,
-    length: u8,
+    kind: Option<u8>,
+    length: Option<u8>,
     learned_from: &'static str,
     ambiguous: bool,
-}
-
-impl From<SocketAddr> for Endpoint {
-    fn from(address: SocketAddr) -> Self {
-        Self { address: address.ip(), port: address.port() }
-    }
 }
 
 impl Flow {
     fn new(run: &Run, followed: &Followed, now_ns: u64) -> Self {
         let flow = &followed.flow;
+        // No option has length 0.
+        let has_option = flow.toa_length != 0;
         Self {
             pid: run.info.pid,
             client: followed.client(),
             network: Network { peer: followed.peer().into() },
             server: followed.server().into(),
             toa: Toa {
-                kind: flow.toa_kind,
-                length: flow.toa_length,
+                kind: has_option.then_some(flow.toa_kind),
+                length: has_option.then_some(flow.toa_length),
                 learned_from: followed.learned_from(),
                 ambiguous: followed.is_ambiguous(),
             },
@@ -93,6 +94,9 @@ impl Flow {
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<()> {
+    if let Some(existing) = args.existing {
+        return existing::run(&args.rules, existing == Existing::Force, args.output);
+    }
     let runs = find()?;
     let picked = runs.picked(&args.pick.pick());
     if picked.is_empty() {
@@ -110,20 +114,19 @@ pub(crate) fn run(args: &Args) -> Result<()> {
                 }
             }
             // Memory does not refuse.
-            Output::Text => _ = table(&mut text, run, &flows, now_ns),
+            Output::Text => _ = lines(&mut text, run, &flows, now_ns),
         }
     }
     print(&text)
 }
 
-fn table(text: &mut String, run: &Run, flows: &[Followed], now_ns: u64) -> std::fmt::Result {
+fn lines(text: &mut String, run: &Run, flows: &[Followed], now_ns: u64) -> std::fmt::Result {
     writeln!(text, "{run}: {} followed", flows.len())?;
     if flows.is_empty() {
         return Ok(());
     }
     let head = ["client", "balancer", "server", "age", "idle", "packets", "bytes", "learned", "state"];
-    let mut rows = vec![head.map(str::to_owned)];
-    rows.extend(flows.iter().map(|followed| {
+    let rows = flows.iter().map(|followed| {
         let flow = &followed.flow;
         [
             followed.client().to_string(),
@@ -133,19 +136,13 @@ fn table(text: &mut String, run: &Run, flows: &[Followed], now_ns: u64) -> std::
             span(now_ns.saturating_sub(flow.last_ns)),
             flow.packets.to_string(),
             flow.payload_bytes.to_string(),
-            format!("{} {}:{}", followed.learned_from(), flow.toa_kind, flow.toa_length),
+            match flow.toa_length {
+                0 => followed.learned_from().to_owned(),
+                length => format!("{} {}:{length}", followed.learned_from(), flow.toa_kind),
+            },
             if flow.ended_ns == 0 { "open" } else { "ended" }.to_owned(),
         ]
-    }));
-    let mut widths = [0; 9];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.len().max(*width);
-        }
-    }
-    for row in &rows {
-        let cells: Vec<_> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        writeln!(text, "  {}", cells.join("  ").trim_end())?;
-    }
+    });
+    table(text, "  ", head, rows);
     Ok(())
 }

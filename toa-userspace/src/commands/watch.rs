@@ -72,6 +72,7 @@ fn add(run: &Run, rules: Vec<Rule>) -> Result<()> {
     let _lock = run.lock()?;
     let mut watch = run.watch()?;
     let added = watch.add(&rules)?;
+    run.note_addition()?;
     let (changed, total) = (added.changed, watch.count()?);
     let known =
         if added.unchanged > 0 { format!(" ({} were there)", added.unchanged) } else { String::new() };

@@ -8,6 +8,7 @@ use caps::{CapSet, Capability};
 use super::{
     attach::TCX,
     chain,
+    existing::{module::Module, rights},
     load::{LoadOptions, Loaded},
     perf::default_ring_bytes,
     pins::{self, BPF_FS, PinsError},
@@ -63,6 +64,7 @@ pub fn examine() -> Vec<Check> {
     let mut checks = vec![kernel(), tcx(), capabilities(), bpf_file_system(), rings(), jit(), btf()];
     checks.extend(interfaces());
     checks.push(module());
+    checks.push(existing());
     checks.push(programs());
     checks
 }
@@ -194,13 +196,21 @@ fn interface_names() -> io::Result<Vec<String>> {
 }
 
 fn module() -> Check {
-    let is_there = Path::new("/sys/module/toa").exists() || Path::new("/proc/net/toa_stats").exists();
-    let found = if is_there {
+    let found = if Module::now().is_loaded {
         "loaded: servers on this host see real clients; toa-tc reads the option itself"
     } else {
-        "not loaded, and not needed"
+        "not loaded, and not needed but for --existing"
     };
     check("toa module", State::Ok, found, None)
+}
+
+/// Whether servers' sockets can be asked.
+fn existing() -> Check {
+    let name = "existing connections";
+    match rights::check(false) {
+        Ok(()) => check(name, State::Ok, "servers' sockets can be asked", None),
+        Err(error) => check(name, State::Warn, error.to_string(), Some("attach works, but not --existing")),
+    }
 }
 
 /// Whether the kernel takes the programs.

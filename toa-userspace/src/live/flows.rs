@@ -11,7 +11,7 @@ use toa_common::{
     wire::toa::{Client, has_port},
 };
 
-use super::watch::is_absent;
+use super::watch::{NO_EXIST, is_absent, is_present};
 use crate::{client::ClientAddress, counters::Snapshot, rule::to_ip};
 
 /// Steps of one walk through the map, at most, for each connection that it has room for. A key that goes while it is
@@ -105,6 +105,30 @@ impl Flows {
         Ok(ended)
     }
 
+    /// Begins to follow a connection of which the server's socket has said who the client is, unless it is followed.
+    /// Returns whether that is new.
+    pub fn begin(&mut self, key: &FlowKey, client: &Client, now_ns: u64) -> Result<bool, MapError> {
+        match self.map.insert(key, Flow::existing(client, now_ns), NO_EXIST) {
+            Ok(()) => Ok(true),
+            Err(error) if is_present(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Forgets a connection that was begun with at this time, if it still is that one.
+    pub fn take_back(&mut self, key: &FlowKey, begun_ns: u64) -> Result<(), MapError> {
+        match self.map.get(key, 0) {
+            Ok(flow) if flow.generation != begun_ns => return Ok(()),
+            Ok(_) => {}
+            Err(error) if is_absent(&error) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        match self.map.remove(key) {
+            Err(error) if !is_absent(&error) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     /// Removes the connections that had ended more than [`toa_common::limits::LINGER_NS`] before `now_ns`, so that they take no room from
     /// open ones, which the map evicts when it is full.
     pub fn sweep(&mut self, now_ns: u64) -> Result<Swept, MapError> {
@@ -133,12 +157,13 @@ impl Flows {
 }
 
 /// How many open connections the map evicted, at least: those whose following began and did not end in any other way,
-/// by the counters `before` the map was read, and are not among the `open` ones. `removed` is how many of them user
-/// space removed.
+/// by the counters `before` the map was read, and are not among the `open` ones. `begun` and `removed` are how many of
+/// them user space has begun to follow and removed.
 #[must_use]
-pub fn evicted(before: &Snapshot, after: &Snapshot, open: u64, removed: u64) -> u64 {
+pub fn evicted(before: &Snapshot, after: &Snapshot, open: u64, begun: u64, removed: u64) -> u64 {
     before
         .get(Counter::Learned)
+        .saturating_add(begun)
         .saturating_sub(after.get(Counter::Closed))
         .saturating_sub(after.get(Counter::Superseded))
         .saturating_sub(removed)
@@ -176,15 +201,10 @@ impl Followed {
         SocketAddr::new(to_ip(self.key.destination), self.key.destination_port())
     }
 
-    /// Which packet taught who the client is.
+    /// What taught who the client is.
     #[must_use]
     pub fn learned_from(&self) -> &'static str {
-        match LearnedFrom::from_byte(self.flow.learned_from) {
-            Some(LearnedFrom::Syn) => "syn",
-            Some(LearnedFrom::Ack) => "ack",
-            Some(LearnedFrom::Data) => "data",
-            None => "unknown",
-        }
+        LearnedFrom::from_byte(self.flow.learned_from).map_or("unknown", LearnedFrom::name)
     }
 
     /// Whether its TOA could be another protocol's option.

@@ -188,10 +188,19 @@ impl Run {
     /// Tells the run that we have removed followed connections that had not ended: it would take them for evicted.
     /// Whoever calls this holds the lock.
     pub fn add_removed_flows(&self, count: usize) -> Result<(), RunsError> {
+        self.change_info(|info| info.removed_flows = info.removed_flows.saturating_add(count as u64))
+    }
+
+    /// Tells the run that we have added rules, which open connections may match. Whoever calls this holds the lock.
+    pub fn note_addition(&self) -> Result<(), RunsError> {
+        self.change_info(|info| info.additions = info.additions.wrapping_add(1))
+    }
+
+    fn change_info(&self, change: impl FnOnce(&mut RunInfo)) -> Result<(), RunsError> {
         let mut map = self.map(INFO, Array::<_, RunInfo>::try_from)?;
         let failed = |source| RunsError::Map { path: self.path.join(INFO), source };
         let mut info = map.get(&0, 0).map_err(failed)?;
-        info.removed_flows = info.removed_flows.saturating_add(count as u64);
+        change(&mut info);
         map.set(0, info, 0).map_err(failed)
     }
 
@@ -345,6 +354,7 @@ mod tests {
             network_namespace,
             interface_count: u32::try_from(names.len()).unwrap(),
             removed_flows: 0,
+            additions: 0,
             interfaces,
         };
         Run { path: PathBuf::new(), info }

@@ -17,7 +17,7 @@ use toa_common::{
 use crate::rule::{Key, Rule};
 
 /// `BPF_NOEXIST` of `linux/bpf.h`.
-const NO_EXIST: u64 = 1;
+pub(super) const NO_EXIST: u64 = 1;
 
 /// Why the watched set was not changed.
 #[derive(Debug, Error)]
@@ -84,7 +84,7 @@ impl Watch {
             let key = rule.key();
             match self.insert(&key) {
                 Ok(()) => added.push(key),
-                Err(error) if os_error(&error) == Some(libc::EEXIST) => {}
+                Err(error) if is_present(&error) => {}
                 Err(error) => {
                     for key in added {
                         // What cannot be taken back is less than what failed.
@@ -175,6 +175,11 @@ impl Watch {
 /// Whether a map said that it has no such key.
 pub(super) fn is_absent(error: &MapError) -> bool {
     matches!(error, MapError::KeyNotFound) || os_error(error) == Some(libc::ENOENT)
+}
+
+/// Whether a map said that it has such a key.
+pub(super) fn is_present(error: &MapError) -> bool {
+    os_error(error) == Some(libc::EEXIST)
 }
 
 fn os_error(error: &MapError) -> Option<i32> {

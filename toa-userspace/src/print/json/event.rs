@@ -2,7 +2,6 @@
 //! written. Not responsible for request heads.
 
 use serde::Serialize;
-use toa_common::follow::LearnedFrom;
 
 use super::{
     head::{Headers, Url},
@@ -42,17 +41,7 @@ impl<'a> Common<'a> {
             peer: connection.peer().into(),
             interface: Interface { name: interface_name },
             server: connection.server().into(),
-            // No option has length 0: then the client is who sends the packets.
-            toa: (connection.toa_length != 0).then_some(Toa {
-                kind: connection.toa_kind,
-                length: connection.toa_length,
-                learned_from: match connection.learned_from {
-                    LearnedFrom::Syn => "syn",
-                    LearnedFrom::Ack => "ack",
-                    LearnedFrom::Data => "data",
-                },
-                ambiguous: connection.ambiguous,
-            }),
+            toa: Toa::new(connection),
         }
     }
 

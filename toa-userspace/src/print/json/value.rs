@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
+use toa_common::follow::LearnedFrom;
 
 use crate::{print::escape::Escaped, stream::connection::Connection};
 
@@ -45,10 +46,25 @@ pub(super) struct Protocol {
 
 #[derive(Serialize)]
 pub(super) struct Toa {
-    pub(super) kind: u8,
-    pub(super) length: u8,
-    pub(super) learned_from: &'static str,
-    pub(super) ambiguous: bool,
+    kind: Option<u8>,
+    length: Option<u8>,
+    learned_from: &'static str,
+    ambiguous: bool,
+}
+
+impl Toa {
+    /// What says who the client is; nothing if it is taken to be who sends the packets.
+    pub(super) fn new(connection: &Connection) -> Option<Self> {
+        let Connection { toa_kind, toa_length, learned_from, ambiguous, .. } = *connection;
+        // No option has length 0.
+        let has_option = toa_length != 0;
+        (has_option || learned_from == LearnedFrom::Existing).then(|| Self {
+            kind: has_option.then_some(toa_kind),
+            length: has_option.then_some(toa_length),
+            learned_from: learned_from.name(),
+            ambiguous,
+        })
+    }
 }
 
 /// Bytes that a client chose.

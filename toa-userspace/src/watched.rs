@@ -6,14 +6,14 @@ use std::collections::HashSet;
 use toa_common::{
     flow_key::Address,
     rule::{PrefixKey, RuleKey, is_watched},
-    wire::toa::Toa,
+    wire::toa::Client,
 };
 
 use crate::rule::{Key, Rule};
 
 /// Rules to look up.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Watched {
+pub struct Watched {
     shapes: u32,
     exact: HashSet<RuleKey>,
     /// Each with its length in bits, and no bits behind that.
@@ -24,7 +24,8 @@ pub(super) struct Watched {
 
 impl Watched {
     /// Those of `rules`.
-    pub(super) fn new(rules: &[Rule]) -> Self {
+    #[must_use]
+    pub fn new(rules: &[Rule]) -> Self {
         let mut watched = Self::default();
         for key in rules.iter().map(Rule::key) {
             watched.shapes |= key.shape();
@@ -43,12 +44,13 @@ impl Watched {
         watched
     }
 
-    /// Whether a rule watches the client of `toa`.
-    pub(super) fn contains(&self, toa: &Toa) -> bool {
+    /// Whether a rule watches `client`, which has a port or not.
+    #[must_use]
+    pub fn contains(&self, client: &Client, has_port: bool) -> bool {
         is_watched(
             self.shapes,
-            &toa.client,
-            toa.has_port(),
+            client,
+            has_port,
             |key| self.exact.contains(key),
             |key| self.lengths.iter().any(|bits| self.prefixes.contains(&(*bits, first_bits(key, *bits)))),
         )
@@ -67,8 +69,6 @@ fn first_bits(key: &PrefixKey, bits: u32) -> PrefixKey {
 mod tests {
     use std::net::SocketAddr;
 
-    use toa_common::wire::toa::Client;
-
     use super::*;
     use crate::rule::to_address;
 
@@ -76,7 +76,7 @@ mod tests {
         let rules: Vec<Rule> = rules.iter().map(|rule| rule.parse().unwrap()).collect();
         let client: SocketAddr = client.parse().unwrap();
         let client = Client { address: to_address(client.ip()), port_be: client.port().to_be() };
-        Watched::new(&rules).contains(&Toa { client, kind: 254, length: 8 })
+        Watched::new(&rules).contains(&client, true)
     }
 
     #[test]

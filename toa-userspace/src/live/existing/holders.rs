@@ -1,0 +1,136 @@
+//! Responsible for the sockets that processes hold by descriptors. Not responsible for what they are.
+
+use std::{
+    collections::HashMap,
+    ffi::CStr,
+    fs, io,
+    mem::MaybeUninit,
+    ops::ControlFlow,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::fs::MetadataExt as _,
+    },
+};
+
+use rustix::{
+    fs::{Mode, OFlags, RawDir, open, readlinkat_raw},
+    process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open},
+};
+
+/// What the link of a socket's descriptor begins with; its inode and `]` follow.
+const SOCKET: &[u8] = b"socket:[";
+
+/// Bytes of a directory that are read at once.
+const ENTRIES_BYTES: usize = 32 << 10;
+
+/// A process while its descriptors are looked at.
+#[derive(Debug)]
+pub(super) struct Holder {
+    /// Its number.
+    pub(super) pid: u32,
+    pidfd: Option<OwnedFd>,
+}
+
+impl Holder {
+    /// Makes a duplicate of one of its descriptors. While that is held, closing the original ends no connection and
+    /// takes it out of no epoll: it is to be dropped at once.
+    pub(super) fn duplicate(&mut self, descriptor: i32) -> io::Result<OwnedFd> {
+        let pidfd = if let Some(pidfd) = self.pidfd.take() {
+            pidfd
+        } else {
+            let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+            pidfd_open(pid.ok_or(io::ErrorKind::InvalidInput)?, PidfdFlags::empty())?
+        };
+        let pidfd = self.pidfd.insert(pidfd);
+        Ok(pidfd_getfd(pidfd.as_fd(), descriptor, PidfdGetfdFlags::empty())?)
+    }
+}
+
+/// What cannot be seen from here.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Elsewhere {
+    /// Network namespaces of other processes.
+    pub namespaces: u64,
+    /// TCP sockets in them, those that listen included.
+    pub sockets: u64,
+}
+
+/// Hands every socket that a process holds to `each`, with its inode and descriptor, until that says to stop.
+pub(super) fn walk(mut each: impl FnMut(&mut Holder, u32, i32) -> ControlFlow<()>) -> io::Result<()> {
+    let own = std::process::id();
+    let mut entries = Vec::with_capacity(ENTRIES_BYTES);
+    for pid in processes()?.filter(|pid| *pid != own) {
+        let mut holder = Holder { pid, pidfd: None };
+        // One that ended, or that we may not look into.
+        let Ok(directory) = open(
+            format!("/proc/{pid}/fd"),
+            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        ) else {
+            continue;
+        };
+        let mut names = RawDir::new(&directory, entries.spare_capacity_mut());
+        while let Some(Ok(entry)) = names.next() {
+            let Some((descriptor, inode)) = socket(&directory, entry.file_name()) else {
+                continue;
+            };
+            if each(&mut holder, inode, descriptor).is_break() {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The numbers of all processes.
+fn processes() -> io::Result<impl Iterator<Item = u32>> {
+    let numbers = fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    Ok(numbers)
+}
+
+/// The number of a descriptor and the inode of its socket, if it is one.
+fn socket(directory: &OwnedFd, name: &CStr) -> Option<(i32, u32)> {
+    let mut buffer = [const { MaybeUninit::uninit() }; 32];
+    let (link, _) = readlinkat_raw(directory, name, &mut buffer).ok()?;
+    let inode = link.strip_prefix(SOCKET)?.strip_suffix(b"]")?;
+    let number = |bytes| std::str::from_utf8(bytes).ok();
+    Some((number(name.to_bytes())?.parse().ok()?, number(inode)?.parse().ok()?))
+}
+
+/// What processes of other network namespaces have.
+pub fn elsewhere() -> io::Result<Elsewhere> {
+    let own = fs::metadata("/proc/thread-self/ns/net")?.ino();
+    let mut others = HashMap::new();
+    for pid in processes()? {
+        // One that ended.
+        let Ok(namespace) = fs::metadata(format!("/proc/{pid}/ns/net")) else {
+            continue;
+        };
+        if namespace.ino() != own {
+            others.entry(namespace.ino()).or_insert_with(|| {
+                let table = |name| fs::read_to_string(format!("/proc/{pid}/net/{name}")).unwrap_or_default();
+                in_use(&table("sockstat")) + in_use(&table("sockstat6"))
+            });
+        }
+    }
+    Ok(Elsewhere { namespaces: others.len() as u64, sockets: others.values().sum() })
+}
+
+/// The TCP sockets of a table of `/proc/net/sockstat` or its sister of IPv6.
+fn in_use(table: &str) -> u64 {
+    let line = table.lines().find_map(|line| line.strip_prefix("TCP: ").or(line.strip_prefix("TCP6: ")));
+    line.and_then(|line| line.strip_prefix("inuse ")?.split(' ').next()?.parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sockets_in_use_are_read() {
+        let table = "sockets: used 12\nTCP: inuse 3 orphan 0 tw 1 alloc 5 mem 2\nUDP: inuse 1 mem 0\n";
+        assert_eq!(in_use(table), 3);
+        assert_eq!(in_use("TCP6: inuse 7\nUDP6: inuse 0\n"), 7);
+        assert_eq!(in_use(""), 0);
+    }
+}

@@ -1,0 +1,105 @@
+//! Responsible for saying early what forbids to ask the sockets of other processes. Not responsible for asking.
+
+use std::fs;
+
+use aya::util::KernelVersion;
+use caps::{CapSet, Capability};
+use thiserror::Error;
+
+/// The kernel that has `pidfd_getfd`.
+const PIDFD_GETFD: KernelVersion = KernelVersion::new(5, 6, 0);
+
+/// `YAMA_SCOPE_NO_ATTACH` of `security/yama/yama_lsm.c`.
+const NO_ATTACH: &str = "3";
+
+/// Controllers of cgroup v1 whose class of a socket is that of who got a descriptor for it last (`__receive_sock` of
+/// `net/core/scm.c`).
+const CLASSES: [&str; 2] = ["net_cls", "net_prio"];
+
+/// Why servers' sockets cannot or should not be asked.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[non_exhaustive]
+pub enum RightsError {
+    /// Rights are missing.
+    #[error(
+        "asking servers' sockets needs root or the capabilities CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH; {missing} missing"
+    )]
+    Capabilities {
+        /// Which, as the subject of a sentence.
+        missing: String,
+    },
+    /// The kernel cannot.
+    #[error("asking servers' sockets needs Linux 5.6 or later (pidfd_getfd)")]
+    Kernel,
+    /// Yama forbids it to everybody.
+    #[error("asking servers' sockets is forbidden: kernel.yama.ptrace_scope is 3, until the next boot")]
+    Yama,
+    /// It would change more than it should.
+    #[error(
+        "asking a server's socket would rewrite its class of the cgroup-v1 hierarchy at {mount_point} (net_cls, \
+         net_prio), by which traffic may be filtered or shaped; --existing=force asks all the same"
+    )]
+    Classes {
+        /// Where that is mounted.
+        mount_point: String,
+    },
+}
+
+/// Fails unless servers' sockets can be asked; unless `force`, also if that would change their class.
+pub fn check(force: bool) -> Result<(), RightsError> {
+    if KernelVersion::current().is_ok_and(|version| version < PIDFD_GETFD) {
+        return Err(RightsError::Kernel);
+    }
+    let has = |capability| caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false);
+    let may_look = has(Capability::CAP_DAC_READ_SEARCH) || has(Capability::CAP_DAC_OVERRIDE);
+    match (has(Capability::CAP_SYS_PTRACE), may_look) {
+        (true, true) => {}
+        (false, true) => return Err(missing("CAP_SYS_PTRACE is")),
+        (true, false) => return Err(missing("CAP_DAC_READ_SEARCH is")),
+        (false, false) => return Err(missing("both are")),
+    }
+    // Without Yama there is no such file.
+    if fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").is_ok_and(|scope| scope.trim() == NO_ATTACH) {
+        return Err(RightsError::Yama);
+    }
+    if force {
+        return Ok(());
+    }
+    // A hierarchy is the host's, wherever it is mounted: where we are, or where the host began.
+    let mounts = ["/proc/thread-self/mounts", "/proc/1/mounts"]
+        .map(|path| fs::read_to_string(path).unwrap_or_default());
+    match mounts.iter().find_map(|mounts| classes(mounts)) {
+        Some(mount_point) => Err(RightsError::Classes { mount_point: mount_point.to_owned() }),
+        None => Ok(()),
+    }
+}
+
+fn missing(which: &str) -> RightsError {
+    RightsError::Capabilities { missing: which.to_owned() }
+}
+
+/// Where a hierarchy of [`CLASSES`] is mounted, from the text of `/proc/mounts`.
+fn classes(mounts: &str) -> Option<&str> {
+    mounts.lines().find_map(|line| {
+        let mut fields = line.split(' ').skip(1);
+        let (point, kind, options) = (fields.next()?, fields.next()?, fields.next()?);
+        let has_classes = options.split(',').any(|option| CLASSES.contains(&option));
+        (kind == "cgroup" && has_classes).then_some(point)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hierarchies_of_classes_are_found() {
+        let without = "cgroup /sys/fs/cgroup/cpu cgroup rw,relatime,cpu 0 0\n\
+                       cgroup2 /sys/fs/cgroup/net_cls cgroup2 rw,net_cls 0 0\n";
+        assert_eq!(classes(without), None);
+        for options in ["rw,net_cls", "rw,relatime,net_cls,net_prio", "rw,net_prio"] {
+            let mounts = format!("{without}cgroup /sys/fs/cgroup/net cgroup {options} 0 0\n");
+            assert_eq!(classes(&mounts), Some("/sys/fs/cgroup/net"), "{options}");
+        }
+    }
+}
