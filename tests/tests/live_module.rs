@@ -170,6 +170,12 @@ fn an_ipv6_client_of_an_ipv4_socket_is_told_by_the_option_alone() -> Result<()> 
     for (level, option) in [(libc::IPPROTO_IP, NAT64_OPTION + 1), (libc::IPPROTO_TCP, NAT64_OPTION)] {
         assert_eq!(ask(&named.server, level, option, 20), no_such_option, "{level} {option}");
     }
+    // An IPv6 socket has room for its client, also when it is mapped.
+    let listener = listen(&lab, Ipv6Addr::UNSPECIFIED)?;
+    let bound = lab.bind()?;
+    module.name_nat64_client(bound.local(), client)?;
+    let mapped = join(bound, &listener, SERVER.into())?;
+    assert_eq!(ask_nat64(&mapped.server, 20), no_such_option);
     assert!(module.name_nat64_client(SocketAddr::new(BALANCER_IPV6.into(), 1), client).is_err());
     assert!(module.name_client(peer, client.into()).is_err());
     Ok(())
