@@ -1,4 +1,4 @@
-//! Responsible for embedding every eBPF object in the tests: the shipped one, the probe, the lab's and the bench's.
+//! Responsible for embedding every eBPF object in the tests: the shipped one, the probe, the lab's two and the bench's.
 //! Not responsible for how they are compiled: see `xtask/src/toolchain.rs`.
 
 #[path = "../xtask/src/embed.rs"]
@@ -16,7 +16,11 @@ fn main() {
         embed::Package {
             name: "toa-lab-ebpf",
             directory: "tests/lab-ebpf",
-            objects: &[("toa-lab-ebpf", "TOA_LAB_OBJECT"), ("toa-bench-ebpf", "TOA_BENCH_OBJECT")],
+            objects: &[
+                ("toa-lab-ebpf", "TOA_LAB_OBJECT"),
+                ("toa-module-ebpf", "TOA_MODULE_OBJECT"),
+                ("toa-bench-ebpf", "TOA_BENCH_OBJECT"),
+            ],
         },
     ]);
 }

@@ -1,7 +1,7 @@
-//! Responsible for finding this process's cgroup, where the lab's program is attached. Not responsible for
-//! limiting whom it marks: its settings name a network namespace.
+//! Responsible for finding this process's cgroup, where the lab's programs are attached. Not responsible for
+//! limiting whom they concern: their settings name a network namespace.
 //!
-//! A cgroup of the lab's own would have to be joined by the whole test process and removed again; the program
+//! A cgroup of the lab's own would have to be joined by the whole test process and removed again; a program
 //! attached to the cgroup that is there goes with its last descriptor, however a test ends.
 
 use std::{

@@ -37,6 +37,7 @@ pub mod service;
 pub mod side_by_side;
 pub mod sides;
 pub mod tables;
+pub mod toa_module;
 pub mod toa_tc;
 pub mod tun;
 pub mod veth;

@@ -1,4 +1,4 @@
-//! What the lab's program and the tests share: the values of its maps. Not responsible for the bytes of any
+//! What the lab's programs and the tests share: the values of their maps. Not responsible for the bytes of any
 //! option: the tests hand over whole options.
 #![no_std]
 
@@ -57,10 +57,38 @@ pub const fn key(family: u32, local_port: u32) -> u32 {
     family << 16 | local_port
 }
 
+/// Most peers that one stand-in for the TOA module knows the clients of.
+pub const MAX_CLIENTS: u32 = 131_072;
+
+/// The socket option of `IPPROTO_IP` that the TOA module answers with the IPv6 client of an IPv4 socket
+/// (`TOA_SO_GET_LOOKUP` of DPVS).
+pub const NAT64_OPTION: u32 = 4096;
+
+/// A peer or a client, in the stand-in's maps; in memory also the module's answer to [`NAT64_OPTION`]: address, port
+/// and two bytes of nothing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(C)]
+pub struct End {
+    /// The words of its address, in network byte order; see [`mapped`] for IPv4.
+    pub address: [u32; 4],
+    /// Its port in network byte order, as sockets have it: 16 bits, then nothing.
+    pub port: u32,
+}
+
+const _: () = assert!(size_of::<End>() == 20);
+
+/// The words of an IPv4 address in IPv6's form, `::ffff:a.b.c.d`. All in network byte order.
+#[must_use]
+pub const fn mapped(ipv4: u32) -> [u32; 4] {
+    [0, 0, 0xffff_u32.to_be(), ipv4]
+}
+
 #[cfg(feature = "user")]
 mod pod {
     // SAFETY: `repr(C)`, integers only, no padding (asserted by size).
     unsafe impl aya::Pod for super::Mark {}
     // SAFETY: as above.
     unsafe impl aya::Pod for super::Settings {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::End {}
 }

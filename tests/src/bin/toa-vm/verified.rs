@@ -39,6 +39,7 @@ pub(crate) fn run() -> Result<u32> {
     }
     for (object, bytes) in [
         ("toa-lab-ebpf", object!("TOA_LAB_OBJECT") as &[u8]),
+        ("toa-module-ebpf", object!("TOA_MODULE_OBJECT")),
         ("toa-bench-ebpf", object!("TOA_BENCH_OBJECT")),
     ] {
         count += load(object, &mut EbpfLoader::new(), bytes)?;
@@ -58,6 +59,7 @@ fn load(object: &str, loader: &mut EbpfLoader<'_>, bytes: &[u8]) -> Result<u32> 
             Program::SchedClassifier(program) => program.load().and_then(|()| program.info()),
             Program::SockOps(program) => program.load().and_then(|()| program.info()),
             Program::CgroupSockAddr(program) => program.load().and_then(|()| program.info()),
+            Program::CgroupSockopt(program) => program.load().and_then(|()| program.info()),
             other => bail!("{object}: {name} is a {:?}, which this check does not know", other.prog_type()),
         };
         let info = info.with_context(|| format!("{object}: {name} does not load"))?;
