@@ -109,6 +109,7 @@ impl Bound {
             server,
             sent: Vec::new(),
             answered: 0,
+            rest: Vec::new(),
             unread: Vec::new(),
         })
     }
@@ -122,6 +123,8 @@ pub struct Connection {
     server: SocketAddr,
     sent: Vec<Request>,
     answered: usize,
+    /// What is still to be sent of a request.
+    rest: Vec<u8>,
     unread: Vec<u8>,
 }
 
@@ -158,6 +161,23 @@ impl Connection {
     /// Sends a request and reads its answer.
     pub fn ask(&mut self, request: Request) -> Result<()> {
         self.pipeline(vec![request])
+    }
+
+    /// Sends the first `len` bytes of a request and waits until the server has them.
+    pub fn begin(&mut self, request: Request, len: usize) -> Result<()> {
+        let mut bytes = request.head();
+        bytes.resize(bytes.len() + request.body, b'x');
+        let rest = bytes.split_off(len.min(bytes.len()));
+        self.stream.write_all(&bytes)?;
+        self.sent.push(request);
+        self.rest = rest;
+        self.wait_for_acknowledgment()
+    }
+
+    /// Sends the rest of the request that was begun and reads its answer.
+    pub fn finish(&mut self) -> Result<()> {
+        self.stream.write_all(&std::mem::take(&mut self.rest))?;
+        self.read_answers()
     }
 
     /// Sends requests in one piece and reads their answers.

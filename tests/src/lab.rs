@@ -11,6 +11,7 @@ use crate::{
     marker::{Habit, Marker, toa_option},
     netns::Namespace,
     nginx::{self, Nginx},
+    toa_module::ToaModule,
     tun::Cable,
     veth::{self, Device},
 };
@@ -98,6 +99,18 @@ impl Lab {
         };
         let bound = self.bind_to(balancer)?;
         self.marker.assign(bound.local(), options)?;
+        bound.connect(SocketAddr::new(server, nginx::PORT))
+    }
+
+    /// Opens a connection from the balancer to nginx, over the client's family, of which only the server's `module` knows
+    /// whose it is: no packet is marked.
+    pub fn connect_unmarked(&self, module: &mut ToaModule, client: SocketAddr) -> Result<Connection> {
+        let (balancer, server): (IpAddr, IpAddr) = match client.ip() {
+            IpAddr::V4(_) => (BALANCER.into(), SERVER.into()),
+            IpAddr::V6(_) => (BALANCER_IPV6.into(), SERVER_IPV6.into()),
+        };
+        let bound = self.bind_to(balancer)?;
+        module.name_client(bound.local(), client)?;
         bound.connect(SocketAddr::new(server, nginx::PORT))
     }
 

@@ -37,6 +37,19 @@ pub fn without_bpf_file_system<T: Send>(work: impl FnOnce() -> Result<T> + Send)
     })
 }
 
+/// Runs `work` where a hierarchy of cgroup v1 with this controller is mounted in a new directory. Nothing else sees the
+/// mount; the hierarchy is the host's while it lasts.
+pub fn with_cgroup_hierarchy<T: Send>(
+    controller: &str,
+    work: impl FnOnce(&Path) -> Result<T> + Send,
+) -> Result<T> {
+    let directory = tempfile::Builder::new().prefix("toa-cgroup-").tempdir()?;
+    with_private_mounts(|| {
+        mount_with("none", directory.path(), Some("cgroup"), 0, Some(controller))?;
+        work(directory.path())
+    })
+}
+
 fn with_private_mounts<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     let private = || {
         // SAFETY: takes a flag and no pointer; changes this thread only.
@@ -50,13 +63,24 @@ fn with_private_mounts<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Resu
 }
 
 fn mount(source: &str, place: &Path, kind: Option<&str>, flags: libc::c_ulong) -> Result<()> {
-    let kind = kind.map(CString::new).transpose()?;
+    mount_with(source, place, kind, flags, None)
+}
+
+fn mount_with(
+    source: &str,
+    place: &Path,
+    kind: Option<&str>,
+    flags: libc::c_ulong,
+    data: Option<&str>,
+) -> Result<()> {
+    let (kind, data) = (kind.map(CString::new).transpose()?, data.map(CString::new).transpose()?);
     let (source, path) =
         (CString::new(source)?, CString::new(place.to_str().context("a path that is no text")?)?);
     let kind = kind.as_ref().map_or(ptr::null(), |kind| kind.as_ptr());
+    let data = data.as_ref().map_or(ptr::null(), |data| data.as_ptr().cast());
     // SAFETY: strings that end in NUL, or null where the kernel takes it: no type when it changes a mount, and
     // no data.
-    let result = unsafe { libc::mount(source.as_ptr(), path.as_ptr(), kind, flags, ptr::null()) };
+    let result = unsafe { libc::mount(source.as_ptr(), path.as_ptr(), kind, flags, data) };
     ensure!(result == 0, "mounting {}: {}", place.display(), std::io::Error::last_os_error());
     Ok(())
 }

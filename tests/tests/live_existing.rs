@@ -1,0 +1,307 @@
+//! Connections that were open before attach, none of whose packets carries a TOA, are followed by what the server's own
+//! sockets say, and printed from their next request on.
+#![cfg(feature = "kernel")]
+#![expect(clippy::indexing_slicing, reason = "an element that a JSON value does not have is null")]
+
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+use toa_tests::{
+    client::{Connection, Request},
+    commands::objects,
+    lab::{Lab, nginx_address},
+    marker::{Habit, toa_option},
+    mounts,
+    process::Signal,
+    ready,
+    toa_module::ToaModule,
+    toa_tc::{Output, ToaTc},
+};
+
+const CLIENTS: u8 = 10;
+const CONNECTIONS: u16 = 20;
+const WATCHED: &str = "203.0.113.3";
+
+/// One of the clients behind the balancer.
+fn client(number: u8, port: u16) -> SocketAddr {
+    ([203, 0, 113, number], 40_000 + port).into()
+}
+
+/// The same with an IPv6 address.
+fn client_ipv6(number: u8, port: u16) -> SocketAddr {
+    let address = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, number.into());
+    SocketAddr::new(address.into(), 40_000 + port)
+}
+
+/// A lab whose server knows the clients of unmarked connections.
+fn lab() -> Result<(Lab, ToaModule)> {
+    let lab = Lab::new(Habit::SynAndEarly)?;
+    let module = ToaModule::load(&lab.server.namespace)?;
+    Ok((lab, module))
+}
+
+/// Attaches with `--existing`, and waits until the first look has said `line`.
+fn attach(lab: &Lab, arguments: &[&str], line: &str) -> Result<ToaTc> {
+    let tool = ToaTc::attach(&lab.server, &[&["--existing", "-o", "json"], arguments].concat())?;
+    wait_for(&tool, line)?;
+    Ok(tool)
+}
+
+fn wait_for(tool: &ToaTc, line: &str) -> Result<()> {
+    ready::wait(line, || Ok(tool.stderr()?.contains(line).then_some(())))
+        .with_context(|| tool.stderr().unwrap_or_default())
+}
+
+/// What identifies a request: client, balancer's port, server, target.
+type Row = (String, u64, u64, String, String);
+
+/// The requests among an output's lines, each of which is valid, and nothing that a packet has taught.
+fn requests(output: &Output, learned_from: &[&str]) -> Result<Vec<Row>> {
+    let schema = serde_json::from_str(include_str!("../../toa-userspace/schema/toa-tc.schema.json"))?;
+    let schema = jsonschema::validator_for(&schema)?;
+    let mut rows = Vec::new();
+    for line in output.stdout.lines() {
+        let object: Value = serde_json::from_str(line).with_context(|| line.to_owned())?;
+        ensure!(schema.is_valid(&object), "{line}");
+        if object["event"] != "request" {
+            continue;
+        }
+        let from = object["toa"]["learned_from"].as_str().context("not learned")?;
+        ensure!(learned_from.contains(&from), "{line}");
+        ensure!(object["toa"]["kind"].is_null() == (from == "existing"), "{line}");
+        ensure!(object["incomplete"].is_null(), "{line}");
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let number = |value: &Value| value.as_u64().unwrap_or_default();
+        rows.push((
+            text(&object["client"]["address"]),
+            number(&object["client"]["port"]),
+            number(&object["network"]["peer"]["port"]),
+            text(&object["server"]["address"]),
+            text(&object["url"]["original"]),
+        ));
+    }
+    rows.sort_unstable();
+    Ok(rows)
+}
+
+fn row(client: SocketAddr, connection: &Connection, target: &str) -> Row {
+    let peer = connection.local().port().into();
+    let server = connection.server().ip().to_string();
+    (client.ip().to_string(), client.port().into(), peer, server, target.to_owned())
+}
+
+#[test]
+fn the_watched_clients_open_connections_are_printed_from_then_on() -> Result<()> {
+    let (lab, mut module) = lab()?;
+    let _nginx = lab.nginx()?;
+    let mut open = Vec::new();
+    for number in 1..=CLIENTS {
+        for port in 0..CONNECTIONS {
+            let client = client(number, port);
+            let mut connection = lab.connect_unmarked(&mut module, client)?;
+            connection.ask(Request::get("/before"))?;
+            open.push((client, connection));
+        }
+    }
+    let line = "open connections: 20 are followed, of 200 established connections: 200 with a real client\n";
+    let tool = attach(&lab, &["--ip", WATCHED], line)?;
+    let mut expected = Vec::new();
+    for (client, connection) in &mut open {
+        for number in 0..3 {
+            let target = format!("/after/{number}");
+            connection.ask(Request::get(&target))?;
+            if client.ip() == WATCHED.parse::<IpAddr>()? {
+                expected.push(row(*client, connection, &target));
+            }
+        }
+    }
+    let output = tool.stop(Signal::Interrupt)?.succeeded()?;
+    expected.sort_unstable();
+    assert_eq!(expected.len(), 60);
+    assert_eq!(requests(&output, &["existing"])?, expected, "{}", output.stderr);
+    Ok(())
+}
+
+#[test]
+fn ipv6_clients_are_followed() -> Result<()> {
+    let (lab, mut module) = lab()?;
+    let _nginx = lab.nginx()?;
+    let (watched, other) = (client_ipv6(3, 1), client_ipv6(4, 1));
+    let mut connections = [watched, other].map(|client| lab.connect_unmarked(&mut module, client));
+    let tool = attach(&lab, &["--ip", &watched.ip().to_string()], "1 are followed, of 2 ")?;
+    for connection in connections.iter_mut().flatten() {
+        connection.ask(Request::get("/after"))?;
+    }
+    let output = tool.stop(Signal::Interrupt)?.succeeded()?;
+    let connection = connections[0].as_ref().ok().context("not connected")?;
+    assert_eq!(requests(&output, &["existing"])?, [row(watched, connection, "/after")]);
+    Ok(())
+}
+
+/// Where a connection stands while the tool attaches.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Idle,
+    Head,
+    Body,
+}
+
+#[test]
+fn whatever_a_connection_is_at_its_next_request_is_printed() -> Result<()> {
+    mounts::with_bpf_file_system(|| {
+        let (mut lab, mut module) = lab()?;
+        let _nginx = lab.nginx()?;
+        let mut open = Vec::new();
+        for port in 0..CONNECTIONS {
+            let place = [Place::Idle, Place::Head, Place::Body][usize::from(port % 3)];
+            let client = client(3, port);
+            let mut connection = lab.connect_unmarked(&mut module, client)?;
+            connection.ask(Request::get("/before"))?;
+            match place {
+                Place::Idle => {}
+                Place::Head => connection.begin(Request::get("/half").field("x-team", "payments"), 30)?,
+                Place::Body => {
+                    let request = Request::post("/upload", 100_000);
+                    let head = request.head().len();
+                    connection.begin(request, head + 40_000)?;
+                }
+            }
+            open.push((client, connection));
+        }
+        let is_attached = AtomicBool::new(false);
+        let server = lab.server.clone();
+        let (tool, meanwhile) = thread::scope(|scope| -> Result<_> {
+            // Marked connections, and ones that only the server knows, are opened all the time.
+            let opening = scope.spawn(|| -> Result<_> {
+                let mut opened = Vec::new();
+                while !is_attached.load(Ordering::Relaxed) || opened.len() < 100 {
+                    let client = client(3, 1000 + u16::try_from(opened.len())?);
+                    let bound = lab.bind()?;
+                    // The module knows of a TOA what the packets say.
+                    module.name_client(bound.local(), client)?;
+                    if opened.len() % 2 == 0 {
+                        lab.marker.assign(bound.local(), &toa_option(client))?;
+                    }
+                    opened.push((client, bound.connect(nginx_address())?));
+                }
+                Ok(opened)
+            });
+            let tool = ToaTc::attach(&server, &["--existing", "-o", "json", "--ip", WATCHED]);
+            let tool = tool.and_then(|tool| wait_for(&tool, "open connections: ").map(|()| tool));
+            is_attached.store(true, Ordering::Relaxed);
+            let opened = opening.join().map_err(|_| anyhow::anyhow!("the opening thread panicked"))??;
+            Ok((tool?, opened))
+        })?;
+        let mut expected = Vec::new();
+        for (_, connection) in &mut open {
+            connection.finish()?;
+        }
+        open.extend(meanwhile);
+        // Those that were opened last and are not marked are found when it is looked again, as for any rule that is added.
+        tool.watch("add", "203.0.113.200")?;
+        ready::wait("all connections to be followed", || {
+            let flows = objects(&lab.server.namespace, &["flows", "-o", "json"])?;
+            let followed: BTreeSet<_> =
+                flows.iter().map(|it| it["network"]["peer"]["port"].as_u64()).collect();
+            let mut ports = open.iter().map(|(_, connection)| connection.local().port());
+            Ok(ports.all(|port| followed.contains(&Some(port.into()))).then_some(()))
+        })?;
+        for (client, connection) in &mut open {
+            for number in 0..2 {
+                let target = format!("/after/{number}");
+                connection.ask(Request::get(&target))?;
+                expected.push(row(*client, connection, &target));
+            }
+        }
+        let output = tool.stop(Signal::Interrupt)?.succeeded()?;
+        expected.sort_unstable();
+        assert!(expected.len() >= 240, "{}", expected.len());
+        assert_eq!(requests(&output, &["existing", "syn", "ack"])?, expected, "{}", output.stderr);
+        Ok(())
+    })
+}
+
+#[test]
+fn rules_that_are_added_later_apply_to_open_connections() -> Result<()> {
+    mounts::with_bpf_file_system(|| {
+        let (lab, mut module) = lab()?;
+        let _nginx = lab.nginx()?;
+        let (first, second) = (client(3, 1), client(4, 1));
+        let mut of_first = lab.connect_unmarked(&mut module, first)?;
+        let mut of_second = lab.connect_unmarked(&mut module, second)?;
+        let tool =
+            attach(&lab, &[], "open connections: 0 are followed, of 2 established connections: 2 with")?;
+        let flows = || objects(&lab.server.namespace, &["flows", "-o", "json"]);
+        let wait_for_flows =
+            |count| ready::wait("connections to be followed", || Ok((flows()?.len() == count).then_some(())));
+        of_first.ask(Request::get("/unwatched"))?;
+        tool.watch("add", &first.ip().to_string())?;
+        wait_for_flows(1)?;
+        of_first.ask(Request::get("/watched"))?;
+        of_second.ask(Request::get("/unwatched"))?;
+        tool.watch("remove", &first.ip().to_string())?;
+        wait_for_flows(0)?;
+        of_first.ask(Request::get("/removed"))?;
+        tool.watch("add", "203.0.113.0/24")?;
+        wait_for_flows(2)?;
+        of_first.ask(Request::get("/again"))?;
+        of_second.ask(Request::get("/again"))?;
+        for flow in flows()? {
+            assert_eq!(
+                (&flow["toa"]["learned_from"], &flow["toa"]["kind"]),
+                (&"existing".into(), &Value::Null)
+            );
+        }
+        let output = tool.stop(Signal::Interrupt)?.succeeded()?;
+        let mut expected = [
+            row(first, &of_first, "/watched"),
+            row(first, &of_first, "/again"),
+            row(second, &of_second, "/again"),
+        ];
+        expected.sort_unstable();
+        assert_eq!(requests(&output, &["existing"])?, expected, "{}", output.stderr);
+        assert!(!output.stderr.contains("--max-flows"), "taken for evicted: {}", output.stderr);
+        Ok(())
+    })
+}
+
+#[test]
+fn a_connection_whose_client_a_packet_names_as_well_is_one() -> Result<()> {
+    let (mut lab, mut module) = lab()?;
+    let _nginx = lab.nginx()?;
+    let watched = client(3, 1);
+    // It is marked with its first data only, which comes after the look.
+    lab.marker.set_habit(Habit::FirstData)?;
+    let bound = lab.bind()?;
+    module.name_client(bound.local(), watched)?;
+    lab.marker.assign(bound.local(), &toa_option(watched))?;
+    let mut connection = bound.connect(nginx_address())?;
+    let tool = attach(&lab, &["--any"], "1 are followed, of 1 ")?;
+    connection.ask(Request::get("/after"))?;
+    let output = tool.stop(Signal::Interrupt)?.succeeded()?;
+    assert_eq!(requests(&output, &["existing"])?, [row(watched, &connection, "/after")]);
+    Ok(())
+}
+
+#[test]
+fn balancers_and_server_ports_restrict_whom_it_asks() -> Result<()> {
+    for (arguments, line) in [
+        (["--lb", "10.9.0.0/24"], "1 are followed, of 1 established connections: 1 with a real client\n"),
+        (["--lb", "192.0.2.0/24"], "0 with a real client; 1 not from a balancer of --lb\n"),
+        (["--server-port", "80"], "1 are followed, of 1 established connections: 1 with a real client\n"),
+        (["--server-port", "443"], "0 with a real client; 1 not to a --server-port\n"),
+    ] {
+        let (lab, mut module) = lab()?;
+        let _nginx = lab.nginx()?;
+        let _connection = lab.connect_unmarked(&mut module, client(3, 1))?;
+        let tool = attach(&lab, &[&["--any"], &arguments[..]].concat(), line)?;
+        tool.stop(Signal::Interrupt)?.succeeded()?;
+    }
+    Ok(())
+}
