@@ -58,6 +58,15 @@ fn wait_for(tool: &ToaTc, line: &str) -> Result<()> {
         .with_context(|| tool.stderr().unwrap_or_default())
 }
 
+/// Waits until nginx has accepted so many connections, whose clients are known.
+fn wait_until_accepted(lab: &Lab, count: usize) -> Result<()> {
+    let named = format!(": {count} with a real client");
+    ready::wait("nginx to accept", || {
+        let output = ToaTc::run(&lab.server.namespace, &["flows", "--existing"])?.succeeded()?;
+        Ok(output.stderr.contains(&named).then_some(()))
+    })
+}
+
 /// What identifies a request: client, balancer's port, server, target.
 type Row = (String, u64, u64, String, String);
 
@@ -134,6 +143,7 @@ fn ipv6_clients_are_followed() -> Result<()> {
     let _nginx = lab.nginx()?;
     let (watched, other) = (client_ipv6(3, 1), client_ipv6(4, 1));
     let mut connections = [watched, other].map(|client| lab.connect_unmarked(&mut module, client));
+    wait_until_accepted(&lab, 2)?;
     let tool = attach(&lab, &["--ip", &watched.ip().to_string()], "1 are followed, of 2 ")?;
     for connection in connections.iter_mut().flatten() {
         connection.ask(Request::get("/after"))?;
@@ -235,6 +245,7 @@ fn rules_that_are_added_later_apply_to_open_connections() -> Result<()> {
         let (first, second) = (client(3, 1), client(4, 1));
         let mut of_first = lab.connect_unmarked(&mut module, first)?;
         let mut of_second = lab.connect_unmarked(&mut module, second)?;
+        wait_until_accepted(&lab, 2)?;
         let tool =
             attach(&lab, &[], "open connections: 0 are followed, of 2 established connections: 2 with")?;
         let flows = || objects(&lab.server.namespace, &["flows", "-o", "json"]);
@@ -282,6 +293,7 @@ fn a_connection_whose_client_a_packet_names_as_well_is_one() -> Result<()> {
     module.name_client(bound.local(), watched)?;
     lab.marker.assign(bound.local(), &toa_option(watched))?;
     let mut connection = bound.connect(nginx_address())?;
+    wait_until_accepted(&lab, 1)?;
     let tool = attach(&lab, &["--any"], "1 are followed, of 1 ")?;
     connection.ask(Request::get("/after"))?;
     let output = tool.stop(Signal::Interrupt)?.succeeded()?;
@@ -300,8 +312,45 @@ fn balancers_and_server_ports_restrict_whom_it_asks() -> Result<()> {
         let (lab, mut module) = lab()?;
         let _nginx = lab.nginx()?;
         let _connection = lab.connect_unmarked(&mut module, client(3, 1))?;
+        wait_until_accepted(&lab, 1)?;
         let tool = attach(&lab, &[&["--any"], &arguments[..]].concat(), line)?;
         tool.stop(Signal::Interrupt)?.succeeded()?;
     }
     Ok(())
+}
+
+#[test]
+fn what_a_packet_has_taught_is_not_taught_again() -> Result<()> {
+    mounts::with_bpf_file_system(|| {
+        let (mut lab, mut module) = lab()?;
+        let _nginx = lab.nginx()?;
+        let (first, second) = (client(3, 1), client(4, 1));
+        let mut of_second = lab.connect_unmarked(&mut module, second)?;
+        let tool = attach(&lab, &["--ip", WATCHED], "open connections: 0 are followed")?;
+        let bound = lab.bind()?;
+        module.name_client(bound.local(), first)?;
+        lab.marker.assign(bound.local(), &toa_option(first))?;
+        let mut of_first = bound.connect(nginx_address())?;
+        of_first.ask(Request::get("/"))?;
+        of_second.ask(Request::get("/"))?;
+        tool.watch("add", &second.ip().to_string())?;
+        let learned = ready::wait("another look", || {
+            let flows = objects(&lab.server.namespace, &["flows", "-o", "json"])?;
+            let learned: Vec<_> = flows.iter().map(|flow| flow["toa"]["learned_from"].clone()).collect();
+            Ok((learned.len() == 2).then_some(learned))
+        })?;
+        assert_eq!(learned, ["syn", "existing"]);
+        Ok(())
+    })
+}
+
+#[test]
+fn open_connections_that_are_evicted_are_told_of() -> Result<()> {
+    let (lab, mut module) = lab()?;
+    let _nginx = lab.nginx()?;
+    let connect = |port| lab.connect_unmarked(&mut module, client(3, port));
+    let _open = (0..400).map(connect).collect::<Result<Vec<_>>>()?;
+    wait_until_accepted(&lab, 400)?;
+    let tool = attach(&lab, &["--any", "--max-flows", "64"], "400 with a real client")?;
+    wait_for(&tool, "open connections are followed no more: there is room for 64, see --max-flows")
 }

@@ -8,7 +8,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::Result;
@@ -29,8 +29,9 @@ use tokio::{task::spawn_blocking, time::sleep};
 
 use crate::stderr;
 
-/// When it is looked again for the first time: connections that were only being opened are accepted by then.
-const AGAIN: Duration = Duration::from_secs(1);
+/// When it is looked again before any rule is added: connections whose handshake was going on are accepted by then, also
+/// if a packet of it was lost (RFC 6298 section 2: a retransmission after a second, then after two).
+const AGAIN: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
 
 /// How often it is looked whether rules were added.
 const INTERVAL: Duration = Duration::from_millis(200);
@@ -106,8 +107,9 @@ fn follow(found: &Found<'_>, table: &mut SockDiag, watch: &Watch, shared: &Share
     if !flows().begin(&key, &client, now_ns)? {
         return Ok(false);
     }
-    // What is there before and after was there meanwhile. Otherwise the 4-tuple may be another connection's by now.
-    if !table.is_there(connection)? {
+    // What is there before and after was there meanwhile. Otherwise the 4-tuple may be another connection's by now, or
+    // who removed the rule has ended the following of its connections too early for this one.
+    if !table.is_there(connection)? || !watch.contains(&client, true)? {
         flows().take_back(&key, now_ns)?;
         return Ok(false);
     }
@@ -123,7 +125,8 @@ pub(crate) async fn follow_existing(existing: Option<Existing>, pins: Option<&Pi
     // Before sockets are asked, which moves the module's counters.
     let module = Module::now();
     let additions = || pins.and_then(|pins| pins.info().ok()).map_or(0, |info| info.additions);
-    let mut round = 0_u32;
+    let mut is_first = true;
+    let mut again = AGAIN.into_iter();
     loop {
         let known_additions = additions();
         let looked;
@@ -138,18 +141,15 @@ pub(crate) async fn follow_existing(existing: Option<Existing>, pins: Option<&Pi
         (existing, looked) = done;
         match looked {
             Err(error) => stderr::line(format_args!("open connections are not all followed: {error:#}")),
-            Ok(looked) if round == 0 => tell(&looked, &module),
+            Ok(looked) if is_first => tell(&looked, &module),
             Ok(Looked { begun: 0, .. }) => {}
             Ok(Looked { begun, .. }) => {
                 stderr::line(format_args!("open connections: {} more are followed", Count(begun)));
             }
         }
-        round = round.saturating_add(1);
-        if round == 1 {
-            sleep(AGAIN).await;
-            continue;
-        }
-        while additions() == known_additions {
+        is_first = false;
+        let due = again.next().map(|pause| Instant::now() + pause);
+        while additions() == known_additions && due.is_none_or(|due| Instant::now() < due) {
             sleep(INTERVAL).await;
         }
     }
