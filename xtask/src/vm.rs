@@ -32,12 +32,13 @@ const INIT: &str = "#!/bin/busybox sh
 /bin/busybox mount -t proc proc /proc
 /bin/busybox mount -t sysfs sys /sys
 /bin/busybox mount -t bpf bpf /sys/fs/bpf
+/bin/busybox mount -t cgroup2 cgroup2 /sys/fs/cgroup
 /bin/busybox mount -t tmpfs tmp /tmp
 for module in /modules/*; do /bin/busybox insmod $module; done
 export PATH=/bin TOA_TC=/bin/toa-tc
 /bin/ip link set lo up
 echo 'xtask-vm: begin'
-/bin/toa-vm --vlan
+/bin/toa-vm --all
 echo \"xtask-vm: exit status $?\"
 /bin/busybox poweroff -f
 ";

@@ -16,7 +16,7 @@ use crate::{Workspace, exec};
 const METAPACKAGE: &str = "linux-image-cloud-amd64";
 
 /// Modules that the check needs, in the order in which they must be loaded.
-const MODULES: [&str; 8] = [
+const MODULES: [&str; 11] = [
     "drivers/net/veth.ko",
     "net/llc/llc.ko",
     "net/802/stp.ko",
@@ -25,6 +25,9 @@ const MODULES: [&str; 8] = [
     "net/8021q/8021q.ko",
     "net/sched/sch_ingress.ko",
     "net/sched/cls_bpf.ko",
+    "net/ipv4/inet_diag.ko",
+    "net/ipv4/tcp_diag.ko",
+    "net/tls/tls.ko",
 ];
 
 /// The modules in the directory into which the kernel was unpacked.

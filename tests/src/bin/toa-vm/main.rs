@@ -1,7 +1,8 @@
 //! Responsible for what is asked of every kernel: that it loads every program, that these read the tables of packets as
-//! they must, and that the tool follows a connection on it. Not responsible for booting kernels (`cargo xtask vm`).
+//! they must, and that the tool follows connections on it. Not responsible for booting kernels (`cargo xtask vm`).
 
 mod cable;
+mod existing;
 mod verified;
 
 use std::{env, fs, process::ExitCode};
@@ -9,8 +10,8 @@ use std::{env, fs, process::ExitCode};
 use anyhow::{Context as _, Result, ensure};
 use toa_tests::{sides::Sides, tables};
 
-/// Asks for tests with an 802.1Q device: not every kernel has them.
-const VLAN: &str = "--vlan";
+/// Asks for tests of what not every kernel has: 802.1Q devices and kTLS.
+const ALL: &str = "--all";
 
 fn main() -> ExitCode {
     match run() {
@@ -24,7 +25,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result<()> {
     let arguments: Vec<_> = env::args().skip(1).collect();
-    ensure!(arguments.iter().all(|it| it == VLAN), "usage: toa-vm [{VLAN}]");
+    ensure!(arguments.iter().all(|it| it == ALL), "usage: toa-vm [{ALL}]");
     let kernel =
         fs::read_to_string("/proc/sys/kernel/osrelease").context("cannot read the kernel's version")?;
     let loaded = verified::run()?;
@@ -39,13 +40,17 @@ fn run() -> Result<()> {
 
     let mode = cable::tool().context("the tool")?;
     println!("vm: attached ({mode}), followed a connection, left nothing");
+    existing::follow().context("a connection that was open before")?;
+    println!("vm: followed a connection that was open before");
     cable::tags().context("tags")?;
     println!("vm: tags are in the records");
     if arguments.is_empty() {
-        println!("vm: 802.1Q devices: not asked for");
+        println!("vm: 802.1Q devices and kTLS: not asked for");
     } else {
         cable::vlan_device().context("802.1Q device")?;
         println!("vm: frames of an 802.1Q device are followed on it and below it");
+        existing::ktls().context("kTLS")?;
+        println!("vm: a connection of kTLS is told by that");
     }
     Ok(())
 }
