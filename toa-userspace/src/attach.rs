@@ -97,6 +97,10 @@ async fn attach_and_read(args: AttachArgs, rules: Vec<Rule>, config: &Config) ->
     let counters = Counters::new(loaded.take_map("COUNTERS")?)?;
     let orders = Orders::new(loaded.take_map("ORDERS")?)?;
     let kernel = Kernel { rings: open_rings(&loaded, args.ring_size)?, orders };
+    let existing = args
+        .existing
+        .map(|_| existing::Existing::new(watch, Arc::clone(&shared), config, args.select.balancers.clone()))
+        .transpose()?;
 
     let mut attached = Vec::new();
     for target in &targets {
@@ -115,10 +119,6 @@ async fn attach_and_read(args: AttachArgs, rules: Vec<Rule>, config: &Config) ->
         fs::write(path, b"").with_context(|| format!("cannot create {}", path.display()))?;
     }
 
-    let existing = args
-        .existing
-        .map(|_| existing::Existing::new(watch, Arc::clone(&shared), config, args.select.balancers))
-        .transpose()?;
     let (stop, stopped) = watch::channel(false);
     let (done, mut is_done) = mpsc::channel(1);
     let offset_ns = clock::unix_offset_ns();

@@ -223,11 +223,11 @@ impl Survey {
 
 /// Asks a duplicate of a server's socket for its client, and closes it. `ESTALE` if it is another connection's.
 fn ask(duplicate: OwnedFd, connection: &Established) -> io::Result<Result<RealClient, Reason>> {
+    let other = || io::Error::from_raw_os_error(libc::ESTALE);
     if socket_cookie(&duplicate)? != connection.cookie() {
-        return Err(io::Error::from_raw_os_error(libc::ESTALE));
+        return Err(other());
     }
-    let name = getpeername(&duplicate)?.ok_or(io::ErrorKind::NotConnected)?;
-    let name = SocketAddr::try_from(name).map_err(|_| io::Error::from_raw_os_error(libc::ESTALE))?;
+    let name = getpeername(&duplicate)?.and_then(|name| SocketAddr::try_from(name).ok()).ok_or_else(other)?;
     let address = SocketAddr::new(name.ip().to_canonical(), name.port());
     if address != connection.peer() {
         return Ok(Ok(RealClient { address, named_by: NamedBy::PeerName }));

@@ -2,6 +2,7 @@
 //! who holds them.
 
 use std::{
+    collections::HashSet,
     io,
     net::{IpAddr, SocketAddr},
     time::Duration,
@@ -117,10 +118,10 @@ impl SockDiag {
         Ok(Self { socket, sequence: 0, part: Vec::with_capacity(PART_BYTES) })
     }
 
-    /// All established connections. Those that come and go meanwhile may be missing.
+    /// All established connections, each once. Those that come and go meanwhile may be missing.
     pub fn established(&mut self, with_times: bool) -> Result<Vec<Established>, SockDiagError> {
         let extensions = if with_times { ExtensionFlags::INFO } else { ExtensionFlags::empty() };
-        let mut found = Vec::new();
+        let (mut found, mut seen) = (Vec::new(), HashSet::new());
         self.dump(&StateFlags::ESTABLISHED, &extensions, |response| {
             let silent_for = response.nlas.iter().find_map(|attribute| match attribute {
                 Nla::TcpInfo(info) => silent_for(info),
@@ -128,7 +129,10 @@ impl SockDiag {
             });
             let header = response.header;
             let (family, id, inode) = (header.family, header.socket_id, header.inode);
-            found.push(Established { family, id, inode, silent_for });
+            // The kernel may tell of one twice if others come or go meanwhile.
+            if seen.insert(id.cookie) {
+                found.push(Established { family, id, inode, silent_for });
+            }
         })?;
         Ok(found)
     }
