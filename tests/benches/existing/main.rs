@@ -7,7 +7,7 @@
 //! and nginx's error log must be empty.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     process::Stdio,
     thread,
     time::{Duration, Instant},
@@ -135,6 +135,9 @@ fn row(name: &str, wall: Duration, usage: Usage, said: &str) {
 }
 
 fn main() -> Result<()> {
+    let load = fs::read_to_string("/proc/loadavg")?;
+    let load = load.split(' ').next().context("no load")?;
+    println!("Before it began, {load} processes wanted a CPU: where others work, rates are theirs, too.");
     let site = Site::new()?;
     println!("{TOTAL} idle connections to nginx, {CLIENTS} clients. At most {MAX_CPU:.2} s of CPU time.\n");
     println!("| toa-tc | s | s of CPU | MiB resident at most | |");
