@@ -86,7 +86,8 @@ impl Site {
         self.idle.ask().context("asking all connections again")?;
         drop(self.idle);
         let errors = self.nginx.stop_for_errors()?;
-        ensure!(errors.is_empty(), "nginx's error log:\n{errors}");
+        let first: Vec<_> = errors.lines().take(20).collect();
+        ensure!(errors.is_empty(), "nginx's error log begins:\n{}", first.join("\n"));
         Ok(())
     }
 }
