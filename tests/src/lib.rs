@@ -3,6 +3,7 @@
 //! Responsible for real connections with real TOA options between network namespaces, for packets as bytes,
 //! and for running the tool and its neighbours. Not responsible for any expectation: those are in the tests.
 
+pub mod abba;
 pub mod attached;
 pub mod balancer;
 pub mod capture;
@@ -13,6 +14,7 @@ pub mod crowd;
 pub mod expected;
 pub mod fixtures;
 pub mod host;
+pub mod idle;
 pub mod injector;
 pub mod lab;
 pub mod ledger;
@@ -40,6 +42,7 @@ pub mod tables;
 pub mod toa_module;
 pub mod toa_tc;
 pub mod tun;
+pub mod usage;
 pub mod veth;
 pub mod witness;
 pub mod wrk;

@@ -5,6 +5,7 @@ use std::{
     net::{IpAddr, SocketAddr, TcpStream},
     path::Path,
     process::{ExitStatus, Stdio},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
@@ -18,6 +19,34 @@ use crate::{
 
 /// The port it listens on, IPv4 and IPv6.
 pub const PORT: u16 = 80;
+
+/// What can be chosen of it. Descriptors for its connections it has from who starts it.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup {
+    /// Processes that serve.
+    pub workers: u32,
+    /// Connections that each of them has room for.
+    pub worker_connections: u32,
+    /// Whether each has a queue of its own, among which the kernel spreads connections evenly (`SO_REUSEPORT`).
+    pub has_queues: bool,
+    /// How long a connection may be idle.
+    pub keepalive: Duration,
+    /// Whether requests are logged.
+    pub logs_requests: bool,
+}
+
+/// Two workers, so that both CPUs serve.
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            workers: 2,
+            worker_connections: 4096,
+            has_queues: false,
+            keepalive: Duration::from_mins(1),
+            logs_requests: true,
+        }
+    }
+}
 
 /// A running nginx that answers every request with 200 and a short body.
 #[derive(Debug)]
@@ -46,9 +75,14 @@ pub struct Logged {
 impl Nginx {
     /// Starts it and waits until it accepts connections.
     pub fn start(namespace: &Namespace) -> Result<Self> {
+        Self::start_with(namespace, Setup::default())
+    }
+
+    /// The same, as it is chosen.
+    pub fn start_with(namespace: &Namespace, setup: Setup) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("toa-nginx-").tempdir()?;
         let path = directory.path();
-        fs::write(path.join("nginx.conf"), configuration(path))?;
+        fs::write(path.join("nginx.conf"), configuration(path, setup))?;
         let errors = path.join("error.log");
         let child = namespace
             .command("nginx")
@@ -87,9 +121,20 @@ impl Nginx {
 
     /// Lets it answer what it has begun and end, and returns its access log.
     pub fn stop(mut self) -> Result<Vec<Logged>> {
+        self.quit()?;
+        parse_log(&fs::read_to_string(self.directory.path().join("access.log"))?)
+    }
+
+    /// Lets it end likewise, and returns its error log: warnings and worse.
+    pub fn stop_for_errors(mut self) -> Result<String> {
+        self.quit()?;
+        Ok(fs::read_to_string(self.directory.path().join("error.log"))?)
+    }
+
+    fn quit(&mut self) -> Result<()> {
         let status: ExitStatus = self.process.stop(Signal::Quit)?;
         ensure!(status.success(), "nginx ended with {}", describe(status));
-        parse_log(&fs::read_to_string(self.directory.path().join("access.log"))?)
+        Ok(())
     }
 }
 
@@ -113,20 +158,29 @@ impl Logged {
     }
 }
 
-/// Two workers, so that both CPUs serve; heads up to 64 KiB and bodies of any size, which are thrown away.
-fn configuration(directory: &Path) -> String {
+/// Heads up to 64 KiB and bodies of any size, which are thrown away.
+fn configuration(directory: &Path, setup: Setup) -> String {
     let directory = directory.display();
+    let Setup { workers, worker_connections, has_queues, keepalive, logs_requests } = setup;
+    let keepalive = keepalive.as_secs();
+    let queue = if has_queues { "backlog=1024 reuseport" } else { "backlog=1024" };
+    let access_log = if logs_requests {
+        format!("{directory}/access.log tests buffer=256k flush=1s")
+    } else {
+        "off".to_owned()
+    };
     format!(
         r#"daemon off;
 user root root;
 pid {directory}/pid;
-worker_processes 2;
+error_log {directory}/error.log warn;
+worker_processes {workers};
 worker_shutdown_timeout 2s;
-events {{ worker_connections 4096; }}
+events {{ worker_connections {worker_connections}; }}
 http {{
     log_format tests escape=json
         '$remote_addr\t$remote_port\t$status\t$request_length\t$http_x_request_id\t$http_x_team\t$request';
-    access_log {directory}/access.log tests buffer=256k flush=1s;
+    access_log {access_log};
     client_body_temp_path {directory}/body;
     proxy_temp_path {directory}/proxy;
     fastcgi_temp_path {directory}/fastcgi;
@@ -135,10 +189,10 @@ http {{
     large_client_header_buffers 4 64k;
     client_max_body_size 0;
     keepalive_requests 1000000000;
-    keepalive_timeout 60s;
+    keepalive_timeout {keepalive}s;
     server {{
-        listen {PORT} backlog=1024;
-        listen [::]:{PORT} ipv6only=on backlog=1024;
+        listen {PORT} {queue};
+        listen [::]:{PORT} ipv6only=on {queue};
         location / {{ return 200 "ok\n"; }}
     }}
 }}
@@ -162,7 +216,7 @@ mod tests {
 
     #[test]
     fn the_configuration_stays_in_its_directory() {
-        let text = configuration(Path::new("/x/y"));
-        assert_eq!(text.matches("/x/y/").count(), 7);
+        let text = configuration(Path::new("/x/y"), Setup::default());
+        assert_eq!(text.matches("/x/y/").count(), 8);
     }
 }

@@ -1,0 +1,163 @@
+//! What it costs to ask 50,000 open connections for their clients, and what nginx, which holds them, does meanwhile.
+//! `cargo xtask bench existing` runs this.
+//!
+//! The connections are idle and without any TOA; a stand-in for the TOA module names their clients. First CPU time and
+//! memory of one run are measured, then wrk's rate against the same nginx, by turns without and with `flows --existing`
+//! beside it. All of them share the machine's CPUs, as they do on a server. At the end each connection is asked again,
+//! and nginx's error log must be empty.
+
+use std::{
+    fs::{self, File},
+    process::Stdio,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use toa_tests::{
+    abba::{self, Compared, Leg},
+    lab::nginx_address,
+    process::{Process, Signal},
+    ready,
+    toa_tc::{self, ToaTc},
+    usage::{self, Usage},
+    wrk::{self, Load},
+};
+
+use crate::site::{CLIENTS, OF_ONE, Site, TOTAL, check};
+
+mod site;
+
+/// The most CPU time that a run should take, in seconds.
+const MAX_CPU: f64 = 2.0;
+
+/// Blocks of four legs.
+const BLOCKS: u32 = 9;
+const LOAD: Load = Load { connections: 50, duration: Duration::from_secs(3) };
+
+/// Longest that any run may take.
+const RUN: Duration = Duration::from_mins(1);
+
+/// What goes on beside wrk.
+#[derive(Clone, Copy)]
+enum Beside {
+    Nothing,
+    OneRun,
+    RunAfterRun,
+}
+
+/// Runs `flows --existing` to its end.
+fn flows(site: &Site, options: &[&str], stdout: Stdio) -> Result<Usage> {
+    let mut command = site.lab.server.namespace.command(toa_tc::binary()?);
+    command.args(["flows", "--existing"]).args(options);
+    command.stdin(Stdio::null()).stdout(stdout).stderr(Stdio::null());
+    let mut process = Process::new("toa-tc", command.spawn().context("starting toa-tc")?);
+    let usage = usage::until_end(process.id(), RUN)?;
+    ensure!(process.wait(RUN)?.success(), "toa-tc flows --existing failed");
+    Ok(usage)
+}
+
+/// Measures one run, and checks that it names the client of every connection.
+fn measure_flows(site: &Site) -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("flows.json");
+    let start = Instant::now();
+    let usage = flows(site, &["-o", "json"], File::create(&path)?.into())?;
+    let wall = start.elapsed();
+    let processes = check(&path)?;
+    let said = format!("{TOTAL} clients, held by {processes} processes");
+    row("flows --existing -o json", wall, usage, &said);
+    Ok(())
+}
+
+/// Measures `attach` until it says that it is attached, or with `--existing` how many connections it follows.
+fn measure_attach(site: &Site, is_existing: bool) -> Result<()> {
+    let (options, name, line): (&[&str], _, _) = if is_existing {
+        (&["--existing"], "attach --existing --ip …", "open connections: ")
+    } else {
+        (&[], "attach --ip …", "attached to ")
+    };
+    let start = Instant::now();
+    let tool = ToaTc::attach(&site.lab.server, &[&["--ip", "203.0.113.7"], options].concat())?;
+    let said = ready::wait_within(RUN, line, || {
+        let said = tool.stderr()?;
+        let mut whole = said.split_inclusive('\n').filter(|said| said.ends_with('\n'));
+        Ok(whole.find(|said| said.contains(line)).map(str::to_owned))
+    })?;
+    let (wall, usage) = (start.elapsed(), usage::so_far(tool.id())?);
+    let all =
+        format!("{OF_ONE} are followed, of {TOTAL} established connections: {TOTAL} with a real client");
+    ensure!(!is_existing || said.contains(&all), "attach said: {said}");
+    row(name, wall, usage, said.trim());
+    tool.stop(Signal::Terminate)?.succeeded().map(drop)
+}
+
+/// Compares wrk's rate with what it is beside something.
+fn compare(site: &Site, name: &str, beside: Beside) -> Result<()> {
+    let mut runs = 0;
+    let Compared { without, ratio, low, high } = abba::compare(BLOCKS, |leg| {
+        let beside = if leg == Leg::With { beside } else { Beside::Nothing };
+        let (rate, in_leg) = one_leg(site, beside)?;
+        runs += in_leg;
+        Ok(rate)
+    })?;
+    let runs = f64::from(runs) / f64::from(2 * BLOCKS);
+    println!("| {name} | {runs:.1} | {without:.0} | {ratio:.3} | {low:.3} to {high:.3} |");
+    Ok(())
+}
+
+/// One leg: requests per second, and how many runs there were beside.
+fn one_leg(site: &Site, beside: Beside) -> Result<(f64, u32)> {
+    let balancer = &site.lab.balancer.namespace;
+    thread::scope(|scope| {
+        let load = scope.spawn(|| wrk::run(balancer, nginx_address(), LOAD));
+        let end = Instant::now() + LOAD.duration;
+        let mut runs = 0;
+        while Instant::now() < end
+            && match beside {
+                Beside::Nothing => false,
+                Beside::OneRun => runs == 0,
+                Beside::RunAfterRun => true,
+            }
+        {
+            flows(site, &[], Stdio::null())?;
+            runs += 1;
+        }
+        let report = load.join().map_err(|_| anyhow::anyhow!("a thread panicked"))??;
+        Ok((report.rate, runs))
+    })
+}
+
+fn row(name: &str, wall: Duration, usage: Usage, said: &str) {
+    let (wall, cpu) = (wall.as_secs_f64(), usage.cpu.as_secs_f64());
+    let verdict = if cpu <= MAX_CPU { "" } else { " (missed)" };
+    println!("| {name} | {wall:.2} | {cpu:.2}{verdict} | {} | {said} |", usage.peak_kib / 1024);
+}
+
+fn main() -> Result<()> {
+    let load = fs::read_to_string("/proc/loadavg")?;
+    let load = load.split(' ').next().context("no load")?;
+    println!("Before it began, {load} processes wanted a CPU: where others work, rates are theirs, too.");
+    let site = Site::new()?;
+    println!("{TOTAL} idle connections to nginx, {CLIENTS} clients. At most {MAX_CPU:.2} s of CPU time.\n");
+    println!("| toa-tc | s | s of CPU | MiB resident at most | |");
+    println!("|---|---|---|---|---|");
+    measure_flows(&site)?;
+    measure_attach(&site, false)?;
+    measure_attach(&site, true)?;
+    println!(
+        "\nwrk with {} connections for {} s a leg, {BLOCKS} blocks ABBA. The intervals have the median of endlessly many \
+         blocks within, {:.0} of 100 times.\n",
+        LOAD.connections,
+        LOAD.duration.as_secs(),
+        abba::confidence(BLOCKS) * 100.0
+    );
+    println!("| beside wrk | runs a leg | requests/s without | ratio, median | interval |");
+    println!("|---|---|---|---|---|");
+    compare(&site, "nothing", Beside::Nothing)?;
+    compare(&site, "one flows --existing", Beside::OneRun)?;
+    compare(&site, "flows --existing, run after run", Beside::RunAfterRun)?;
+    site.finish()?;
+    println!("\nAll {TOTAL} connections were answered again at the end; nginx's error log is empty.");
+    Ok(())
+}
