@@ -21,6 +21,8 @@ enum Bench {
     Captures,
     /// What a packet costs in the kernel, by its kind and by what is watched; needs root
     Classifier,
+    /// How late closed connections end while somebody looks at them; needs root
+    Closes,
     /// From segments in memory to requests, on one core
     Streams,
 }
@@ -35,6 +37,11 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
             &["--bench", "captures"]
         }
         Bench::Classifier => &["--bench", "classifier", "--features", "kernel"],
+        Bench::Closes => {
+            let [tool] = build::release(workspace, [build::TOOL])?;
+            command.env("TOA_TC", tool);
+            &["--bench", "closes", "--features", "kernel"]
+        }
         Bench::Streams => &["--bench", "streams"],
     };
     exec::run(command.args(arguments))?;
