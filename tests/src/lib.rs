@@ -8,6 +8,7 @@ pub mod attached;
 pub mod balancer;
 pub mod capture;
 pub mod cgroup;
+pub mod churn;
 pub mod client;
 pub mod commands;
 pub mod crowd;

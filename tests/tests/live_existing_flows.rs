@@ -1,7 +1,6 @@
 //! `flows --existing` lists every connection of the kernel's table, with the client that its server's socket names, or
 //! the reason why none is known; and it refuses what would change a server.
 #![cfg(feature = "kernel")]
-#![expect(clippy::indexing_slicing, reason = "an element that a JSON value does not have is null")]
 
 use std::{
     collections::{BTreeMap, BTreeSet},
