@@ -8,8 +8,9 @@
 //!
 //! # What this does to a server
 //! While a duplicate is held, the owner's `close` ends no connection, and its epoll goes on to report the descriptor:
-//! so nothing stands between getting, asking and closing, and no two are ever held. Besides, `pidfd_getfd` writes our
-//! own class of the cgroup-v1 hierarchies `net_cls` and `net_prio` into the socket, see [`rights`].
+//! so nothing stands between getting, asking and closing, no other thread takes the CPU meanwhile, and no two are ever
+//! held. Besides, `pidfd_getfd` writes our own class of the cgroup-v1 hierarchies `net_cls` and `net_prio` into the
+//! socket, see [`rights`].
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -31,6 +32,7 @@ mod counts;
 mod holders;
 pub mod module;
 pub mod rights;
+mod urgency;
 
 pub use counts::{Counts, Reason};
 pub use holders::{Elsewhere, elsewhere};
@@ -196,7 +198,7 @@ impl Survey {
                 return ControlFlow::Continue(());
             };
             let (connection, reason) = entry.get_mut();
-            let answer = holder.duplicate(descriptor).and_then(|duplicate| ask(duplicate, connection));
+            let answer = holder.with_duplicate(descriptor, |duplicate| ask(duplicate, connection));
             match answer {
                 Ok(client) => {
                     let (connection, _) = entry.remove();
@@ -221,21 +223,21 @@ impl Survey {
     }
 }
 
-/// Asks a duplicate of a server's socket for its client, and closes it. `ESTALE` if it is another connection's.
-fn ask(duplicate: OwnedFd, connection: &Established) -> io::Result<Result<RealClient, Reason>> {
+/// Asks a duplicate of a server's socket for its client. `ESTALE` if it is another connection's.
+fn ask(duplicate: &OwnedFd, connection: &Established) -> io::Result<Result<RealClient, Reason>> {
     let other = || io::Error::from_raw_os_error(libc::ESTALE);
-    if socket_cookie(&duplicate)? != connection.cookie() {
+    if socket_cookie(duplicate)? != connection.cookie() {
         return Err(other());
     }
-    let name = getpeername(&duplicate)?.and_then(|name| SocketAddr::try_from(name).ok()).ok_or_else(other)?;
+    let name = getpeername(duplicate)?.and_then(|name| SocketAddr::try_from(name).ok()).ok_or_else(other)?;
     let address = SocketAddr::new(name.ip().to_canonical(), name.port());
     if address != connection.peer() {
         return Ok(Ok(RealClient { address, named_by: NamedBy::PeerName }));
     }
-    if let Some(address) = nat64_client(&duplicate).filter(|_| address.is_ipv4()) {
+    if let Some(address) = nat64_client(duplicate).filter(|_| address.is_ipv4()) {
         return Ok(Ok(RealClient { address: address.into(), named_by: NamedBy::Nat64 }));
     }
-    Ok(Err(if is_ktls(&duplicate) { Reason::KernelTls } else { Reason::Same }))
+    Ok(Err(if is_ktls(duplicate) { Reason::KernelTls } else { Reason::Same }))
 }
 
 /// The IPv6 client that DPVS's module knows of a connection over IPv4: an address and a port, both in network order.

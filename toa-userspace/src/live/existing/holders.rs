@@ -17,6 +17,8 @@ use rustix::{
     process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open},
 };
 
+use super::urgency::Urgency;
+
 /// What the link of a socket's descriptor begins with; its inode and `]` follow.
 const SOCKET: &[u8] = b"socket:[";
 
@@ -32,9 +34,13 @@ pub(super) struct Holder {
 }
 
 impl Holder {
-    /// Makes a duplicate of one of its descriptors. While that is held, closing the original ends no connection and
-    /// takes it out of no epoll: it is to be dropped at once.
-    pub(super) fn duplicate(&mut self, descriptor: i32) -> io::Result<OwnedFd> {
+    /// Makes a duplicate of one of its descriptors, lets `ask` use it, and closes it. While it is held, closing the
+    /// original ends no connection and takes it out of no epoll.
+    pub(super) fn with_duplicate<T>(
+        &mut self,
+        descriptor: i32,
+        ask: impl FnOnce(&OwnedFd) -> io::Result<T>,
+    ) -> io::Result<T> {
         let pidfd = if let Some(pidfd) = self.pidfd.take() {
             pidfd
         } else {
@@ -42,7 +48,9 @@ impl Holder {
             pidfd_open(pid.ok_or(io::ErrorKind::InvalidInput)?, PidfdFlags::empty())?
         };
         let pidfd = self.pidfd.insert(pidfd);
-        Ok(pidfd_getfd(pidfd.as_fd(), descriptor, PidfdGetfdFlags::empty())?)
+        let _urgency = Urgency::begin();
+        let duplicate = pidfd_getfd(pidfd.as_fd(), descriptor, PidfdGetfdFlags::empty())?;
+        ask(&duplicate)
     }
 }
 
