@@ -238,8 +238,8 @@ impl Ring {
         };
         // The kernel writes records first and their end second (perf_output_put_handle).
         let end = head.load(Ordering::Acquire);
-        // SAFETY: the data pages follow the control page. What lies between tail and head is not written to
-        // before the tail moves on, and nothing else is read.
+        // SAFETY: the data pages follow the control page. What lies between tail and head is not written to before the
+        // tail moves on, which it does behind what was read; nothing else is read.
         let data = unsafe {
             std::slice::from_raw_parts(self.control.as_ptr().cast::<u8>().add(page_size()), self.data_len)
         };

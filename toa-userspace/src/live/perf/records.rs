@@ -109,7 +109,10 @@ impl<'a> Records<'a> {
 
     /// Gives the kernel the room of what was read.
     fn release(&mut self) {
-        self.tail.store(self.position, Ordering::Release);
+        // Of a ring without news, the kernel's word is left alone.
+        if self.tail.load(Ordering::Relaxed) != self.position {
+            self.tail.store(self.position, Ordering::Release);
+        }
     }
 
     /// Type and size of the record at the position, if both can be.
