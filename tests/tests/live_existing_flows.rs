@@ -20,6 +20,7 @@ use toa_tests::{
     marker::Habit,
     mounts,
     netns::Namespace,
+    nginx::Nginx,
     ready,
     toa_module::ToaModule,
     toa_tc::{self, Output, ToaTc},
@@ -136,7 +137,7 @@ fn reasons(rows: &[Value]) -> BTreeMap<String, u32> {
 #[test]
 fn what_is_not_known_has_its_reason() -> Result<()> {
     let (lab, mut module) = lab()?;
-    let _nginx = lab.nginx()?;
+    let (_nginx, _abroad) = (lab.nginx()?, Nginx::start(&lab.balancer.namespace)?);
     let namespace = &lab.server.namespace;
     let connect =
         |port| Bound::new(&lab.balancer.namespace, (BALANCER, 0).into())?.connect((SERVER, port).into());
@@ -176,9 +177,9 @@ fn what_is_not_known_has_its_reason() -> Result<()> {
     assert_eq!(address(&of_nat64["client"]), Some(SocketAddrV6::into(ipv6)));
     assert_eq!(address(&of_nat64["network"]["peer"]), Some(nat64.local()));
     let line = "toa-tc: 6 established connections: 2 with a real client; 1 unknown: its socket names no other than the \
-                sender; 1 not accepted yet; 1 held by no process that is seen here; 1 opened by this host";
-    assert_eq!(said.lines().next(), Some(line));
-    // The balancer's namespace has sockets, too.
+                sender; 1 not accepted yet; 1 held by no process that is seen here; 1 opened by this host, as its port says";
+    assert!(said.lines().next().is_some_and(|first| first.starts_with(line)), "{said}");
+    // A process of the balancer's namespace has some, too.
     assert!(said.contains("toa-tc: not looked at: "), "{said}");
     Ok(())
 }
@@ -211,6 +212,36 @@ fn a_socket_for_both_families_names_its_ipv4_client() -> Result<()> {
 }
 
 #[test]
+fn a_server_that_listens_no_more_still_names_its_clients() -> Result<()> {
+    let (lab, mut module) = lab()?;
+    let namespace = &lab.server.namespace;
+    let listener = namespace.run(|| Ok(TcpListener::bind((SERVER, 80))?))?;
+    let _connection = lab.connect_unmarked(&mut module, client(5, 5))?;
+    let _accepted = listener.accept()?;
+    drop(listener);
+    let (rows, _) = existing(namespace, &[])?;
+    assert_eq!(rows.len(), 1);
+    assert_eq!(address(&rows[0]["client"]), Some(client(5, 5)));
+    Ok(())
+}
+
+#[test]
+fn that_processes_may_not_be_looked_into_is_said() -> Result<()> {
+    let (lab, mut module) = lab()?;
+    let _nginx = lab.nginx()?;
+    let mut connection = lab.connect_unmarked(&mut module, client(1, 1))?;
+    connection.ask(Request::get("/"))?;
+    // Root of a user namespace has every capability, but not over processes outside.
+    let wrapper = ["unshare", "--user", "--map-root-user"];
+    let arguments = ["flows", "--existing", "-o", "json"];
+    let output = ToaTc::run_through(&lab.server.namespace, &wrapper, &toa_tc::binary()?, &arguments)?;
+    let row: Value = serde_json::from_str(&output.stdout)?;
+    assert_eq!((&row["reason"], &row["client"]), (&"unseen".into(), &Value::Null));
+    assert!(output.succeeded()?.stderr.contains(" processes may not be looked into"));
+    Ok(())
+}
+
+#[test]
 fn that_no_socket_knows_better_is_explained() -> Result<()> {
     let lab = Lab::new(Habit::SynAndEarly)?;
     let _nginx = lab.nginx()?;
@@ -219,9 +250,11 @@ fn that_no_socket_knows_better_is_explained() -> Result<()> {
     let (rows, said) = existing(&lab.server.namespace, &[])?;
     assert_eq!(reasons(&rows), [("same".to_owned(), 1)].into());
     assert_eq!(rows[0]["client"], Value::Null);
-    assert!(said.contains("no socket names a real client: no module toa is loaded"), "{said}");
+    assert!(said.contains("no socket names a real client: no module named toa is loaded"), "{said}");
     let tool = ToaTc::attach(&lab.server, &["--existing", "--any"])?;
-    ready::wait("the explanation", || Ok(tool.stderr()?.contains("no module toa is loaded").then_some(())))?;
+    ready::wait("the explanation", || {
+        Ok(tool.stderr()?.contains("no module named toa is loaded").then_some(()))
+    })?;
     Ok(())
 }
 

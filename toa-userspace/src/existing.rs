@@ -2,6 +2,7 @@
 //! Not responsible for finding out who their clients are.
 
 use std::{
+    collections::HashSet,
     convert::Infallible,
     future::pending,
     sync::{
@@ -29,9 +30,12 @@ use tokio::{task::spawn_blocking, time::sleep};
 
 use crate::stderr;
 
-/// When it is looked again before any rule is added: connections whose handshake was going on are accepted by then, also
-/// if a packet of it was lost (RFC 6298 section 2: a retransmission after a second, then after two).
-const AGAIN: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
+/// When it is looked again first: connections whose handshake was going on are accepted by then.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// How often it is looked again at least, for what a look has left (RFC 6298 section 2: a lost packet of a handshake is
+/// sent again after a second, after two more, and so on).
+const AGAIN_AT_MOST: Duration = Duration::from_mins(1);
 
 /// How often it is looked whether rules were added.
 const INTERVAL: Duration = Duration::from_millis(200);
@@ -52,12 +56,23 @@ pub(crate) struct Existing {
     shared: Arc<Shared>,
     config: Box<Config>,
     balancers: Vec<IpNet>,
+    /// The cookies of connections whose following began since rules were added: one that the map evicted is not
+    /// brought back, where it would evict another.
+    begun: HashSet<u64>,
 }
 
 /// What one look has come to.
 struct Looked {
     counts: Counts,
     begun: u64,
+    elsewhere: Elsewhere,
+}
+
+impl Looked {
+    /// Whether a later look can find more.
+    fn is_unfinished(&self) -> bool {
+        self.counts.of(Reason::Queued) + self.counts.of(Reason::Unseen) > 0
+    }
 }
 
 impl Existing {
@@ -74,22 +89,32 @@ impl Existing {
             shared,
             config: Box::new(*config),
             balancers,
+            begun: HashSet::new(),
         })
     }
 
-    /// Looks at all connections, and follows those that a rule watches.
-    fn look(&mut self) -> Result<Looked> {
-        let Self { survey, table, watch, shared, config, balancers } = self;
-        let (mut begun, mut failure) = (0, None);
+    /// Looks at all connections, and follows those that a rule watches; again those that were evicted only if there are
+    /// `new_rules`.
+    fn look(&mut self, new_rules: bool) -> Result<Looked> {
+        let Self { survey, table, watch, shared, config, balancers, begun } = self;
+        if new_rules {
+            begun.clear();
+        }
+        let before = begun.len();
+        let mut failure = None;
         let counts = survey.look(&Select { config, balancers }, false, |found| {
-            if failure.is_none() {
+            if failure.is_none() && !begun.contains(&found.connection.cookie()) {
                 match follow(found, table, watch, shared) {
-                    Ok(is_new) => begun += u64::from(is_new),
+                    Ok(true) => _ = begun.insert(found.connection.cookie()),
+                    Ok(false) => {}
                     Err(error) => failure = Some(error),
                 }
             }
         })?;
-        failure.map_or(Ok(Looked { counts, begun }), Err)
+        let begun = begun.len().saturating_sub(before) as u64;
+        // What cannot be seen is not told of.
+        let elsewhere = elsewhere().unwrap_or_default();
+        failure.map_or(Ok(Looked { counts, begun, elsewhere }), Err)
     }
 }
 
@@ -113,11 +138,14 @@ fn follow(found: &Found<'_>, table: &mut SockDiag, watch: &Watch, shared: &Share
         flows().take_back(&key, now_ns)?;
         return Ok(false);
     }
-    shared.begun.fetch_add(1, Ordering::Relaxed);
-    Ok(true)
+    // A packet may have named the client at the same time: then the program has counted it.
+    let is_ours = flows().is_begun(&key, now_ns)?;
+    shared.begun.fetch_add(u64::from(is_ours), Ordering::Relaxed);
+    Ok(is_ours)
 }
 
-/// Looks at once, again when connections that were being opened are, and then whenever rules were added.
+/// Looks at once, again when connections that were being opened are, and then whenever rules were added or as long as
+/// something is left.
 pub(crate) async fn follow_existing(existing: Option<Existing>, pins: Option<&Pins>) -> Infallible {
     let Some(mut existing) = existing else {
         return pending().await;
@@ -125,13 +153,12 @@ pub(crate) async fn follow_existing(existing: Option<Existing>, pins: Option<&Pi
     // Before sockets are asked, which moves the module's counters.
     let module = Module::now();
     let additions = || pins.and_then(|pins| pins.info().ok()).map_or(0, |info| info.additions);
-    let mut is_first = true;
-    let mut again = AGAIN.into_iter();
+    let (mut is_told, mut pause, mut new_rules) = (false, AGAIN, true);
     loop {
         let known_additions = additions();
         let looked;
         let look = spawn_blocking(move || {
-            let looked = existing.look();
+            let looked = existing.look(new_rules);
             (existing, looked)
         });
         // It fails when the runtime ends.
@@ -139,26 +166,36 @@ pub(crate) async fn follow_existing(existing: Option<Existing>, pins: Option<&Pi
             return pending().await;
         };
         (existing, looked) = done;
+        let is_unfinished = looked.as_ref().map_or(true, Looked::is_unfinished);
         match looked {
             Err(error) => stderr::line(format_args!("open connections are not all followed: {error:#}")),
-            Ok(looked) if is_first => tell(&looked, &module),
+            Ok(looked) if !is_told => {
+                is_told = true;
+                tell(&looked, &module);
+            }
             Ok(Looked { begun: 0, .. }) => {}
             Ok(Looked { begun, .. }) => {
                 stderr::line(format_args!("open connections: {} more are followed", Count(begun)));
             }
         }
-        is_first = false;
-        let due = again.next().map(|pause| Instant::now() + pause);
-        while additions() == known_additions && due.is_none_or(|due| Instant::now() < due) {
+        let is_second = pause == AGAIN;
+        let due = (is_second || is_unfinished).then(|| Instant::now() + pause);
+        pause = pause.saturating_mul(3).min(AGAIN_AT_MOST);
+        new_rules = loop {
+            if additions() != known_additions {
+                break true;
+            }
+            if due.is_some_and(|due| Instant::now() >= due) {
+                break false;
+            }
             sleep(INTERVAL).await;
-        }
+        };
     }
 }
 
 /// Says what other network namespaces have.
-pub(crate) fn tell_elsewhere() {
-    // What cannot be seen is not told of.
-    let Elsewhere { sockets, namespaces } = elsewhere().unwrap_or_default();
+pub(crate) fn tell_elsewhere(elsewhere: Elsewhere) {
+    let Elsewhere { sockets, namespaces } = elsewhere;
     if sockets > 0 {
         stderr::line(format_args!(
             "not looked at: {} TCP sockets in {} other network namespaces, of containers perhaps",
@@ -170,9 +207,9 @@ pub(crate) fn tell_elsewhere() {
 
 /// Says what the first look has come to.
 fn tell(looked: &Looked, module: &Module) {
-    let Looked { counts, begun } = looked;
+    let Looked { counts, begun, elsewhere } = looked;
     stderr::line(format_args!("open connections: {} are followed, of {counts}", Count(*begun)));
-    tell_elsewhere();
+    tell_elsewhere(*elsewhere);
     if counts.named == 0 && counts.of(Reason::Same) > 0 {
         stderr::line(format_args!("{}", module.explain()));
     }

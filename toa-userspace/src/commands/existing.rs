@@ -13,7 +13,9 @@ use serde::Serialize;
 use toa_common::config::Config;
 use toa_userspace::{
     client::ClientAddress,
-    live::existing::{Counts, Found, NamedBy, RealClient, Reason, Select, Survey, module::Module, rights},
+    live::existing::{
+        Counts, Found, NamedBy, RealClient, Reason, Select, Survey, elsewhere, module::Module, rights,
+    },
     print::escape::Escaped,
     rule::Rule,
     watched::Watched,
@@ -115,7 +117,8 @@ pub(super) fn run(rules: &[Rule], force: bool, output: Output) -> Result<()> {
 /// Says what there was besides what is printed.
 fn tell(counts: &Counts, module: &Module) {
     stderr::line(format_args!("{counts}"));
-    tell_elsewhere();
+    // What cannot be seen is not told of.
+    tell_elsewhere(elsewhere().unwrap_or_default());
     if counts.named == 0 && counts.of(Reason::Same) > 0 {
         stderr::line(format_args!("{}", module.explain()));
     }

@@ -26,7 +26,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Change {
-    /// Watch these clients, too; the next packet that names one is followed
+    /// Watch these clients, too: the next packet that names one is followed, and of an attach --existing also what is open
     Add {
         /// IP, IP:PORT, `[IPv6]:PORT`, :PORT or any: the real client's
         #[arg(required = true, value_name = "RULE")]

@@ -14,9 +14,9 @@
 
 use std::{
     collections::{HashMap, hash_map::Entry},
-    io,
+    fs, io,
     net::{Ipv6Addr, SocketAddr, SocketAddrV6},
-    ops::ControlFlow,
+    ops::{ControlFlow, RangeInclusive},
     os::fd::{AsFd, AsRawFd, OwnedFd},
 };
 
@@ -95,27 +95,44 @@ pub struct Select<'a> {
 
 impl Select<'_> {
     /// Says why a connection is not to be asked.
-    fn refuses(&self, connection: &Established, listeners: &[Listener]) -> Option<Reason> {
+    fn refuses(&self, connection: &Established, doors: &Doors) -> Option<Reason> {
         let (peer, server) = (connection.peer(), connection.server());
         let is_balancer = || self.balancers.iter().any(|net| net.contains(&peer.ip()));
-        // The kernel takes no port for a connection out that somebody listens on.
-        let is_accepted = || {
-            listeners.iter().any(|listener| {
-                listener.port == server.port()
-                    && (listener.address.is_unspecified() || listener.address == server.ip())
-            })
-        };
         if !self.config.serves(server.port().to_be()) {
             Some(Reason::OtherPort)
         } else if self.config.restricts_balancers() && !is_balancer() {
             Some(Reason::NoBalancer)
-        } else if !is_accepted() {
+        } else if !doors.accepted(server) {
             Some(Reason::ConnectedOut)
         } else if connection.inode == 0 {
             Some(Reason::Queued)
         } else {
             None
         }
+    }
+}
+
+/// By what connections that servers have accepted are told from those that this host has opened: no socket says it.
+struct Doors {
+    listeners: Vec<Listener>,
+    /// The ports that the kernel takes for connections out, except those that somebody listens on.
+    ephemeral: RangeInclusive<u16>,
+}
+
+impl Doors {
+    fn now(table: &mut SockDiag) -> Result<Self, SockDiagError> {
+        let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+        let mut ports = range.split_ascii_whitespace().map_while(|port| port.parse().ok());
+        let ephemeral = ports.next().unwrap_or(0)..=ports.next().unwrap_or(u16::MAX);
+        Ok(Self { listeners: table.listeners()?, ephemeral })
+    }
+
+    /// Whether a connection came in by this address and port. Its listener may be closed by now.
+    fn accepted(&self, server: SocketAddr) -> bool {
+        let is_listener = |it: &Listener| {
+            it.port == server.port() && (it.address.is_unspecified() || it.address == server.ip())
+        };
+        !self.ephemeral.contains(&server.port()) || self.listeners.iter().any(is_listener)
     }
 }
 
@@ -149,12 +166,12 @@ impl Survey {
         mut each: impl FnMut(&Found<'_>),
     ) -> Result<Counts, ExistingError> {
         let mut counts = Counts::default();
-        let listeners = self.table.listeners()?;
+        let doors = Doors::now(&mut self.table)?;
         let (mut pending, mut left) = (HashMap::new(), Vec::new());
         let mut known = HashMap::with_capacity(self.answers.len());
         for connection in self.table.established(with_times)? {
             let cookie = connection.cookie();
-            let client = match (select.refuses(&connection, &listeners), self.answers.remove(&cookie)) {
+            let client = match (select.refuses(&connection, &doors), self.answers.remove(&cookie)) {
                 (Some(reason), _) => Err(reason),
                 (None, Some(answer)) => {
                     known.insert(cookie, answer);
@@ -172,7 +189,7 @@ impl Survey {
         }
         self.answers = known;
         if !pending.is_empty() {
-            self.ask(&mut pending, |found| {
+            counts.refused_processes = self.ask(&mut pending, |found| {
                 counts.add(&found.client);
                 each(found);
             })?;
@@ -186,12 +203,13 @@ impl Survey {
         Ok(counts)
     }
 
-    /// Asks those of `pending` that a process holds, and takes them out. They are found by their inodes.
+    /// Asks those of `pending` that a process holds, and takes them out. They are found by their inodes. Returns how many
+    /// processes may not be looked into.
     fn ask(
         &mut self,
         pending: &mut HashMap<u32, (Established, Reason)>,
         mut each: impl FnMut(&Found<'_>),
-    ) -> Result<(), ExistingError> {
+    ) -> Result<u64, ExistingError> {
         let mut failure = None;
         let walked = holders::walk(|holder, inode, descriptor| {
             let Entry::Occupied(mut entry) = pending.entry(inode) else {
@@ -218,8 +236,8 @@ impl Survey {
             }
             if pending.is_empty() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
-        walked.map_err(ExistingError::Processes)?;
-        failure.map_or(Ok(()), |error| Err(ExistingError::Duplicate(error)))
+        let refused_processes = walked.map_err(ExistingError::Processes)?;
+        failure.map_or(Ok(refused_processes), |error| Err(ExistingError::Duplicate(error)))
     }
 }
 

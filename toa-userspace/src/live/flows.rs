@@ -108,6 +108,11 @@ impl Flows {
     /// Begins to follow a connection of which the server's socket has said who the client is, unless it is followed.
     /// Returns whether that is new.
     pub fn begin(&mut self, key: &FlowKey, client: &Client, now_ns: u64) -> Result<bool, MapError> {
+        // Looked for first: to insert, the map evicts others before it sees that there is one.
+        match self.map.get(key, 0) {
+            Err(error) if is_absent(&error) => {}
+            found => return found.map(|_| false),
+        }
         match self.map.insert(key, Flow::existing(client, now_ns), NO_EXIST) {
             Ok(()) => Ok(true),
             Err(error) if is_present(&error) => Ok(false),
@@ -115,13 +120,18 @@ impl Flows {
         }
     }
 
+    /// Whether a connection is still the one that was begun with at this time.
+    pub fn is_begun(&self, key: &FlowKey, begun_ns: u64) -> Result<bool, MapError> {
+        match self.map.get(key, 0) {
+            Err(error) if is_absent(&error) => Ok(false),
+            found => found.map(|flow| flow.generation == begun_ns),
+        }
+    }
+
     /// Forgets a connection that was begun with at this time, if it still is that one.
     pub fn take_back(&mut self, key: &FlowKey, begun_ns: u64) -> Result<(), MapError> {
-        match self.map.get(key, 0) {
-            Ok(flow) if flow.generation != begun_ns => return Ok(()),
-            Ok(_) => {}
-            Err(error) if is_absent(&error) => return Ok(()),
-            Err(error) => return Err(error),
+        if !self.is_begun(key, begun_ns)? {
+            return Ok(());
         }
         match self.map.remove(key) {
             Err(error) if !is_absent(&error) => Err(error),

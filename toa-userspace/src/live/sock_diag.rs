@@ -76,7 +76,10 @@ impl Established {
     /// What tells this socket from every other since boot (`SO_COOKIE`).
     #[must_use]
     pub fn cookie(&self) -> u64 {
-        u64::from_ne_bytes(self.id.cookie)
+        // Two words, the lower one first, each as the host has it (`sock_diag_save_cookie`).
+        let (low, high) = self.id.cookie.split_at(4);
+        let word = |bytes: &[u8]| u64::from(bytes.try_into().map_or(0, u32::from_ne_bytes));
+        word(low) | word(high) << 32
     }
 
     /// The 4-tuple of its packets.
@@ -104,18 +107,13 @@ pub struct Listener {
 /// The kernel's table of TCP sockets.
 pub struct SockDiag {
     socket: Socket,
-    sequence: u32,
     part: Vec<u8>,
 }
 
 impl SockDiag {
     /// That of the network namespace of this thread.
     pub fn new() -> Result<Self, SockDiagError> {
-        let failed = |call| move |source| SockDiagError::Socket { call, source };
-        let mut socket = Socket::new(NETLINK_SOCK_DIAG).map_err(failed("socket"))?;
-        socket.bind_auto().map_err(failed("bind"))?;
-        socket.connect(&netlink_sys::SocketAddr::new(0, 0)).map_err(failed("connect"))?;
-        Ok(Self { socket, sequence: 0, part: Vec::with_capacity(PART_BYTES) })
+        Ok(Self { socket: connect()?, part: Vec::with_capacity(PART_BYTES) })
     }
 
     /// All established connections, each once. Those that come and go meanwhile may be missing.
@@ -191,13 +189,24 @@ impl SockDiag {
         &mut self,
         request: InetRequest,
         flags: u16,
+        each: impl FnMut(InetResponse),
+    ) -> Result<(), SockDiagError> {
+        let asked = self.exchange(request, flags, each);
+        if let Err(SockDiagError::Socket { .. } | SockDiagError::Answer(_)) = asked {
+            // What is left of the answer would be taken for the next one.
+            self.socket = connect()?;
+        }
+        asked
+    }
+
+    fn exchange(
+        &mut self,
+        request: InetRequest,
+        flags: u16,
         mut each: impl FnMut(InetResponse),
     ) -> Result<(), SockDiagError> {
-        let failed = |call| move |source| SockDiagError::Socket { call, source };
-        self.sequence = self.sequence.wrapping_add(1);
         let mut header = NetlinkHeader::default();
         header.flags = flags;
-        header.sequence_number = self.sequence;
         let mut message = NetlinkMessage::new(header, SockDiagMessage::InetRequest(request).into());
         message.finalize();
         let mut bytes = vec![0; message.buffer_len()];
@@ -216,10 +225,6 @@ impl SockDiag {
                     NetlinkMessage::<SockDiagMessage>::deserialize(rest).map_err(SockDiagError::Answer)?;
                 let length = (message.header.length as usize).next_multiple_of(4).max(4);
                 rest = rest.get(length..).unwrap_or_default();
-                // What is left of an answer that was given up.
-                if message.header.sequence_number != self.sequence {
-                    continue;
-                }
                 match message.payload {
                     NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) => {
                         each(*response);
@@ -234,6 +239,17 @@ impl SockDiag {
             }
         }
     }
+}
+
+fn failed(call: &'static str) -> impl Fn(io::Error) -> SockDiagError {
+    move |source| SockDiagError::Socket { call, source }
+}
+
+fn connect() -> Result<Socket, SockDiagError> {
+    let mut socket = Socket::new(NETLINK_SOCK_DIAG).map_err(failed("socket"))?;
+    socket.bind_auto().map_err(failed("bind"))?;
+    socket.connect(&netlink_sys::SocketAddr::new(0, 0)).map_err(failed("connect"))?;
+    Ok(socket)
 }
 
 /// What `struct tcp_info` says about it.

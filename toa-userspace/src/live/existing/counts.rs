@@ -16,11 +16,11 @@ pub enum Reason {
     Queued,
     /// It was closed while it was looked for.
     Closed,
-    /// Its process may not be looked into.
+    /// Its process may be looked into, but not asked.
     Denied,
     /// No process that can be seen holds it.
     Unseen,
-    /// Nobody listens on its local port: this host is the client.
+    /// Nobody listens on its local port, which is one of those that the kernel takes for connections out.
     ConnectedOut,
     /// Its local port is not asked for.
     OtherPort,
@@ -66,9 +66,9 @@ impl Reason {
             Self::KernelTls => "unknown: kTLS hides what a module knows",
             Self::Queued => "not accepted yet",
             Self::Closed => "closed meanwhile",
-            Self::Denied => "no permission to look into its process",
+            Self::Denied => "no permission to ask its process",
             Self::Unseen => "held by no process that is seen here",
-            Self::ConnectedOut => "opened by this host",
+            Self::ConnectedOut => "opened by this host, as its port says",
             Self::OtherPort => "not to a --server-port",
             Self::NoBalancer => "not from a balancer of --lb",
         }
@@ -80,6 +80,8 @@ impl Reason {
 pub struct Counts {
     /// Whose client is known.
     pub named: u64,
+    /// Processes that may not be looked into, if any was looked at.
+    pub refused_processes: u64,
     reasons: [u64; Reason::ALL.len()],
 }
 
@@ -122,6 +124,10 @@ impl fmt::Display for Counts {
             if count > 0 {
                 write!(f, "; {} {}", Count(count), reason.describe())?;
             }
+        }
+        // Where nothing is missing, they are of no interest.
+        if self.of(Reason::Unseen) > 0 && self.refused_processes > 0 {
+            write!(f, "; {} processes may not be looked into", Count(self.refused_processes))?;
         }
         Ok(())
     }

@@ -10,10 +10,12 @@ use std::{
         fd::{AsFd, OwnedFd},
         unix::fs::MetadataExt as _,
     },
+    path::Path,
 };
 
 use rustix::{
     fs::{Mode, OFlags, RawDir, open, readlinkat_raw},
+    io::Errno,
     process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open},
 };
 
@@ -45,12 +47,21 @@ impl Holder {
             pidfd
         } else {
             let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
-            pidfd_open(pid.ok_or(io::ErrorKind::InvalidInput)?, PidfdFlags::empty())?
+            pidfd_open(pid.ok_or(io::ErrorKind::InvalidInput)?, PidfdFlags::empty()).map_err(gone)?
         };
         let pidfd = self.pidfd.insert(pidfd);
         let _urgency = Urgency::begin();
         let duplicate = pidfd_getfd(pidfd.as_fd(), descriptor, PidfdGetfdFlags::empty())?;
         ask(&duplicate)
+    }
+}
+
+/// What the kernel says of a process that has ended: another word for it where its number lives on, of a group or a
+/// thread.
+fn gone(error: Errno) -> Errno {
+    match error {
+        Errno::INVAL | Errno::NOENT => Errno::SRCH,
+        error => error,
     }
 }
 
@@ -63,31 +74,48 @@ pub struct Elsewhere {
     pub sockets: u64,
 }
 
-/// Hands every socket that a process holds to `each`, with its inode and descriptor, until that says to stop.
-pub(super) fn walk(mut each: impl FnMut(&mut Holder, u32, i32) -> ControlFlow<()>) -> io::Result<()> {
+/// Hands every socket that a process holds to `each`, with its inode and descriptor, until that says to stop. Returns how
+/// many processes may not be looked into.
+pub(super) fn walk(mut each: impl FnMut(&mut Holder, u32, i32) -> ControlFlow<()>) -> io::Result<u64> {
+    let mut refused = 0;
     let own = std::process::id();
     let mut entries = Vec::with_capacity(ENTRIES_BYTES);
     for pid in processes()?.filter(|pid| *pid != own) {
         let mut holder = Holder { pid, pidfd: None };
-        // One that ended, or that we may not look into.
-        let Ok(directory) = open(
-            format!("/proc/{pid}/fd"),
-            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-        ) else {
-            continue;
+        let path = format!("/proc/{pid}/fd");
+        let directory = match open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        {
+            Ok(directory) => directory,
+            Err(Errno::ACCESS | Errno::PERM) if is_there(pid) => {
+                refused += 1;
+                continue;
+            }
+            // It ended.
+            Err(_) => continue,
         };
         let mut names = RawDir::new(&directory, entries.spare_capacity_mut());
         while let Some(Ok(entry)) = names.next() {
-            let Some((descriptor, inode)) = socket(&directory, entry.file_name()) else {
-                continue;
-            };
-            if each(&mut holder, inode, descriptor).is_break() {
-                return Ok(());
+            match socket(&directory, entry.file_name()) {
+                Ok(Some((descriptor, inode))) => {
+                    if each(&mut holder, inode, descriptor).is_break() {
+                        return Ok(refused);
+                    }
+                }
+                // Also the kernel's word where the process has ended.
+                Err(Errno::ACCESS | Errno::PERM) if is_there(pid) => {
+                    refused += 1;
+                    break;
+                }
+                // No socket, or closed.
+                Ok(None) | Err(_) => {}
             }
         }
     }
-    Ok(())
+    Ok(refused)
+}
+
+fn is_there(pid: u32) -> bool {
+    Path::new("/proc").join(pid.to_string()).exists()
 }
 
 /// The numbers of all processes.
@@ -97,12 +125,16 @@ fn processes() -> io::Result<impl Iterator<Item = u32>> {
 }
 
 /// The number of a descriptor and the inode of its socket, if it is one.
-fn socket(directory: &OwnedFd, name: &CStr) -> Option<(i32, u32)> {
-    let mut buffer = [const { MaybeUninit::uninit() }; 32];
-    let (link, _) = readlinkat_raw(directory, name, &mut buffer).ok()?;
-    let inode = link.strip_prefix(SOCKET)?.strip_suffix(b"]")?;
+fn socket(directory: &OwnedFd, name: &CStr) -> Result<Option<(i32, u32)>, Errno> {
     let number = |bytes| std::str::from_utf8(bytes).ok();
-    Some((number(name.to_bytes())?.parse().ok()?, number(inode)?.parse().ok()?))
+    // The directory itself and its parent are there as well.
+    let Some(descriptor) = number(name.to_bytes()).and_then(|name| name.parse().ok()) else {
+        return Ok(None);
+    };
+    let mut buffer = [const { MaybeUninit::uninit() }; 32];
+    let (link, _) = readlinkat_raw(directory, name, &mut buffer)?;
+    let inode = link.strip_prefix(SOCKET).and_then(|link| link.strip_suffix(b"]")).and_then(number);
+    Ok(inode.and_then(|inode| inode.parse().ok()).map(|inode| (descriptor, inode)))
 }
 
 /// What processes of other network namespaces have.

@@ -28,8 +28,9 @@ impl Module {
     #[must_use]
     pub fn explain(&self) -> String {
         match (self.is_loaded, self.with_toa) {
-            (false, _) => "no socket names a real client: no module toa is loaded, so servers here see the balancer, and \
-                           open connections can be told by no one; new ones are, by their TOA"
+            (false, _) => "no socket names a real client: no module named toa is loaded, so servers here see the \
+                           balancer, and open connections can be told by no one (new ones are, by their TOA); or all \
+                           clients came directly"
                 .to_owned(),
             (true, Some(0)) => "no socket names a real client: the module toa is loaded, but has seen no TOA: it expects \
                                 another option, or all clients came directly"
@@ -78,6 +79,6 @@ getname_toa_ok                     :          0          0
         assert!(loaded.explain().contains("has seen 15 TOA, so these connections are older"));
         assert!(Module { with_toa: Some(0), ..loaded }.explain().contains("has seen no TOA"));
         assert!(Module { with_toa: None, ..loaded }.explain().contains("loaded, so these"));
-        assert!(Module::default().explain().contains("no module toa is loaded"));
+        assert!(Module::default().explain().contains("no module named toa is loaded"));
     }
 }
