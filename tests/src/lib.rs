@@ -35,6 +35,7 @@ pub mod proxy;
 pub mod ready;
 pub mod recorder;
 pub mod responder;
+pub mod seccomp;
 pub mod segments;
 pub mod service;
 pub mod side_by_side;

@@ -21,7 +21,7 @@ use toa_tests::{
     mounts,
     netns::Namespace,
     nginx::Nginx,
-    ready,
+    ready, seccomp,
     toa_module::ToaModule,
     toa_tc::{self, Output, ToaTc},
 };
@@ -238,6 +238,32 @@ fn that_processes_may_not_be_looked_into_is_said() -> Result<()> {
     let row: Value = serde_json::from_str(&output.stdout)?;
     assert_eq!((&row["reason"], &row["client"]), (&"unseen".into(), &Value::Null));
     assert!(output.succeeded()?.stderr.contains(" processes may not be looked into"));
+    Ok(())
+}
+
+#[test]
+fn what_the_kernel_refuses_is_said() -> Result<()> {
+    let (lab, mut module) = lab()?;
+    let _nginx = lab.nginx()?;
+    let mut connection = lab.connect_unmarked(&mut module, client(1, 1))?;
+    connection.ask(Request::get("/"))?;
+    let refused = |error| -> Result<std::process::Output> {
+        let mut command = lab.server.namespace.command(toa_tc::binary()?);
+        command.args(["flows", "--existing"]);
+        seccomp::refuse(&mut command, libc::SYS_pidfd_getfd, error)?;
+        Ok(command.output()?)
+    };
+    let output = refused(libc::EPERM)?;
+    let (stdout, stderr) = (String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    assert!(stdout.lines().any(|line| line.ends_with("no permission to ask its process")), "{stdout}");
+    let line = "toa-tc: 1 established connections: 0 with a real client; 1 no permission to ask its process";
+    assert_eq!(stderr.lines().next(), Some(line));
+    // A kernel before 5.6.
+    let output = refused(libc::ENOSYS)?;
+    let stderr = String::from_utf8(output.stderr)?;
+    assert_eq!((output.status.code(), stderr.lines().count()), (Some(1), 1), "{stderr}");
+    assert!(stderr.contains("(pidfd_getfd, Linux 5.6): Function not implemented"), "{stderr}");
     Ok(())
 }
 
