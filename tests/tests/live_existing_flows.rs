@@ -225,20 +225,13 @@ fn a_server_that_listens_no_more_still_names_its_clients() -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn that_processes_may_not_be_looked_into_is_said() -> Result<()> {
-    let (lab, mut module) = lab()?;
-    let _nginx = lab.nginx()?;
-    let mut connection = lab.connect_unmarked(&mut module, client(1, 1))?;
-    connection.ask(Request::get("/"))?;
-    // Root of a user namespace has every capability, but not over processes outside.
-    let wrapper = ["unshare", "--user", "--map-root-user"];
-    let arguments = ["flows", "--existing", "-o", "json"];
-    let output = ToaTc::run_through(&lab.server.namespace, &wrapper, &toa_tc::binary()?, &arguments)?;
-    let row: Value = serde_json::from_str(&output.stdout)?;
-    assert_eq!((&row["reason"], &row["client"]), (&"unseen".into(), &Value::Null));
-    assert!(output.succeeded()?.stderr.contains(" processes may not be looked into"));
-    Ok(())
+/// Runs `flows --existing` where the kernel refuses a system call.
+fn without(lab: &Lab, call: libc::c_long, error: libc::c_int) -> Result<(Option<i32>, String, String)> {
+    let mut command = lab.server.namespace.command(toa_tc::binary()?);
+    command.args(["flows", "--existing"]);
+    seccomp::refuse(&mut command, call, error)?;
+    let output = command.output()?;
+    Ok((output.status.code(), String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?))
 }
 
 #[test]
@@ -247,22 +240,25 @@ fn what_the_kernel_refuses_is_said() -> Result<()> {
     let _nginx = lab.nginx()?;
     let mut connection = lab.connect_unmarked(&mut module, client(1, 1))?;
     connection.ask(Request::get("/"))?;
-    let refused = |error| -> Result<std::process::Output> {
-        let mut command = lab.server.namespace.command(toa_tc::binary()?);
-        command.args(["flows", "--existing"]);
-        seccomp::refuse(&mut command, libc::SYS_pidfd_getfd, error)?;
-        Ok(command.output()?)
-    };
-    let output = refused(libc::EPERM)?;
-    let (stdout, stderr) = (String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?);
-    assert_eq!(output.status.code(), Some(0), "{stderr}");
+
+    let (code, stdout, stderr) = without(&lab, libc::SYS_pidfd_getfd, libc::EPERM)?;
+    assert_eq!(code, Some(0), "{stderr}");
     assert!(stdout.lines().any(|line| line.ends_with("no permission to ask its process")), "{stdout}");
     let line = "toa-tc: 1 established connections: 0 with a real client; 1 no permission to ask its process";
     assert_eq!(stderr.lines().next(), Some(line));
+
+    // Descriptors that may not be looked at.
+    let (code, stdout, stderr) = without(&lab, libc::SYS_readlinkat, libc::EACCES)?;
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stdout.lines().any(|line| line.ends_with("held by no process that is seen here")), "{stdout}");
+    assert!(
+        stderr.lines().next().is_some_and(|line| line.ends_with(" processes may not be looked into")),
+        "{stderr}"
+    );
+
     // A kernel before 5.6.
-    let output = refused(libc::ENOSYS)?;
-    let stderr = String::from_utf8(output.stderr)?;
-    assert_eq!((output.status.code(), stderr.lines().count()), (Some(1), 1), "{stderr}");
+    let (code, _, stderr) = without(&lab, libc::SYS_pidfd_getfd, libc::ENOSYS)?;
+    assert_eq!((code, stderr.lines().count()), (Some(1), 1), "{stderr}");
     assert!(stderr.contains("(pidfd_getfd, Linux 5.6): Function not implemented"), "{stderr}");
     Ok(())
 }
