@@ -247,6 +247,10 @@ mod tests {
             &["watch", "add", "client.example"],
             &["watch", "remove", "203.0.113.9/24"],
             &["watch", "list", "--pid", "0"],
+            &["attach", "eth0", "--existing=maybe"],
+            &["flows", "--existing", "client.example"],
+            &["flows", "--existing", "--pid", "1"],
+            &["flows", "203.0.113.9"],
             &["status", "-o", "xml"],
         ] {
             assert!(Cli::try_parse_from([&["toa-tc"], wrong].concat()).is_err(), "{wrong:?}");

@@ -8,9 +8,9 @@
 //!
 //! # What this does to a server
 //! While a duplicate is held, the owner's `close` ends no connection, and its epoll goes on to report the descriptor:
-//! so nothing stands between getting, asking and closing, no other thread takes the CPU meanwhile, and no two are ever
-//! held. Besides, `pidfd_getfd` writes our own class of the cgroup-v1 hierarchies `net_cls` and `net_prio` into the
-//! socket, see [`rights`].
+//! so nothing stands between getting, asking and closing, no ordinary thread takes the CPU meanwhile where we have the
+//! right to that (`CAP_SYS_NICE`), and no two are ever held. Besides, `pidfd_getfd` writes our own class of the cgroup-v1
+//! hierarchies `net_cls` and `net_prio` into the socket, see [`rights`].
 
 use std::{
     collections::{HashMap, hash_map::Entry},
