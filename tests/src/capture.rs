@@ -57,7 +57,8 @@ impl Capture {
             .namespace
             .command("tcpdump")
             .args(options)
-            .args(["-n", "-U", "-B", "16384", "-Z", "root", "-i"])
+            // In KiB. Seen at once, each packet takes as much of it as the longest might: room for 512.
+            .args(["-n", "-U", "-B", "131072", "-Z", "root", "-i"])
             .args([&device.name, "-w"])
             .arg(&file)
             .arg(filter)
