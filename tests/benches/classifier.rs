@@ -13,12 +13,7 @@ use aya::{
     maps::{HashMap, MapData},
     programs::SchedClassifier,
 };
-use toa_common::{
-    config::Config,
-    flow_key::{Address, FlowKey},
-    limits::MAX_FLOWS,
-    segment::Flow,
-};
+use toa_common::{address::Address, config::Config, flow::Flow, flow_key::FlowKey, limits::MAX_FLOWS};
 use toa_tests::{
     marker::toa_option,
     packet_builder::{PacketBuilder, UDP, flags},

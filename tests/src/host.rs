@@ -7,13 +7,17 @@ use std::{
 };
 
 use toa_common::{
+    address::{Address, Client},
     config::Config,
-    flow_key::{Address, FlowKey},
-    follow::{Action, Decision, Known, LearnedFrom, SegmentKind, decide},
+    flow_key::FlowKey,
+    follow::{Action, Decision, Known, LearnedFrom, decide},
     inspect::{Inspected, inspect},
-    packet::{Captured, Link},
     skip_reason::SkipReason,
-    wire::toa::{Client, Toa},
+    tcp_packet::SegmentKind,
+    wire::{
+        toa::Toa,
+        view::{Captured, Link},
+    },
 };
 
 /// A client as the shared code writes it.
@@ -151,7 +155,7 @@ impl Host {
                 };
                 let provisional = segment == SegmentKind::Syn;
                 let known = Known { client: toa.client, provisional, first_seq };
-                self.flows.insert(tcp.key, Followed { known, learned_from: segment.learned_from() });
+                self.flows.insert(tcp.key, Followed { known, learned_from: segment.into() });
             }
             Action::End => {
                 self.flows.remove(&tcp.key);

@@ -3,14 +3,14 @@
 
 use anyhow::{Context, Result, ensure};
 use toa_common::{
+    address::Address,
     config::Config,
-    flow_key::Address,
-    inspect::{Inspected, inspect},
-    packet::Link,
+    inspect::{Inspected, find_toa, inspect},
     skip_reason::SkipReason,
     wire::{
         tcp_option::{Stop, Walk},
-        toa::{KNOWN_PAIRS, find},
+        toa_pairs::KNOWN_PAIRS,
+        view::Link,
     },
 };
 
@@ -49,14 +49,14 @@ pub struct Look {
 }
 
 impl Look {
-    /// The shared code's. It walks the options also where there is nothing to find, and fails if something is found.
+    /// The shared code's. It walks the options also where there is nothing to find_toa, and fails if something is found.
     pub fn shared(frame: &[u8], config: &Config) -> Result<Result<Self, SkipReason>> {
         let packet = captured(frame);
         let Inspected { tcp, toa, walk } = match inspect(&packet, Link::Ethernet, config) {
             Ok(inspected) => inspected,
             Err(reason) => return Ok(Err(reason)),
         };
-        let (found, full) = find(&packet, &tcp, config);
+        let (found, full) = find_toa(&packet, &tcp, config);
         ensure!(found == toa, "what is not worth a walk has a TOA: {found:?}");
         ensure!(walk == full || walk == Walk::none(), "two walks over the same options: {walk:?}, {full:?}");
         let mut left = full.hits();

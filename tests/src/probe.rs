@@ -13,11 +13,12 @@ use aya::{
     programs::SchedClassifier,
 };
 use toa_common::{
+    address::Address,
     config::Config,
     counters::{Counter, CounterValues},
-    flow_key::{Address, FlowKey},
+    flow::Flow,
+    flow_key::FlowKey,
     rule::{RuleKey, shape},
-    segment::Flow,
 };
 
 use crate::host::{Choice, Watch, address_of, prefix_key};

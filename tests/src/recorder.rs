@@ -5,7 +5,7 @@ use std::os::fd::AsFd as _;
 
 use anyhow::{Context as _, Result, bail};
 use aya::maps::Map;
-use toa_common::segment::SegmentRecord;
+use toa_common::record::SegmentRecord;
 use toa_userspace::{
     live::{
         attach::{Attached, Target, attach},

@@ -1,10 +1,10 @@
 //! Responsible for segments as the pure part takes them, without a kernel. Not responsible for frames.
 
 use toa_common::{
-    flow_key::{Address, FlowKey},
+    address::{Address, Client},
+    flow_key::FlowKey,
     follow::LearnedFrom,
     seq::Seq,
-    wire::toa::Client,
 };
 use toa_userspace::segment::Segment;
 

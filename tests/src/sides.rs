@@ -6,7 +6,7 @@ use toa_common::{
     counters::Counter,
     digest::digest,
     follow::{Action, LearnedFrom},
-    segment::flags,
+    record::flags,
 };
 
 use crate::{

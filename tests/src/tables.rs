@@ -2,7 +2,7 @@
 //! and with the second opinion. Not responsible for the tables: see [`crate::fixtures`].
 
 use anyhow::{Context, Result, ensure};
-use toa_common::{config::Config, skip_reason::SkipReason, wire::toa::ToaPairs};
+use toa_common::{config::Config, skip_reason::SkipReason, wire::toa_pairs::ToaPairs};
 
 use crate::{
     fixtures::{

@@ -6,10 +6,10 @@ use std::path::Path;
 use anyhow::Result;
 use aya::maps::{HashMap, Map, MapData, MapError};
 use toa_common::{
-    flow_key::{Address, FlowKey},
+    address::{Address, Client},
+    flow::Flow,
+    flow_key::FlowKey,
     limits::LINGER_NS,
-    segment::Flow,
-    wire::toa::Client,
 };
 use toa_tests::mounts;
 use toa_userspace::live::flows::{Flows, Swept};

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use anyhow::Result;
-use toa_common::flow_key::Address;
+use toa_common::address::Address;
 use toa_tests::{
     client::Request,
     host::client_of,

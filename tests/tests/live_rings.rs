@@ -8,8 +8,8 @@ use aya::maps::Map;
 use rustix::thread::{CpuSet, sched_setaffinity};
 use toa_common::{
     counters::Counter,
-    limits::{MAX_CAPTURED_BYTES, MAX_SAMPLE_BYTES},
-    segment::SegmentRecord,
+    limits::MAX_SAMPLE_BYTES,
+    record::{MAX_CAPTURED_BYTES, SegmentRecord},
 };
 use toa_tests::{
     client::Request,

@@ -2,7 +2,7 @@
 #![cfg(feature = "kernel")]
 
 use anyhow::Result;
-use toa_common::limits::MAX_CAPTURED_BYTES;
+use toa_common::record::MAX_CAPTURED_BYTES;
 use toa_tests::{
     capture::Capture,
     client::{Connection, Request},

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use proptest::prelude::{ProptestConfig, proptest};
-use toa_common::{config::Config, inspect::inspect, packet::Link};
+use toa_common::{config::Config, inspect::inspect, wire::view::Link};
 use toa_tests::{
     crowd,
     fixtures::{strategies, vectors},

@@ -9,7 +9,7 @@ use core::ptr::read_volatile;
 
 use crate::{
     verifier::bounded,
-    wire::toa::{Class, ToaPairs},
+    wire::toa_pairs::{Class, ToaPairs},
 };
 
 /// Ports as a set: a bit for each value of the two bytes, as they lie in a header.

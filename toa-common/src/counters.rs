@@ -2,7 +2,7 @@
 
 use crate::{
     skip_reason::SkipReason,
-    wire::toa::{KNOWN_PAIRS, MAX_PAIRS},
+    wire::toa_pairs::{KNOWN_PAIRS, MAX_PAIRS},
 };
 
 /// Declares the counters once: as an index into the per-CPU value, and as names for people and machines.

@@ -1,7 +1,7 @@
 //! Responsible for telling by one number what a packet was classified as, so that a kernel program can return
 //! it. Not responsible for anything outside tests.
 
-use crate::{flow_key::Address, follow::Decision, inspect::Inspected, skip_reason::SkipReason};
+use crate::{address::Address, follow::Decision, inspect::Inspected, skip_reason::SkipReason};
 
 /// The digest of either outcome.
 #[must_use]

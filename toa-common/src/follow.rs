@@ -5,11 +5,7 @@
 //! So any packet of a client teaches. What a SYN says is provisional, since behind balancers that do not mark
 //! SYNs it is the client's own claim.
 
-use crate::seq::Seq;
-use crate::wire::{
-    tcp::{ACK, FIN, RST, SYN},
-    toa::{Client, Toa},
-};
+use crate::{address::Client, seq::Seq, tcp_packet::SegmentKind, wire::toa::Toa};
 
 /// What taught that a connection belongs to a client. Zero is no value.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -50,59 +46,16 @@ impl LearnedFrom {
     }
 }
 
-/// What a packet is to the decision.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum SegmentKind {
-    /// A SYN without ACK: a connection begins.
-    Syn,
-    /// A SYN with ACK: this host is the client, so nothing is learned.
-    SynAck,
-    /// A reset.
-    Rst,
-    /// Anything else without payload, FIN included.
-    Ack,
-    /// Anything else with payload.
-    Data,
-}
-
-impl SegmentKind {
-    /// Reads TCP flags.
+impl From<SegmentKind> for LearnedFrom {
+    /// What a client is learned from, if from such a packet.
     #[inline(always)]
-    #[must_use]
-    pub fn new(flags: u8, has_payload: bool) -> Self {
-        if flags & SYN != 0 {
-            if flags & ACK == 0 { Self::Syn } else { Self::SynAck }
-        } else if flags & RST != 0 {
-            Self::Rst
-        } else if has_payload {
-            Self::Data
-        } else {
-            Self::Ack
+    fn from(segment: SegmentKind) -> Self {
+        match segment {
+            SegmentKind::Syn | SegmentKind::SynAck => Self::Syn,
+            SegmentKind::Ack | SegmentKind::Rst => Self::Ack,
+            SegmentKind::Data => Self::Data,
         }
     }
-
-    #[inline(always)]
-    fn teaches(self) -> bool {
-        matches!(self, Self::Syn | Self::Ack | Self::Data)
-    }
-
-    /// What a client is learned from, if from this packet.
-    #[inline(always)]
-    #[must_use]
-    pub fn learned_from(self) -> LearnedFrom {
-        match self {
-            Self::Syn | Self::SynAck => LearnedFrom::Syn,
-            Self::Ack | Self::Rst => LearnedFrom::Ack,
-            Self::Data => LearnedFrom::Data,
-        }
-    }
-}
-
-/// Whether a packet with these flags says that its connection ends.
-#[inline(always)]
-#[must_use]
-pub fn is_last(flags: u8) -> bool {
-    flags & (FIN | RST) != 0
 }
 
 /// What a host knows of a followed connection.
@@ -194,7 +147,7 @@ pub fn decide(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow_key::Address;
+    use crate::address::Address;
 
     const fn client(last: u32) -> Client {
         Client { address: Address([0, 0, 0, last]), port_be: 1 }
@@ -221,7 +174,7 @@ mod tests {
         ] {
             let decision = decide(segment, SEQ, None, &toa(9), watched(client(9)));
             assert_eq!(decision, Action::Learn.into());
-            assert_eq!(segment.learned_from(), from);
+            assert_eq!(LearnedFrom::from(segment), from);
             let other = decide(segment, SEQ, None, &toa(8), watched(client(9)));
             assert_eq!(other.action, Action::Ignore);
         }

@@ -5,12 +5,13 @@
 
 use crate::{
     config::Config,
-    follow::SegmentKind,
-    packet::{Link, Packet, TcpPacket},
+    limits::MAX_OPTIONS_BYTES,
     skip_reason::SkipReason,
+    tcp_packet::{SegmentKind, TcpPacket},
     wire::{
-        tcp_option::{Walk, worth_walking},
+        tcp_option::{self, Walk, worth_walking},
         toa::{self, Toa},
+        view::{Link, Packet},
     },
 };
 
@@ -47,7 +48,7 @@ pub fn headers<P: Packet>(packet: &P, link: Link, config: &Config) -> Result<Tcp
     TcpPacket::parse(packet, link, |destination_port_be| config.serves(destination_port_be))
 }
 
-/// Whether there is anything in the options of `tcp` that [`toa::find`] could find.
+/// Whether there is anything in the options of `tcp` that [`find_toa`] could find.
 #[inline(always)]
 pub fn has_options<P: Packet>(packet: &P, tcp: &TcpPacket) -> bool {
     worth_walking(packet, tcp.options_offset(), tcp.options_len)
@@ -59,6 +60,30 @@ pub fn inspect<P: Packet>(packet: &P, link: Link, config: &Config) -> Result<Ins
     if !has_options(packet, &tcp) {
         return Ok(Inspected::plain(tcp));
     }
-    let (toa, walk) = toa::find(packet, &tcp, config);
+    let (toa, walk) = find_toa(packet, &tcp, config);
     Ok(Inspected { tcp, toa, walk })
+}
+
+/// Most TOA that an option area has room for.
+const MAX_HITS: usize = MAX_OPTIONS_BYTES / 7;
+
+/// Looks for TOA in the options of `tcp`, and returns [`Toa::none`] where the walk hits none. Of several the first one
+/// is taken, since balancers that insert put theirs first, or the last one if `config` says so.
+#[inline(always)]
+pub fn find_toa<P: Packet>(packet: &P, tcp: &TcpPacket, config: &Config) -> (Toa, Walk) {
+    let offset = tcp.options_offset();
+    let walk =
+        tcp_option::walk(packet, offset, tcp.options_len, |kind, length| config.class_of(kind, length));
+    let mut hits = walk.hits();
+    for _ in 0..MAX_HITS {
+        let Some(position) = (if config.picks_last() { hits.last() } else { hits.first() }) else {
+            break;
+        };
+        // What the walk has seen can be viewed.
+        if let Some(toa) = toa::decode(packet, offset.wrapping_add(position)) {
+            return (toa, walk);
+        }
+        hits = hits.without(position);
+    }
+    (Toa::none(), walk)
 }

@@ -9,21 +9,24 @@
 #![cfg_attr(not(test), no_std)]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
+pub mod address;
 pub mod config;
 pub mod counters;
 pub mod digest;
+pub mod field;
+pub mod flow;
 pub mod flow_key;
 pub mod follow;
 pub mod inspect;
 pub mod limits;
 pub mod order;
-pub mod packet;
 #[cfg(feature = "user")]
 mod pod;
+pub mod record;
 pub mod rule;
 pub mod run_info;
-pub mod segment;
 pub mod seq;
 pub mod skip_reason;
+pub mod tcp_packet;
 pub mod verifier;
 pub mod wire;

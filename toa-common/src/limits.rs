@@ -36,10 +36,5 @@ pub const MAX_VIEW_BYTES: usize = 64;
 /// the size wraps while the helper still returns 0.
 pub const MAX_SAMPLE_BYTES: usize = 65_516;
 
-/// Longest part of a frame that one record carries, in bytes.
-pub const MAX_CAPTURED_BYTES: usize = MAX_SAMPLE_BYTES - size_of::<crate::segment::SegmentRecord>();
-
 /// How long a flow that saw FIN or RST is still followed, in nanoseconds: retransmissions come late.
 pub const LINGER_NS: u64 = 10_000_000_000;
-
-const _: () = assert!(MAX_CAPTURED_BYTES == 65_452);

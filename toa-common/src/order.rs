@@ -21,7 +21,7 @@ use crate::{
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(C)]
 pub struct Order {
-    /// The connection's generation, see [`crate::segment::Flow::generation`].
+    /// The connection's generation, see [`crate::flow::Flow::generation`].
     pub generation: u64,
     /// The first sequence number of the window.
     pub from: u32,

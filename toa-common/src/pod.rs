@@ -1,12 +1,13 @@
 //! Responsible for telling `aya` which types may be copied to and from maps. Not responsible for the types.
 
 use crate::{
+    address::Address,
     config::Config,
-    flow_key::{Address, FlowKey},
+    flow::Flow,
+    flow_key::FlowKey,
     order::Order,
     rule::{PrefixKey, RuleKey},
     run_info::RunInfo,
-    segment::Flow,
 };
 
 // SAFETY: `repr(C)`, words only, no padding (asserted by size).

@@ -1,7 +1,10 @@
 //! Responsible for what a user watches: the shapes of rules and which keys a client matches. Not responsible
 //! for the maps that hold them.
 
-use crate::{flow_key::Address, verifier::opaque, wire::toa::Client};
+use crate::{
+    address::{Address, Client},
+    verifier::opaque,
+};
 
 /// A rule as the key of the map `WATCH`. It carries its shape, so that zero is a value and not a wildcard.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]

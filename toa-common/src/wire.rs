@@ -1,7 +1,6 @@
 //! Responsible for the bytes of each protocol, one file each. Not responsible for what they mean together.
 
 pub mod ethernet;
-pub mod field;
 pub mod ip;
 pub mod ipv4;
 pub mod ipv6;
@@ -9,3 +8,5 @@ mod ipv6_extension;
 pub mod tcp;
 pub mod tcp_option;
 pub mod toa;
+pub mod toa_pairs;
+pub mod view;

@@ -7,8 +7,8 @@ use aya_ebpf::{
 };
 use toa_common::{
     counters::Counter,
-    limits::MAX_CAPTURED_BYTES,
-    segment::{Flow, SegmentRecord},
+    flow::Flow,
+    record::{MAX_CAPTURED_BYTES, SegmentRecord},
 };
 
 use crate::{

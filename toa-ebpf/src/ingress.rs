@@ -11,12 +11,15 @@ use aya_ebpf::{helpers::bpf_ktime_get_ns, programs::TcContext};
 use aya_log_ebpf::debug;
 use toa_common::{
     counters::Counter,
+    flow::Flow,
     follow::{Action, Decision, decide},
-    inspect::{Inspected, has_options, headers},
-    packet::{Link, Packet, TcpPacket},
-    segment::Flow,
+    inspect::{Inspected, find_toa, has_options, headers},
     skip_reason::SkipReason,
-    wire::toa::{self, Toa},
+    tcp_packet::TcpPacket,
+    wire::{
+        toa::Toa,
+        view::{Link, Packet},
+    },
 };
 
 use crate::{
@@ -147,7 +150,7 @@ fn walk_copied(ctx: &TcContext, scratch: *mut Scratch) -> u32 {
 fn walk<P: Packet>(packet: &P, scratch: *mut Scratch) -> u32 {
     // SAFETY: a live map value, which only this program uses now, written by the caller.
     let inspected = unsafe { &mut (*scratch).inspected };
-    let (toa, walk) = toa::find(packet, &inspected.tcp, &CONFIG);
+    let (toa, walk) = find_toa(packet, &inspected.tcp, &CONFIG);
     inspected.toa = toa;
     inspected.walk = walk;
     u32::from(toa.is_some() || walk.others() != 0 || walk.stop().is_malformed())

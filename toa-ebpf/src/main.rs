@@ -3,7 +3,7 @@
 #![no_main]
 
 use aya_ebpf::{macros::classifier, programs::TcContext};
-use toa_common::{follow::Decision, inspect::Inspected, packet::Link, skip_reason::SkipReason};
+use toa_common::{follow::Decision, inspect::Inspected, skip_reason::SkipReason, wire::view::Link};
 use toa_ebpf::{
     NEXT,
     ingress::{Report, ingress},

@@ -6,18 +6,20 @@ use aya_ebpf::{
     maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, PerfEventByteArray, lpm_trie::Key},
 };
 use toa_common::{
+    address::Address,
     config::Config,
     counters::CounterValues,
-    flow_key::{Address, FlowKey},
+    flow::Flow,
+    flow_key::FlowKey,
     inspect::Inspected,
     limits::{
         MAX_BALANCERS, MAX_FLOWS, MAX_HEADERS_BYTES, MAX_ORDERS, MAX_PREFIXES, MAX_RULES, MAX_UNTRUSTED,
         MAX_VIEW_BYTES,
     },
     order::Order,
-    packet::TcpPacket,
+    record::SegmentRecord,
     rule::{self, PrefixKey, RuleKey},
-    segment::{Flow, SegmentRecord},
+    tcp_packet::TcpPacket,
     wire::toa::Toa,
 };
 

@@ -5,7 +5,7 @@
 
 use aya_ebpf::{macros::classifier, programs::TcContext};
 use toa_common::{
-    digest::digest_of, follow::Decision, inspect::Inspected, packet::Link, skip_reason::SkipReason,
+    digest::digest_of, follow::Decision, inspect::Inspected, skip_reason::SkipReason, wire::view::Link,
 };
 use toa_ebpf::ingress::{Report, ingress};
 

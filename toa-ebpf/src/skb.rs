@@ -7,8 +7,8 @@ use aya_ebpf::{
 };
 use toa_common::{
     limits::{MAX_HEADERS_BYTES, MAX_VIEW_BYTES},
-    packet::Packet,
     verifier::bounded,
+    wire::view::Packet,
 };
 
 use crate::maps::Scratch;

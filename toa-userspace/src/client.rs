@@ -6,7 +6,7 @@ use std::{
 };
 
 use serde::Serialize;
-use toa_common::wire::toa::{Client, has_port};
+use toa_common::{address::Client, wire::toa_pairs::has_port};
 
 use crate::rule::to_ip;
 
@@ -40,7 +40,7 @@ impl fmt::Display for ClientAddress {
 
 #[cfg(test)]
 mod tests {
-    use toa_common::flow_key::Address;
+    use toa_common::address::Address;
 
     use super::*;
 

@@ -4,7 +4,7 @@
 use toa_common::{
     counters::{COUNTER_SLOTS, Counter, CounterValues, OTHER_PAIRS},
     skip_reason::SkipReason,
-    wire::toa::KNOWN_PAIRS,
+    wire::toa_pairs::KNOWN_PAIRS,
 };
 
 use crate::{

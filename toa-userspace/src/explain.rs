@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, future::pending, time::Duration};
 
-use toa_common::wire::toa::ToaPairs;
+use toa_common::wire::toa_pairs::ToaPairs;
 use toa_userspace::{
     live::{attach::Target, counters::Counters},
     print::explain::{Explanation, Place},

@@ -7,14 +7,16 @@
 use ipnet::IpNet;
 use lru::LruCache;
 use toa_common::{
+    address::Client,
     config::Config,
     counters::Counter,
+    flow::Flow,
     flow_key::FlowKey,
-    follow::{Action, Decision, LearnedFrom, SegmentKind, decide},
+    follow::{Action, Decision, LearnedFrom, decide},
     inspect::{Inspected, inspect},
-    packet::Captured,
-    segment::{Flow, flags},
-    wire::toa::{Client, Toa},
+    record::flags,
+    tcp_packet::SegmentKind,
+    wire::{toa::Toa, view::Captured},
 };
 
 use crate::{

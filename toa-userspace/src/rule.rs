@@ -10,9 +10,8 @@ use std::{
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use thiserror::Error;
 use toa_common::{
-    flow_key::Address,
+    address::{Address, Client},
     rule::{PrefixKey, RuleKey, shape},
-    wire::toa::Client,
 };
 
 /// What to watch. Addresses and ports are the real client's, as the TOA carries them.

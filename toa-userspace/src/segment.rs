@@ -7,15 +7,16 @@
 
 use thiserror::Error;
 use toa_common::{
+    address::Client,
     config::Config,
     flow_key::FlowKey,
     follow::LearnedFrom,
     inspect,
-    packet::{Captured, Link, TcpPacket},
-    segment::{SegmentRecord, flags},
+    record::{SegmentRecord, flags},
     seq::Seq,
     skip_reason::SkipReason,
-    wire::toa::Client,
+    tcp_packet::TcpPacket,
+    wire::view::{Captured, Link},
 };
 
 /// A checked TCP segment of a followed connection.

@@ -4,7 +4,9 @@
 use std::{fmt, str::FromStr};
 
 use thiserror::Error;
-use toa_common::wire::toa::{DEFAULT_PAIRS, KNOWN_PAIRS, LENGTH_IPV4, LENGTH_IPV6, MAX_PAIRS, ToaPairs};
+use toa_common::wire::toa_pairs::{
+    DEFAULT_PAIRS, KNOWN_PAIRS, LENGTH_IPV4, LENGTH_IPV6, MAX_PAIRS, ToaPairs,
+};
 
 /// What one `--toa` names.
 #[derive(Clone, Debug, Eq, PartialEq)]

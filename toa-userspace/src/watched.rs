@@ -4,9 +4,8 @@
 use std::collections::HashSet;
 
 use toa_common::{
-    flow_key::Address,
+    address::{Address, Client},
     rule::{PrefixKey, RuleKey, is_watched},
-    wire::toa::Client,
 };
 
 use crate::rule::{Key, Rule};

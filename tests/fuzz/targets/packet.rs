@@ -8,7 +8,7 @@
 use libfuzzer_sys::fuzz_target;
 use toa_common::{
     config::Config,
-    wire::toa::{KNOWN_PAIRS, ToaPairs},
+    wire::toa_pairs::{KNOWN_PAIRS, ToaPairs},
 };
 
 #[path = "../../src/host.rs"]
@@ -57,6 +57,6 @@ fuzz_target!(|input: &[u8]| {
 
 /// Whether a packet with a TOA of a watched client begins the following of its connection.
 fn teaches(inspected: &toa_common::inspect::Inspected) -> bool {
-    use toa_common::follow::SegmentKind::{Rst, SynAck};
+    use toa_common::tcp_packet::SegmentKind::{Rst, SynAck};
     !matches!(inspected.segment_kind(), SynAck | Rst)
 }

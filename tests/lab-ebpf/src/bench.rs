@@ -9,10 +9,11 @@ use aya_ebpf::{
     programs::TcContext,
 };
 use toa_common::{
-    flow_key::{Address, FlowKey},
+    address::Address,
+    field::{field, ne16, ne32},
+    flow::Flow,
+    flow_key::FlowKey,
     limits::MAX_FLOWS,
-    segment::Flow,
-    wire::field::{field, ne16, ne32},
 };
 
 /// Leave the packet to the next program.

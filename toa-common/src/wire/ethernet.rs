@@ -1,8 +1,12 @@
 //! Responsible for the Ethernet header and the VLAN tags behind it. Not responsible for a tag in a packet's
 //! metadata: at the TC hook the outermost one is always there, so that only what it encloses is in the bytes.
 
-use super::field::{be16, field};
-use crate::{packet::Packet, skip_reason::SkipReason, verifier::forget};
+use super::view::Packet;
+use crate::{
+    field::{be16, field},
+    skip_reason::SkipReason,
+    verifier::forget,
+};
 
 /// Bytes of the header: destination 6, source 6, EtherType 2 (IEEE 802.3 section 3.2).
 pub const HEADER_LEN: u32 = 14;

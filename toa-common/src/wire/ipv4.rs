@@ -9,10 +9,14 @@
 //! ```
 
 use super::{
-    field::{be16, byte, field},
     ip::{Ip, PROTOCOL_TCP},
+    view::Packet,
 };
-use crate::{flow_key::Address, packet::Packet, skip_reason::SkipReason};
+use crate::{
+    address::Address,
+    field::{be16, byte, field},
+    skip_reason::SkipReason,
+};
 
 /// Bytes of the header without options.
 const FIXED_LEN: u32 = 20;
@@ -22,7 +26,7 @@ const FRAGMENT_OFFSET: u16 = 0x1fff;
 
 /// Reads the header at `offset`.
 #[inline(always)]
-pub(super) fn parse<P: Packet>(packet: &P, offset: u32) -> Result<Ip, SkipReason> {
+pub(crate) fn parse<P: Packet>(packet: &P, offset: u32) -> Result<Ip, SkipReason> {
     let header: &[u8; FIXED_LEN as usize] = packet.view(offset).ok_or(SkipReason::Truncated)?;
     if byte::<9, _>(header) != PROTOCOL_TCP {
         return Err(SkipReason::NotTcp);

@@ -6,18 +6,22 @@
 //! ```
 
 use super::{
-    field::{be16, byte, field},
     ip::{Ip, PROTOCOL_TCP},
     ipv6_extension,
+    view::Packet,
 };
-use crate::{flow_key::Address, packet::Packet, skip_reason::SkipReason};
+use crate::{
+    address::Address,
+    field::{be16, byte, field},
+    skip_reason::SkipReason,
+};
 
 /// Bytes of the header.
 const HEADER_LEN: u32 = 40;
 
 /// Reads the header at `offset`.
 #[inline(always)]
-pub(super) fn parse<P: Packet>(packet: &P, offset: u32) -> Result<Ip, SkipReason> {
+pub(crate) fn parse<P: Packet>(packet: &P, offset: u32) -> Result<Ip, SkipReason> {
     let header: &[u8; HEADER_LEN as usize] = packet.view(offset).ok_or(SkipReason::Truncated)?;
     let next_header = byte::<6, _>(header);
     let first = offset.wrapping_add(HEADER_LEN);

@@ -5,11 +5,13 @@
 //! 2 of a fragment header: offset (13 bits), reserved 2, more fragments 1; its length is always 8
 //! ```
 
-use super::{
+use super::{ip::PROTOCOL_TCP, view::Packet};
+use crate::{
     field::{be16, byte, field},
-    ip::PROTOCOL_TCP,
+    limits::MAX_TRANSPORT_OFFSET,
+    skip_reason::SkipReason,
+    verifier::forget,
 };
-use crate::{limits::MAX_TRANSPORT_OFFSET, packet::Packet, skip_reason::SkipReason, verifier::forget};
 
 /// Hop-by-hop options (RFC 8200 section 4.3); also those of a jumbogram (RFC 2675).
 const HOP_BY_HOP: u8 = 0;

@@ -6,8 +6,10 @@
 //! 20 options, to 4 * data offset
 //! ```
 
-use super::field::{be32, byte, field, ne16, ne32};
-use crate::seq::Seq;
+use crate::{
+    field::{be32, byte, field, ne16, ne32},
+    seq::Seq,
+};
 
 /// No more data from the sender.
 pub const FIN: u8 = 0x01;

@@ -3,12 +3,12 @@
 use core::fmt;
 
 use super::{
-    field::ne32,
-    toa::{Class, is_toa, others},
+    toa_pairs::{Class, is_toa, others},
+    view::Packet,
 };
 use crate::{
+    field::ne32,
     limits::MAX_OPTIONS_BYTES,
-    packet::Packet,
     verifier::{forget, opaque},
 };
 
@@ -95,7 +95,7 @@ impl Walk {
         Hits(self.hits)
     }
 
-    /// A bit for each of [`KNOWN_PAIRS`](super::toa::KNOWN_PAIRS) that was there and is not selected.
+    /// A bit for each of [`KNOWN_PAIRS`](super::toa_pairs::KNOWN_PAIRS) that was there and is not selected.
     #[inline(always)]
     #[must_use]
     pub fn others(self) -> u32 {
@@ -239,7 +239,7 @@ pub fn walk<P: Packet>(packet: &P, offset: u32, len: u32, class_of: impl Fn(u8, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::packet::Captured;
+    use crate::wire::view::Captured;
 
     fn walk_bytes(bytes: &[u8]) -> Walk {
         let len = u32::try_from(bytes.len()).unwrap();

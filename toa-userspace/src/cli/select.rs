@@ -107,7 +107,7 @@ fn balancer(text: &str) -> Result<IpNet, RuleError> {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
-    use toa_common::wire::toa::ToaPairs;
+    use toa_common::wire::toa_pairs::ToaPairs;
 
     use super::*;
 

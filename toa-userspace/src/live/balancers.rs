@@ -6,7 +6,7 @@ use aya::maps::{
 };
 use ipnet::IpNet;
 use thiserror::Error;
-use toa_common::{flow_key::Address, limits::MAX_BALANCERS};
+use toa_common::{address::Address, limits::MAX_BALANCERS};
 
 use crate::rule::{net_bits, to_address, to_ip};
 

@@ -23,7 +23,7 @@ use std::{
 use ipnet::IpNet;
 use rustix::net::{getpeername, sockopt::socket_cookie};
 use thiserror::Error;
-use toa_common::{config::Config, wire::toa::Client};
+use toa_common::{address::Client, config::Config};
 
 use super::sock_diag::{Established, Listener, SockDiag, SockDiagError};
 use crate::rule::to_address;

@@ -4,11 +4,8 @@ use std::{collections::HashMap as Table, net::SocketAddr};
 
 use aya::maps::{HashMap, Map, MapData, MapError};
 use toa_common::{
-    counters::Counter,
-    flow_key::FlowKey,
-    follow::LearnedFrom,
-    segment::{Flow, flags},
-    wire::toa::{Client, has_port},
+    address::Client, counters::Counter, flow::Flow, flow_key::FlowKey, follow::LearnedFrom, record::flags,
+    wire::toa_pairs::has_port,
 };
 
 use super::watch::{NO_EXIST, is_absent, is_present};

@@ -146,7 +146,7 @@ impl Rings {
     }
 
     /// Hands every sample that is in the rings now to `sample`, in the order of time that each begins with (as a
-    /// [`toa_common::segment::SegmentRecord`] does): so what a connection sent by way of several CPUs need not wait for
+    /// [`toa_common::record::SegmentRecord`] does): so what a connection sent by way of several CPUs need not wait for
     /// the rest of a ring.
     pub fn drain(&mut self, sample: impl FnMut(&[u8])) -> Drained {
         let mut drained = Drained::default();

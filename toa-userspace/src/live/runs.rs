@@ -14,11 +14,11 @@ use rustix::fs::{FlockOperation, flock};
 use thiserror::Error;
 use toa_common::{
     counters::CounterValues,
+    flow::Flow,
     flow_key::FlowKey,
     limits::{MAX_PREFIXES, MAX_RULES},
     rule::{PrefixKey, RuleKey},
     run_info::{FORMAT, RunInfo, RunInterface},
-    segment::Flow,
 };
 
 use super::{

@@ -9,9 +9,9 @@ use aya::maps::{
 };
 use thiserror::Error;
 use toa_common::{
+    address::Client,
     limits::{MAX_PREFIXES, MAX_RULES},
     rule::{PrefixKey, RuleKey, is_watched},
-    wire::toa::Client,
 };
 
 use crate::rule::{Key, Rule};

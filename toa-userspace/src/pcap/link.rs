@@ -4,9 +4,11 @@
 //! The numbers are those of the registry at <https://www.tcpdump.org/linktypes.html>.
 
 use toa_common::{
-    packet::{Captured, Link, Packet as _},
     skip_reason::SkipReason,
-    wire::ethernet::{ETHER_TYPE_IPV4, ETHER_TYPE_IPV6},
+    wire::{
+        ethernet::{ETHER_TYPE_IPV4, ETHER_TYPE_IPV6},
+        view::{Captured, Link, Packet as _},
+    },
 };
 
 /// Bytes of the header of `LINKTYPE_NULL` and `LINKTYPE_LOOP`: an address family, whose numbers differ from system to

@@ -8,7 +8,7 @@
 
 use std::{fmt, time::Duration};
 
-use toa_common::wire::toa::{KNOWN_PAIRS, ToaPairs};
+use toa_common::wire::toa_pairs::{KNOWN_PAIRS, ToaPairs};
 
 use super::summary::Count;
 

@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 use toa_common::{
-    flow_key::Address,
+    address::Address,
     wire::tcp::{ACK, SYN},
 };
 

@@ -4,9 +4,9 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use toa_common::{
-    flow_key::{Address, FlowKey},
+    address::{Address, Client},
+    flow_key::FlowKey,
     follow::LearnedFrom,
-    wire::toa::Client,
 };
 
 use crate::{client::ClientAddress, segment::Segment};

@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use aya::{EbpfLoader, VerifierLogLevel, programs::Program};
 use toa_common::{
     config::Config,
-    wire::toa::{KNOWN_PAIRS, ToaPairs},
+    wire::toa_pairs::{KNOWN_PAIRS, ToaPairs},
 };
 
 /// More verified instructions than this leave too little of the kernel's limit, 1,000,000 since 5.2.

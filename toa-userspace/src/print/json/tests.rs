@@ -8,10 +8,7 @@ use std::sync::{
 use jsonschema::Validator;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use toa_common::{
-    flow_key::{Address, FlowKey},
-    follow::LearnedFrom,
-};
+use toa_common::{address::Address, flow_key::FlowKey, follow::LearnedFrom};
 
 use super::*;
 use crate::{

@@ -1,4 +1,4 @@
-use toa_common::flow_key::{Address, FlowKey};
+use toa_common::{address::Address, flow_key::FlowKey};
 
 use super::*;
 use crate::{

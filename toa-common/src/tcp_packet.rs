@@ -6,58 +6,13 @@ use crate::{
     seq::Seq,
     skip_reason::SkipReason,
     wire::{
-        ethernet, ip,
-        tcp::{FIN, RST, SYN, Tcp},
+        ethernet::{self, ETHER_TYPE_IPV4, ETHER_TYPE_IPV6},
+        ip::Ip,
+        ipv4, ipv6,
+        tcp::{ACK, FIN, RST, SYN, Tcp},
+        view::{Link, Packet},
     },
 };
-
-/// Access to the bytes of one packet, each host's own.
-pub trait Packet: Sized {
-    /// Bytes on the wire, which may be more than can be viewed.
-    fn wire_len(&self) -> u32;
-
-    /// The `N` bytes from `offset` on, or `None` unless all of them can be read in place. `N` is at least 2:
-    /// the verifier derives no range from the comparison that a one-byte view compiles to.
-    fn view<const N: usize>(&self, offset: u32) -> Option<&[u8; N]>;
-
-    /// A view that begins at `offset`, of the same packet.
-    #[must_use]
-    fn skip(&self, offset: u32) -> Self;
-}
-
-/// A captured packet.
-#[derive(Clone, Copy, Debug)]
-pub struct Captured<'a> {
-    /// What was captured of it, from the view's beginning on.
-    pub bytes: &'a [u8],
-    /// Bytes on the wire.
-    pub wire_len: u32,
-}
-
-impl Packet for Captured<'_> {
-    fn wire_len(&self) -> u32 {
-        self.wire_len
-    }
-
-    fn view<const N: usize>(&self, offset: u32) -> Option<&[u8; N]> {
-        self.bytes.get(usize::try_from(offset).ok()?..)?.first_chunk()
-    }
-
-    fn skip(&self, offset: u32) -> Self {
-        let bytes =
-            usize::try_from(offset).ok().and_then(|offset| self.bytes.get(offset..)).unwrap_or_default();
-        Self { bytes, ..*self }
-    }
-}
-
-/// What the first byte of a packet belongs to.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Link {
-    /// An Ethernet header.
-    Ethernet,
-    /// An IP header: devices without a link header.
-    Ip,
-}
 
 /// A TCP packet, found and measured. Offsets are bytes from the packet's first byte.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -92,9 +47,9 @@ impl TcpPacket {
     ) -> Result<Self, SkipReason> {
         let (ether_type, network_offset) = match link {
             Link::Ethernet => ethernet::parse(packet)?,
-            Link::Ip => ip::ether_type(packet)?,
+            Link::Ip => ether_type_of(packet)?,
         };
-        let ip = ip::parse(packet, ether_type, network_offset)?;
+        let ip = parse_ip(packet, ether_type, network_offset)?;
         Self::parse_transport(packet, network_offset, &ip, is_served)
     }
 
@@ -102,7 +57,7 @@ impl TcpPacket {
     fn parse_transport<P: Packet>(
         packet: &P,
         network_offset: u32,
-        ip: &ip::Ip,
+        ip: &Ip,
         is_served: impl FnOnce(u16) -> bool,
     ) -> Result<Self, SkipReason> {
         let transport_offset = ip.transport_offset;
@@ -148,4 +103,69 @@ impl TcpPacket {
     pub fn payload_offset(&self) -> u32 {
         self.options_offset().wrapping_add(self.options_len)
     }
+}
+
+/// The EtherType that a packet without a link header would have, from its version field.
+#[inline(always)]
+fn ether_type_of<P: Packet>(packet: &P) -> Result<(u16, u32), SkipReason> {
+    let [first, _]: &[u8; 2] = packet.view(0).ok_or(SkipReason::Truncated)?;
+    match first >> 4 {
+        4 => Ok((ETHER_TYPE_IPV4, 0)),
+        6 => Ok((ETHER_TYPE_IPV6, 0)),
+        _ => Err(SkipReason::NotIp),
+    }
+}
+
+/// Reads the IP header at `offset`.
+#[inline(always)]
+fn parse_ip<P: Packet>(packet: &P, ether_type: u16, offset: u32) -> Result<Ip, SkipReason> {
+    match ether_type {
+        ETHER_TYPE_IPV4 => ipv4::parse(packet, offset),
+        ETHER_TYPE_IPV6 => ipv6::parse(packet, offset),
+        _ => Err(SkipReason::NotIp),
+    }
+}
+
+/// What a packet is to the decision.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum SegmentKind {
+    /// A SYN without ACK: a connection begins.
+    Syn,
+    /// A SYN with ACK: this host is the client, so nothing is learned.
+    SynAck,
+    /// A reset.
+    Rst,
+    /// Anything else without payload, FIN included.
+    Ack,
+    /// Anything else with payload.
+    Data,
+}
+
+impl SegmentKind {
+    /// Reads TCP flags.
+    #[inline(always)]
+    #[must_use]
+    pub fn new(flags: u8, has_payload: bool) -> Self {
+        if flags & SYN != 0 {
+            if flags & ACK == 0 { Self::Syn } else { Self::SynAck }
+        } else if flags & RST != 0 {
+            Self::Rst
+        } else if has_payload {
+            Self::Data
+        } else {
+            Self::Ack
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn teaches(self) -> bool {
+        matches!(self, Self::Syn | Self::Ack | Self::Data)
+    }
+}
+
+/// Whether a packet with these flags says that its connection ends.
+#[inline(always)]
+#[must_use]
+pub fn is_last(flags: u8) -> bool {
+    flags & (FIN | RST) != 0
 }

@@ -1,0 +1,181 @@
+//! Responsible for which options are TOA: pairs of kind and length. Not responsible for what they say.
+
+use crate::verifier::opaque;
+
+/// Length of the option with an IPv4 address, in bytes.
+pub const LENGTH_IPV4: u8 = 8;
+/// Length of the option with an IPv6 address, in bytes.
+pub const LENGTH_IPV6: u8 = 20;
+
+/// The kind of the options without a port, of lengths 7 and 19.
+pub(super) const KIND_WITHOUT_PORT: u8 = 28;
+
+/// Whether a TOA of this kind and length names a port.
+#[inline(always)]
+#[must_use]
+pub const fn has_port(kind: u8, length: u8) -> bool {
+    !(kind == KIND_WITHOUT_PORT && matches!(length, 7 | 19))
+}
+
+/// Pairs of kind and length that balancers name a client by. A pair's place is its number, and its bit in a
+/// [`Class`]. Which of them are TOA for a run is chosen by its [`ToaPairs`]; the others are counted, so that a
+/// wrong choice is found.
+pub const KNOWN_PAIRS: [(u8, u8); 11] = [
+    // LVS, DPVS and their kin.
+    (254, LENGTH_IPV4),
+    (254, LENGTH_IPV6),
+    // LVS v3 and Alibaba.
+    (253, LENGTH_IPV6),
+    // The first LVS FULLNAT, ip_vs_ca, Jupiter, Tencent Cloud, UCloud.
+    (200, LENGTH_IPV4),
+    // UCloud.
+    (253, LENGTH_IPV4),
+    // Alibaba Cloud in a VPC: client and virtual address, IPv4 and IPv6.
+    (252, 20),
+    (249, 40),
+    // Client and virtual address, of the module "toa 3".
+    (254, 16),
+    // Akamai and CDNs: an address without a port, IPv4 and IPv6.
+    (28, 7),
+    (28, 19),
+    // Declared by Baidu's module, which reads none.
+    (254, 24),
+];
+
+/// Most pairs, selected ones and known ones each: half the bits of a [`Class`].
+pub const MAX_PAIRS: usize = 16;
+
+/// What is TOA unless a run chooses otherwise.
+pub const DEFAULT_PAIRS: [(u8, u8); 3] = [(254, LENGTH_IPV4), (254, LENGTH_IPV6), (253, LENGTH_IPV6)];
+
+/// What a pair of kind and length is: the bit of its place in the selection in the upper half if it is TOA, the bit
+/// of its number in the lower half if it is known and not TOA, or 0.
+pub type Class = u32;
+
+/// Which pairs of kind and length are TOA, and which others are known.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(C)]
+pub struct ToaPairs {
+    /// For each kind, the classes of its pairs.
+    kinds: [Class; 256],
+    /// For each length, the classes of its pairs.
+    lengths: [Class; 256],
+}
+
+impl ToaPairs {
+    /// Kind 254 with both lengths, and 253 with the longer one.
+    pub const DEFAULT: Self = Self::new(&DEFAULT_PAIRS);
+
+    /// The first [`MAX_PAIRS`] of `selected` are TOA; the other known ones are known.
+    #[must_use]
+    pub const fn new(selected: &[(u8, u8)]) -> Self {
+        let mut this = Self { kinds: [0; 256], lengths: [0; 256] };
+        let mut bit = MAX_PAIRS;
+        let mut pairs = selected;
+        while let [(kind, length), rest @ ..] = pairs
+            && bit < 2 * MAX_PAIRS
+        {
+            this = this.with(*kind, *length, 1 << bit);
+            (bit, pairs) = (bit + 1, rest);
+        }
+        let mut number = 0;
+        let mut pairs = KNOWN_PAIRS.as_slice();
+        while let [(kind, length), rest @ ..] = pairs {
+            if !contains(selected, *kind, *length) {
+                this = this.with(*kind, *length, 1 << number);
+            }
+            (number, pairs) = (number + 1, rest);
+        }
+        this
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "a byte is within both tables")]
+    const fn with(mut self, kind: u8, length: u8, class: Class) -> Self {
+        self.kinds[kind as usize] |= class;
+        self.lengths[length as usize] |= class;
+        self
+    }
+
+    /// The pairs that are TOA, in the order of their selection.
+    pub fn selected(&self) -> impl Iterator<Item = (u8, u8)> {
+        let find = |table: &[Class; 256], bit: Class| {
+            (0..=u8::MAX).zip(table).find(|(_, class)| *class & bit != 0).map(|(index, _)| index)
+        };
+        (MAX_PAIRS..2 * MAX_PAIRS).map_while(move |place| {
+            let bit = 1 << place;
+            find(&self.kinds, bit).zip(find(&self.lengths, bit))
+        })
+    }
+
+    /// The class of `kind` with `length`: a pair's bit is set for its kind and for its length, and no other pair's is
+    /// set for both.
+    ///
+    /// Reads volatile: the loader of the eBPF program sets other pairs in the object, behind the compiler's back.
+    #[inline(always)]
+    #[must_use]
+    pub fn class_of(&self, kind: u8, length: u8) -> Class {
+        match read(&self.kinds, kind) {
+            // Almost every option.
+            0 => 0,
+            class => class & read(&self.lengths, length),
+        }
+    }
+}
+
+/// Whether `pairs` have this one.
+const fn contains(mut pairs: &[(u8, u8)], kind: u8, length: u8) -> bool {
+    while let [(a, b), rest @ ..] = pairs {
+        if *a == kind && *b == length {
+            return true;
+        }
+        pairs = rest;
+    }
+    false
+}
+
+/// Whether a class is TOA: 1, or else 0.
+#[inline(always)]
+pub(super) fn is_toa(class: Class) -> u32 {
+    opaque((class >> MAX_PAIRS).wrapping_add(0xffff) >> MAX_PAIRS)
+}
+
+/// Which of the known pairs that are not TOA are among `classes`: a bit for each.
+#[inline(always)]
+pub(super) fn others(classes: Class) -> u32 {
+    classes & 0xffff
+}
+
+/// The entry at `index`.
+#[inline(always)]
+fn read(table: &[Class; 256], index: u8) -> Class {
+    // SAFETY: every index is in the table.
+    unsafe { core::ptr::read_volatile(table.as_ptr().add(usize::from(index))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_pair_has_its_class() {
+        for kind in 0..=255 {
+            for length in 0..=255 {
+                let expected = match (kind, length) {
+                    (254, 8) => 1 << 16,
+                    (254, 20) => 1 << 17,
+                    (253, 20) => 1 << 18,
+                    (200, 8) => 1 << 3,
+                    (253, 8) => 1 << 4,
+                    (252, 20) => 1 << 5,
+                    (249, 40) => 1 << 6,
+                    (254, 16) => 1 << 7,
+                    (28, 7) => 1 << 8,
+                    (28, 19) => 1 << 9,
+                    (254, 24) => 1 << 10,
+                    _ => 0,
+                };
+                assert_eq!(ToaPairs::DEFAULT.class_of(kind, length), expected, "{kind}:{length}");
+            }
+        }
+    }
+}
