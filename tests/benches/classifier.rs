@@ -20,8 +20,8 @@ use toa_tests::{
 };
 use toa_userspace::{
     live::{
-        load::{LoadOptions, Loaded},
-        watch::Watch,
+        maps::watch::Watch,
+        program::load::{LoadOptions, Loaded},
     },
     rule::Rule,
 };

@@ -12,8 +12,7 @@ use toa_common::wire::tcp::{ACK, SYN};
 use toa_tests::segments::segment;
 use toa_userspace::{
     limits::Limits,
-    pipeline::{Event, Pipeline, Sink},
-    stream::connection::Connection,
+    pipeline::{Event, Pipeline, Sink, connection::Connection},
 };
 
 /// Runs of each measurement, after one that warms up.

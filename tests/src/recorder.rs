@@ -8,10 +8,12 @@ use aya::maps::Map;
 use toa_common::record::SegmentRecord;
 use toa_userspace::{
     live::{
-        attach::{Attached, Target, attach},
-        load::{LoadOptions, Loaded},
-        perf::Rings,
-        watch::Watch,
+        maps::watch::Watch,
+        program::{
+            attach::{Attached, Target, attach},
+            load::{LoadOptions, Loaded},
+        },
+        rings::Rings,
     },
     rule::Rule,
 };

@@ -7,11 +7,9 @@ use toa_common::{
 };
 use toa_tests::{packet_builder::PacketBuilder, pcap_file::PcapFile, segments::segment};
 use toa_userspace::{
-    follower::Selection,
+    capture::{classifier::Selection, replay::Replay},
     limits::Limits,
-    pipeline::{Closed, Event, Pipeline, Sink},
-    replay::Replay,
-    stream::connection::Connection,
+    pipeline::{Closed, Event, Pipeline, Sink, connection::Connection},
 };
 
 /// Counts what it is told.

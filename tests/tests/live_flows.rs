@@ -12,7 +12,7 @@ use toa_common::{
     limits::LINGER_NS,
 };
 use toa_tests::mounts;
-use toa_userspace::live::flows::{Flows, Swept};
+use toa_userspace::live::maps::flows::{Flows, Swept};
 
 const WATCHED: Address = Address([1; 4]);
 const UNWATCHED: Address = Address([2; 4]);

@@ -21,7 +21,7 @@ use toa_tests::{
     ready,
     recorder::Recorder,
 };
-use toa_userspace::live::perf::{Drained, Rings};
+use toa_userspace::live::rings::{Drained, Rings};
 
 /// The smallest ring.
 const RING_BYTES: usize = 4096;

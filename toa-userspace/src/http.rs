@@ -20,12 +20,13 @@
 //! parser searches, unless a TLS `ClientHello` or the preface of HTTP/2 says what it is.
 
 mod body;
+mod framing;
 pub mod head;
 pub mod parser;
 mod proxy;
 pub mod start;
 
-pub use body::FramingFault;
+pub use framing::FramingFault;
 use head::HttpRequest;
 pub use proxy::ProxyVersion;
 

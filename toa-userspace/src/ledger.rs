@@ -12,6 +12,10 @@
 //! `held` and `buffered` are gauges and 0 after a flush. Used means handed to the parser, whatever the parser
 //! made of it.
 
+pub mod counters;
+pub mod kernel;
+pub mod traffic;
+
 use toa_common::seq::Seq;
 
 use crate::segment::Segment;

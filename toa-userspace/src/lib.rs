@@ -10,20 +10,16 @@
 //!
 //! The pure part knows no clock, socket or kernel: time comes in as nanoseconds since the Unix epoch.
 
-pub mod client;
-pub mod counters;
-pub mod follower;
+pub mod address;
+pub mod capture;
 pub mod http;
 pub mod ledger;
 pub mod limits;
 pub mod live;
-pub mod pcap;
 pub mod pipeline;
 pub mod print;
-pub mod replay;
 pub mod rule;
 pub mod segment;
 pub mod stream;
 pub mod tls;
 pub mod toa_options;
-pub mod watched;

@@ -18,7 +18,9 @@
 //! skipped looks silent. So silence of [`Limits::idle_ns`] withdraws its order first: if it is alive, its next
 //! packet says so, and what was skipped is still known to be.
 
+pub mod connection;
 mod entry;
+pub mod request_limit;
 mod sink;
 mod timers;
 

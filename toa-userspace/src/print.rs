@@ -1,12 +1,20 @@
 //! Responsible for how results look. Not responsible for where they are written.
 
+pub mod count;
 pub mod escape;
-pub mod explain;
 pub mod json;
-pub mod limited;
+pub mod ledger;
+pub mod no_match;
 pub mod redact;
-pub mod summary;
 pub mod text;
+
+use std::fmt::{self, Write as _};
+
+/// Appends formatted text.
+pub fn push_fmt(text: &mut String, arguments: fmt::Arguments<'_>) {
+    // Writing to a `String` cannot fail.
+    let _ = text.write_fmt(arguments);
+}
 
 #[cfg(test)]
 mod tests {

@@ -1,18 +1,22 @@
 //! Responsible for rules as people write them: `IP`, `IP:PORT`, `[IPv6]:PORT`, `CIDR`, `CIDR:PORT`, `:PORT` and `any`.
 //! Not responsible for the maps that hold them.
 
+pub mod matcher;
+
 use std::{
     fmt,
-    net::{IpAddr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     str::FromStr,
 };
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::IpNet;
 use thiserror::Error;
 use toa_common::{
-    address::{Address, Client},
+    address::Client,
     rule::{PrefixKey, RuleKey, shape},
 };
+
+use crate::address::{canonical, net_bits, to_address, to_ip, to_net};
 
 /// What to watch. Addresses and ports are the real client's, as the TOA carries them.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -161,51 +165,10 @@ impl Rule {
     }
 }
 
-/// An address as the kernel's maps have it.
-#[must_use]
-pub fn to_address(ip: IpAddr) -> Address {
-    match ip {
-        IpAddr::V4(ip) => Address::from_ipv4(&ip.octets()),
-        IpAddr::V6(ip) => Address::from_ipv6(&ip.octets()),
-    }
-}
-
-/// Bits of an address before those of a mapped IPv4 one.
-const MAPPED_BITS: u8 = 96;
-
-/// The length of a prefix in bits, as the kernel's maps have it.
-#[must_use]
-pub fn net_bits(net: &IpNet) -> u32 {
-    let before = match net {
-        IpNet::V4(_) => MAPPED_BITS,
-        IpNet::V6(_) => 0,
-    };
-    u32::from(before) + u32::from(net.prefix_len())
-}
-
 /// The trie's key of a prefix and the word that stands for the port.
 fn prefix_key(net: &IpNet, port: u32) -> Key {
     let bits = PrefixKey::PORT_BITS + net_bits(net);
     Key::Prefix(bits, PrefixKey { port, address: to_address(net.network()) })
-}
-
-/// The prefix of the first `bits` of an address, an IPv4 one if it is mapped.
-#[must_use]
-pub fn to_net(address: Address, bits: u32) -> Option<IpNet> {
-    let bits = u8::try_from(bits).ok()?;
-    match (to_ip(address), bits.checked_sub(MAPPED_BITS)) {
-        (IpAddr::V4(ip), Some(bits)) => Ipv4Net::new(ip, bits).ok().map(IpNet::V4),
-        _ => Ipv6Net::new(address.octets().into(), bits).ok().map(IpNet::V6),
-    }
-}
-
-/// The prefix of an IPv4 address, if it is a mapped one.
-fn canonical(net: IpNet) -> IpNet {
-    let IpNet::V6(v6) = net else { return net };
-    match (v6.addr().to_canonical(), v6.prefix_len().checked_sub(MAPPED_BITS)) {
-        (IpAddr::V4(ip), Some(bits)) => Ipv4Net::new(ip, bits).map_or(net, IpNet::V4),
-        _ => net,
-    }
 }
 
 /// Reads a prefix.
@@ -234,12 +197,6 @@ fn parse_prefix_rule(text: &str) -> Result<Rule, RuleError> {
         Some(port) => Rule::PrefixPort(net, port),
         None => Rule::Prefix(net),
     })
-}
-
-/// An address as people write it: an IPv4 one if it is mapped.
-#[must_use]
-pub fn to_ip(address: Address) -> IpAddr {
-    Ipv6Addr::from(address.octets()).to_canonical()
 }
 
 impl FromStr for Rule {

@@ -17,13 +17,12 @@
 //! Looking like the start of a request is not enough by itself: so does the second of two pipelined requests.
 
 pub mod assembler;
-pub mod connection;
+mod chunks;
 mod event;
 mod order;
+mod out_of_window;
+mod pending;
 mod position;
-mod store;
-mod strays;
-mod waiting;
 
 use toa_common::{
     seq::Seq,
@@ -35,10 +34,10 @@ use crate::{
     limits::Limits,
     segment::Segment,
 };
+use chunks::Chunk;
 pub use event::{EndKind, StreamEvent};
+use pending::{End, Pending};
 use position::{ORIGIN, advanced, first_byte, part};
-use store::Chunk;
-use waiting::{End, Waiting};
 
 /// The bytes of one connection on their way into order.
 ///
@@ -52,7 +51,7 @@ pub struct Stream {
     start: u64,
     /// Up to where the kernel was ordered not to copy. There is no such order if that is not beyond `next`.
     ordered: u64,
-    waiting: Option<Box<Waiting>>,
+    waiting: Option<Box<Pending>>,
     /// The sequence number of `next`.
     next_seq: Seq,
     started: bool,
@@ -188,7 +187,7 @@ impl Stream {
         self.waiting.as_ref().and_then(|waiting| waiting.end)
     }
 
-    fn waiting(&mut self) -> &mut Waiting {
+    fn waiting(&mut self) -> &mut Pending {
         self.waiting.get_or_insert_default()
     }
 

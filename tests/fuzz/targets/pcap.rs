@@ -4,12 +4,10 @@
 use libfuzzer_sys::fuzz_target;
 use toa_common::config::Config;
 use toa_userspace::{
-    follower::Selection,
+    capture::{classifier::Selection, replay::Replay},
     limits::Limits,
-    pipeline::{Event, Sink},
-    print::summary::Summary,
-    replay::Replay,
-    stream::connection::Connection,
+    pipeline::{Event, Sink, connection::Connection},
+    print::ledger::Summary,
 };
 
 /// Takes everything and keeps nothing.

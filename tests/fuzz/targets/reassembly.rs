@@ -6,9 +6,8 @@ use libfuzzer_sys::fuzz_target;
 use toa_common::order::Order;
 use toa_userspace::{
     limits::Limits,
-    pipeline::{Event, Pipeline, Sink},
+    pipeline::{Event, Pipeline, Sink, connection::Connection},
     segment::Segment,
-    stream::connection::Connection,
 };
 
 #[path = "../../src/segments.rs"]

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use httparse::{EMPTY_HEADER, Error, Header, ParserConfig, Request, Status};
 
-use super::body::FramingFault;
+use super::framing::{Framing, FramingFault};
 
 /// How many fields a head may have before the slow way is taken.
 const USUAL_FIELDS: usize = 64;
@@ -55,8 +55,8 @@ pub struct HttpRequest<'a> {
     pub number: u64,
     /// If bytes of the head are missing, how many bytes the gap has. The fields before it are there.
     pub incomplete: Option<u64>,
-    /// Why the length of its body can be read in two ways, or in none.
-    pub framing_fault: Option<FramingFault>,
+    framing: Framing,
+    framing_fault: Option<FramingFault>,
 }
 
 /// The bytes are no head.
@@ -134,6 +134,8 @@ impl<'a> HttpRequest<'a> {
             return Err(Error::Status);
         };
         let span = |part: &[u8]| Span::of(part, head);
+        let pairs = request.headers.iter().map(|field| (field.name.as_bytes(), field.value));
+        let (framing, framing_fault) = Framing::of(minor_version, pairs);
         Ok(Parsed {
             method: span(method.as_bytes()),
             target: span(target.as_bytes()),
@@ -143,6 +145,8 @@ impl<'a> HttpRequest<'a> {
                 .iter()
                 .map(|field| (span(field.name.as_bytes()), span(field.value)))
                 .collect(),
+            framing,
+            framing_fault,
         })
     }
 
@@ -179,6 +183,17 @@ impl<'a> HttpRequest<'a> {
             .map(|field| field.value)
     }
 
+    /// How its body is delimited.
+    pub(super) fn framing(&self) -> Framing {
+        self.framing
+    }
+
+    /// Why the length of its body can be read in two ways, or in none.
+    #[must_use]
+    pub fn framing_fault(&self) -> Option<FramingFault> {
+        self.framing_fault
+    }
+
     /// The raw head: start line, fields, empty line; unfolded.
     #[must_use]
     pub fn raw(&self) -> &[u8] {
@@ -192,11 +207,13 @@ struct Parsed {
     target: Span,
     minor_version: u8,
     fields: Box<[(Span, Span)]>,
+    framing: Framing,
+    framing_fault: Option<FramingFault>,
 }
 
 impl Parsed {
     fn with(self, head: Cow<'_, [u8]>, time_ns: u64, number: u64) -> HttpRequest<'_> {
-        let Self { method, target, minor_version, fields } = self;
+        let Self { method, target, minor_version, fields, framing, framing_fault } = self;
         HttpRequest {
             head,
             method,
@@ -206,7 +223,8 @@ impl Parsed {
             time_ns,
             number,
             incomplete: None,
-            framing_fault: None,
+            framing,
+            framing_fault,
         }
     }
 }

@@ -33,7 +33,7 @@ impl Rig {
             HttpEvent::Request(request) => {
                 let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
                 let mark = if request.incomplete.is_some() { "!" } else { "" };
-                let fault = if request.framing_fault.is_some() { "?" } else { "" };
+                let fault = if request.framing_fault().is_some() { "?" } else { "" };
                 found.push(format!("{mark}{} {}{fault}", text(request.method()), text(request.target())));
             }
             HttpEvent::Proxy(version) => found.push(version.name().to_owned()),

@@ -5,14 +5,16 @@ use std::{fs, io, path::Path};
 use aya::util::KernelVersion;
 use caps::{CapSet, Capability};
 
-use super::{
-    attach::TCX,
-    chain,
-    existing::{module::Module, rights},
-    load::{LoadOptions, Loaded},
-    perf::default_ring_bytes,
-    pins::{self, BPF_FS, PinsError},
-    privileges,
+use super::existing::{module::Module, rights};
+use crate::live::{
+    host::privileges,
+    program::{
+        attach::TCX,
+        chain,
+        load::{LoadOptions, Loaded},
+    },
+    rings::default_ring_bytes,
+    runs::pins::{self, BPF_FS, PinsError},
 };
 
 /// The oldest kernel that the programs are made for.

@@ -23,19 +23,20 @@ use std::{
 use ipnet::IpNet;
 use rustix::net::{getpeername, sockopt::socket_cookie};
 use thiserror::Error;
-use toa_common::{address::Client, config::Config};
+use toa_common::config::Config;
 
-use super::sock_diag::{Established, Listener, SockDiag, SockDiagError};
-use crate::rule::to_address;
+use crate::live::host::sock_diag::{Established, Listener, SockDiag, SockDiagError};
 
-mod counts;
-mod holders;
 pub mod module;
+mod proc_fds;
+mod real_client;
+mod realtime;
 pub mod rights;
-mod urgency;
+mod tally;
 
-pub use counts::{Counts, Reason};
-pub use holders::{Elsewhere, elsewhere};
+pub use proc_fds::{Elsewhere, elsewhere};
+pub use real_client::{NamedBy, RealClient};
+pub use tally::{Counts, Reason};
 
 /// `TOA_SO_GET_LOOKUP` of DPVS's module: asks for the IPv6 client of a connection over IPv4 (NAT64).
 const NAT64_CLIENT: libc::c_int = 4096;
@@ -53,24 +54,6 @@ pub enum ExistingError {
     /// Descriptors cannot be duplicated at all.
     #[error("cannot duplicate a descriptor of another process (pidfd_getfd, Linux 5.6)")]
     Duplicate(#[source] io::Error),
-}
-
-/// By which question a server's socket named its client.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum NamedBy {
-    /// `getpeername`.
-    PeerName,
-    /// The option for IPv6 clients of connections over IPv4 (NAT64).
-    Nat64,
-}
-
-/// The client of a connection, as its server's socket names it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct RealClient {
-    /// Address and port.
-    pub address: SocketAddr,
-    /// How it was asked for.
-    pub named_by: NamedBy,
 }
 
 /// A connection that was looked at.
@@ -143,14 +126,6 @@ pub struct Survey {
     answers: HashMap<u64, Result<RealClient, Reason>>,
 }
 
-impl RealClient {
-    /// As rules and records have it.
-    #[must_use]
-    pub fn client(&self) -> Client {
-        Client { address: to_address(self.address.ip()), port_be: self.address.port().to_be() }
-    }
-}
-
 impl Survey {
     /// Knows nothing yet.
     pub fn new() -> Result<Self, ExistingError> {
@@ -211,7 +186,7 @@ impl Survey {
         mut each: impl FnMut(&Found<'_>),
     ) -> Result<u64, ExistingError> {
         let mut failure = None;
-        let walked = holders::walk(|holder, inode, descriptor| {
+        let walked = proc_fds::walk(|holder, inode, descriptor| {
             let Entry::Occupied(mut entry) = pending.entry(inode) else {
                 return ControlFlow::Continue(());
             };

@@ -1,60 +1,7 @@
-//! Responsible for the names of this host and of its interfaces, and whether those are there. Not responsible for
-//! addresses.
+//! Responsible for what this host is: clocks, interfaces, namespaces, sockets, and our rights on it.
 
-use rustix::{
-    io::{self, Errno},
-    net::{
-        AddressFamily, SocketType,
-        netdevice::{index_to_name, name_to_index},
-        socket,
-    },
-    system::uname,
-};
-
-/// The host's name, as `uname -n` says it.
-#[must_use]
-pub fn name() -> String {
-    uname().nodename().to_string_lossy().into_owned()
-}
-
-/// The name of the interface with this index, if it is there.
-#[must_use]
-pub fn interface_name(index: u32) -> Option<String> {
-    look_up(index).ok()
-}
-
-/// Whether there is no interface with this index in our network namespace. An index is not given again before all
-/// others were, so a new interface of the same name is another one.
-#[must_use]
-pub fn is_interface_gone(index: u32) -> bool {
-    look_up(index) == Err(Errno::NODEV)
-}
-
-/// The index of the interface with this name, if it is there.
-#[must_use]
-pub fn interface_index(name: &str) -> Option<u32> {
-    name_to_index(any_socket().ok()?, name).ok()
-}
-
-fn look_up(index: u32) -> io::Result<String> {
-    index_to_name(any_socket()?, index)
-}
-
-/// A socket, which such questions are asked through.
-fn any_socket() -> io::Result<rustix::fd::OwnedFd> {
-    socket(AddressFamily::INET, SocketType::DGRAM, None)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_interface_is_the_loopback() {
-        assert_eq!(interface_name(1).as_deref(), Some("lo"));
-        assert_eq!((interface_index("lo"), interface_index("nosuch0")), (Some(1), None));
-        assert_eq!(interface_name(0), None);
-        assert!(is_interface_gone(u32::MAX >> 1) && !is_interface_gone(1));
-        assert!(!name().is_empty());
-    }
-}
+pub mod clock;
+pub mod interfaces;
+pub mod namespace;
+pub mod privileges;
+pub mod sock_diag;

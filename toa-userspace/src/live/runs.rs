@@ -1,6 +1,9 @@
 //! Responsible for finding runs by what they pinned, for choosing one, and for opening its maps after each was
 //! checked. Not responsible for what is done with the maps.
 
+pub mod identity;
+pub mod pins;
+
 use std::{
     fmt,
     fs::File,
@@ -21,12 +24,12 @@ use toa_common::{
     run_info::{FORMAT, RunInfo, RunInterface},
 };
 
-use super::{
-    counters::Counters,
-    flows::Flows,
-    pins::{self, INFO, PINNED, PinsError},
-    process::{self, Identity},
-    watch::Watch,
+use identity::Identity;
+use pins::{INFO, PINNED, PinsError};
+
+use crate::live::{
+    host::namespace,
+    maps::{counters::Counters, flows::Flows, watch::Watch},
 };
 
 /// Why runs cannot be found, or what they pinned not be used.
@@ -249,16 +252,16 @@ pub struct Runs {
 
 /// Which run is meant.
 #[derive(Clone, Debug, Default)]
-pub struct Pick {
+pub struct RunSelector {
     /// The one on this interface.
     pub interface: Option<String>,
     /// The one of this process.
     pub pid: Option<u32>,
 }
 
-/// Why no run was picked.
+/// Why there is no single run.
 #[derive(Debug)]
-pub enum NotPicked<'a> {
+pub enum NoSingleRun<'a> {
     /// None runs, or none that was meant.
     None,
     /// Several could be meant.
@@ -291,17 +294,17 @@ impl Runs {
         Ok(found)
     }
 
-    /// The runs that `pick` allows. An interface's name means the one of our own network namespace, if a run is on
+    /// The runs that `selector` matches. An interface's name means the one of our own network namespace, if a run is on
     /// that.
     #[must_use]
-    pub fn picked(&self, pick: &Pick) -> Vec<&Run> {
+    pub fn selected(&self, selector: &RunSelector) -> Vec<&Run> {
         let mut runs: Vec<_> = self.alive.iter().collect();
-        if let Some(pid) = pick.pid {
+        if let Some(pid) = selector.pid {
             runs.retain(|run| run.info.pid == pid);
         }
-        if let Some(interface) = &pick.interface {
+        if let Some(interface) = &selector.interface {
             runs.retain(|run| run.is_on(interface));
-            let own = process::namespace("self", "net").ok();
+            let own = namespace::inode("self", "net").ok();
             if runs.iter().any(|run| Some(run.info.network_namespace) == own) {
                 runs.retain(|run| Some(run.info.network_namespace) == own);
             }
@@ -309,13 +312,13 @@ impl Runs {
         runs
     }
 
-    /// The one run that `pick` allows.
-    pub fn pick(&self, pick: &Pick) -> Result<&Run, NotPicked<'_>> {
-        let runs = self.picked(pick);
+    /// The one run that `selector` matches.
+    pub fn single(&self, selector: &RunSelector) -> Result<&Run, NoSingleRun<'_>> {
+        let runs = self.selected(selector);
         match runs.as_slice() {
             [run] => Ok(run),
-            [] => Err(NotPicked::None),
-            _ => Err(NotPicked::Several(runs)),
+            [] => Err(NoSingleRun::None),
+            _ => Err(NoSingleRun::Several(runs)),
         }
     }
 }
@@ -361,13 +364,13 @@ mod tests {
     }
 
     fn pids(runs: &Runs, interface: Option<&str>, pid: Option<u32>) -> Vec<u32> {
-        let pick = Pick { interface: interface.map(str::to_owned), pid };
-        runs.picked(&pick).iter().map(|run| run.info.pid).collect()
+        let selector = RunSelector { interface: interface.map(str::to_owned), pid };
+        runs.selected(&selector).iter().map(|run| run.info.pid).collect()
     }
 
     #[test]
-    fn a_run_is_picked_by_process_or_interface() {
-        let own = process::namespace("self", "net").unwrap();
+    fn a_run_is_selected_by_process_or_interface() {
+        let own = namespace::inode("self", "net").unwrap();
         let alive = vec![
             run(1, own, &["eth0", "eth1"]),
             run(2, 1, &["eth0"]),

@@ -3,13 +3,14 @@
 
 use toa_common::order::Order;
 
-use super::{Event, Sink};
+use super::sink::{Event, Sink};
 use crate::{
     http::{HttpEvent, parser::Parser, start::is_request_start},
     ledger::{HttpLedger, Ledger, add},
     limits::Limits,
+    pipeline::connection::Connection,
     segment::Segment,
-    stream::{Stream, StreamEvent, connection::Connection},
+    stream::{Stream, StreamEvent},
 };
 
 /// A connection that is followed.

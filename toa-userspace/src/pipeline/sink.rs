@@ -4,7 +4,7 @@ use toa_common::order::Order;
 
 use crate::{
     http::{NotHttp, ProxyVersion, head::HttpRequest},
-    stream::connection::Connection,
+    pipeline::connection::Connection,
     tls::ClientHello,
 };
 

@@ -9,8 +9,8 @@ use toa_common::wire::tcp::{ACK, FIN, RST, SYN};
 use super::*;
 use crate::{
     http::NotHttp,
+    pipeline::connection::Connection,
     segment::tests::{sample_bytes, segment},
-    stream::connection::Connection,
 };
 
 /// Keeps what it is given.

@@ -7,7 +7,7 @@
 
 mod event;
 mod head;
-mod value;
+pub mod value;
 
 use std::{
     fmt,
@@ -16,10 +16,10 @@ use std::{
 
 use serde::Serialize;
 
-use super::{redact::Redactor, summary::Summary};
+use super::redact::Redactor;
 use crate::{
-    pipeline::{Event, Sink},
-    stream::connection::Connection,
+    pipeline::{Event, Sink, connection::Connection},
+    print::ledger::Summary,
 };
 use event::{Common, ConnectionEvent, Gap, Ledger, Request, State, Tls};
 

@@ -19,8 +19,7 @@ use super::{
 };
 use crate::{
     http::{NotHttp, head::HttpRequest},
-    pipeline::{Event, Sink},
-    stream::connection::Connection,
+    pipeline::{Event, Sink, connection::Connection},
     tls::ClientHello,
 };
 
@@ -66,7 +65,7 @@ impl<W: Write> Text<W> {
         if let Some(gap_bytes) = request.incomplete {
             write!(out, " [incomplete: gap of {gap_bytes} bytes]")?;
         }
-        if let Some(fault) = request.framing_fault {
+        if let Some(fault) = request.framing_fault() {
             write!(out, " [{}]", fault.name())?;
         }
         out.push(b'\n');

@@ -7,7 +7,8 @@ use super::{COLLECTED_BYTES, MAX_LINE_BYTES, Parser, State};
 use crate::{
     http::{
         HttpEvent, NotHttp,
-        body::{Body, Framing},
+        body::Body,
+        framing::Framing,
         head::{self, HttpRequest},
         start::{Before, Verdict},
     },
@@ -126,7 +127,7 @@ impl Parser {
     ) {
         let len = head.len();
         let number = self.requests.saturating_add(1);
-        let Ok(mut request) = HttpRequest::parse(head, self.time_ns, number) else {
+        let Ok(request) = HttpRequest::parse(head, self.time_ns, number) else {
             add(&mut ledger.malformed_heads, 1);
             add(&mut ledger.resync_bytes, len as u64);
             self.search(ledger);
@@ -139,9 +140,7 @@ impl Parser {
         self.requests = number;
         add(&mut ledger.head_bytes, len as u64);
         add(&mut ledger.requests, 1);
-        let (framing, fault) = Framing::of(&request);
-        request.framing_fault = fault;
-        add(&mut ledger.faulty_framings, fault.is_some().into());
+        add(&mut ledger.faulty_framings, request.framing_fault().is_some().into());
         self.before = if request.method() == b"CONNECT" {
             Before::Last(NotHttp::Connect)
         } else if request.values("upgrade").next().is_some() {
@@ -149,7 +148,7 @@ impl Parser {
         } else {
             Before::Request
         };
-        match framing {
+        match request.framing() {
             Framing::Length(0) => self.state = State::Head,
             Framing::Length(length) => self.state = State::Body(Body::Length(length)),
             Framing::Chunked => self.state = State::Body(Body::CHUNKED),

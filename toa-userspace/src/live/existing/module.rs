@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path};
 
-use crate::print::summary::Count;
+use crate::print::count::Count;
 
 /// What can be seen of a module, at one time. Every question to a socket moves its counters.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

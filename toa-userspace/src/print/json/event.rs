@@ -8,11 +8,10 @@ use super::{
     value::{Endpoint, Host, Id, Interface, Network, Protocol, Text, Time, Toa},
 };
 use crate::{
-    client::ClientAddress,
+    address::ClientAddress,
     http::{FramingFault, NotHttp, ProxyVersion, head::HttpRequest},
-    pipeline::Closed,
-    print::{redact::Redactor, summary::Summary},
-    stream::connection::Connection,
+    pipeline::{Closed, connection::Connection},
+    print::{ledger::Summary, redact::Redactor},
     tls::ClientHello,
 };
 
@@ -89,7 +88,7 @@ impl<'a> Request<'a> {
             toa: common.toa.as_ref(),
             connection: RequestConnection { id: Id(connection), request: request.number },
             incomplete: request.incomplete.map(|gap_bytes| Incomplete { gap_bytes }),
-            framing_fault: request.framing_fault.map(FramingFault::name),
+            framing_fault: request.framing_fault().map(FramingFault::name),
         }
     }
 }

@@ -7,17 +7,28 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use toa_common::follow::LearnedFrom;
 
-use crate::{print::escape::Escaped, stream::connection::Connection};
+use crate::{pipeline::connection::Connection, print::escape::Escaped};
 
 #[derive(Serialize)]
 pub(super) struct Host<'a> {
     pub(super) name: &'a str,
 }
 
-#[derive(Serialize)]
-pub(super) struct Endpoint {
-    pub(super) address: IpAddr,
-    pub(super) port: u16,
+/// One side of a connection.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Endpoint {
+    /// Its address.
+    pub address: IpAddr,
+    /// Its port.
+    pub port: u16,
+}
+
+impl Endpoint {
+    /// Both as one.
+    #[must_use]
+    pub fn address(self) -> SocketAddr {
+        SocketAddr::new(self.address, self.port)
+    }
 }
 
 impl From<SocketAddr> for Endpoint {
@@ -31,6 +42,13 @@ pub(super) struct Network<'a> {
     pub(super) peer: &'a Endpoint,
     pub(super) interface: &'a Interface<'a>,
     pub(super) protocol: Option<Protocol>,
+}
+
+/// What a command, which has no packet, knows of the network.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct PeerNetwork {
+    /// The balancer's side.
+    pub peer: Endpoint,
 }
 
 #[derive(Serialize)]

@@ -1,5 +1,5 @@
 use super::*;
-use crate::print::summary::KernelLedger;
+use crate::ledger::kernel::KernelLedger;
 
 #[test]
 fn the_ledger_has_every_term() {

@@ -1,0 +1,109 @@
+//! Responsible for addresses as people and machines read them, and for what makes them the kernel's. Not responsible for
+//! how they are known.
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+};
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use serde::Serialize;
+use toa_common::{
+    address::{Address, Client},
+    wire::toa_pairs::has_port,
+};
+
+/// A real client. In text its port is `-` if the TOA has none.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+pub struct ClientAddress {
+    /// Its address.
+    pub address: IpAddr,
+    /// Its port, where the TOA has one.
+    pub port: Option<u16>,
+}
+
+impl ClientAddress {
+    /// The one that a TOA of this kind and length names.
+    #[must_use]
+    pub fn new(client: &Client, kind: u8, length: u8) -> Self {
+        let port = has_port(kind, length).then(|| client.port());
+        Self { address: to_ip(client.address), port }
+    }
+}
+
+impl fmt::Display for ClientAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.address, self.port) {
+            (address, Some(port)) => SocketAddr::new(address, port).fmt(f),
+            (IpAddr::V4(address), None) => write!(f, "{address}:-"),
+            (IpAddr::V6(address), None) => write!(f, "[{address}]:-"),
+        }
+    }
+}
+
+/// An address as the kernel's maps have it.
+#[must_use]
+pub fn to_address(ip: IpAddr) -> Address {
+    match ip {
+        IpAddr::V4(ip) => Address::from_ipv4(&ip.octets()),
+        IpAddr::V6(ip) => Address::from_ipv6(&ip.octets()),
+    }
+}
+
+/// Bits of an address before those of a mapped IPv4 one.
+const MAPPED_BITS: u8 = 96;
+
+/// The length of a prefix in bits, as the kernel's maps have it.
+#[must_use]
+pub fn net_bits(net: &IpNet) -> u32 {
+    let before = match net {
+        IpNet::V4(_) => MAPPED_BITS,
+        IpNet::V6(_) => 0,
+    };
+    u32::from(before) + u32::from(net.prefix_len())
+}
+
+/// The prefix of the first `bits` of an address, an IPv4 one if it is mapped.
+#[must_use]
+pub fn to_net(address: Address, bits: u32) -> Option<IpNet> {
+    let bits = u8::try_from(bits).ok()?;
+    match (to_ip(address), bits.checked_sub(MAPPED_BITS)) {
+        (IpAddr::V4(ip), Some(bits)) => Ipv4Net::new(ip, bits).ok().map(IpNet::V4),
+        _ => Ipv6Net::new(address.octets().into(), bits).ok().map(IpNet::V6),
+    }
+}
+
+/// The prefix of an IPv4 address, if it is a mapped one.
+#[must_use]
+pub fn canonical(net: IpNet) -> IpNet {
+    let IpNet::V6(v6) = net else { return net };
+    match (v6.addr().to_canonical(), v6.prefix_len().checked_sub(MAPPED_BITS)) {
+        (IpAddr::V4(ip), Some(bits)) => Ipv4Net::new(ip, bits).map_or(net, IpNet::V4),
+        _ => net,
+    }
+}
+
+/// An address as people write it: an IPv4 one if it is mapped.
+#[must_use]
+pub fn to_ip(address: Address) -> IpAddr {
+    Ipv6Addr::from(address.octets()).to_canonical()
+}
+
+#[cfg(test)]
+mod tests {
+    use toa_common::address::Address;
+
+    use super::*;
+
+    #[test]
+    fn a_client_without_a_port_is_no_client_with_port_0() {
+        let client = Client { address: Address::from_ipv4(&[203, 0, 113, 9]), port_be: 0 };
+        assert_eq!(ClientAddress::new(&client, 254, 8).to_string(), "203.0.113.9:0");
+        assert_eq!(ClientAddress::new(&client, 28, 7).to_string(), "203.0.113.9:-");
+        let bytes = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7];
+        let client = Client { address: Address::from_ipv6(&bytes), port_be: 0 };
+        let without = ClientAddress::new(&client, 28, 19);
+        assert_eq!(without.to_string(), "[2001:db8::7]:-");
+        assert_eq!(serde_json::to_string(&without).unwrap(), r#"{"address":"2001:db8::7","port":null}"#);
+    }
+}

@@ -1,0 +1,137 @@
+//! Responsible for the options that say which connections are followed, the same for every source of packets. Not
+//! responsible for what is done with those.
+
+use clap::{Args, ValueEnum};
+use ipnet::IpNet;
+use toa_common::config::Config;
+use toa_userspace::{
+    rule::{Rule, RuleError, parse_port, parse_prefix},
+    toa_options::ToaOptions,
+};
+
+use crate::error::UsageError;
+
+#[derive(Args, Debug)]
+pub(crate) struct SelectArgs {
+    /// Watch this real client: IP, CIDR, IP:PORT, `[IPv6]:PORT` or any (repeatable)
+    #[arg(long = "ip", value_name = "RULE")]
+    pub(crate) rules: Vec<Rule>,
+
+    /// Watch this port of real clients; with --ip, both must match (repeatable)
+    #[arg(long = "port", value_name = "PORT", value_parser = port)]
+    pub(crate) ports: Vec<u16>,
+
+    /// Watch every connection that has a TOA
+    #[arg(long)]
+    pub(crate) any: bool,
+
+    /// What counts as TOA: KIND:LEN, or one of default, lvs, tencent, alibaba, ucloud, akamai, all (repeatable)
+    /// [default: default]
+    #[arg(long, value_name = "KIND:LEN|PROFILE")]
+    toa: Vec<ToaOptions>,
+
+    /// Which of several TOA in one packet is taken
+    #[arg(long, value_enum, default_value_t = ToaPick::First, value_name = "WHICH")]
+    toa_pick: ToaPick,
+
+    /// Believe TOA from these sources only: the balancers' addresses (repeatable) [default: any source]
+    #[arg(long = "lb", value_name = "CIDR", value_parser = balancer)]
+    pub(crate) balancers: Vec<IpNet>,
+
+    /// Look only at connections to this local port (repeatable) [default: every port]
+    #[arg(long = "server-port", value_name = "PORT", value_parser = port)]
+    server_ports: Vec<u16>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum ToaPick {
+    /// The first: what balancers that insert it put there
+    First,
+    /// The last: what balancers that append it put there
+    Last,
+}
+
+impl SelectArgs {
+    /// The rules of all options together, in their order.
+    pub(crate) fn watched(&self) -> Result<Vec<Rule>, UsageError> {
+        let mut rules = Rule::combine(&self.rules, &self.ports);
+        if rules.is_empty() && !self.rules.is_empty() {
+            return Err(UsageError(
+                "no client can match both --ip and --port: their ports differ".to_owned(),
+            ));
+        }
+        if self.any {
+            rules.push(Rule::Any);
+        }
+        rules.sort_unstable();
+        rules.dedup();
+        Ok(rules)
+    }
+
+    /// What is chosen before the first packet.
+    pub(crate) fn config(&self) -> Result<Config, UsageError> {
+        let pairs = ToaOptions::pairs(&self.toa).map_err(|error| UsageError(error.to_string()))?;
+        let mut config = Config::DEFAULT.with_pairs(pairs);
+        if self.toa_pick == ToaPick::Last {
+            config = config.picking_last();
+        }
+        if !self.balancers.is_empty() {
+            config = config.with_balancers();
+        }
+        Ok(self.server_ports.iter().fold(config, |config, port| config.with_server_port(*port)))
+    }
+
+    /// The ports of clients that were given without an address.
+    pub(crate) fn client_ports(&self) -> Vec<u16> {
+        let of_rules = self.rules.iter().filter_map(|rule| match rule {
+            Rule::Port(port) => Some(*port),
+            _ => None,
+        });
+        let mut ports: Vec<_> = self.ports.iter().copied().chain(of_rules).collect();
+        ports.sort_unstable();
+        ports.dedup();
+        ports
+    }
+}
+
+fn port(text: &str) -> Result<u16, RuleError> {
+    parse_port(text)
+}
+
+/// A prefix, or the address of one balancer.
+fn balancer(text: &str) -> Result<IpNet, RuleError> {
+    match text.parse() {
+        Ok(Rule::Address(address)) => Ok(address.into()),
+        _ => parse_prefix(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use toa_common::wire::toa_pairs::ToaPairs;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Alone {
+        #[command(flatten)]
+        select: SelectArgs,
+    }
+
+    fn config(options: &[&str]) -> Config {
+        Alone::try_parse_from([&["test"], options].concat()).unwrap().select.config().unwrap()
+    }
+
+    #[test]
+    fn every_option_reaches_the_kernel() {
+        assert_eq!(config(&[]), Config::DEFAULT);
+        assert_eq!(config(&["--toa-pick", "last"]), Config::DEFAULT.picking_last());
+        assert_eq!(config(&["--toa", "200:8"]), Config::DEFAULT.with_pairs(ToaPairs::new(&[(200, 8)])));
+        let ports = config(&["--server-port", "80", "--server-port", "443"]);
+        assert_eq!(ports, Config::DEFAULT.with_server_port(80).with_server_port(443));
+        for balancer in ["10.9.0.1", "10.9.0.0/24", "fd00:9::/64"] {
+            assert_eq!(config(&["--lb", balancer]), Config::DEFAULT.with_balancers(), "{balancer}");
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! The arguments of `status`.
+
+use clap::Args;
+
+use super::run::{ReportFormat, RunArgs};
+
+#[derive(Args, Debug)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+
+    /// How it is printed
+    #[arg(short, long, value_enum, default_value_t = ReportFormat::Text)]
+    pub(crate) output: ReportFormat,
+}

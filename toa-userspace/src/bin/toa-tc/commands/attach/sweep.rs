@@ -1,0 +1,62 @@
+//! Responsible for looking after a run's maps now and then: connections that ended are forgotten, ones that were
+//! evicted are told of. Not responsible for the maps.
+
+use std::{
+    convert::Infallible,
+    sync::{PoisonError, atomic::Ordering},
+    time::Duration,
+};
+
+use aya::maps::MapError;
+use toa_userspace::{
+    live::{
+        host::clock,
+        maps::{counters::Counters, flows::evicted},
+        runs::pins::Pins,
+    },
+    print::count::Count,
+};
+use tokio::time::sleep;
+
+use super::existing::Shared;
+use crate::stderr;
+
+/// How often it is swept: several times in the time for which an ended connection is remembered.
+const INTERVAL: Duration = Duration::from_secs(3);
+
+/// Sweeps for ever.
+pub(crate) async fn sweep(
+    shared: &Shared,
+    counters: &Counters,
+    pins: Option<&Pins>,
+    max_flows: u32,
+) -> Infallible {
+    let mut told = 0;
+    loop {
+        sleep(INTERVAL).await;
+        // If the maps cannot be read now, they cannot at the end either, where that is an error.
+        let Ok(evicted) = sweep_once(shared, counters, pins) else {
+            continue;
+        };
+        if evicted > told {
+            told = evicted;
+            stderr::line(format_args!(
+                "at least {} open connections are followed no more: there is room for {}, see --max-flows",
+                Count(evicted),
+                Count(max_flows.into())
+            ));
+        }
+    }
+}
+
+/// Sweeps once, and returns how many open connections the kernel has evicted, at least.
+fn sweep_once(shared: &Shared, counters: &Counters, pins: Option<&Pins>) -> Result<u64, MapError> {
+    let before = counters.read()?;
+    let begun = shared.begun.load(Ordering::Relaxed);
+    let swept = {
+        let mut flows = shared.flows.lock().unwrap_or_else(PoisonError::into_inner);
+        flows.sweep(clock::monotonic_ns())?
+    };
+    let removed = pins.map_or(Ok(0), |pins| pins.info().map(|info| info.removed_flows))?;
+    Ok(evicted(&before, &counters.read()?, swept.open, begun, removed))
+}

@@ -1,0 +1,125 @@
+//! The command `flows`: shows the connections that are followed.
+
+mod existing;
+
+use anyhow::Result;
+use serde::Serialize;
+use toa_userspace::{
+    address::ClientAddress,
+    live::{host::clock, maps::flows::Followed, runs::Run},
+    print::{
+        json::value::{Endpoint, PeerNetwork},
+        push_fmt,
+    },
+};
+
+use super::find_runs;
+use crate::{
+    cli::{existing::Existing, flows::FlowsArgs, run::ReportFormat},
+    format::{json, span, table, utc},
+    printer::print,
+};
+
+#[derive(Serialize)]
+struct Flow {
+    pid: u32,
+    client: ClientAddress,
+    network: PeerNetwork,
+    server: Endpoint,
+    toa: Toa,
+    /// When it was learned.
+    since: String,
+    age_ns: u64,
+    idle_ns: u64,
+    packets: u64,
+    bytes: u64,
+    /// Whether a FIN or RST was seen.
+    ended: bool,
+}
+
+#[derive(Serialize)]
+struct Toa {
+    kind: Option<u8>,
+    length: Option<u8>,
+    learned_from: &'static str,
+    ambiguous: bool,
+}
+
+impl Flow {
+    fn new(run: &Run, followed: &Followed, now_ns: u64) -> Self {
+        let flow = &followed.flow;
+        // No option has length 0.
+        let has_option = flow.toa_length != 0;
+        Self {
+            pid: run.info.pid,
+            client: followed.client(),
+            network: PeerNetwork { peer: followed.peer().into() },
+            server: followed.server().into(),
+            toa: Toa {
+                kind: has_option.then_some(flow.toa_kind),
+                length: has_option.then_some(flow.toa_length),
+                learned_from: followed.learned_from(),
+                ambiguous: followed.is_ambiguous(),
+            },
+            since: utc(flow.generation),
+            age_ns: now_ns.saturating_sub(flow.generation),
+            idle_ns: now_ns.saturating_sub(flow.last_ns),
+            packets: flow.packets,
+            bytes: flow.payload_bytes,
+            ended: flow.ended_ns != 0,
+        }
+    }
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &FlowsArgs) -> Result<()> {
+    if let Some(existing) = args.existing {
+        return existing::run(&args.rules, existing == Existing::Force, args.output);
+    }
+    let runs = find_runs()?;
+    let picked = runs.selected(&args.run.selector());
+    if picked.is_empty() {
+        return Err(args.run.no_match(&runs));
+    }
+    let mut text = String::new();
+    for run in picked {
+        let mut flows = run.flows()?.read()?;
+        let now_ns = clock::monotonic_ns();
+        flows.retain(|followed| followed.is_current(now_ns));
+        match args.output {
+            ReportFormat::Json => {
+                for followed in &flows {
+                    text.push_str(&json(&Flow::new(run, followed, now_ns))?);
+                }
+            }
+            ReportFormat::Text => lines(&mut text, run, &flows, now_ns),
+        }
+    }
+    print(&text)
+}
+
+fn lines(text: &mut String, run: &Run, flows: &[Followed], now_ns: u64) {
+    push_fmt(text, format_args!("{run}: {} followed\n", flows.len()));
+    if flows.is_empty() {
+        return;
+    }
+    let head = ["client", "balancer", "server", "age", "idle", "packets", "bytes", "learned", "state"];
+    let rows = flows.iter().map(|followed| {
+        let flow = &followed.flow;
+        [
+            followed.client().to_string(),
+            followed.peer().to_string(),
+            followed.server().to_string(),
+            span(now_ns.saturating_sub(flow.generation)),
+            span(now_ns.saturating_sub(flow.last_ns)),
+            flow.packets.to_string(),
+            flow.payload_bytes.to_string(),
+            match flow.toa_length {
+                0 => followed.learned_from().to_owned(),
+                length => format!("{} {}:{length}", followed.learned_from(), flow.toa_kind),
+            },
+            if flow.ended_ns == 0 { "open" } else { "ended" }.to_owned(),
+        ]
+    });
+    table(text, "  ", head, rows);
+}

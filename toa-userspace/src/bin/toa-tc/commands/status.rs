@@ -1,0 +1,333 @@
+//! The command `status`: shows running instances.
+
+use std::{
+    collections::BTreeMap,
+    fmt, io, thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::Result;
+use serde::Serialize;
+use toa_common::{
+    counters::Counter,
+    run_info::{RunInterface, mode},
+};
+use toa_userspace::{
+    ledger::kernel::KernelLedger,
+    live::{
+        host::namespace,
+        program::chain::{self, Cost, Program},
+        runs::{Run, Runs, interface_name},
+    },
+    print::{count::Count, push_fmt},
+};
+
+use super::find_runs;
+use crate::{
+    cli::{run::ReportFormat, status::StatusArgs},
+    format::{json, local, utc},
+    printer::print,
+};
+
+/// How long it is looked how often programs run.
+const MEASURED: Duration = Duration::from_secs(1);
+
+#[derive(Serialize)]
+struct Report {
+    runs: Vec<Status>,
+    /// Pins that are not used, with the reason.
+    refused: Vec<String>,
+    /// How many dead runs were cleared away just now.
+    swept: usize,
+}
+
+#[derive(Serialize)]
+struct Status {
+    pid: u32,
+    version: String,
+    since: String,
+    namespace: Namespace,
+    interfaces: Vec<Interface>,
+    rules: usize,
+    counters: BTreeMap<&'static str, u64>,
+    ledger: Ledger,
+    cost: Option<CostReport>,
+    #[serde(skip)]
+    since_ns: u64,
+}
+
+#[derive(Serialize)]
+struct Namespace {
+    inode: u64,
+}
+
+#[derive(Serialize)]
+struct Interface {
+    name: String,
+    index: u32,
+    mode: &'static str,
+    /// From 1, if it can be seen from here.
+    position: Option<usize>,
+    /// All programs of the chain in their order, if they can be seen from here.
+    chain: Option<Vec<ChainProgram>>,
+}
+
+#[derive(Serialize)]
+struct ChainProgram {
+    id: u32,
+    name: String,
+}
+
+#[derive(Serialize)]
+struct Ledger {
+    packets: Sum,
+    bytes: Sum,
+}
+
+#[derive(Serialize)]
+struct Sum {
+    matched: u64,
+    delivered: u64,
+    /// Bytes only: a cut packet is a delivered one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cut: Option<u64>,
+    lost: u64,
+    skipped: u64,
+}
+
+#[derive(Serialize)]
+struct CostReport {
+    /// While it was measured.
+    runs: u64,
+    ns_per_run: u64,
+    /// Just now.
+    runs_per_second: u64,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &StatusArgs) -> Result<()> {
+    let runs = find_runs()?;
+    let picked = runs.selected(&args.run.selector());
+    if picked.is_empty() && !runs.alive.is_empty() {
+        return Err(args.run.no_match(&runs));
+    }
+    let mut statuses = picked.iter().map(|run| Status::new(run)).collect::<Result<Vec<_>>>()?;
+    if statuses.iter().any(|status| status.cost.is_some()) {
+        add_rates(&mut statuses, &picked);
+    }
+    let report = Report {
+        runs: statuses,
+        refused: runs.refused.iter().map(ToString::to_string).collect(),
+        swept: runs.swept,
+    };
+    match args.output {
+        ReportFormat::Json => print(&json(&report)?),
+        ReportFormat::Text => print(&text(&report, &runs)),
+    }
+}
+
+/// Looks how often the programs run meanwhile.
+fn add_rates(statuses: &mut [Status], runs: &[&Run]) {
+    let begin = Instant::now();
+    thread::sleep(MEASURED);
+    for (status, run) in statuses.iter_mut().zip(runs) {
+        if let (Some(before), Ok((_, after))) = (&mut status.cost, users_of(run)) {
+            *before = CostReport::new(after, after.runs.saturating_sub(before.runs), begin.elapsed());
+        }
+    }
+}
+
+/// The programs of a run, and their cost.
+fn users_of(run: &Run) -> io::Result<(Vec<u32>, Cost)> {
+    let [.., counters_id] = run.info.map_ids;
+    chain::users_of(counters_id)
+}
+
+fn text(report: &Report, runs: &Runs) -> String {
+    let mut text = String::new();
+    if runs.alive.is_empty() {
+        text.push_str("no toa-tc is attached\n");
+    }
+    for status in &report.runs {
+        push_fmt(&mut text, format_args!("{status}"));
+    }
+    for refused in &report.refused {
+        push_fmt(&mut text, format_args!("{refused}\n"));
+    }
+    text
+}
+
+impl Status {
+    fn new(run: &Run) -> Result<Self> {
+        let info = &run.info;
+        let counters = run.counters()?.read()?;
+        // Without the right to look at programs, their cost is not known; everything else is.
+        let (ids, cost) = users_of(run).unwrap_or_default();
+        // Who measures by a descriptor is not seen in the kernel's parameter, but in what was measured.
+        let is_measured = chain::is_measured() || cost.runs > 0;
+        let chains = namespace::run_in(info.pid, info.network_namespace, || {
+            Ok(info.interfaces().iter().map(|it| chain::programs(&interface_name(it)).ok()).collect())
+        });
+        let chains: Vec<Option<Vec<Program>>> = chains.unwrap_or_default();
+        let chains = chains.into_iter().chain(std::iter::repeat_with(|| None));
+        let interfaces = info.interfaces().iter().zip(chains);
+        let ledger = counters.ledger();
+        Ok(Self {
+            pid: info.pid,
+            version: run.version(),
+            since: utc(info.since_ns),
+            namespace: Namespace { inode: info.network_namespace },
+            interfaces: interfaces.map(|(interface, chain)| Interface::new(interface, chain, &ids)).collect(),
+            rules: run.watch()?.count()?,
+            counters: Counter::ALL.iter().map(|counter| (counter.name(), counters.get(*counter))).collect(),
+            ledger: Ledger::new(&ledger),
+            cost: is_measured.then(|| CostReport::new(cost, 0, MEASURED)),
+            since_ns: info.since_ns,
+        })
+    }
+}
+
+impl Interface {
+    fn new(interface: &RunInterface, chain: Option<Vec<Program>>, ours: &[u32]) -> Self {
+        let is_tcx = interface.mode == mode::TCX;
+        let chain = chain.filter(|_| is_tcx);
+        let position = |chain: &Vec<Program>| chain.iter().position(|program| ours.contains(&program.id));
+        Self {
+            name: interface_name(interface),
+            index: interface.index,
+            mode: if is_tcx { "tcx" } else { "netlink" },
+            position: chain.as_ref().and_then(position).map(|position| position + 1),
+            chain: chain.map(|programs| {
+                programs.into_iter().map(|Program { id, name }| ChainProgram { id, name }).collect()
+            }),
+        }
+    }
+}
+
+impl fmt::Display for Interface {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, mode, index, .. } = self;
+        write!(f, "{name} (index {index}, {mode}")?;
+        if let (Some(position), Some(chain)) = (self.position, &self.chain) {
+            write!(f, ", {position} of {} in the chain", chain.len())?;
+            let others: Vec<_> = chain
+                .iter()
+                .enumerate()
+                .filter(|(at, _)| at + 1 != position)
+                .map(|(at, it)| format!("{} {}", if at + 1 < position { "after" } else { "before" }, it.name))
+                .collect();
+            if !others.is_empty() {
+                write!(f, ": {}", others.join(", "))?;
+            }
+        } else if *mode == "tcx" {
+            f.write_str(", its place in the chain cannot be seen from here")?;
+        }
+        f.write_str(")")
+    }
+}
+
+impl Ledger {
+    fn new(kernel: &KernelLedger) -> Self {
+        let lost = |parts: [u64; 3]| parts.into_iter().fold(0, u64::saturating_add);
+        Self {
+            packets: Sum {
+                matched: kernel.matched_packets,
+                delivered: kernel.emitted_packets,
+                cut: None,
+                lost: lost([
+                    kernel.lost_ring_full_packets,
+                    kernel.lost_no_reader_packets,
+                    kernel.lost_other_packets,
+                ]),
+                skipped: kernel.skipped_packets,
+            },
+            bytes: Sum {
+                matched: kernel.matched_bytes,
+                delivered: kernel.emitted_bytes,
+                cut: Some(kernel.cut_bytes),
+                lost: lost([
+                    kernel.lost_ring_full_bytes,
+                    kernel.lost_no_reader_bytes,
+                    kernel.lost_other_bytes,
+                ]),
+                skipped: kernel.skipped_bytes,
+            },
+        }
+    }
+}
+
+impl CostReport {
+    /// Of all that was measured, of which `last` runs were in the last `time`.
+    fn new(cost: Cost, last: u64, time: Duration) -> Self {
+        let per_second = u128::from(last) * 1_000_000_000 / time.as_nanos().max(1);
+        Self {
+            runs: cost.runs,
+            ns_per_run: cost.run_time_ns.checked_div(cost.runs).unwrap_or(0),
+            runs_per_second: u64::try_from(per_second).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { pid, version, .. } = self;
+        writeln!(
+            f,
+            "pid {pid} in net:[{}] since {}, version {version}",
+            self.namespace.inode,
+            local(self.since_ns)
+        )?;
+        for interface in &self.interfaces {
+            writeln!(f, "  attached to {interface}")?;
+        }
+        writeln!(f, "  rules: {}", Count(self.rules as u64))?;
+        let Ledger { packets, bytes } = &self.ledger;
+        writeln!(
+            f,
+            "  packets (after GRO): {} matched = {} delivered + {} lost + {} skipped on order",
+            Count(packets.matched),
+            Count(packets.delivered),
+            Count(packets.lost),
+            Count(packets.skipped)
+        )?;
+        writeln!(
+            f,
+            "  bytes of payload: {} matched = {} delivered + {} cut + {} lost + {} skipped on order",
+            Count(bytes.matched),
+            Count(bytes.delivered),
+            Count(bytes.cut.unwrap_or(0)),
+            Count(bytes.lost),
+            Count(bytes.skipped)
+        )?;
+        match &self.cost {
+            Some(CostReport { runs, ns_per_run, runs_per_second }) => {
+                let (runs, per_second) = (Count(*runs), Count(*runs_per_second));
+                writeln!(
+                    f,
+                    "  cost: {ns_per_run} ns a run over {runs} measured runs; now {per_second} runs/s"
+                )?;
+            }
+            None => writeln!(f, "  cost: not measured (sysctl kernel.bpf_stats_enabled=1)")?,
+        }
+        for (name, count) in self.counters.iter().filter(|(_, count)| **count > 0) {
+            writeln!(f, "  {name}: {}", Count(*count))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cost_is_told_by_run_and_by_second() {
+        let report = |cost, last, time| {
+            let CostReport { runs, ns_per_run, runs_per_second } = CostReport::new(cost, last, time);
+            (runs, ns_per_run, runs_per_second)
+        };
+        let cost = Cost { runs: 3000, run_time_ns: 600_000 };
+        assert_eq!(report(cost, 1000, Duration::from_millis(500)), (3000, 200, 2000));
+        assert_eq!(report(Cost::default(), 0, Duration::ZERO), (0, 0, 0));
+    }
+}

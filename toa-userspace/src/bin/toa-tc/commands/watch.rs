@@ -1,0 +1,115 @@
+//! The command `watch`: changes what a running `attach` watches.
+
+use anyhow::{Context as _, Result};
+use toa_userspace::{
+    live::{
+        maps::watch::{Watch, wait_for_programs},
+        runs::Run,
+    },
+    print::{count::plural, push_fmt},
+    rule::Rule,
+};
+
+use super::find_runs;
+use crate::{
+    cli::watch::{Change, WatchArgs},
+    error::AlreadyReported,
+    printer::print,
+    stderr,
+};
+
+/// Runs the command.
+pub(crate) fn run(args: WatchArgs) -> Result<()> {
+    let runs = find_runs()?;
+    match args.change {
+        Change::Add { rules, run } => add(run.single(&runs)?, rules),
+        Change::Remove { rules, run } => remove(run.single(&runs)?, rules),
+        Change::List { run } => list(run.single(&runs)?),
+        Change::Clear { run } => clear(run.single(&runs)?),
+    }
+}
+
+fn add(run: &Run, rules: Vec<Rule>) -> Result<()> {
+    let rules = without_repetitions(rules);
+    let _lock = run.lock()?;
+    let mut watch = run.watch()?;
+    let added = watch.add(&rules)?;
+    run.note_addition()?;
+    let (changed, total) = (added.changed, watch.count()?);
+    let known =
+        if added.unchanged > 0 { format!(" ({} were there)", added.unchanged) } else { String::new() };
+    say(run, format_args!("{} added{known}, {} now", plural(changed, "rule"), plural(total, "rule")));
+    Ok(())
+}
+
+fn remove(run: &Run, rules: Vec<Rule>) -> Result<()> {
+    let rules = without_repetitions(rules);
+    let _lock = run.lock()?;
+    let mut watch = run.watch()?;
+    let missing = watch.remove(&rules)?;
+    let removed = rules.len().saturating_sub(missing.len());
+    let ended = end_following(run, &watch)?;
+    say(
+        run,
+        format_args!(
+            "{} removed, {} now, {} no longer followed",
+            plural(removed, "rule"),
+            plural(watch.count()?, "rule"),
+            plural(ended, "connection")
+        ),
+    );
+    if missing.is_empty() {
+        return Ok(());
+    }
+    for rule in missing {
+        stderr::line(format_args!("{rule} was not watched"));
+    }
+    Err(AlreadyReported.into())
+}
+
+fn list(run: &Run) -> Result<()> {
+    let mut text = String::new();
+    for rule in run.watch()?.list()? {
+        push_fmt(&mut text, format_args!("{rule}\n"));
+    }
+    print(&text)
+}
+
+fn clear(run: &Run) -> Result<()> {
+    let _lock = run.lock()?;
+    let mut watch = run.watch()?;
+    let removed = watch.clear()?;
+    let ended = end_following(run, &watch)?;
+    say(
+        run,
+        format_args!(
+            "{} removed, none now, {} no longer followed",
+            plural(removed, "rule"),
+            plural(ended, "connection")
+        ),
+    );
+    Ok(())
+}
+
+/// Ends the following of connections that no rule matches.
+fn end_following(run: &Run, watch: &Watch) -> Result<usize> {
+    let mut flows = run.flows()?;
+    // A program that found the rule a moment ago may still be about to insert the connection. Where the kernel
+    // cannot wait for it, that moment is a microsecond.
+    let _ = wait_for_programs();
+    let is_watched = |client: &_, has_port| watch.contains(client, has_port).map_err(anyhow::Error::new);
+    let unwatched = flows.unwatched(is_watched)?;
+    // Before they are removed, or the run could take them for evicted.
+    run.add_removed_flows(unwatched.len())?;
+    flows.end(&unwatched, is_watched).context("cannot end the following")
+}
+
+fn without_repetitions(mut rules: Vec<Rule>) -> Vec<Rule> {
+    rules.sort_unstable();
+    rules.dedup();
+    rules
+}
+
+fn say(run: &Run, text: std::fmt::Arguments<'_>) {
+    stderr::line(format_args!("{text} ({run})"));
+}

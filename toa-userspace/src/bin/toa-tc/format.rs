@@ -1,0 +1,68 @@
+//! How times, time spans and tables are shown to people, and values to machines.
+
+use anyhow::Result;
+use jiff::{Timestamp, tz::TimeZone};
+use serde::Serialize;
+use toa_userspace::{live::host::clock, print::push_fmt};
+
+/// A time of `CLOCK_MONOTONIC`, of which this is now in nanoseconds.
+pub(crate) fn timestamp(time_ns: u64) -> Timestamp {
+    let unix_ns = time_ns.saturating_add(clock::unix_offset_ns());
+    Timestamp::from_nanosecond(unix_ns.into()).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// The same for machines.
+pub(crate) fn utc(time_ns: u64) -> String {
+    format!("{:.3}", timestamp(time_ns))
+}
+
+/// The same for people.
+pub(crate) fn local(time_ns: u64) -> String {
+    timestamp(time_ns).to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// A time span for people.
+pub(crate) fn span(ns: u64) -> String {
+    let seconds = ns / 1_000_000_000;
+    match seconds {
+        0..60 => format!("{seconds}.{}s", ns / 100_000_000 % 10),
+        60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        _ => format!("{}h{:02}m", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
+/// Adds rows in columns, below their heads.
+pub(crate) fn table<const N: usize>(
+    text: &mut String,
+    indent: &str,
+    head: [&str; N],
+    rows: impl Iterator<Item = [String; N]>,
+) {
+    let rows: Vec<_> = std::iter::once(head.map(str::to_owned)).chain(rows).collect();
+    let mut widths = [0; N];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.len().max(*width);
+        }
+    }
+    for row in &rows {
+        let cells: Vec<_> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        push_fmt(text, format_args!("{indent}{}\n", cells.join("  ").trim_end()));
+    }
+}
+
+/// A value as one line of JSON.
+pub(crate) fn json(value: &impl Serialize) -> Result<String> {
+    Ok(serde_json::to_string(value)? + "\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_spans_are_short() {
+        let spans = [0, 1_250_000_000, 61_000_000_000, 3_720_000_000_000].map(span);
+        assert_eq!(spans, ["0.0s", "1.2s", "1m01s", "1h02m"]);
+    }
+}

@@ -1,0 +1,64 @@
+//! `toa-tc`, the binary. Responsible for exit codes and for what goes to stderr. Not responsible for the work.
+
+mod cli;
+mod commands;
+mod error;
+mod format;
+mod printer;
+mod signals;
+mod stderr;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use cli::{Cli, Command};
+use error::{AlreadyReported, UsageError};
+
+/// Exit code for a command line that makes no sense.
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let result = match cli.command {
+        Command::Attach(args) => commands::attach::run(args),
+        Command::Read(args) => commands::read::run(args),
+        Command::Watch(args) => commands::watch::run(args),
+        Command::Status(args) => commands::status::run(&args),
+        Command::Flows(args) => commands::flows::run(&args),
+        Command::Doctor(args) => commands::doctor::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<UsageError>() => {
+            stderr::line(format_args!("{error}"));
+            ExitCode::from(USAGE)
+        }
+        Err(error) if error.is::<AlreadyReported>() => ExitCode::FAILURE,
+        Err(error) => {
+            stderr::line(format_args!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Help and version go to stdout and are no mistake; a mistake is said in one line.
+fn usage(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() || error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    {
+        let code = if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
+        // There is nobody to tell when this cannot be written.
+        let _ = error.print();
+        return code;
+    }
+    let text = error.to_string();
+    // What is missing stands on lines of its own.
+    let mut lines = text.lines().map(str::trim).take_while(|line| !line.is_empty());
+    let first = lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+    let line = lines.fold(first, |line, more| format!("{line} {more}"));
+    stderr::line(format_args!("{line} (see toa-tc --help)"));
+    ExitCode::from(USAGE)
+}

@@ -1,0 +1,120 @@
+//! Responsible for what goes to stdout, in the form that was asked for. Not responsible for how the forms look.
+
+use std::{
+    fmt,
+    io::{self, BufWriter, Stdout, Write as _},
+};
+
+use anyhow::Result;
+use jiff::tz::TimeZone;
+use log::trace;
+use toa_userspace::{
+    live::host::interfaces,
+    pipeline::{Event, Sink, connection::Connection, request_limit::Output},
+    print::{
+        json::{InterfaceName, Json},
+        ledger::Summary,
+        redact::Redactor,
+        text::Text,
+    },
+};
+
+use crate::{
+    cli::results::{Format, ResultArgs},
+    stderr,
+};
+
+/// What prints results.
+pub(crate) enum Printer {
+    /// For people.
+    Text(Text<BufWriter<Stdout>>),
+    /// For machines.
+    Json(Json<BufWriter<Stdout>>),
+}
+
+impl Printer {
+    /// The printer that was asked for. Interfaces are named by `interface_name`.
+    pub(crate) fn new(args: &ResultArgs, interface_name: InterfaceName) -> Self {
+        let redactor = if args.show_secrets { Redactor::show_secrets() } else { Redactor::default() };
+        // Large enough for what one round of reading prints; flushed after each.
+        let stdout = BufWriter::with_capacity(1 << 16, io::stdout());
+        match args.output {
+            Format::Text => Self::Text(Text::new(stdout, redactor, TimeZone::system())),
+            Format::Json => Self::Json(Json::new(stdout, redactor, interfaces::name(), interface_name)),
+        }
+    }
+
+    /// Prints the ledger as the last line, if it has a place on stdout, as of `time_ns` nanoseconds since the
+    /// Unix epoch.
+    pub(crate) fn ledger(&mut self, summary: &Summary<'_>, time_ns: u64) -> io::Result<()> {
+        match self {
+            Self::Text(_) => Ok(()),
+            Self::Json(json) => {
+                json.ledger(summary, time_ns);
+                self.flush()
+            }
+        }
+    }
+}
+
+impl Sink for Printer {
+    fn event(&mut self, connection: &Connection, event: &Event<'_>) {
+        let ends = Ends(connection);
+        match event {
+            Event::Opened => trace!("{ends}: open"),
+            Event::Gap { bytes } => trace!("{ends}: gap of {bytes} bytes"),
+            // Not the preview: diagnostics hide nothing.
+            Event::NotHttp { reason, .. } => trace!("{ends}: not HTTP/1 ({reason:?})"),
+            Event::Closed(reason) => trace!("{ends}: closed ({})", reason.name()),
+            Event::Proxy(version) => trace!("{ends}: PROXY protocol ({version:?})"),
+            // They are results.
+            _ => {}
+        }
+        match self {
+            Self::Text(text) => text.event(connection, event),
+            Self::Json(json) => json.event(connection, event),
+        }
+    }
+}
+
+/// A connection in a diagnostic: its real client, and how it is known here.
+struct Ends<'a>(&'a Connection);
+
+impl fmt::Display for Ends<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(connection) = self;
+        write!(f, "{} > {} (via {})", connection.client(), connection.server(), connection.peer())
+    }
+}
+
+impl Output for Printer {
+    fn flush(&mut self) -> io::Result<()> {
+        let (error, writer) = match self {
+            Self::Text(text) => (text.take_error(), text.writer()),
+            Self::Json(json) => (json.take_error(), json.writer()),
+        };
+        error.map_or_else(|| writer.flush(), Err)
+    }
+}
+
+/// What could not be written is a failure, unless nobody wants to read it.
+pub(crate) fn failure(error: io::Error) -> Option<anyhow::Error> {
+    let is_closed = error.kind() == io::ErrorKind::BrokenPipe;
+    (!is_closed).then(|| anyhow::Error::new(error).context("cannot write to stdout"))
+}
+
+/// Says that a reader of stdout that stands still was waited for long enough.
+pub(crate) fn gave_up() {
+    stderr::line(format_args!("gave up: stdout takes nothing, so not everything was printed or counted"));
+}
+
+/// Writes results. That nobody wants to read them is no failure.
+pub(crate) fn print(text: &str) -> Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(anyhow::Error::new(error).context("cannot write to stdout"))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,287 @@
+//! Responsible for what the kernel's program does, where packets come from a file: inspect, decide, note, hand on. Not
+//! responsible for reading files.
+//!
+//! Packets are read and decided on by the code that the kernel's program is made of; only lookups and writes are this
+//! host's own. Its clock is the packets' times.
+
+use ipnet::IpNet;
+use lru::LruCache;
+use toa_common::{
+    address::Client,
+    config::Config,
+    counters::Counter,
+    flow::Flow,
+    flow_key::FlowKey,
+    follow::{Action, Decision, LearnedFrom, decide},
+    inspect::{Inspected, inspect},
+    record::flags,
+    tcp_packet::SegmentKind,
+    wire::{toa::Toa, view::Captured},
+};
+
+use crate::{
+    address::to_ip,
+    capture::Packet,
+    http::start::is_request_start,
+    ledger::{add, counters::Snapshot},
+    rule::{Rule, matcher::Matcher},
+    segment::Segment,
+};
+
+/// Which connections are followed.
+#[derive(Clone, Debug)]
+pub struct Selection {
+    /// What counts as TOA, and the servers' ports.
+    pub config: Config,
+    /// Clients that are watched.
+    pub rules: Vec<Rule>,
+    /// The sources whose TOA is believed, if the configuration restricts them.
+    pub balancers: Vec<IpNet>,
+    /// Whether connections are followed whatever their TOA says, if they have one at all.
+    pub any_flow: bool,
+    /// Most connections at a time. Beyond it, the one that was silent for longest is forgotten.
+    pub max_flows: usize,
+}
+
+/// Follows connections.
+#[derive(Debug)]
+pub struct Classifier {
+    config: Config,
+    watched: Matcher,
+    balancers: Vec<IpNet>,
+    any_flow: bool,
+    max_flows: usize,
+    /// In the order of their latest packets.
+    flows: LruCache<FlowKey, Flow>,
+    /// The generation of the connection that was learned last.
+    generation: u64,
+    counters: Snapshot,
+    evicted: u64,
+}
+
+impl Classifier {
+    /// Knows no connection yet.
+    #[must_use]
+    pub fn new(selection: Selection) -> Self {
+        let Selection { config, mut rules, balancers, any_flow, max_flows } = selection;
+        if any_flow {
+            rules.push(Rule::Any);
+        }
+        Self {
+            config,
+            watched: Matcher::new(&rules),
+            balancers,
+            any_flow,
+            max_flows: max_flows.max(1),
+            flows: LruCache::unbounded(),
+            generation: 0,
+            counters: Snapshot::default(),
+            evicted: 0,
+        }
+    }
+
+    /// What was counted so far.
+    #[must_use]
+    pub fn counters(&self) -> &Snapshot {
+        &self.counters
+    }
+
+    /// How many connections were forgotten because there were too many.
+    #[must_use]
+    pub fn evicted(&self) -> u64 {
+        self.evicted
+    }
+
+    /// Takes a packet. Returns it as a segment if its connection is followed and it has something to tell: payload, or
+    /// the connection's beginning or end.
+    pub fn take<'a>(&mut self, packet: &Packet<'a>) -> Option<Segment<'a>> {
+        let whole = Captured { bytes: packet.bytes, wire_len: packet.wire_len };
+        let found = packet.link.enter(whole).and_then(|(captured, link)| {
+            inspect(&captured, link, &self.config).map(|inspected| (captured, inspected))
+        });
+        match found {
+            Ok((captured, inspected)) => self.decide(packet, &captured, inspected),
+            Err(reason) => {
+                self.counters.skipped(reason);
+                None
+            }
+        }
+    }
+
+    fn decide<'a>(
+        &mut self,
+        packet: &Packet<'a>,
+        captured: &Captured<'a>,
+        mut inspected: Inspected,
+    ) -> Option<Segment<'a>> {
+        let Inspected { tcp, walk, .. } = inspected;
+        if inspected.toa.is_some() {
+            self.counters.increment(Counter::Toa);
+            if !self.is_trusted(&tcp.key) {
+                self.counters.increment(Counter::Untrusted);
+                inspected.toa = Toa::none();
+            }
+        }
+        self.counters.others(walk.others());
+        if walk.stop().is_malformed() {
+            self.counters.increment(Counter::MalformedOptions);
+        }
+        let payload = payload(captured, &inspected);
+        let flow = self.flows.get(&tcp.key).filter(|flow| !flow.is_over(|| packet.time_ns));
+        let watched = &self.watched;
+        let decision =
+            decide(inspected.segment_kind(), tcp.seq, flow.map(Flow::known), &inspected.toa, |toa| {
+                watched.contains(&toa.client, toa.has_port())
+            });
+        self.carry_out(packet.time_ns, &inspected, payload, decision)?;
+        self.follow(packet, &inspected, payload)
+    }
+
+    /// Whether a TOA of this connection is believed.
+    fn is_trusted(&self, key: &FlowKey) -> bool {
+        let source = to_ip(key.source);
+        !self.config.restricts_balancers() || self.balancers.iter().any(|net| net.contains(&source))
+    }
+
+    /// Notes what was decided. `None` if the packet's connection is not followed.
+    fn carry_out(
+        &mut self,
+        time_ns: u64,
+        inspected: &Inspected,
+        payload: &[u8],
+        decision: Decision,
+    ) -> Option<()> {
+        let Inspected { tcp, toa, .. } = inspected;
+        if decision.conflict {
+            self.counters.increment(Counter::Conflict);
+        }
+        match decision.action {
+            Action::Ignore | Action::End if self.begins(inspected, payload) => {
+                self.begin(time_ns, inspected, &peer(&tcp.key));
+            }
+            Action::Ignore => {
+                let reason = if toa.is_some() { Counter::Unwatched } else { Counter::Unmarked };
+                self.counters.increment(reason);
+                return None;
+            }
+            Action::End => {
+                let flow = self.flows.pop(&tcp.key);
+                self.supersede(flow);
+                self.counters.increment(Counter::Forgotten);
+                return None;
+            }
+            Action::Learn => self.begin(time_ns, inspected, toa),
+            Action::Follow | Action::Replace => {}
+        }
+        let flow = self.flows.get_mut(&tcp.key)?;
+        if decision.action == Action::Replace {
+            self.counters.increment(Counter::Replaced);
+            flow.name_client(inspected, toa);
+        }
+        flow.decided(decision);
+        Some(())
+    }
+
+    /// Whether the following of a connection begins with this packet although no TOA says so: with its SYN; or if that
+    /// is not in the capture, with what its client says. The client is who sends to a port that was asked for, or else
+    /// who sends what looks like a request.
+    fn begins(&self, inspected: &Inspected, payload: &[u8]) -> bool {
+        self.any_flow
+            && match inspected.segment_kind() {
+                SegmentKind::Syn => true,
+                SegmentKind::Data => {
+                    let is_client = || !payload.is_empty() && is_request_start(payload);
+                    !self.flows.contains(&reverse(&inspected.tcp.key))
+                        && (self.config.restricts_ports() || is_client())
+                }
+                SegmentKind::SynAck | SegmentKind::Rst | SegmentKind::Ack => false,
+            }
+    }
+
+    /// Begins to follow a connection as the client's that `toa` names.
+    fn begin(&mut self, time_ns: u64, inspected: &Inspected, toa: &Toa) {
+        self.generation = time_ns.max(self.generation.saturating_add(1));
+        let mut flow = Flow { generation: self.generation, first_seq: inspected.tcp.seq.0, ..Flow::EMPTY };
+        flow.name_client(inspected, toa);
+        let before = self.flows.put(inspected.tcp.key, flow);
+        self.supersede(before);
+        self.counters.increment(Counter::Learned);
+        while self.flows.len() > self.max_flows {
+            let oldest = self.flows.pop_lru();
+            add(&mut self.evicted, u64::from(oldest.is_some_and(|(_, flow)| flow.ended_ns == 0)));
+        }
+    }
+
+    /// Counts a connection that is remembered no more, unless it had ended.
+    fn supersede(&mut self, flow: Option<Flow>) {
+        if flow.is_some_and(|flow| flow.ended_ns == 0) {
+            self.counters.increment(Counter::Superseded);
+        }
+    }
+
+    /// Notes a packet of a followed connection and makes a segment of it, if it has something to tell.
+    fn follow<'a>(
+        &mut self,
+        packet: &Packet<'a>,
+        inspected: &Inspected,
+        payload: &'a [u8],
+    ) -> Option<Segment<'a>> {
+        let Self { counters, flows, .. } = self;
+        let tcp = &inspected.tcp;
+        let flow = flows.get_mut(&tcp.key)?;
+        if flow.passed(tcp, packet.time_ns) {
+            counters.increment(Counter::Closed);
+        }
+        if tcp.is_bare() {
+            counters.increment(Counter::Bare);
+            return None;
+        }
+        let segment = Segment {
+            key: tcp.key,
+            generation: flow.generation,
+            time_ns: packet.time_ns,
+            interface_index: packet.interface,
+            client: flow.client(),
+            toa_kind: flow.toa_kind,
+            toa_length: flow.toa_length,
+            learned_from: LearnedFrom::from_byte(flow.learned_from)?,
+            provisional: flow.flags & flags::PROVISIONAL != 0,
+            ambiguous: flow.flags & flags::AMBIGUOUS != 0,
+            multiple: flow.flags & flags::MULTIPLE != 0,
+            seq: tcp.seq,
+            flags: tcp.flags,
+            payload,
+            payload_len: tcp.payload_len,
+        };
+        counters.increment(Counter::Matched);
+        counters.add(Counter::MatchedBytes, u64::from(tcp.payload_len));
+        counters.increment(Counter::Emitted);
+        counters.add(Counter::EmittedBytes, payload.len() as u64);
+        if segment.cut_bytes() > 0 {
+            counters.increment(Counter::Cut);
+            counters.add(Counter::CutBytes, segment.cut_bytes());
+        }
+        Some(segment)
+    }
+}
+
+/// The captured part of a packet's payload. What lies behind it is the link layer's padding.
+fn payload<'a>(captured: &Captured<'a>, inspected: &Inspected) -> &'a [u8] {
+    let offset = usize::try_from(inspected.tcp.payload_offset()).ok();
+    let behind = offset.and_then(|offset| captured.bytes.get(offset..)).unwrap_or_default();
+    usize::try_from(inspected.tcp.payload_len).ok().and_then(|len| behind.get(..len)).unwrap_or(behind)
+}
+
+/// What stands for the TOA of a connection that has none: its sender as the client, kind and length 0.
+fn peer(key: &FlowKey) -> Toa {
+    let client = Client { address: key.source, port_be: key.source_port().to_be() };
+    Toa { client, ..Toa::none() }
+}
+
+/// The connection in the other direction.
+fn reverse(key: &FlowKey) -> FlowKey {
+    FlowKey { source: key.destination, destination: key.source, ports: key.ports.rotate_left(16) }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

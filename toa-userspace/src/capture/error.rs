@@ -1,0 +1,59 @@
+//! Why a capture cannot be read.
+
+use thiserror::Error;
+
+use super::limits::MAX_INTERFACES;
+
+/// Why a capture cannot be read, or not any further.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[non_exhaustive]
+pub enum CaptureError {
+    /// The first bytes are no capture's.
+    #[error("neither pcap nor pcapng")]
+    NoCapture,
+    /// Nothing at all.
+    #[error("empty: not even the header of a capture")]
+    Empty,
+    /// It ends within a header or a packet.
+    #[error("the capture ends in the middle of a packet: {bytes} bytes are left over")]
+    Truncated {
+        /// Bytes of what is incomplete.
+        bytes: usize,
+    },
+    /// A length makes no sense.
+    #[error("at byte {offset}: a length of {length} bytes makes no sense")]
+    Length {
+        /// Where the block begins, in bytes from the file's beginning.
+        offset: u64,
+        /// The length.
+        length: u64,
+    },
+    /// A block contradicts itself.
+    #[error("at byte {offset}: a malformed block of type {kind:#x}")]
+    Malformed {
+        /// Where the block begins, in bytes from the file's beginning.
+        offset: u64,
+        /// Its type.
+        kind: u32,
+    },
+    /// A packet names an interface that its section has not described.
+    #[error("at byte {offset}: a packet of interface {interface}, which was not described")]
+    NoInterface {
+        /// Where the block begins, in bytes from the file's beginning.
+        offset: u64,
+        /// The interface's number within the section.
+        interface: u32,
+    },
+    /// More interfaces than are kept.
+    #[error("more than {MAX_INTERFACES} interfaces")]
+    TooManyInterfaces,
+    /// A link type whose packets cannot be read.
+    #[error(
+        "link type {number} is not known: Ethernet (1), Linux cooked (113, 276), raw IP (101, 228, 229) and loopback \
+         (0, 108) are"
+    )]
+    LinkType {
+        /// Its number.
+        number: u16,
+    },
+}

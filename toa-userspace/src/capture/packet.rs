@@ -1,0 +1,18 @@
+//! A packet of a capture.
+
+use super::link::LinkType;
+
+/// A packet of a capture.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Packet<'a> {
+    /// When it was captured, in nanoseconds since the Unix epoch; 0 if the capture does not say.
+    pub time_ns: u64,
+    /// Number of its interface within the file, over all sections, from 0 on.
+    pub interface: u32,
+    /// What its first byte belongs to.
+    pub link: LinkType,
+    /// What was captured of it.
+    pub bytes: &'a [u8],
+    /// Bytes on the wire.
+    pub wire_len: u32,
+}

@@ -1,0 +1,136 @@
+//! Responsible for the sums of what a host of the shared code counts, whichever it is: all CPUs of the kernel's program,
+//! or the reader of a file. Not responsible for where the kernel keeps them.
+
+use toa_common::{
+    counters::{COUNTER_SLOTS, Counter, CounterValues, OTHER_PAIRS},
+    skip_reason::SkipReason,
+    wire::toa_pairs::KNOWN_PAIRS,
+};
+
+use crate::ledger::{add, kernel::KernelLedger, traffic::Traffic};
+
+/// The sums at one time.
+#[derive(Clone, Copy, Debug)]
+pub struct Snapshot(CounterValues);
+
+impl Default for Snapshot {
+    fn default() -> Self {
+        Self([0; COUNTER_SLOTS])
+    }
+}
+
+impl Snapshot {
+    /// Adds one CPU's values.
+    pub(crate) fn add_all(&mut self, values: &CounterValues) {
+        for (sum, value) in self.0.iter_mut().zip(values) {
+            add(sum, *value);
+        }
+    }
+
+    /// Adds to one of them.
+    pub(crate) fn add(&mut self, counter: Counter, count: u64) {
+        if let Some(sum) = self.0.get_mut(counter as usize) {
+            add(sum, count);
+        }
+    }
+
+    /// Counts one more.
+    pub(crate) fn increment(&mut self, counter: Counter) {
+        self.add(counter, 1);
+    }
+
+    /// Counts a packet that was left alone.
+    pub(crate) fn skipped(&mut self, reason: SkipReason) {
+        self.increment(reason.into());
+    }
+
+    /// Counts a packet with known options that are not TOA for this run: a bit for each.
+    pub(crate) fn others(&mut self, others: u32) {
+        let pairs = self.0.iter_mut().skip(OTHER_PAIRS).take(KNOWN_PAIRS.len());
+        for (number, sum) in pairs.enumerate() {
+            add(sum, u64::from(others >> number & 1));
+        }
+    }
+
+    /// One of them.
+    #[must_use]
+    pub fn get(&self, counter: Counter) -> u64 {
+        self.0.get(counter as usize).copied().unwrap_or(0)
+    }
+
+    /// What was seen of all packets.
+    #[must_use]
+    pub fn seen(&self) -> Traffic {
+        let sum = |counters: &[Counter]| {
+            counters.iter().fold(0_u64, |sum, counter| sum.saturating_add(self.get(*counter)))
+        };
+        let mut other_pairs = [0; KNOWN_PAIRS.len()];
+        for (to, from) in other_pairs.iter_mut().zip(self.0.iter().skip(OTHER_PAIRS)) {
+            *to = *from;
+        }
+        Traffic {
+            // Each is counted by exactly one of these.
+            tcp_packets: sum(&[
+                Counter::Unmarked,
+                Counter::Unwatched,
+                Counter::Forgotten,
+                Counter::Bare,
+                Counter::Matched,
+                Counter::FlowInsertFailed,
+                Counter::OtherPort,
+            ]),
+            other_port_packets: self.get(Counter::OtherPort),
+            untrusted_packets: self.get(Counter::Untrusted),
+            other_packets: sum(&[
+                Counter::NotIp,
+                Counter::NotTcp,
+                Counter::Fragment,
+                Counter::Truncated,
+                Counter::Malformed,
+                Counter::ExtensionHeaders,
+            ]),
+            toa_packets: self.get(Counter::Toa),
+            learned: self.get(Counter::Learned),
+            other_pairs,
+        }
+    }
+
+    /// The kernel's part of the ledger.
+    #[must_use]
+    pub fn ledger(&self) -> KernelLedger {
+        KernelLedger {
+            matched_packets: self.get(Counter::Matched),
+            matched_bytes: self.get(Counter::MatchedBytes),
+            emitted_packets: self.get(Counter::Emitted),
+            emitted_bytes: self.get(Counter::EmittedBytes),
+            cut_packets: self.get(Counter::Cut),
+            cut_bytes: self.get(Counter::CutBytes),
+            lost_ring_full_packets: self.get(Counter::LostRingFull),
+            lost_ring_full_bytes: self.get(Counter::LostRingFullBytes),
+            lost_no_reader_packets: self.get(Counter::LostNoReader),
+            lost_no_reader_bytes: self.get(Counter::LostNoReaderBytes),
+            lost_other_packets: self.get(Counter::LostOther),
+            lost_other_bytes: self.get(Counter::LostOtherBytes),
+            skipped_packets: self.get(Counter::Skipped),
+            skipped_bytes: self.get(Counter::SkippedBytes),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_and_pair_has_a_counter_of_its_own() {
+        let mut sums = Snapshot::default();
+        for code in 1..=7 {
+            sums.skipped(SkipReason::from_code(code).unwrap());
+        }
+        sums.others(1 | 1 << (KNOWN_PAIRS.len() - 1) | 1 << KNOWN_PAIRS.len());
+        let seen = sums.seen();
+        assert_eq!((seen.other_packets, seen.other_port_packets, seen.tcp_packets), (6, 1, 1));
+        assert_eq!((seen.other_pairs[0], seen.other_pairs[KNOWN_PAIRS.len() - 1]), (1, 1));
+        assert_eq!(seen.other_pairs.iter().sum::<u64>(), 2);
+    }
+}

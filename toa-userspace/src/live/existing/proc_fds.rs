@@ -1,0 +1,176 @@
+//! Responsible for the sockets that processes hold by descriptors. Not responsible for what they are.
+
+use std::{
+    collections::HashMap,
+    ffi::CStr,
+    fs, io,
+    mem::MaybeUninit,
+    ops::ControlFlow,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::fs::MetadataExt as _,
+    },
+    path::Path,
+};
+
+use rustix::{
+    fs::{Mode, OFlags, RawDir, open, readlinkat_raw},
+    io::Errno,
+    process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open},
+};
+
+use super::realtime::Urgency;
+
+/// What the link of a socket's descriptor begins with; its inode and `]` follow.
+const SOCKET: &[u8] = b"socket:[";
+
+/// Bytes of a directory that are read at once.
+const ENTRIES_BYTES: usize = 32 << 10;
+
+/// A process while its descriptors are looked at.
+#[derive(Debug)]
+pub(super) struct Holder {
+    /// Its number.
+    pub(super) pid: u32,
+    pidfd: Option<OwnedFd>,
+}
+
+impl Holder {
+    /// Makes a duplicate of one of its descriptors, lets `ask` use it, and closes it. While it is held, closing the
+    /// original ends no connection and takes it out of no epoll.
+    pub(super) fn with_duplicate<T>(
+        &mut self,
+        descriptor: i32,
+        ask: impl FnOnce(&OwnedFd) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let pidfd = if let Some(pidfd) = self.pidfd.take() {
+            pidfd
+        } else {
+            let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+            pidfd_open(pid.ok_or(io::ErrorKind::InvalidInput)?, PidfdFlags::empty()).map_err(gone)?
+        };
+        let pidfd = self.pidfd.insert(pidfd);
+        let _urgency = Urgency::begin();
+        let duplicate = pidfd_getfd(pidfd.as_fd(), descriptor, PidfdGetfdFlags::empty())?;
+        ask(&duplicate)
+    }
+}
+
+/// What the kernel says of a process that has ended: another word for it where its number lives on, of a group or a
+/// thread.
+fn gone(error: Errno) -> Errno {
+    match error {
+        Errno::INVAL | Errno::NOENT => Errno::SRCH,
+        error => error,
+    }
+}
+
+/// What cannot be seen from here.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Elsewhere {
+    /// Network namespaces of other processes.
+    pub namespaces: u64,
+    /// TCP sockets in them, those that listen included.
+    pub sockets: u64,
+}
+
+/// Hands every socket that a process holds to `each`, with its inode and descriptor, until that says to stop. Returns how
+/// many processes may not be looked into.
+pub(super) fn walk(mut each: impl FnMut(&mut Holder, u32, i32) -> ControlFlow<()>) -> io::Result<u64> {
+    let mut refused = 0;
+    let own = std::process::id();
+    let mut entries = Vec::with_capacity(ENTRIES_BYTES);
+    for pid in processes()?.filter(|pid| *pid != own) {
+        let mut holder = Holder { pid, pidfd: None };
+        let path = format!("/proc/{pid}/fd");
+        let directory = match open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        {
+            Ok(directory) => directory,
+            Err(Errno::ACCESS | Errno::PERM) if is_there(pid) => {
+                refused += 1;
+                continue;
+            }
+            // It ended.
+            Err(_) => continue,
+        };
+        let mut names = RawDir::new(&directory, entries.spare_capacity_mut());
+        while let Some(Ok(entry)) = names.next() {
+            match socket(&directory, entry.file_name()) {
+                Ok(Some((descriptor, inode))) => {
+                    if each(&mut holder, inode, descriptor).is_break() {
+                        return Ok(refused);
+                    }
+                }
+                // Also the kernel's word where the process has ended.
+                Err(Errno::ACCESS | Errno::PERM) if is_there(pid) => {
+                    refused += 1;
+                    break;
+                }
+                // No socket, or closed.
+                Ok(None) | Err(_) => {}
+            }
+        }
+    }
+    Ok(refused)
+}
+
+fn is_there(pid: u32) -> bool {
+    Path::new("/proc").join(pid.to_string()).exists()
+}
+
+/// The numbers of all processes.
+fn processes() -> io::Result<impl Iterator<Item = u32>> {
+    let numbers = fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    Ok(numbers)
+}
+
+/// The number of a descriptor and the inode of its socket, if it is one.
+fn socket(directory: &OwnedFd, name: &CStr) -> Result<Option<(i32, u32)>, Errno> {
+    let number = |bytes| std::str::from_utf8(bytes).ok();
+    // The directory itself and its parent are there as well.
+    let Some(descriptor) = number(name.to_bytes()).and_then(|name| name.parse().ok()) else {
+        return Ok(None);
+    };
+    let mut buffer = [const { MaybeUninit::uninit() }; 32];
+    let (link, _) = readlinkat_raw(directory, name, &mut buffer)?;
+    let inode = link.strip_prefix(SOCKET).and_then(|link| link.strip_suffix(b"]")).and_then(number);
+    Ok(inode.and_then(|inode| inode.parse().ok()).map(|inode| (descriptor, inode)))
+}
+
+/// What processes of other network namespaces have.
+pub fn elsewhere() -> io::Result<Elsewhere> {
+    let own = fs::metadata("/proc/thread-self/ns/net")?.ino();
+    let mut others = HashMap::new();
+    for pid in processes()? {
+        // One that ended.
+        let Ok(namespace) = fs::metadata(format!("/proc/{pid}/ns/net")) else {
+            continue;
+        };
+        if namespace.ino() != own {
+            others.entry(namespace.ino()).or_insert_with(|| {
+                let table = |name| fs::read_to_string(format!("/proc/{pid}/net/{name}")).unwrap_or_default();
+                in_use(&table("sockstat")) + in_use(&table("sockstat6"))
+            });
+        }
+    }
+    Ok(Elsewhere { namespaces: others.len() as u64, sockets: others.values().sum() })
+}
+
+/// The TCP sockets of a table of `/proc/net/sockstat` or its sister of IPv6.
+fn in_use(table: &str) -> u64 {
+    let line = table.lines().find_map(|line| line.strip_prefix("TCP: ").or(line.strip_prefix("TCP6: ")));
+    line.and_then(|line| line.strip_prefix("inuse ")?.split(' ').next()?.parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sockets_in_use_are_read() {
+        let table = "sockets: used 12\nTCP: inuse 3 orphan 0 tw 1 alloc 5 mem 2\nUDP: inuse 1 mem 0\n";
+        assert_eq!(in_use(table), 3);
+        assert_eq!(in_use("TCP6: inuse 7\nUDP6: inuse 0\n"), 7);
+        assert_eq!(in_use(""), 0);
+    }
+}

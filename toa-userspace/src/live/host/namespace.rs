@@ -1,0 +1,33 @@
+//! Responsible for namespaces of processes. Not responsible for what is in them.
+
+use std::{
+    fs::{self, File},
+    io,
+    os::{fd::AsRawFd as _, unix::fs::MetadataExt as _},
+    thread,
+};
+
+/// Inode of a namespace of a process.
+pub fn inode(pid: &str, kind: &str) -> io::Result<u64> {
+    Ok(fs::metadata(format!("/proc/{pid}/ns/{kind}"))?.ino())
+}
+
+/// Runs `work` in the network namespace of a process, if that is still the one with this inode.
+pub fn run_in<T: Send>(pid: u32, inode: u64, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+    if self::inode("self", "net")? == inode {
+        return work();
+    }
+    let file = File::open(format!("/proc/{pid}/ns/net"))?;
+    if file.metadata()?.ino() != inode {
+        return Err(io::Error::other("the process is in another network namespace now"));
+    }
+    let enter = || {
+        // SAFETY: takes a descriptor and a flag, no pointer; changes the calling thread only, which ends after it.
+        if unsafe { libc::setns(file.as_raw_fd(), libc::CLONE_NEWNET) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        work()
+    };
+    let failed = || io::Error::other("the thread in the namespace failed");
+    thread::scope(|scope| scope.spawn(enter).join()).unwrap_or_else(|_| Err(failed()))
+}

@@ -1,0 +1,259 @@
+//! Responsible for asking the kernel which TCP sockets our network namespace has (`sock_diag(7)`). Not responsible for
+//! who holds them.
+
+use std::{
+    collections::HashSet,
+    io,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use netlink_packet_core::{
+    DecodeError, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+};
+use netlink_packet_sock_diag::{
+    SockDiagMessage,
+    constants::{AF_INET, AF_INET6, IPPROTO_TCP},
+    inet::{ExtensionFlags, InetRequest, InetResponse, SocketId, StateFlags, nlas::Nla},
+};
+use netlink_sys::{Socket, protocols::NETLINK_SOCK_DIAG};
+use thiserror::Error;
+use toa_common::flow_key::FlowKey;
+
+use crate::address::to_address;
+
+/// Bytes of a part of an answer: the most that the kernel puts into one.
+const PART_BYTES: usize = 32 << 10;
+
+/// Where `tcpi_last_data_recv` is in `struct tcp_info` of `linux/tcp.h`, in milliseconds.
+const LAST_DATA_RECEIVED: std::ops::Range<usize> = 52..56;
+
+/// Why the kernel's sockets cannot be seen.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SockDiagError {
+    /// The netlink socket.
+    #[error("cannot ask the kernel for its TCP sockets: {call}")]
+    Socket {
+        /// What was called.
+        call: &'static str,
+        /// What failed.
+        #[source]
+        source: io::Error,
+    },
+    /// The kernel does not want to tell.
+    #[error("the kernel does not tell its TCP sockets (CONFIG_INET_TCP_DIAG)")]
+    Refused(#[source] io::Error),
+    /// An answer makes no sense.
+    #[error("the kernel's answer about TCP sockets makes no sense")]
+    Answer(#[source] DecodeError),
+}
+
+/// An established connection, as the kernel's table of sockets has it: the balancer is its remote side.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Established {
+    family: u8,
+    id: SocketId,
+    /// The socket's inode, or 0 if no descriptor was made for it yet.
+    pub inode: u32,
+    /// For how long it has received no data, where it was asked for.
+    pub silent_for: Option<Duration>,
+}
+
+impl Established {
+    /// The remote side.
+    #[must_use]
+    pub fn peer(&self) -> SocketAddr {
+        SocketAddr::new(self.id.destination_address.to_canonical(), self.id.destination_port)
+    }
+
+    /// This host's side.
+    #[must_use]
+    pub fn server(&self) -> SocketAddr {
+        SocketAddr::new(self.id.source_address.to_canonical(), self.id.source_port)
+    }
+
+    /// What tells this socket from every other since boot (`SO_COOKIE`).
+    #[must_use]
+    pub fn cookie(&self) -> u64 {
+        // Two words, the lower one first, each as the host has it (`sock_diag_save_cookie`).
+        let (low, high) = self.id.cookie.split_at(4);
+        let word = |bytes: &[u8]| u64::from(bytes.try_into().map_or(0, u32::from_ne_bytes));
+        word(low) | word(high) << 32
+    }
+
+    /// The 4-tuple of its packets.
+    #[must_use]
+    pub fn key(&self) -> FlowKey {
+        let (peer, server) = (self.peer(), self.server());
+        let ([a, b], [c, d]) = (peer.port().to_be_bytes(), server.port().to_be_bytes());
+        FlowKey {
+            source: to_address(peer.ip()),
+            destination: to_address(server.ip()),
+            ports: u32::from_ne_bytes([a, b, c, d]),
+        }
+    }
+}
+
+/// What an application listens on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Listener {
+    /// The address, which may be that of all.
+    pub address: IpAddr,
+    /// The port.
+    pub port: u16,
+}
+
+/// The kernel's table of TCP sockets.
+pub struct SockDiag {
+    socket: Socket,
+    part: Vec<u8>,
+}
+
+impl SockDiag {
+    /// That of the network namespace of this thread.
+    pub fn new() -> Result<Self, SockDiagError> {
+        Ok(Self { socket: connect()?, part: Vec::with_capacity(PART_BYTES) })
+    }
+
+    /// All established connections, each once. Those that come and go meanwhile may be missing.
+    pub fn established(&mut self, with_times: bool) -> Result<Vec<Established>, SockDiagError> {
+        let extensions = if with_times { ExtensionFlags::INFO } else { ExtensionFlags::empty() };
+        let (mut found, mut seen) = (Vec::new(), HashSet::new());
+        self.dump(&StateFlags::ESTABLISHED, &extensions, |response| {
+            let silent_for = response.nlas.iter().find_map(|attribute| match attribute {
+                Nla::TcpInfo(info) => silent_for(info),
+                _ => None,
+            });
+            let header = response.header;
+            let (family, id, inode) = (header.family, header.socket_id, header.inode);
+            // The kernel may tell of one twice if others come or go meanwhile.
+            if seen.insert(id.cookie) {
+                found.push(Established { family, id, inode, silent_for });
+            }
+        })?;
+        Ok(found)
+    }
+
+    /// All sockets that listen.
+    pub fn listeners(&mut self) -> Result<Vec<Listener>, SockDiagError> {
+        let mut found = Vec::new();
+        self.dump(&StateFlags::LISTEN, &ExtensionFlags::empty(), |response| {
+            let id = response.header.socket_id;
+            found.push(Listener { address: id.source_address.to_canonical(), port: id.source_port });
+        })?;
+        Ok(found)
+    }
+
+    /// Whether a connection is still established, and not another with its 4-tuple.
+    pub fn is_there(&mut self, connection: &Established) -> Result<bool, SockDiagError> {
+        let mut is_there = false;
+        let request = InetRequest {
+            family: connection.family,
+            protocol: IPPROTO_TCP,
+            extensions: ExtensionFlags::empty(),
+            states: StateFlags::all(),
+            socket_id: connection.id.clone(),
+        };
+        let asked = self.ask(request, NLM_F_REQUEST, |response| {
+            is_there = response.header.state == netlink_packet_sock_diag::constants::TCP_ESTABLISHED
+                && response.header.socket_id == connection.id;
+        });
+        match asked {
+            // There is none, or it is another one.
+            Err(SockDiagError::Refused(error))
+                if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESTALE)) =>
+            {
+                Ok(false)
+            }
+            asked => asked.map(|()| is_there),
+        }
+    }
+
+    /// Both families' sockets in these states. One with both is told of once, among those of IPv6.
+    fn dump(
+        &mut self,
+        states: &StateFlags,
+        extensions: &ExtensionFlags,
+        mut each: impl FnMut(InetResponse),
+    ) -> Result<(), SockDiagError> {
+        for (family, socket_id) in [(AF_INET, SocketId::new_v4()), (AF_INET6, SocketId::new_v6())] {
+            let (states, extensions) = (states.clone(), extensions.clone());
+            let request = InetRequest { family, protocol: IPPROTO_TCP, extensions, states, socket_id };
+            self.ask(request, NLM_F_REQUEST | NLM_F_DUMP, &mut each)?;
+        }
+        Ok(())
+    }
+
+    fn ask(
+        &mut self,
+        request: InetRequest,
+        flags: u16,
+        each: impl FnMut(InetResponse),
+    ) -> Result<(), SockDiagError> {
+        let asked = self.exchange(request, flags, each);
+        if let Err(SockDiagError::Socket { .. } | SockDiagError::Answer(_)) = asked {
+            // What is left of the answer would be taken for the next one.
+            self.socket = connect()?;
+        }
+        asked
+    }
+
+    fn exchange(
+        &mut self,
+        request: InetRequest,
+        flags: u16,
+        mut each: impl FnMut(InetResponse),
+    ) -> Result<(), SockDiagError> {
+        let mut header = NetlinkHeader::default();
+        header.flags = flags;
+        let mut message = NetlinkMessage::new(header, SockDiagMessage::InetRequest(request).into());
+        message.finalize();
+        let mut bytes = vec![0; message.buffer_len()];
+        message.serialize(&mut bytes);
+        self.socket.send(&bytes, 0).map_err(failed("send"))?;
+        loop {
+            self.part.clear();
+            match self.socket.recv(&mut self.part, 0) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(failed("recv")(error)),
+            }
+            let mut rest = self.part.as_slice();
+            while !rest.is_empty() {
+                let message =
+                    NetlinkMessage::<SockDiagMessage>::deserialize(rest).map_err(SockDiagError::Answer)?;
+                let length = (message.header.length as usize).next_multiple_of(4).max(4);
+                rest = rest.get(length..).unwrap_or_default();
+                match message.payload {
+                    NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) => {
+                        each(*response);
+                        if flags & NLM_F_DUMP == 0 {
+                            return Ok(());
+                        }
+                    }
+                    NetlinkPayload::Done(_) => return Ok(()),
+                    NetlinkPayload::Error(error) => return Err(SockDiagError::Refused(error.to_io())),
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+fn failed(call: &'static str) -> impl Fn(io::Error) -> SockDiagError {
+    move |source| SockDiagError::Socket { call, source }
+}
+
+fn connect() -> Result<Socket, SockDiagError> {
+    let mut socket = Socket::new(NETLINK_SOCK_DIAG).map_err(failed("socket"))?;
+    socket.bind_auto().map_err(failed("bind"))?;
+    socket.connect(&netlink_sys::SocketAddr::new(0, 0)).map_err(failed("connect"))?;
+    Ok(socket)
+}
+
+/// What `struct tcp_info` says about it.
+fn silent_for(info: &[u8]) -> Option<Duration> {
+    let bytes = info.get(LAST_DATA_RECEIVED)?.first_chunk()?;
+    Some(Duration::from_millis(u32::from_ne_bytes(*bytes).into()))
+}

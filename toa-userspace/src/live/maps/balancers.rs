@@ -1,0 +1,56 @@
+//! Responsible for the sources whose TOA is believed, and for those whose TOA was not. Not responsible for deciding.
+
+use aya::maps::{
+    HashMap, Map, MapData, MapError,
+    lpm_trie::{Key, LpmTrie},
+};
+use ipnet::IpNet;
+use thiserror::Error;
+use toa_common::{address::Address, limits::MAX_BALANCERS};
+
+use crate::address::{net_bits, to_address, to_ip};
+
+/// Why the balancers were not written.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BalancersError {
+    /// There is no room.
+    #[error("{count} prefixes of balancers are too many: at most {MAX_BALANCERS}")]
+    TooMany {
+        /// How many there are.
+        count: usize,
+    },
+    /// The map.
+    #[error("cannot write the map of balancers")]
+    Map(#[from] MapError),
+}
+
+/// Writes the balancers' prefixes to the map `BALANCERS`.
+pub fn write(map: Map, balancers: &[IpNet]) -> Result<(), BalancersError> {
+    if balancers.len() > MAX_BALANCERS as usize {
+        return Err(BalancersError::TooMany { count: balancers.len() });
+    }
+    let mut map: LpmTrie<MapData, Address, u32> = map.try_into()?;
+    for net in balancers {
+        map.insert(&Key::new(net_bits(net), to_address(net.network())), 0, 0)?;
+    }
+    Ok(())
+}
+
+/// The sources whose TOA was not believed.
+pub struct Untrusted(HashMap<MapData, Address, u32>);
+
+impl Untrusted {
+    /// Those in the map `UNTRUSTED`.
+    pub fn new(map: Map) -> Result<Self, MapError> {
+        map.try_into().map(Self)
+    }
+
+    /// Their addresses, of which the kernel keeps the latest.
+    pub fn read(&self) -> Result<Vec<std::net::IpAddr>, MapError> {
+        let mut sources = self.0.keys().map(|key| key.map(to_ip)).collect::<Result<Vec<_>, _>>()?;
+        sources.sort_unstable();
+        sources.dedup();
+        Ok(sources)
+    }
+}

@@ -1,0 +1,294 @@
+//! Responsible for the per-CPU perf rings: opening them with a watermark, giving them to the kernel program, and
+//! reading what is in them. Not responsible for what is read.
+//!
+//! Written here because `aya`'s perf buffer wakes its reader once per record, which costs more than the record
+//! (7 µs against 0.3 µs measured), and loops for ever on a record whose 16-bit size has wrapped. All unsafe code
+//! of the rings is in this file.
+//!
+//! ```text
+//! ring, as mapped: | control page | 2^n data pages                        |
+//! record:          | type u32, misc u16, size u16 | length u32 | sample … |   (PERF_RECORD_SAMPLE)
+//! ```
+
+use std::{
+    io, mem,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    ptr::NonNull,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use aya_obj::generated::{
+    PERF_EVENT_IOC_ENABLE, PERF_FLAG_FD_CLOEXEC, bpf_attr, bpf_cmd, perf_event_attr, perf_event_mmap_page,
+    perf_event_sample_format, perf_sw_ids, perf_type_id,
+};
+use rustix::{
+    event::epoll,
+    mm::{MapFlags, ProtFlags, mmap, munmap},
+    param::page_size,
+};
+use thiserror::Error;
+use tokio::io::{Interest, unix::AsyncFd};
+
+pub mod reader;
+mod records;
+
+pub use records::DrainStats;
+use records::{Records, merge};
+
+/// Bytes of all rings together, if nothing else is said.
+const RINGS_BYTES: usize = 64 << 20;
+/// Bounds of one ring in bytes, if nothing else is said.
+const RING_BYTES: (usize, usize) = (256 << 10, 4 << 20);
+
+/// Bytes of one ring, if nothing else is said.
+#[must_use]
+pub fn default_ring_bytes() -> usize {
+    ring_bytes_for(aya::util::nr_cpus().map_or(1, |cpus| cpus.max(1)))
+}
+
+/// Bytes of one of so many rings: as large as [`RINGS_BYTES`] allows, but within the bounds of one.
+fn ring_bytes_for(cpus: usize) -> usize {
+    let (least, most) = RING_BYTES;
+    let share = (RINGS_BYTES / cpus).max(1);
+    (1 << share.ilog2()).clamp(least, most)
+}
+
+/// Why the rings could not be opened.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum PerfError {
+    /// The list of CPUs could not be read.
+    #[error("cannot read the list of online CPUs: {path}")]
+    Cpus {
+        /// The file.
+        path: String,
+        /// What failed.
+        #[source]
+        source: io::Error,
+    },
+    /// A ring's size is no power of two of pages.
+    #[error("a ring of {bytes} bytes: must be a power of two and at least {page} (a page)")]
+    Size {
+        /// What was asked for.
+        bytes: usize,
+        /// The page size.
+        page: usize,
+    },
+    /// A system call failed for one CPU's ring.
+    #[error("cannot open the perf ring of CPU {cpu}: {call}")]
+    Ring {
+        /// The CPU.
+        cpu: u32,
+        /// The system call.
+        call: &'static str,
+        /// What failed.
+        #[source]
+        source: io::Error,
+    },
+    /// The descriptor that tells when to read could not be made.
+    #[error("cannot wait for the perf rings")]
+    Epoll(#[source] io::Error),
+}
+
+/// One ring for each CPU that is online.
+#[derive(Debug)]
+pub struct Rings {
+    rings: Vec<Ring>,
+    epoll: OwnedFd,
+}
+
+impl Rings {
+    /// Opens rings of `bytes` each, and stores them in the perf event array `map`. They become readable when an
+    /// eighth is full; what is less must be fetched from time to time.
+    pub fn open(map: BorrowedFd<'_>, bytes: usize) -> Result<Self, PerfError> {
+        let cpus = aya::util::online_cpus()
+            .map_err(|(path, source)| PerfError::Cpus { path: path.to_owned(), source })?;
+        Self::open_on(map, bytes, &cpus)
+    }
+
+    /// Opens rings on some CPUs only; on the others, the program counts what it loses.
+    pub fn open_on(map: BorrowedFd<'_>, bytes: usize, cpus: &[u32]) -> Result<Self, PerfError> {
+        let page = page_size();
+        if !bytes.is_power_of_two() || bytes < page {
+            return Err(PerfError::Size { bytes, page });
+        }
+        let epoll =
+            epoll::create(epoll::CreateFlags::CLOEXEC).map_err(|errno| PerfError::Epoll(errno.into()))?;
+        let mut rings = Vec::with_capacity(cpus.len());
+        for &cpu in cpus {
+            let ring = Ring::open(cpu, bytes)?;
+            ring.store_in(map, cpu).map_err(|source| PerfError::Ring {
+                cpu,
+                call: "bpf(BPF_MAP_UPDATE_ELEM)",
+                source,
+            })?;
+            epoll::add(&epoll, &ring.fd, epoll::EventData::new_u64(cpu.into()), epoll::EventFlags::IN)
+                .map_err(|errno| PerfError::Epoll(errno.into()))?;
+            rings.push(ring);
+        }
+        Ok(Self { rings, epoll })
+    }
+
+    /// Makes the rings something that a task can wait for.
+    pub fn register(self) -> io::Result<AsyncFd<Self>> {
+        // SAFETY: the rings keep their one epoll descriptor open until they are dropped, with the returned value.
+        unsafe { AsyncFd::register_with_interest(self, Interest::READABLE) }.map_err(Into::into)
+    }
+
+    /// Hands every sample that is in the rings now to `sample`, in the order of time that each begins with (as a
+    /// [`toa_common::record::SegmentRecord`] does): so what a connection sent by way of several CPUs need not wait for
+    /// the rest of a ring.
+    pub fn drain(&mut self, sample: impl FnMut(&[u8])) -> DrainStats {
+        let mut drained = DrainStats::default();
+        merge(self.rings.iter_mut().map(Ring::records).collect(), sample, &mut drained);
+        drained
+    }
+}
+
+impl AsFd for Rings {
+    /// Readable when one of the rings has reached its watermark.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.epoll.as_fd()
+    }
+}
+
+impl AsRawFd for Rings {
+    fn as_raw_fd(&self) -> i32 {
+        self.epoll.as_raw_fd()
+    }
+}
+
+#[derive(Debug)]
+struct Ring {
+    fd: OwnedFd,
+    /// The control page, with the data behind.
+    control: NonNull<perf_event_mmap_page>,
+    mapped_len: usize,
+    data_len: usize,
+    /// Samples that lie across the ring's end are put together here.
+    scratch: Vec<u8>,
+}
+
+// SAFETY: the mapping belongs to this value alone and is not tied to a thread.
+unsafe impl Send for Ring {}
+// SAFETY: a shared reference gives access to nothing that changes.
+unsafe impl Sync for Ring {}
+
+impl Ring {
+    fn open(cpu: u32, bytes: usize) -> Result<Self, PerfError> {
+        let failed = |call| move |source: io::Error| PerfError::Ring { cpu, call, source };
+        let fd = perf_event_open(cpu, bytes).map_err(failed("perf_event_open"))?;
+        let mapped_len = bytes + page_size();
+        // SAFETY: a new mapping, which overlays no other memory.
+        let control = unsafe {
+            mmap(
+                std::ptr::null_mut(),
+                mapped_len,
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::SHARED,
+                &fd,
+                0,
+            )
+        };
+        let control = control.map_err(|errno| failed("mmap")(errno.into()))?;
+        let control = NonNull::new(control.cast())
+            .ok_or_else(|| failed("mmap")(io::Error::from(io::ErrorKind::OutOfMemory)))?;
+        let ring = Self { fd, control, mapped_len, data_len: bytes, scratch: Vec::new() };
+        // SAFETY: an ioctl without argument on a perf event.
+        if unsafe { libc::ioctl(ring.fd.as_raw_fd(), PERF_EVENT_IOC_ENABLE.into(), 0) } != 0 {
+            return Err(failed("ioctl(PERF_EVENT_IOC_ENABLE)")(io::Error::last_os_error()));
+        }
+        Ok(ring)
+    }
+
+    fn store_in(&self, map: BorrowedFd<'_>, cpu: u32) -> io::Result<()> {
+        let value = self.fd.as_raw_fd();
+        // SAFETY: all zeros is a valid `bpf_attr`.
+        let mut attr: bpf_attr = unsafe { mem::zeroed() };
+        attr.__bindgen_anon_2.map_fd = map.as_raw_fd().cast_unsigned();
+        attr.__bindgen_anon_2.key = (&raw const cpu).addr() as u64;
+        attr.__bindgen_anon_2.__bindgen_anon_1.value = (&raw const value).addr() as u64;
+        // SAFETY: key and value live during the call, and are of the map's sizes: four bytes each.
+        let result = unsafe {
+            libc::syscall(libc::SYS_bpf, bpf_cmd::BPF_MAP_UPDATE_ELEM, &raw const attr, size_of::<bpf_attr>())
+        };
+        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+
+    /// What is in it now.
+    fn records(&mut self) -> Records<'_> {
+        // SAFETY: the kernel writes `data_head` while we read it, so both are accessed atomically; the fields are
+        // aligned and in the mapping, which lives as long as this value.
+        let (head, tail) = unsafe {
+            let control = self.control.as_ptr();
+            (
+                AtomicU64::from_ptr(&raw mut (*control).data_head),
+                AtomicU64::from_ptr(&raw mut (*control).data_tail),
+            )
+        };
+        // The kernel writes records first and their end second (perf_output_put_handle).
+        let end = head.load(Ordering::Acquire);
+        // SAFETY: the data pages follow the control page. What lies between tail and head is not written to before the
+        // tail moves on, which it does behind what was read; nothing else is read.
+        let data = unsafe {
+            std::slice::from_raw_parts(self.control.as_ptr().cast::<u8>().add(page_size()), self.data_len)
+        };
+        Records::new(data, tail, end, &mut self.scratch)
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        // SAFETY: our own mapping, to which no reference is left.
+        let _ = unsafe { munmap(self.control.as_ptr().cast(), self.mapped_len) };
+    }
+}
+
+fn perf_event_open(cpu: u32, bytes: usize) -> io::Result<OwnedFd> {
+    // SAFETY: all zeros is a valid `perf_event_attr`.
+    let mut attr: perf_event_attr = unsafe { mem::zeroed() };
+    attr.size = size_of::<perf_event_attr>() as u32;
+    attr.type_ = perf_type_id::PERF_TYPE_SOFTWARE as u32;
+    attr.config = perf_sw_ids::PERF_COUNT_SW_BPF_OUTPUT as u64;
+    attr.sample_type = perf_event_sample_format::PERF_SAMPLE_RAW as u64;
+    attr.set_watermark(1);
+    attr.__bindgen_anon_2.wakeup_watermark = u32::try_from(bytes / 8).unwrap_or(u32::MAX);
+    let (any_process, no_group) = (-1, -1);
+    // SAFETY: the attribute lives during the call and says its own size.
+    let fd = unsafe {
+        libc::syscall(
+            libc::SYS_perf_event_open,
+            &raw const attr,
+            any_process,
+            cpu,
+            no_group,
+            PERF_FLAG_FD_CLOEXEC,
+        )
+    };
+    match i32::try_from(fd) {
+        // SAFETY: a descriptor that the kernel has just given to us.
+        Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_rings_share_64_mib_within_the_bounds_of_one() {
+        let mib = 1 << 20;
+        for (cpus, bytes) in [
+            (1, 4 * mib),
+            (2, 4 * mib),
+            (16, 4 * mib),
+            (17, 2 * mib),
+            (64, mib),
+            (256, mib / 4),
+            (8192, mib / 4),
+        ] {
+            assert_eq!(ring_bytes_for(cpus), bytes, "{cpus}");
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Responsible for the directory in which a run's maps are pinned, so that other processes can reach them, and for
+//! clearing away those of dead runs. Not responsible for what is done with the maps.
+//!
+//! ```text
+//! /sys/fs/bpf/toa-tc/                  0700, ours or root's
+//!   PID-START-PIDNAMESPACE/            0700, one a run; its name says whether the run is alive
+//!     WATCH PREFIXES SHAPES FLOWS COUNTERS      the maps
+//!     INFO                             a `RunInfo`; pinned last, so that a run is found only when it is complete
+//! ```
+
+use std::{
+    fs::{self, DirBuilder},
+    io,
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
+    path::{Path, PathBuf},
+};
+
+use aya::{
+    maps::{Array, Map, MapData, MapError},
+    pin::PinError,
+};
+use rustix::fs::statfs;
+use thiserror::Error;
+use toa_common::run_info::RunInfo;
+
+use crate::live::runs::identity::Identity;
+
+/// Where BPF file systems are mounted.
+pub const BPF_FS: &str = "/sys/fs/bpf";
+/// `BPF_FS_MAGIC` of `linux/magic.h`.
+const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
+/// Our directory in it.
+const OURS: &str = "toa-tc";
+
+/// Maps that other processes reach, in the order of `RunInfo::map_ids`.
+pub const PINNED: [&str; 5] = ["WATCH", "PREFIXES", "SHAPES", "FLOWS", "COUNTERS"];
+/// The map that says what a run is.
+pub const INFO: &str = "INFO";
+
+/// How often the directories are made again when another run that ends takes ours away.
+const ATTEMPTS: usize = 16;
+
+/// Why the maps are not pinned, or not found.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum PinsError {
+    /// There is no BPF file system.
+    #[error("no BPF file system at {BPF_FS} (mount -t bpf bpf {BPF_FS})")]
+    NoFileSystem,
+    /// Others may write where only we should.
+    #[error("{path} is not only ours: it belongs to user {uid} and has mode {mode:o}; remove it")]
+    NotOurs {
+        /// The directory.
+        path: PathBuf,
+        /// Whose it is.
+        uid: u32,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// Who we are cannot be seen.
+    #[error("cannot read /proc/self")]
+    Process(#[source] io::Error),
+    /// A directory could not be made or read.
+    #[error("cannot use {path}")]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// What failed.
+        #[source]
+        source: io::Error,
+    },
+    /// The map that says what this run is could not be made.
+    #[error("cannot make the map {INFO}")]
+    Info(#[source] MapError),
+    /// A map could not be pinned.
+    #[error("cannot pin {path}")]
+    Pin {
+        /// The pin.
+        path: PathBuf,
+        /// What failed.
+        #[source]
+        source: PinError,
+    },
+}
+
+/// Our directory, if there is one. It must be nobody else's.
+pub fn directory() -> Result<Option<PathBuf>, PinsError> {
+    let magic = statfs(BPF_FS).map_err(|_| PinsError::NoFileSystem)?.f_type;
+    if u64::try_from(magic).ok() != Some(BPF_FS_MAGIC) {
+        return Err(PinsError::NoFileSystem);
+    }
+    let path = Path::new(BPF_FS).join(OURS);
+    match fs::symlink_metadata(&path) {
+        Ok(metadata) => {
+            let (uid, mode) = (metadata.uid(), metadata.mode());
+            let is_known = uid == 0 || uid == rustix::process::geteuid().as_raw();
+            if metadata.is_dir() && is_known && mode & 0o022 == 0 {
+                Ok(Some(path))
+            } else {
+                Err(PinsError::NotOurs { path, uid, mode: mode & 0o7777 })
+            }
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(PinsError::Directory { path, source }),
+    }
+}
+
+/// The directories of runs, with whose they are.
+pub fn runs(directory: &Path) -> io::Result<Vec<(PathBuf, Identity)>> {
+    let mut runs = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        // Others' names are not ours to judge.
+        let Some(identity) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        if entry.file_type()?.is_dir() {
+            runs.push((entry.path(), identity));
+        }
+    }
+    runs.sort_unstable();
+    Ok(runs)
+}
+
+/// Removes what dead runs left, and returns how many there were.
+pub fn sweep(directory: &Path) -> io::Result<usize> {
+    let mut swept = 0;
+    for (path, identity) in runs(directory)? {
+        if identity.is_alive() == Some(false) {
+            remove(&path);
+            swept += usize::from(!path.exists());
+        }
+    }
+    Ok(swept)
+}
+
+/// Removes a run's directory, and in it only what a run pins.
+fn remove(path: &Path) {
+    // What cannot be removed is a directory in which somebody else put something.
+    for name in PINNED.iter().chain([&INFO]) {
+        let _ = fs::remove_file(path.join(name));
+    }
+    let _ = fs::remove_dir(path);
+}
+
+/// The directory of this run. Dropping it removes it.
+#[derive(Debug)]
+pub struct Pins {
+    path: PathBuf,
+    identity: Identity,
+}
+
+impl Pins {
+    /// Makes the directory, and removes those of dead runs.
+    pub fn new() -> Result<Self, PinsError> {
+        let identity = Identity::own().map_err(PinsError::Process)?;
+        let ours = Path::new(BPF_FS).join(OURS);
+        let path = ours.join(identity.to_string());
+        let mut attempt = 0;
+        loop {
+            if let Some(ours) = directory()? {
+                // What cannot be swept now is swept by the next one.
+                let _ = sweep(&ours);
+            }
+            // The first may be there, the second may not.
+            let made = make(&ours, true).and_then(|()| make(&path, false));
+            match made {
+                Ok(()) => break,
+                Err(error) if error.kind() == io::ErrorKind::NotFound && attempt < ATTEMPTS => attempt += 1,
+                Err(source) => return Err(PinsError::Directory { path, source }),
+            }
+        }
+        let pins = Self { path, identity };
+        // Somebody could have been faster in making the first.
+        directory()?;
+        Ok(pins)
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// Pins `map` by its name.
+    pub fn pin(&self, name: &str, map: &Map) -> Result<(), PinsError> {
+        let path = self.path.join(name);
+        map.pin(&path).map_err(|source| PinsError::Pin { path, source })
+    }
+
+    /// Says what this run is. From then on, others find it.
+    pub fn publish(&self, info: &RunInfo) -> Result<(), PinsError> {
+        let mut map = Array::<MapData, RunInfo>::create(1, 0).map_err(PinsError::Info)?;
+        map.set(0, info, 0).map_err(PinsError::Info)?;
+        let path = self.path.join(INFO);
+        map.pin(&path).map_err(|source| PinsError::Pin { path, source })
+    }
+
+    /// What this run is said to be: others write there, too.
+    pub fn info(&self) -> Result<RunInfo, MapError> {
+        let map = Map::from_map_data(MapData::from_pin(self.path.join(INFO))?)?;
+        Array::<_, RunInfo>::try_from(map)?.get(&0, 0)
+    }
+}
+
+fn make(path: &Path, recursive: bool) -> io::Result<()> {
+    DirBuilder::new().mode(0o700).recursive(recursive).create(path)
+}
+
+impl Drop for Pins {
+    fn drop(&mut self) {
+        remove(&self.path);
+        if let Some(ours) = self.path.parent() {
+            // Other runs may be in it.
+            let _ = fs::remove_dir(ours);
+        }
+    }
+}

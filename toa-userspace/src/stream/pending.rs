@@ -1,0 +1,94 @@
+//! Responsible for what a stream keeps while something of it is missing, or was. Most streams miss nothing, so it
+//! is apart from them. Not responsible for when it goes on.
+
+use std::ops::Range;
+
+use super::{assembler::Assembler, chunks::Chunks, event::EndKind};
+
+/// How many gaps a stream remembers to tell late bytes from duplicate ones.
+const REMEMBERED_GAPS: usize = 16;
+
+/// Where a connection ends.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct End {
+    pub(super) position: u64,
+    pub(super) kind: EndKind,
+    pub(super) time_ns: u64,
+}
+
+/// What waits, and what is remembered.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    /// What waits behind a hole, or for the start.
+    pub(super) store: Chunks,
+    /// What the kernel cut off. Other segments may bring it; nobody waits for that.
+    cut: Assembler,
+    /// When something was cut off last.
+    cut_ns: u64,
+    /// What the stream has passed over latest: gaps, and what was skipped on order.
+    gaps: Assembler,
+    pub(super) end: Option<End>,
+}
+
+impl Pending {
+    /// Whether there is nothing to keep.
+    pub(super) fn is_empty(&self) -> bool {
+        self.store.ranges() == 0 && self.cut.is_empty() && self.gaps.is_empty() && self.end.is_none()
+    }
+
+    /// The lowest position at which something is there, cut off, or the end.
+    pub(super) fn first_position(&self) -> Option<u64> {
+        let cut = self.cut.first().map(|range| range.start);
+        let end = self.end.map(|end| end.position);
+        [self.store.first_position(), cut, end].into_iter().flatten().min()
+    }
+
+    /// When the oldest of what waits came.
+    pub(super) fn since_ns(&self) -> Option<u64> {
+        let chunk_ns = self.store.first().map(|chunk| chunk.time_ns);
+        let cut_ns = (!self.cut.is_empty()).then_some(self.cut_ns);
+        let end_ns = self.end.map(|end| end.time_ns);
+        [chunk_ns, cut_ns, end_ns].into_iter().flatten().min()
+    }
+
+    /// How many ranges wait, each with a hole before it.
+    pub(super) fn ranges(&self) -> usize {
+        self.store.ranges().max(self.cut.len())
+    }
+
+    /// Notes that the kernel cut `range` off.
+    pub(super) fn cut(&mut self, range: Range<u64>, time_ns: u64) {
+        self.cut.insert(range, |_| ());
+        self.cut_ns = time_ns;
+    }
+
+    /// What was cut off at `position`, up to where something is there again.
+    pub(super) fn cut_at(&self, position: u64) -> Option<u64> {
+        let cut = self.cut.first().filter(|cut| cut.start <= position)?;
+        Some(cut.end.min(self.store.first_position().unwrap_or(u64::MAX)))
+    }
+
+    /// Remembers that the stream passed over `range`.
+    pub(super) fn remember_gap(&mut self, range: Range<u64>) {
+        self.gaps.insert(range, |_| ());
+        if self.gaps.len() > REMEMBERED_GAPS {
+            self.gaps.forget_first();
+        }
+    }
+
+    /// How many bytes of `range` the stream passed over.
+    pub(super) fn in_gaps(&self, range: &Range<u64>) -> u64 {
+        self.gaps.covered(range)
+    }
+
+    /// Discards what waits below `position`. Returns how many bytes.
+    pub(super) fn discard_below(&mut self, position: u64) -> u64 {
+        self.cut.forget_below(position);
+        self.store.discard_below(position)
+    }
+
+    /// Forgets what was cut off below `position`.
+    pub(super) fn forget_cut_below(&mut self, position: u64) {
+        self.cut.forget_below(position);
+    }
+}
