@@ -1,19 +1,16 @@
 //! Responsible for embedding every eBPF object in the tests: the shipped one, the probe, the lab's two and the bench's.
 //! Not responsible for how they are compiled: see `xtask/src/toolchain.rs`.
 
-#[path = "../xtask/src/embed.rs"]
-mod embed;
-#[path = "../xtask/src/toolchain.rs"]
-mod toolchain;
+use xtask::embed::{Package, embed};
 
 fn main() {
-    embed::embed(&[
-        embed::Package {
+    embed(&[
+        Package {
             name: "toa-ebpf",
             directory: "toa-ebpf",
             objects: &[("toa-ingress", "TOA_INGRESS_OBJECT"), ("toa-probe", "TOA_PROBE_OBJECT")],
         },
-        embed::Package {
+        Package {
             name: "toa-lab-ebpf",
             directory: "tests/lab-ebpf",
             objects: &[

@@ -13,11 +13,11 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use toa_tests::{
-    packet_builder::{PacketBuilder, flags},
-    pcap_file::PcapFile,
-    toa_tc,
+use toa_packets::{
+    builder::{PacketBuilder, flags},
+    capture_file::PcapFile,
 };
+use toa_tests::tool::toa_tc;
 
 /// Rounds, of which medians are taken. In each, every reader reads every file once.
 const ROUNDS: usize = 5;

@@ -14,9 +14,9 @@ use aya::{
     programs::SchedClassifier,
 };
 use toa_common::{address::Address, config::Config, flow::Flow, flow_key::FlowKey, limits::MAX_FLOWS};
-use toa_tests::{
-    marker::toa_option,
-    packet_builder::{PacketBuilder, UDP, flags},
+use toa_packets::{
+    builder::{PacketBuilder, UDP, flags},
+    toa_option::toa_option,
 };
 use toa_userspace::{
     live::{

@@ -17,13 +17,12 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use toa_tests::{
-    churn::{self, Churn, Tally, ask_to_end},
-    client::{Bound, Request},
-    lab::{BALANCER, Lab},
-    marker::Habit,
-    netns::Namespace,
-    toa_module::ToaModule,
-    toa_tc,
+    lab::{BALANCER, Lab, marker::Habit, netns::Namespace, toa_module::ToaModule},
+    peers::{
+        churn::{self, Churn, Tally, ask_to_end},
+        client::{Bound, Request},
+    },
+    tool::toa_tc,
 };
 
 /// Rounds forth and back.

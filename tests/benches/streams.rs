@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use toa_common::wire::tcp::{ACK, SYN};
-use toa_tests::segments::segment;
+use toa_packets::segment::segment;
 use toa_userspace::{
     limits::Limits,
     pipeline::{Event, Pipeline, Sink, connection::Connection},

@@ -2,19 +2,37 @@
 //! balancer marks them, one with nginx, and a cable. Not responsible for the balancer's own connections from
 //! clients.
 
+pub mod balancer;
+pub mod cgroup;
+pub mod injector;
+pub mod marker;
+pub mod mounts;
+pub mod netlink;
+pub mod netns;
+pub mod proxy;
+pub mod service;
+pub mod toa_module;
+pub mod tun;
+pub mod veth;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use anyhow::Result;
 
 use crate::{
-    client::{Bound, Connection},
-    marker::{Habit, Marker, toa_option},
-    netns::Namespace,
-    nginx::{self, Nginx},
-    toa_module::ToaModule,
-    tun::Cable,
-    veth::{self, Device},
+    lab::{
+        marker::{Habit, Marker},
+        netns::Namespace,
+        toa_module::ToaModule,
+        tun::Cable,
+        veth::Device,
+    },
+    peers::{
+        client::{Bound, Connection},
+        nginx::{self, Nginx},
+    },
 };
+use toa_packets::toa_option::toa_option;
 
 /// The balancer's address.
 pub const BALANCER: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 1);

@@ -1,50 +1,14 @@
-//! What the tests of toa-tc are made of.
+//! What the end-to-end tests of toa-tc are made of. The expectations are in the tests.
 //!
-//! Responsible for real connections with real TOA options between network namespaces, for packets as bytes,
-//! and for running the tool and its neighbours. Not responsible for any expectation: those are in the tests.
+//! - [`lab`]: network namespaces, devices, and the programs that mark real connections as balancers do;
+//! - [`peers`]: what runs beside the tool: nginx, wrk, clients, tcpdump;
+//! - [`tool`]: the tool itself, what it prints, and what it should have printed;
+//! - [`differential`]: the kernel's program against the classifier of `toa-tc read`.
 
-pub mod abba;
-pub mod attached;
-pub mod balancer;
-pub mod capture;
-pub mod cgroup;
-pub mod churn;
-pub mod client;
-pub mod commands;
-pub mod crowd;
-pub mod expected;
-pub mod fixtures;
-pub mod host;
-pub mod idle;
-pub mod injector;
+pub mod differential;
 pub mod lab;
-pub mod ledger;
-pub mod look;
-pub mod marker;
-pub mod mounts;
-pub mod netlink;
-pub mod netns;
-pub mod nginx;
-pub mod oracle;
-pub mod packet_builder;
-pub mod pcap_file;
-pub mod printed;
-pub mod probe;
+pub mod paired_rate;
+pub mod peers;
 pub mod process;
-pub mod proxy;
-pub mod ready;
-pub mod recorder;
-pub mod responder;
-pub mod seccomp;
-pub mod segments;
-pub mod service;
-pub mod side_by_side;
-pub mod sides;
-pub mod tables;
-pub mod toa_module;
-pub mod toa_tc;
-pub mod tun;
-pub mod usage;
-pub mod veth;
-pub mod witness;
-pub mod wrk;
+pub mod tool;
+pub mod wait;

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use crate::ready;
+use crate::wait;
 
 /// How long a process may take to end on a signal before it is killed.
 const GRACE: Duration = Duration::from_secs(10);
@@ -83,7 +83,7 @@ impl Process {
     pub fn wait(&mut self, patience: Duration) -> Result<ExitStatus> {
         let what = format!("the end of {}", self.name);
         let child = &mut self.child;
-        ready::wait_within(patience, &what, || Ok(child.try_wait()?))
+        wait::within(patience, &what, || Ok(child.try_wait()?))
     }
 
     /// Sends a signal and waits for the end.

@@ -5,7 +5,7 @@ use toa_common::{
     config::Config,
     wire::tcp::{ACK, SYN},
 };
-use toa_tests::{packet_builder::PacketBuilder, pcap_file::PcapFile, segments::segment};
+use toa_packets::{builder::PacketBuilder, capture_file::PcapFile, segment::segment};
 use toa_userspace::{
     capture::{classifier::Selection, replay::Replay},
     limits::Limits,

@@ -14,14 +14,15 @@ use std::{
 
 use anyhow::Result;
 use toa_tests::{
-    balancer::Balancer,
-    client::{Connection, Request},
-    expected::Log,
-    marker::Habit,
-    printed::{Printed, Row},
+    lab::{balancer::Balancer, marker::Habit},
+    peers::client::{Connection, Request},
     process::Signal,
-    ready,
-    toa_tc::ToaTc,
+    tool::{
+        expected_rows::Log,
+        printed::{Printed, Row},
+        toa_tc::ToaTc,
+    },
+    wait,
 };
 
 const CLIENTS: u8 = 5;
@@ -138,7 +139,7 @@ fn a_panic_leaves_nothing_of_the_lab() -> Result<()> {
         assert!(!Path::new(&format!("/proc/{process}")).exists());
     }
     for namespace in namespaces {
-        ready::wait("the end of a namespace", || Ok((!is_in_use(namespace)?).then_some(())))?;
+        wait::until("the end of a namespace", || Ok((!is_in_use(namespace)?).then_some(())))?;
     }
     Ok(())
 }

@@ -4,15 +4,16 @@
 use std::{fs, net::SocketAddr};
 
 use anyhow::{Context as _, Result};
+use toa_packets::{
+    builder::{PacketBuilder, flags},
+    toa_option::toa_option,
+};
 use toa_tests::{
-    client::Request,
-    injector::Injector,
-    lab::Lab,
-    marker::{Habit, toa_option},
-    packet_builder::{PacketBuilder, flags},
+    lab::{Lab, injector::Injector, marker::Habit},
+    peers::client::Request,
     process::Signal,
-    ready::{self, PATIENCE},
-    toa_tc::ToaTc,
+    tool::toa_tc::ToaTc,
+    wait::{self, PATIENCE},
 };
 
 const CLIENT: ([u8; 4], u16) = ([203, 0, 113, 9], 54321);
@@ -75,7 +76,7 @@ fn resident_kib(process: u32) -> Result<u64> {
 /// Waits until the request for `target` is printed.
 fn printed(tool: &ToaTc, target: &str) -> Result<()> {
     let line = format!(" GET {target} HTTP/1.1\n");
-    ready::wait_within(3 * PATIENCE, target, || Ok(tool.stdout()?.contains(&line).then_some(())))
+    wait::within(3 * PATIENCE, target, || Ok(tool.stdout()?.contains(&line).then_some(())))
 }
 
 #[test]

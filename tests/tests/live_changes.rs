@@ -12,15 +12,21 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use toa_tests::{
-    balancer::{Balancer, SERVICE},
-    client::{Connection, Request},
-    expected::Log,
-    marker::Habit,
-    mounts,
-    printed::{Printed, Row},
+    lab::{
+        balancer::{Balancer, SERVICE},
+        marker::Habit,
+        mounts,
+    },
+    peers::{
+        client::{Connection, Request},
+        wrk::{self, Load},
+    },
     process::Signal,
-    toa_tc::ToaTc,
-    wrk::{self, Load},
+    tool::{
+        expected_rows::Log,
+        printed::{Printed, Row},
+        toa_tc::ToaTc,
+    },
 };
 
 /// Two loads at once would measure each other.

@@ -9,14 +9,14 @@ use std::{
 
 use anyhow::{Context, Result};
 use toa_tests::{
-    attached::{self, PROGRAM},
-    client::{Connection, Request},
-    lab::Lab,
-    marker::Habit,
-    mounts,
+    lab::{Lab, marker::Habit, mounts},
+    peers::client::{Connection, Request},
     process::Signal,
-    ready::{self, PATIENCE},
-    toa_tc::{Output, ToaTc},
+    tool::{
+        attached::{self, PROGRAM},
+        toa_tc::{Output, ToaTc},
+    },
+    wait::{self, PATIENCE},
 };
 
 /// How a run gets its results out.
@@ -110,7 +110,7 @@ fn a_reader_that_goes_ends_a_run() -> Result<()> {
         reader.read_line(&mut line)?;
         assert!(line.contains(" GET / HTTP/1.1"), "{line}");
         drop(reader);
-        ready::wait("toa-tc to notice", || {
+        wait::until("toa-tc to notice", || {
             ask(connection)?;
             tool.process().status()
         })?;

@@ -12,16 +12,16 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
+use toa_packets::toa_option::toa_option;
 use toa_tests::{
-    client::{Connection, Request},
-    commands::objects,
-    lab::{Lab, nginx_address},
-    marker::{Habit, toa_option},
-    mounts,
+    lab::{Lab, marker::Habit, mounts, nginx_address, toa_module::ToaModule},
+    peers::client::{Connection, Request},
     process::Signal,
-    ready,
-    toa_module::ToaModule,
-    toa_tc::{Output, ToaTc},
+    tool::{
+        commands::objects,
+        toa_tc::{Output, ToaTc},
+    },
+    wait,
 };
 
 const CLIENTS: u8 = 10;
@@ -54,14 +54,14 @@ fn attach(lab: &Lab, arguments: &[&str], line: &str) -> Result<ToaTc> {
 }
 
 fn wait_for(tool: &ToaTc, line: &str) -> Result<()> {
-    ready::wait(line, || Ok(tool.stderr()?.contains(line).then_some(())))
+    wait::until(line, || Ok(tool.stderr()?.contains(line).then_some(())))
         .with_context(|| tool.stderr().unwrap_or_default())
 }
 
 /// Waits until nginx has accepted so many connections, whose clients are known.
 fn wait_until_accepted(lab: &Lab, count: usize) -> Result<()> {
     let named = format!(": {count} with a real client");
-    ready::wait("nginx to accept", || {
+    wait::until("nginx to accept", || {
         let output = ToaTc::run(&lab.server.namespace, &["flows", "--existing"])?.succeeded()?;
         Ok(output.stderr.contains(&named).then_some(()))
     })
@@ -215,7 +215,7 @@ fn whatever_a_connection_is_at_its_next_request_is_printed() -> Result<()> {
         open.extend(meanwhile);
         // Those that were opened last and are not marked are found when it is looked again, as for any rule that is added.
         tool.watch("add", "203.0.113.200")?;
-        ready::wait("all connections to be followed", || {
+        wait::until("all connections to be followed", || {
             let flows = objects(&lab.server.namespace, &["flows", "-o", "json"])?;
             let followed: BTreeSet<_> =
                 flows.iter().map(|it| it["network"]["peer"]["port"].as_u64()).collect();
@@ -250,7 +250,7 @@ fn rules_that_are_added_later_apply_to_open_connections() -> Result<()> {
             attach(&lab, &[], "open connections: 0 are followed, of 2 established connections: 2 with")?;
         let flows = || objects(&lab.server.namespace, &["flows", "-o", "json"]);
         let wait_for_flows =
-            |count| ready::wait("connections to be followed", || Ok((flows()?.len() == count).then_some(())));
+            |count| wait::until("connections to be followed", || Ok((flows()?.len() == count).then_some(())));
         of_first.ask(Request::get("/unwatched"))?;
         tool.watch("add", &first.ip().to_string())?;
         wait_for_flows(1)?;
@@ -334,7 +334,7 @@ fn what_a_packet_has_taught_is_not_taught_again() -> Result<()> {
         of_first.ask(Request::get("/"))?;
         of_second.ask(Request::get("/"))?;
         tool.watch("add", &second.ip().to_string())?;
-        let learned = ready::wait("another look", || {
+        let learned = wait::until("another look", || {
             let flows = objects(&lab.server.namespace, &["flows", "-o", "json"])?;
             let learned: Vec<_> = flows.iter().map(|flow| flow["toa"]["learned_from"].clone()).collect();
             Ok((learned.len() == 2).then_some(learned))

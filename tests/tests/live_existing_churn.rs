@@ -15,15 +15,14 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use toa_tests::{
-    churn::{self, Churn, ask_to_end},
-    client::{Bound, Connection, Request},
-    lab::{BALANCER, Lab},
-    marker::Habit,
-    mounts,
+    lab::{BALANCER, Lab, marker::Habit, mounts, toa_module::ToaModule},
+    peers::{
+        churn::{self, Churn, ask_to_end},
+        client::{Bound, Connection, Request},
+    },
     process::Signal,
-    ready,
-    toa_module::ToaModule,
-    toa_tc::ToaTc,
+    tool::toa_tc::ToaTc,
+    wait,
 };
 
 /// How often `flows --existing` runs.
@@ -263,7 +262,7 @@ fn processes_that_pass_on_close_and_exit_are_not_disturbed_and_disturb_nothing()
         let binary = Path::new(env!("CARGO_BIN_EXE_toa-churn"));
         let server = Churn::start(&lab.server.namespace, binary, WORKERS)?;
         let tool = ToaTc::attach(&lab.server, &["--existing", "-o", "json"])?;
-        ready::wait("the first look", || {
+        wait::until("the first look", || {
             Ok(tool.stderr()?.contains("open connections: 0 are followed").then_some(()))
         })?;
         let descriptors = || Ok::<_, anyhow::Error>((churn::descriptors(tool.id())?, server.descriptors()?));
@@ -292,7 +291,7 @@ fn processes_that_pass_on_close_and_exit_are_not_disturbed_and_disturb_nothing()
         visits?.into_iter().for_each(|visits| sum += visits);
         // A connection that is open all the time is followed as soon as a rule names its client.
         tool.watch("add", &client(steady[0].local()).ip().to_string())?;
-        ready::wait("a request of a connection that was open before its rule", || {
+        wait::until("a request of a connection that was open before its rule", || {
             ask(&mut steady[0], "/keep")?;
             Ok((check_requests(&tool.stdout()?)? > 0).then_some(()))
         })?;
@@ -300,7 +299,7 @@ fn processes_that_pass_on_close_and_exit_are_not_disturbed_and_disturb_nothing()
             end(connection, "/close", false)?;
         }
         let mut last = None;
-        ready::wait("the descriptors of before", || {
+        wait::until("the descriptors of before", || {
             Ok((last.insert(descriptors()?) == &before).then_some(()))
         })
         .with_context(|| format!("before: {before:?}, then: {last:?}"))?;

@@ -13,17 +13,18 @@ use anyhow::{Context as _, Result, ensure};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use serde_json::Value;
 use toa_tests::{
-    attached,
-    client::{Bound, Connection, Request},
-    commands::as_nobody,
-    lab::{BALANCER, Lab, SERVER},
-    marker::Habit,
-    mounts,
-    netns::Namespace,
-    nginx::Nginx,
-    ready, seccomp,
-    toa_module::ToaModule,
-    toa_tc::{self, Output, ToaTc},
+    lab::{BALANCER, Lab, SERVER, marker::Habit, mounts, netns::Namespace, toa_module::ToaModule},
+    peers::{
+        client::{Bound, Connection, Request},
+        nginx::Nginx,
+    },
+    tool::{
+        attached,
+        commands::as_nobody,
+        seccomp,
+        toa_tc::{self, Output, ToaTc},
+    },
+    wait,
 };
 
 fn lab() -> Result<(Lab, ToaModule)> {
@@ -166,7 +167,7 @@ fn what_is_not_known_has_its_reason() -> Result<()> {
     let _out = namespace.run(|| Ok(TcpStream::connect((BALANCER, 83))?))?;
     let _in = abroad.accept()?;
 
-    let (rows, said) = ready::wait("nginx to accept", || {
+    let (rows, said) = wait::until("nginx to accept", || {
         let (rows, said) = existing(namespace, &[])?;
         Ok((reasons(&rows).get("queued") == Some(&1)).then_some((rows, said)))
     })?;
@@ -274,7 +275,7 @@ fn that_no_socket_knows_better_is_explained() -> Result<()> {
     assert_eq!(rows[0]["client"], Value::Null);
     assert!(said.contains("no socket names a real client: no module named toa is loaded"), "{said}");
     let tool = ToaTc::attach(&lab.server, &["--existing", "--any"])?;
-    ready::wait("the explanation", || {
+    wait::until("the explanation", || {
         Ok(tool.stderr()?.contains("no module named toa is loaded").then_some(()))
     })?;
     Ok(())
@@ -326,7 +327,7 @@ fn where_sockets_would_change_their_class_it_is_refused_unless_forced() -> Resul
             check(&run(&["flows", "--existing"])?, &reason);
             check(&run(&["attach", "web0", "--any", "--existing"])?, &reason);
             assert_eq!(attached::on(&lab.server)?, []);
-            let forced = ready::wait("nginx to accept", || {
+            let forced = wait::until("nginx to accept", || {
                 let forced = run(&["flows", "--existing=force"])?.succeeded()?;
                 Ok(forced.stderr.contains("1 with a real client").then_some(forced))
             })?;

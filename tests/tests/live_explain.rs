@@ -4,15 +4,16 @@
 use std::{thread, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
-use toa_tests::{
-    capture::Capture,
-    client::Request,
-    lab::{Lab, nginx_address},
-    marker::{Habit, port_address_option, toa_option},
+use toa_packets::{
+    builder::flags::FIN,
     oracle::Segment,
-    packet_builder::flags::FIN,
+    toa_option::{port_address_option, toa_option},
+};
+use toa_tests::{
+    lab::{Lab, marker::Habit, nginx_address},
+    peers::{client::Request, tcpdump::Capture},
     process::Signal,
-    toa_tc::ToaTc,
+    tool::toa_tc::ToaTc,
 };
 
 const CLIENT: ([u8; 4], u16) = ([203, 0, 113, 9], 54321);

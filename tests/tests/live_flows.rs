@@ -11,7 +11,7 @@ use toa_common::{
     flow_key::FlowKey,
     limits::LINGER_NS,
 };
-use toa_tests::mounts;
+use toa_tests::lab::mounts;
 use toa_userspace::live::maps::flows::{Flows, Swept};
 
 const WATCHED: Address = Address([1; 4]);

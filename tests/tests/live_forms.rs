@@ -4,16 +4,16 @@
 use std::net::SocketAddr;
 
 use anyhow::Result;
+use toa_packets::{oracle::Segment, toa_option::port_address_option};
 use toa_tests::{
-    capture::Capture,
-    client::Request,
-    lab::Lab,
-    marker::{Habit, port_address_option},
-    oracle::Segment,
-    printed::{Printed, rows_of},
+    lab::{Lab, marker::Habit},
+    peers::{client::Request, tcpdump::Capture},
     process::Signal,
-    toa_tc::ToaTc,
-    witness::Account,
+    tool::{
+        expected_ledger::Account,
+        printed::{Printed, rows_of},
+        toa_tc::ToaTc,
+    },
 };
 
 const IPV4: &str = "203.0.113.9:54321";

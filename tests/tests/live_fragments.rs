@@ -2,16 +2,18 @@
 #![cfg(feature = "kernel")]
 
 use anyhow::{Context, Result};
+use toa_packets::{
+    builder::{PacketBuilder, extension::fragment, flags},
+    toa_option::toa_option,
+};
 use toa_tests::{
-    commands,
-    injector::Injector,
-    lab::Lab,
-    marker::{Habit, toa_option},
-    mounts,
-    packet_builder::{PacketBuilder, extension::fragment, flags},
+    lab::{Lab, injector::Injector, marker::Habit, mounts},
     process::Signal,
-    ready,
-    toa_tc::{Output, ToaTc},
+    tool::{
+        commands,
+        toa_tc::{Output, ToaTc},
+    },
+    wait,
 };
 
 /// A connection whose packets are cut into fragments where a test says.
@@ -73,7 +75,7 @@ fn check(is_ipv6: bool, last: &str, talk: fn(&mut Fragmented) -> Result<()>) -> 
         let mut connection = Fragmented { is_ipv6, port: 40_000, seq: 1000, injector };
         connection.open()?;
         talk(&mut connection)?;
-        ready::wait("the last request", || Ok(tool.stdout()?.contains(last).then_some(())))?;
+        wait::until("the last request", || Ok(tool.stdout()?.contains(last).then_some(())))?;
         let status = commands::object(&lab.server.namespace, &["status", "-o", "json"])?;
         let fragments = status.pointer("/runs/0/counters/fragment").context("no counter")?.as_u64();
         let output = tool.stop(Signal::Interrupt)?.succeeded()?;

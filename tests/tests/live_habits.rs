@@ -8,13 +8,16 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use toa_tests::{
-    client::{Connection, Request},
-    lab::Lab,
-    marker::Habit,
-    nginx::Logged,
-    printed::{Printed, Row, rows_of},
+    lab::{Lab, marker::Habit},
+    peers::{
+        client::{Connection, Request},
+        nginx::Logged,
+    },
     process::Signal,
-    toa_tc::ToaTc,
+    tool::{
+        printed::{Printed, Row, rows_of},
+        toa_tc::ToaTc,
+    },
 };
 
 const CLIENTS: u8 = 5;

@@ -4,18 +4,26 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result};
+use toa_packets::toa_option::toa_option;
 use toa_tests::{
-    attached,
-    client::{Bound, Connection, Request},
-    lab::{Lab, nginx_address},
-    marker::{Habit, toa_option},
-    mounts,
-    netns::Namespace,
-    nginx,
+    lab::{
+        Lab,
+        marker::Habit,
+        mounts,
+        netns::Namespace,
+        nginx_address,
+        veth::{self, Device},
+    },
+    peers::{
+        client::{Bound, Connection, Request},
+        nginx,
+    },
     process::Signal,
-    ready::{self, PATIENCE},
-    toa_tc::{Output, ToaTc},
-    veth::{self, Device},
+    tool::{
+        attached,
+        toa_tc::{Output, ToaTc},
+    },
+    wait::{self, PATIENCE},
 };
 
 const CLIENT: ([u8; 4], u16) = ([203, 0, 113, 9], 54321);
@@ -44,7 +52,7 @@ fn remove(device: &Device) -> Result<()> {
 }
 
 fn wait_for_line(tool: &ToaTc, line: &str) -> Result<()> {
-    ready::wait(line, || Ok(tool.stderr()?.lines().any(|said| said == line).then_some(())))
+    wait::until(line, || Ok(tool.stderr()?.lines().any(|said| said == line).then_some(())))
 }
 
 fn asked(output: &Output) -> Result<Vec<(SocketAddr, String)>> {
@@ -60,7 +68,7 @@ fn all_interfaces_of_a_run_are_read_and_one_that_goes_is_said() -> Result<()> {
     assert_eq!((attached::on(&lab.server)?.len(), attached::on(&second)?.len()), (1, 1));
     lab.connect(Some(CLIENT.into()))?.ask(Request::get("/first"))?;
     connect_over_second(&mut lab)?.ask(Request::get("/second"))?;
-    ready::wait("both requests", || Ok((tool.stdout()?.matches(" GET /").count() == 2).then_some(())))?;
+    wait::until("both requests", || Ok((tool.stdout()?.matches(" GET /").count() == 2).then_some(())))?;
 
     remove(&second)?;
     wait_for_line(&tool, "toa-tc: web1 is gone")?;
@@ -144,6 +152,6 @@ fn an_interface_that_moves_to_another_namespace_is_gone() -> Result<()> {
     wait_for_line(&tool, "toa-tc: web1 is gone")?;
     // The kernel leaves the program on it.
     let moved = Device { namespace: elsewhere, ..second };
-    ready::wait("toa-tc to detach", || Ok(attached::on(&moved)?.is_empty().then_some(())))?;
+    wait::until("toa-tc to detach", || Ok(attached::on(&moved)?.is_empty().then_some(())))?;
     tool.stop(Signal::Interrupt)?.succeeded().map(drop)
 }

@@ -13,14 +13,14 @@ use anyhow::{Context, Result, ensure};
 use jsonschema::Validator;
 use serde_json::{Value, json};
 use toa_tests::{
-    balancer::Balancer,
-    client::{Connection, Request},
-    lab::{BALANCER, Lab, SERVER, nginx_address},
-    marker::Habit,
-    nginx::Logged,
+    lab::{BALANCER, Lab, SERVER, balancer::Balancer, marker::Habit, nginx_address},
+    peers::{
+        client::{Connection, Request},
+        nginx::Logged,
+    },
     process::Signal,
-    ready::{self, PATIENCE},
-    toa_tc::{Output, ToaTc},
+    tool::toa_tc::{Output, ToaTc},
+    wait::{self, PATIENCE},
 };
 
 const CONNECTIONS: u16 = 4;
@@ -172,7 +172,7 @@ fn check(habit: Habit, learned_from: &str) -> Result<()> {
         expected_requests.extend(numbers.map(|number| expected(ends, connection, number, learned_from)));
     }
     drop(connections);
-    ready::wait("the end of every connection", || {
+    wait::until("the end of every connection", || {
         let closed = tool.stdout()?.matches(r#""state":"closed""#).count();
         Ok((closed == usize::from(CONNECTIONS)).then_some(()))
     })?;
@@ -349,10 +349,10 @@ fn what_is_not_http_is_previewed() -> Result<()> {
     let tool = ToaTc::attach(&lab.server, &["-o", "json", "--any"])?;
     let bound = lab.bind()?;
     let client = SocketAddr::from(([203, 0, 113, 9], 54321));
-    lab.marker.assign(bound.local(), &toa_tests::marker::toa_option(client))?;
+    lab.marker.assign(bound.local(), &toa_packets::toa_option::toa_option(client))?;
     let mut connection = bound.connect(nginx_address())?;
     connection.stream().write_all(b"\x01\"\\\xff hello hunter2")?;
-    ready::wait("the preview", || Ok(tool.stdout()?.contains("preview\":\"").then_some(())))?;
+    wait::until("the preview", || Ok(tool.stdout()?.contains("preview\":\"").then_some(())))?;
     let output = tool.stop(Signal::Interrupt)?.succeeded()?;
     ensure!(!output.stdout.contains("hunter2"), "{}", output.stdout);
     let objects = objects(&output)?;

@@ -4,19 +4,20 @@
 use std::net::SocketAddr;
 
 use anyhow::Result;
+use toa_packets::{
+    builder::{PacketBuilder, VLAN, extension::routing, flags},
+    toa_option::toa_option,
+};
 use toa_tests::{
-    capture::Capture,
-    client::Request,
-    injector::Injector,
-    lab::Lab,
-    marker::{Habit, toa_option},
-    packet_builder::{PacketBuilder, VLAN, extension::routing, flags},
-    printed::{Printed, rows_of},
+    lab::{Lab, injector::Injector, marker::Habit, veth::MAX_MTU},
+    peers::{client::Request, tcpdump::Capture},
     process::Signal,
-    ready,
-    toa_tc::ToaTc,
-    veth::MAX_MTU,
-    witness::Account,
+    tool::{
+        expected_ledger::Account,
+        printed::{Printed, rows_of},
+        toa_tc::ToaTc,
+    },
+    wait,
 };
 
 const CLIENT: ([u8; 4], u16) = ([203, 0, 113, 9], 54321);
@@ -117,7 +118,7 @@ fn headers_that_are_not_in_one_piece() -> Result<()> {
         injector.send(&packet.options(&options).payload(&payload).build())?;
         targets.push(target);
     }
-    ready::wait("the last request", || {
+    wait::until("the last request", || {
         Ok(tool.stdout()?.contains(targets.last().map_or("", String::as_str)).then_some(()))
     })?;
     let count = targets.len();

@@ -11,15 +11,18 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use toa_packets::toa_option::toa_option;
 use toa_tests::{
-    lab::{Lab, nginx_address},
-    marker::{Habit, toa_option},
-    mounts,
-    nginx::Logged,
-    printed::Printed,
+    lab::{Lab, marker::Habit, mounts, nginx_address},
+    peers::{
+        nginx::Logged,
+        wrk::{self, Load, PROBES, Report},
+    },
     process::Signal,
-    toa_tc::{Output, ToaTc},
-    wrk::{self, Load, PROBES, Report},
+    tool::{
+        printed::Printed,
+        toa_tc::{Output, ToaTc},
+    },
 };
 
 /// Two loads at once would measure each other.

@@ -4,12 +4,13 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result};
-use toa_tests::{
-    capture::Capture,
-    client::Request,
-    lab::{Lab, nginx_address},
-    marker::{Habit, port_address_option, toa_option},
+use toa_packets::{
     oracle::{Segment, options::USUAL},
+    toa_option::{port_address_option, toa_option},
+};
+use toa_tests::{
+    lab::{Lab, marker::Habit, nginx_address},
+    peers::{client::Request, tcpdump::Capture},
 };
 
 const SYN: u8 = 2;

@@ -5,12 +5,11 @@ use std::net::SocketAddr;
 
 use anyhow::Result;
 use toa_common::address::Address;
+use toa_packets::{shared::client_of, toa_option::toa_option};
 use toa_tests::{
-    client::Request,
-    host::client_of,
-    lab::Lab,
-    marker::{Habit, toa_option},
-    recorder::Recorder,
+    lab::{Lab, marker::Habit},
+    peers::client::Request,
+    tool::recorder::Recorder,
 };
 
 const CLIENT: ([u8; 4], u16) = ([203, 0, 113, 9], 54321);

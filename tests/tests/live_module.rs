@@ -17,12 +17,10 @@ use rustix::{
     process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open},
 };
 use toa_tests::{
-    client::{Bound, Connection},
-    lab::{BALANCER, BALANCER_IPV6, Lab, SERVER, SERVER_IPV6},
-    marker::Habit,
+    lab::{BALANCER, BALANCER_IPV6, Lab, SERVER, SERVER_IPV6, marker::Habit, toa_module::ToaModule},
+    peers::client::{Bound, Connection},
     process::Process,
-    ready,
-    toa_module::ToaModule,
+    wait,
 };
 
 /// `TOA_SO_GET_LOOKUP` of DPVS.
@@ -117,7 +115,7 @@ fn who_asks_is_told_the_client_and_who_looks_sees_the_balancer() -> Result<()> {
         assert!(peers.len() == 2 && peers.contains(&named_local) && peers.contains(&other_local), "{seen}");
 
         drop(module);
-        ready::wait("the balancer, once the module is gone", || {
+        wait::until("the balancer, once the module is gone", || {
             Ok((unnamed(named.server.peer_addr()?) == named_local).then_some(()))
         })?;
     }

@@ -6,13 +6,15 @@ use std::{io::Write as _, net::SocketAddr, time::Duration};
 
 use anyhow::Result;
 use socket2::SockRef;
+use toa_packets::toa_option::toa_option;
 use toa_tests::{
-    client::{Bound, Connection, Request},
-    lab::{Lab, nginx_address},
-    marker::{Habit, toa_option},
-    printed::{Printed, rows_of},
+    lab::{Lab, marker::Habit, nginx_address},
+    peers::client::{Bound, Connection, Request},
     process::Signal,
-    toa_tc::ToaTc,
+    tool::{
+        printed::{Printed, rows_of},
+        toa_tc::ToaTc,
+    },
 };
 
 const CLIENT: ([u8; 4], u16) = ([203, 0, 113, 9], 54321);

@@ -4,13 +4,13 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result};
+use toa_packets::toa_option::toa_option;
 use toa_tests::{
-    client::Request,
-    lab::{Lab, nginx_address},
-    marker::{Habit, toa_option},
+    lab::{Lab, marker::Habit, nginx_address},
+    peers::client::Request,
     process::Signal,
-    ready,
-    toa_tc::{Output, ToaTc},
+    tool::toa_tc::{Output, ToaTc},
+    wait,
 };
 
 const CLIENT: ([u8; 4], u16) = ([203, 0, 113, 9], 54321);
@@ -103,7 +103,7 @@ fn a_request_is_printed_while_its_connection_lives() -> Result<()> {
     for number in 0..3 {
         let target = format!("/{number}");
         connection.ask(Request::get(&target))?;
-        ready::wait("the request to be printed", || {
+        wait::until("the request to be printed", || {
             Ok(tool.stdout()?.contains(&format!("GET {target} HTTP/1.1")).then_some(()))
         })?;
     }
@@ -162,7 +162,7 @@ fn diagnostics_of_both_sides_come_only_when_asked_for() -> Result<()> {
             (2, format!("toa-tc: trace: {client} > {} (via {local}): open", nginx_address())),
         ];
         for (_, line) in lines.iter().filter(|(least, _)| level >= *least) {
-            ready::wait(line, || Ok(tool.stderr()?.contains(line).then_some(())))?;
+            wait::until(line, || Ok(tool.stderr()?.contains(line).then_some(())))?;
         }
         let output = tool.stop(Signal::Interrupt)?.succeeded()?;
         for (least, line) in &lines {

@@ -8,13 +8,13 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use toa_tests::{
-    capture::Capture,
-    client::Request,
-    lab::Lab,
-    marker::Habit,
-    printed,
+    lab::{Lab, marker::Habit},
+    peers::{client::Request, tcpdump::Capture},
     process::{Process, Signal},
-    toa_tc::{self, ToaTc},
+    tool::{
+        printed,
+        toa_tc::{self, ToaTc},
+    },
 };
 
 const CLIENT: &str = "203.0.113.9:54321";

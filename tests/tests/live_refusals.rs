@@ -5,12 +5,12 @@ use std::{fs, os::unix::fs::PermissionsExt};
 
 use anyhow::{Context, Result};
 use toa_tests::{
-    attached,
-    lab::Lab,
-    marker::Habit,
-    mounts,
+    lab::{Lab, marker::Habit, mounts},
     process::Signal,
-    toa_tc::{self, Output, ToaTc},
+    tool::{
+        attached,
+        toa_tc::{self, Output, ToaTc},
+    },
 };
 
 /// A failure.

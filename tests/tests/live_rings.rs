@@ -11,17 +11,21 @@ use toa_common::{
     limits::MAX_SAMPLE_BYTES,
     record::{MAX_CAPTURED_BYTES, SegmentRecord},
 };
-use toa_tests::{
-    client::Request,
-    host::Watch,
-    lab::Lab,
-    marker::{Habit, toa_option},
-    packet_builder::{PacketBuilder, flags},
-    probe::Probe,
-    ready,
-    recorder::Recorder,
+use toa_packets::{
+    builder::{PacketBuilder, flags},
+    toa_option::toa_option,
 };
-use toa_userspace::live::rings::{Drained, Rings};
+use toa_tests::{
+    differential::probe::Probe,
+    lab::{Lab, marker::Habit},
+    peers::client::Request,
+    tool::recorder::Recorder,
+    wait,
+};
+use toa_userspace::{
+    live::rings::{DrainStats, Rings},
+    rule::Rule,
+};
 
 /// The smallest ring.
 const RING_BYTES: usize = 4096;
@@ -45,7 +49,7 @@ fn rings(probe: &Probe, bytes: usize, cpus: &[u32]) -> Result<Rings> {
 
 fn following_probe() -> Result<Probe> {
     let mut probe = Probe::load()?;
-    probe.restart(Watch::Any)?;
+    probe.restart(&[Rule::Any])?;
     Ok(probe)
 }
 
@@ -60,7 +64,7 @@ fn send(probe: &mut Probe, first: u32, count: u32) -> Result<()> {
 }
 
 /// The sequence numbers of the packets in the rings.
-fn drain(rings: &mut Rings) -> Result<(Vec<u32>, Drained)> {
+fn drain(rings: &mut Rings) -> Result<(Vec<u32>, DrainStats)> {
     let mut numbers = Vec::new();
     let mut failed = None;
     let drained = rings.drain(|sample| match number(sample) {
@@ -87,7 +91,7 @@ fn a_ring_wraps_and_nothing_is_lost() -> Result<()> {
         send(&mut probe, round * 7, 7)?;
         let (numbers, drained) = drain(&mut rings)?;
         assert_eq!(numbers, (round * 7..round * 7 + 7).collect::<Vec<_>>());
-        assert_eq!(drained, Drained { samples: 7, ..Drained::default() });
+        assert_eq!(drained, DrainStats { samples: 7, ..DrainStats::default() });
     }
     assert_eq!(probe.count(Counter::Matched)?, 2800);
     assert_eq!(probe.count(Counter::Emitted)?, 2800);
@@ -144,7 +148,7 @@ fn a_record_of_the_largest_size_is_read() -> Result<()> {
 
     let mut connection = lab.connect(Some(([203, 0, 113, 9], 54321).into()))?;
     connection.ask(Request::post("/", 10 << 20))?;
-    let largest = ready::wait("a record of the largest size", || {
+    let largest = wait::until("a record of the largest size", || {
         let records = recorder.records(1)?;
         Ok(records.into_iter().find(|(record, _)| record.captured_len < record.frame_len))
     })?;

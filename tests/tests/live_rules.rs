@@ -5,12 +5,10 @@ use std::{collections::BTreeSet, net::SocketAddr};
 
 use anyhow::{Context, Result};
 use toa_tests::{
-    client::Request,
-    lab::Lab,
-    marker::Habit,
-    mounts,
+    lab::{Lab, marker::Habit, mounts},
+    peers::client::Request,
     process::Signal,
-    toa_tc::{Output, ToaTc},
+    tool::toa_tc::{Output, ToaTc},
 };
 
 /// All who ask, each on one connection.

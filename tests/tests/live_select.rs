@@ -5,15 +5,13 @@ use std::net::SocketAddr;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
+use toa_packets::toa_option::{port_address_option, toa_option};
 use toa_tests::{
-    client::{Connection, Request},
-    commands::succeed,
-    lab::{Lab, nginx_address},
-    marker::{Habit, port_address_option, toa_option},
-    mounts,
+    lab::{Lab, marker::Habit, mounts, nginx_address},
+    peers::client::{Connection, Request},
     process::Signal,
-    ready,
-    toa_tc::ToaTc,
+    tool::{commands::succeed, toa_tc::ToaTc},
+    wait,
 };
 
 const CLIENT: ([u8; 4], u16) = ([203, 0, 113, 9], 54321);
@@ -113,7 +111,7 @@ fn toa_from_no_balancer_is_not_believed_and_said_once() -> Result<()> {
             ask(&mut lab, &toa_option(CLIENT.into()), &format!("/{number}"))?;
         }
         let line = "10.9.0.1 sends TOA and is no balancer of --lb: not believed";
-        ready::wait("the line", || Ok(tool.stderr()?.contains(line).then_some(())))?;
+        wait::until("the line", || Ok(tool.stderr()?.contains(line).then_some(())))?;
         assert!(counter(&lab, "untrusted")? >= 3);
         let output = tool.stop(Signal::Interrupt)?.succeeded()?;
         assert_eq!(output.requests()?, []);
@@ -146,7 +144,7 @@ fn open_connections_that_are_evicted_are_told_of() -> Result<()> {
         };
         let connections = (0..400).map(connect).collect::<Result<Vec<_>>>()?;
         let line = "open connections are followed no more: there is room for 64, see --max-flows";
-        ready::wait("the line", || Ok(tool.stderr()?.contains(line).then_some(())))?;
+        wait::until("the line", || Ok(tool.stderr()?.contains(line).then_some(())))?;
         // More than were open are never said to be evicted.
         let stderr = tool.stderr()?;
         let said =

@@ -5,14 +5,14 @@ use std::net::SocketAddr;
 
 use anyhow::Result;
 use toa_tests::{
-    client::{Connection, Request},
-    lab::Lab,
-    ledger::Ledger,
-    marker::Habit,
-    printed::{Printed, rows_of},
+    lab::{Lab, marker::Habit, veth::MAX_MTU},
+    peers::client::{Connection, Request},
     process::Signal,
-    toa_tc::ToaTc,
-    veth::MAX_MTU,
+    tool::{
+        ledger::Ledger,
+        printed::{Printed, rows_of},
+        toa_tc::ToaTc,
+    },
 };
 
 const CLIENT: ([u8; 4], u16) = ([203, 0, 113, 9], 54321);

@@ -13,13 +13,13 @@ use anyhow::{Context as _, Result};
 use aya::maps::{Array, HashMap, Map, MapData};
 use serde_json::{Value, json};
 use toa_tests::{
-    client::Request,
-    commands::{as_nobody, object, objects, succeed},
-    lab::{Lab, nginx_address},
-    marker::Habit,
-    mounts,
+    lab::{Lab, marker::Habit, mounts, nginx_address},
+    peers::client::Request,
     process::Signal,
-    toa_tc::ToaTc,
+    tool::{
+        commands::{as_nobody, object, objects, succeed},
+        toa_tc::ToaTc,
+    },
 };
 
 const SCHEMA: &str = include_str!("../../toa-userspace/schema/commands.schema.json");

@@ -9,14 +9,14 @@ use std::{
 
 use anyhow::{Context, Result};
 use toa_tests::{
-    attached,
-    client::Request,
-    lab::Lab,
-    marker::Habit,
-    mounts,
+    lab::{Lab, marker::Habit, mounts},
+    peers::client::Request,
     process::{Process, Signal},
-    ready::{self, PATIENCE},
-    toa_tc::{self, ToaTc},
+    tool::{
+        attached,
+        toa_tc::{self, ToaTc},
+    },
+    wait::{self, PATIENCE},
 };
 
 const CLIENT: ([u8; 4], u16) = ([203, 0, 113, 9], 54321);
@@ -68,7 +68,7 @@ fn a_run_whose_disk_is_full_ends_with_its_ledger_and_exit_code_1() -> Result<()>
         command.args(["attach", "web0", "--any", "-o", format, "--ready-file"]).arg(&ready_file);
         command.stdin(Stdio::null()).stdout(full()?).stderr(File::create(&stderr)?);
         let mut process = Process::new("toa-tc", command.spawn()?);
-        ready::wait("toa-tc to attach", || Ok(ready_file.exists().then_some(())))?;
+        wait::until("toa-tc to attach", || Ok(ready_file.exists().then_some(())))?;
         let mut connection = lab.connect(Some(CLIENT.into()))?;
         connection.ask(Request::get("/"))?;
         let status = process.wait(PATIENCE)?;

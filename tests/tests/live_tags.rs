@@ -2,19 +2,19 @@
 #![cfg(feature = "kernel")]
 
 use anyhow::Result;
-use toa_tests::{
+use toa_packets::{
+    builder::{PacketBuilder, SERVICE_VLAN, VLAN, flags},
     fixtures::{
         headers::client,
         opening::{self, request},
     },
-    injector::Injector,
-    lab::Lab,
-    marker::{Habit, toa_option},
-    packet_builder::{PacketBuilder, SERVICE_VLAN, VLAN, flags},
+    toa_option::toa_option,
+};
+use toa_tests::{
+    lab::{Lab, injector::Injector, marker::Habit},
     process::Signal,
-    ready::{self, PATIENCE},
-    recorder::Recorder,
-    toa_tc::ToaTc,
+    tool::{recorder::Recorder, toa_tc::ToaTc},
+    wait::{self, PATIENCE},
 };
 
 const FIRST_PORT: u16 = 40_000;
@@ -110,7 +110,7 @@ fn four_tags_are_too_many() -> Result<()> {
     for frame in frames(&[], FIRST_PORT, false) {
         injector.send(&frame)?;
     }
-    ready::wait("the other one's request", || Ok(tool.stdout()?.contains("/tagged/40000").then_some(())))?;
+    wait::until("the other one's request", || Ok(tool.stdout()?.contains("/tagged/40000").then_some(())))?;
     let output = tool.stop(Signal::Interrupt)?.succeeded()?;
     assert_eq!(output.ledger()?.packets("matched")?, 2);
     Ok(())

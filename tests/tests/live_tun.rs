@@ -4,14 +4,16 @@
 use std::net::SocketAddr;
 
 use anyhow::Result;
+use toa_packets::toa_option::toa_option;
 use toa_tests::{
-    attached,
-    client::Request,
-    lab::Lab,
-    marker::{Habit, toa_option},
-    printed::{Printed, rows_of},
+    lab::{Lab, marker::Habit},
+    peers::client::Request,
     process::Signal,
-    toa_tc::ToaTc,
+    tool::{
+        attached,
+        printed::{Printed, rows_of},
+        toa_tc::ToaTc,
+    },
 };
 
 #[test]

@@ -5,14 +5,14 @@ use std::{net::SocketAddr, thread};
 
 use anyhow::{Context as _, Result};
 use toa_tests::{
-    client::{Connection, Request},
-    commands::{as_nobody, succeed},
-    lab::Lab,
-    marker::Habit,
-    mounts,
+    lab::{Lab, marker::Habit, mounts},
+    peers::client::{Connection, Request},
     process::Signal,
-    ready,
-    toa_tc::{Output, ToaTc},
+    tool::{
+        commands::{as_nobody, succeed},
+        toa_tc::{Output, ToaTc},
+    },
+    wait,
 };
 
 const FIRST: ([u8; 4], u16) = ([203, 0, 113, 9], 54321);
@@ -155,7 +155,7 @@ fn concurrent_changes_lose_no_shape() -> Result<()> {
             succeed(&namespace, &["watch", "add", "192.0.2.1"])?;
             let [removed, added] =
                 [["watch", "remove", "192.0.2.1"], ["watch", "add", ":54321"]].map(|command| {
-                    let mut child = namespace.command(toa_tests::toa_tc::binary()?);
+                    let mut child = namespace.command(toa_tests::tool::toa_tc::binary()?);
                     Ok(child.args(command).stderr(std::process::Stdio::null()).spawn()?)
                 });
             for child in [removed, added] {
@@ -313,7 +313,7 @@ fn changes_while_requests_fly_lose_nothing_of_other_clients() -> Result<()> {
             asked += 1;
         }
         changes.join().ok().context("a panic")??;
-        ready::wait("the last request", || {
+        wait::until("the last request", || {
             Ok(tool.stdout()?.contains(&format!("GET /{} HTTP/1.1", asked - 1)).then_some(()))
         })?;
         let output = tool.stop(Signal::Interrupt)?.succeeded()?;

@@ -3,13 +3,13 @@
 
 use anyhow::Result;
 use toa_common::record::MAX_CAPTURED_BYTES;
+use toa_packets::oracle::Segment;
 use toa_tests::{
-    capture::Capture,
-    client::{Connection, Request},
-    lab::Lab,
-    marker::Habit,
-    oracle::Segment,
-    veth::MAX_MTU,
+    lab::{Lab, marker::Habit, veth::MAX_MTU},
+    peers::{
+        client::{Connection, Request},
+        tcpdump::Capture,
+    },
 };
 
 /// The payloads that reach the server when `talk` uses a connection.

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use toa_common::wire::tcp::{ACK, SYN};
-use toa_tests::segments::segment;
+use toa_packets::segment::segment;
 use toa_userspace::{
     limits::Limits,
     pipeline::{Event, Pipeline, Sink, connection::Connection},

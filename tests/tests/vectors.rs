@@ -3,13 +3,15 @@
 use anyhow::Result;
 use proptest::prelude::{ProptestConfig, proptest};
 use toa_common::{config::Config, inspect::inspect, wire::view::Link};
-use toa_tests::{
-    crowd,
+use toa_packets::{
+    builder::PacketBuilder,
     fixtures::{strategies, vectors},
-    host::{Choice, captured},
     oracle::options::USUAL,
-    packet_builder::PacketBuilder,
-    sides::Sides,
+    selection,
+    shared::captured,
+};
+use toa_tests::differential::{
+    Differential, random_packets,
     tables::{self, agree},
 };
 
@@ -18,25 +20,25 @@ const MANY: usize = 1_000_000;
 
 #[test]
 fn every_vector_yields_what_its_table_says() -> Result<()> {
-    assert_eq!(tables::vectors(Sides::user_space)?, 4 * 55 * 3 * 2);
+    assert_eq!(tables::vectors(Differential::user_space)?, 4 * 55 * 3 * 2);
     Ok(())
 }
 
 #[test]
 fn a_version_that_nobody_knows_names_nobody() -> Result<()> {
-    assert_eq!(tables::versions(Sides::user_space)?, 2 * 256 * 4);
+    assert_eq!(tables::versions(Differential::user_space)?, 2 * 256 * 4);
     Ok(())
 }
 
 #[test]
 fn unusual_headers_yield_what_they_must() -> Result<()> {
-    assert!(tables::headers(Sides::user_space)? > 80);
+    assert!(tables::headers(Differential::user_space)? > 80);
     Ok(())
 }
 
 #[test]
 fn every_flow_belongs_to_whom_it_must() -> Result<()> {
-    assert!(tables::flows(Sides::user_space)? > 1000);
+    assert!(tables::flows(Differential::user_space)? > 1000);
     Ok(())
 }
 
@@ -52,12 +54,12 @@ fn only_the_cookie_that_could_be_a_toa_is_ambiguous() -> Result<()> {
 
 #[test]
 fn two_opinions_on_a_million_option_areas_agree() -> Result<()> {
-    crowd::areas(Sides::user_space, MANY)
+    random_packets::areas(Differential::user_space, MANY)
 }
 
 #[test]
 fn two_opinions_on_a_million_packets_agree() -> Result<()> {
-    crowd::packets(Sides::user_space, MANY)
+    random_packets::packets(Differential::user_space, MANY)
 }
 
 proptest! {
@@ -66,11 +68,11 @@ proptest! {
 
     #[test]
     fn two_opinions_on_any_option_area_agree(frame in strategies::frame()) {
-        agree(&frame, &Choice::new(Config::DEFAULT), USUAL).unwrap().unwrap();
+        agree(&frame, &selection::usual(), USUAL).unwrap().unwrap();
     }
 
     #[test]
     fn two_opinions_on_any_damaged_frame_agree(frame in strategies::damaged_frame()) {
-        let _ = agree(&frame, &Choice::new(Config::DEFAULT), USUAL).unwrap();
+        let _ = agree(&frame, &selection::usual(), USUAL).unwrap();
     }
 }

@@ -1,6 +1,7 @@
 //! Responsible for rules as people write them: `IP`, `IP:PORT`, `[IPv6]:PORT`, `CIDR`, `CIDR:PORT`, `:PORT` and `any`.
 //! Not responsible for the maps that hold them.
 
+pub mod balancers;
 pub mod matcher;
 
 use std::{

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::{Workspace, build, exec};
+use crate::{build, exec, workspace::Workspace};
 
 /// Options of `cargo xtask bench`.
 #[derive(Debug, clap::Args)]

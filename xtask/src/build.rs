@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 
-use crate::{Workspace, exec};
+use crate::{exec, workspace::Workspace};
 
 /// The tool.
 pub(crate) const TOOL: &str = "toa-tc";

@@ -1,5 +1,5 @@
 //! Responsible for what the build scripts do: compile eBPF objects and tell rustc where they are.
-//! Not responsible for the compiler (`toolchain.rs`). Standard library only; build scripts include this file by its path.
+//! Not responsible for the compiler (`toolchain.rs`).
 
 use std::{
     env, fs, io,
@@ -9,19 +9,19 @@ use std::{
 use crate::toolchain::Toolchain;
 
 /// A package of eBPF programs.
-pub(crate) struct Package {
+pub struct Package {
     /// Its name.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// Its directory, seen from the workspace's.
-    pub(crate) directory: &'static str,
+    pub directory: &'static str,
     /// Its binaries to embed, each with the variable that carries the object's path to `env!`.
-    pub(crate) objects: &'static [(&'static str, &'static str)],
+    pub objects: &'static [(&'static str, &'static str)],
 }
 
 /// Compiles the packages' objects into `OUT_DIR` and passes their paths on; the whole of a build script.
 ///
 /// A failure is told in cargo's own words: it fails the build, without a dump of what the script printed.
-pub(crate) fn embed(packages: &[Package]) {
+pub fn embed(packages: &[Package]) {
     if let Err(message) = try_embed(packages) {
         for line in message.lines() {
             println!("cargo::error={line}");

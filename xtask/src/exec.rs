@@ -1,7 +1,7 @@
 //! Responsible for running commands: each is shown before it runs, and a failure names it.
 //! Not responsible for what is run.
 
-use std::{env, ffi::OsStr, process::Command};
+use std::{env, ffi::OsStr, fs, os::unix::fs::MetadataExt as _, process::Command};
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -53,6 +53,11 @@ fn quoted(word: &OsStr) -> String {
     let word = word.to_string_lossy();
     let plain = |it: char| it.is_ascii_alphanumeric() || "-_=+./:,^@%".contains(it);
     if !word.is_empty() && word.chars().all(plain) { word.into_owned() } else { format!("{word:?}") }
+}
+
+/// Whether this process has root's effective user id.
+pub(crate) fn is_root() -> Result<bool> {
+    Ok(fs::metadata("/proc/self").context("cannot read /proc")?.uid() == 0)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::{fs, process::ExitCode};
 use anyhow::{Context as _, Result};
 use clap::ValueEnum as _;
 
-use crate::{Workspace, exec};
+use crate::{exec, workspace::Workspace};
 
 /// Options of `cargo xtask fuzz`.
 #[derive(Debug, clap::Args)]

@@ -9,7 +9,9 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::{Workspace, exec, toolchain::Toolchain};
+use xtask::toolchain::Toolchain;
+
+use crate::{exec, workspace::Workspace};
 
 /// The longest Rust file, in lines. There are no exceptions.
 const MAX_LINES: usize = 400;

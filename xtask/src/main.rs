@@ -1,27 +1,23 @@
 //! Responsible for the command line of `cargo xtask`: what cargo alone cannot do for this project.
 //! Not responsible for building the eBPF objects: the crates that embed them have build scripts.
 
-use std::{
-    env,
-    path::{self, PathBuf},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
 use clap::Parser;
 
 mod bench;
 mod build;
-mod conformance;
-mod demo;
 mod exec;
 mod fuzz;
+mod lab;
 mod lint;
 mod setup;
+mod tally;
 mod test;
-#[expect(dead_code, reason = "compiling is for the build scripts, which include this file with embed.rs")]
-mod toolchain;
 mod vm;
+mod workspace;
+
+use workspace::Workspace;
 
 /// Set-up, build, bench, conformance, demo, fuzz, lint, test and VM commands of toa-tc.
 #[derive(Debug, Parser)]
@@ -34,7 +30,7 @@ enum Task {
     /// Measure one part
     Bench(bench::Options),
     /// Show in a load-balancer lab what toa-tc does, set-up and build included
-    Demo(demo::Options),
+    Demo(lab::DemoOptions),
     /// Compare request by request what toa-tc and tshark read from captures of real programs
     Conformance,
     /// Fuzz one part for a time
@@ -47,32 +43,14 @@ enum Task {
     Vm(vm::Options),
 }
 
-/// Where things are.
-#[derive(Debug)]
-pub(crate) struct Workspace {
-    /// The target directory.
-    pub(crate) target: PathBuf,
-}
-
-impl Workspace {
-    /// Finds the workspace and makes it the current directory.
-    fn enter() -> Result<Self> {
-        let target = env::var_os("CARGO_TARGET_DIR").map(path::absolute).transpose()?;
-        let manifest = env::var_os("CARGO_MANIFEST_DIR").context("run this as `cargo xtask`")?;
-        let root = PathBuf::from(manifest).join("..").canonicalize()?;
-        env::set_current_dir(&root)?;
-        Ok(Self { target: target.unwrap_or_else(|| root.join("target")) })
-    }
-}
-
 fn main() -> ExitCode {
     let task = Task::parse();
     let done = Workspace::enter().and_then(|workspace| match task {
         Task::Setup(options) => setup::run(&workspace, options),
         Task::Build => build::run(&workspace),
         Task::Bench(options) => bench::run(&workspace, &options),
-        Task::Demo(options) => demo::run(&workspace, &options),
-        Task::Conformance => conformance::run(&workspace),
+        Task::Demo(options) => lab::demo(&workspace, &options),
+        Task::Conformance => lab::conformance(&workspace),
         Task::Fuzz(options) => fuzz::run(&workspace, &options),
         Task::Lint => lint::run(&workspace),
         Task::Test(options) => test::run(&workspace, &options),

@@ -8,10 +8,9 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use crate::{
-    Workspace, exec,
-    toolchain::{self, Compiler, Toolchain},
-};
+use xtask::toolchain::{self, Compiler, Toolchain};
+
+use crate::{exec, workspace::Workspace};
 
 mod apt;
 mod bpf;
@@ -36,9 +35,6 @@ const TEST_PROGRAMS: [(&str, &str); 15] = [
     ("wrk", "wrk"),
 ];
 
-/// Those of them that the lab runs.
-const LAB_PROGRAMS: [&str; 1] = ["ip"];
-
 /// Those of them that the demo runs.
 const DEMO_PROGRAMS: [&str; 3] = ["curl", "ip", "nginx"];
 
@@ -47,9 +43,7 @@ const DEMO_PROGRAMS: [&str; 3] = ["curl", "ip", "nginx"];
 pub(crate) enum Scope {
     /// Build.
     Build,
-    /// Bring the lab up.
-    Lab,
-    /// Show the demo as it should be.
+    /// Show the demo.
     Demo,
     /// Test and lint, and run the VM.
     Tests,
@@ -58,21 +52,19 @@ pub(crate) enum Scope {
 impl Scope {
     /// The programs that it needs, each with the Debian package that has it.
     fn programs(self) -> Vec<(&'static str, &'static str)> {
-        let of =
-            |names: &[&str]| TEST_PROGRAMS.into_iter().filter(|(name, _)| names.contains(name)).collect();
-        match self {
-            Self::Build => Vec::new(),
-            Self::Lab => of(&LAB_PROGRAMS),
-            Self::Demo => of(&DEMO_PROGRAMS),
-            Self::Tests => TEST_PROGRAMS.to_vec(),
-        }
+        let names = match self {
+            Self::Build => &[][..],
+            Self::Demo => &DEMO_PROGRAMS,
+            Self::Tests => return TEST_PROGRAMS.to_vec(),
+        };
+        TEST_PROGRAMS.into_iter().filter(|(name, _)| names.contains(name)).collect()
     }
 
     /// What a user types who has to begin again.
     fn command(self) -> &'static str {
         match self {
             Self::Build => "cargo xtask setup",
-            Self::Lab | Self::Demo => "cargo xtask demo",
+            Self::Demo => "cargo xtask demo",
             Self::Tests => "cargo xtask setup --tests",
         }
     }

@@ -1,10 +1,7 @@
 //! Responsible for running every test tier and for the one closing line. Not responsible for what is tested.
 
 use std::{
-    fs,
     io::{self, BufRead as _, BufReader, Write as _},
-    ops::AddAssign,
-    os::unix::fs::MetadataExt as _,
     process::{Command, ExitCode, Stdio},
     time::Instant,
 };
@@ -12,9 +9,11 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use crate::{
-    Workspace, build, exec,
+    build, exec,
     setup::{self, Scope},
+    tally::{self, Tally},
     vm,
+    workspace::Workspace,
 };
 
 /// Options of `cargo xtask test`.
@@ -27,29 +26,10 @@ pub(crate) struct Options {
     filter: Vec<String>,
 }
 
-/// How many tests did what.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tally {
-    /// Tests that passed.
-    pub(crate) passed: u64,
-    /// Tests that failed.
-    pub(crate) failed: u64,
-    /// Tests that were not run because they say so; said at the end, for nothing is skipped in silence.
-    pub(crate) ignored: u64,
-}
-
-impl AddAssign for Tally {
-    fn add_assign(&mut self, other: Self) {
-        self.passed += other.passed;
-        self.failed += other.failed;
-        self.ignored += other.ignored;
-    }
-}
-
 /// Runs the tiers and prints the closing line.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     let privileged = !options.unprivileged;
-    if privileged && !is_root()? {
+    if privileged && !exec::is_root()? {
         eprintln!("error: the kernel tests need root: run this as root, or with --unprivileged for the rest");
         return Ok(ExitCode::from(2));
     }
@@ -94,11 +74,6 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
     Ok(if green { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Whether this process has root's effective user id.
-pub(crate) fn is_root() -> Result<bool> {
-    Ok(fs::metadata("/proc/self").context("cannot read /proc")?.uid() == 0)
-}
-
 /// Runs one tier and prints its result and its time. A tier that cannot run at all is one failure, not the end.
 fn tier(name: &str, run: impl FnOnce() -> Result<Tally>) -> Result<Tally> {
     let start = Instant::now();
@@ -122,7 +97,7 @@ fn libtest(command: &mut Command, options: &Options) -> Result<Tally> {
     let mut line = Vec::new();
     while stdout.read_until(b'\n', &mut line)? > 0 {
         io::stdout().write_all(&line)?;
-        if let Some(result) = parse(&String::from_utf8_lossy(&line)) {
+        if let Some(result) = tally::parse(&String::from_utf8_lossy(&line)) {
             tally += result;
         }
         line.clear();
@@ -132,42 +107,4 @@ fn libtest(command: &mut Command, options: &Options) -> Result<Tally> {
         tally.failed = 1;
     }
     Ok(tally)
-}
-
-/// The numbers of a `test result:` line, or `None` for any other line.
-fn parse(line: &str) -> Option<Tally> {
-    let numbers = line.strip_prefix("test result: ")?.split_once(". ")?.1;
-    let mut tally = Tally::default();
-    for part in numbers.split(';') {
-        match part.trim().split_once(' ') {
-            Some((count, "passed")) => tally.passed = count.parse().ok()?,
-            Some((count, "failed")) => tally.failed = count.parse().ok()?,
-            Some((count, "ignored")) => tally.ignored = count.parse().ok()?,
-            _ => {}
-        }
-    }
-    Some(tally)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn result_lines_are_read() {
-        let end = "0 measured; 3 filtered out; finished in 0.00s\n";
-        let line = format!("test result: ok. 12 passed; 0 failed; 1 ignored; {end}");
-        assert_eq!(parse(&line), Some(Tally { passed: 12, failed: 0, ignored: 1 }));
-        let line = format!("test result: FAILED. 5 passed; 2 failed; 0 ignored; {end}");
-        assert_eq!(parse(&line), Some(Tally { passed: 5, failed: 2, ignored: 0 }));
-    }
-
-    #[test]
-    fn other_lines_are_not() {
-        for line in
-            ["", "test a ... ok", "running 12 tests", " test result: ok. 1 passed; 0 failed", "test result: "]
-        {
-            assert_eq!(parse(line), None, "{line:?}");
-        }
-    }
 }

@@ -1,8 +1,6 @@
 //! Responsible for finding a way to compile for the BPF target, and for compiling a package with it.
 //! Not responsible for installing anything (`cargo xtask setup` does) nor for embedding (`embed.rs` does).
 //!
-//! Standard library only: the build scripts of the crates that embed eBPF objects include this file by its path.
-//!
 //! There are two ways. A rustup nightly with `rust-src` builds `core` itself; Debian's `rustc-web` has a precompiled
 //! `core` for BPF in `libstd-rust-web-dev-bpf`. Both end in `bpf-linker`, whose LLVM must be at least as new as that
 //! of the compiler that wrote the bitcode.
@@ -17,7 +15,7 @@ use std::{
 };
 
 /// The target of every eBPF object: little endian, as every host this project supports is.
-pub(crate) const TARGET: &str = "bpfel-unknown-none";
+pub const TARGET: &str = "bpfel-unknown-none";
 
 /// The one place for the compiler's flags: full debug information, from which the linker makes BTF; and the third
 /// instruction set (Linux 5.1), whose 32-bit operations spare two shifts wherever a word is used.
@@ -46,7 +44,7 @@ const KEPT: [&str; 9] = [
 
 /// A compiler that can target BPF.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Compiler {
+pub enum Compiler {
     /// rustup's nightly, which compiles `core` from `rust-src`.
     Nightly,
     /// Debian's `rustc-web`, with a precompiled `core`.
@@ -55,7 +53,7 @@ pub(crate) enum Compiler {
 
 impl Compiler {
     /// The LLVM major version of this compiler, or why it cannot compile for BPF.
-    pub(crate) fn llvm(self) -> Result<u32, String> {
+    pub fn llvm(self) -> Result<u32, String> {
         let (version, core) = match self {
             Self::Nightly => {
                 let rustup = programs("rustup").next().ok_or("not installed")?;
@@ -87,16 +85,16 @@ impl Compiler {
 
 /// A compiler for BPF and the linker that goes with it.
 #[derive(Debug)]
-pub(crate) struct Toolchain {
+pub struct Toolchain {
     /// The compiler.
-    pub(crate) compiler: Compiler,
+    pub compiler: Compiler,
     /// The path of `bpf-linker`.
-    pub(crate) linker: PathBuf,
+    pub linker: PathBuf,
 }
 
 impl Toolchain {
     /// The first complete way, or one line that says why there is none.
-    pub(crate) fn find() -> Result<Self, String> {
+    pub fn find() -> Result<Self, String> {
         let complete =
             |compiler: Compiler| Ok::<_, String>(Self { compiler, linker: linker(compiler.llvm()?)? });
         complete(Compiler::Nightly).or_else(|nightly| {
@@ -109,7 +107,8 @@ impl Toolchain {
     /// A cargo command (`build`, `clippy` or `doc`) for the BPF target, free of what an outer cargo has set.
     ///
     /// `target_dir` must not be the outer cargo's own: that is locked while a build script runs.
-    pub(crate) fn cargo(&self, subcommand: &str, target_dir: &Path) -> Command {
+    #[must_use]
+    pub fn cargo(&self, subcommand: &str, target_dir: &Path) -> Command {
         let mut command = match self.compiler {
             Compiler::Nightly => {
                 let mut command =
@@ -141,7 +140,7 @@ impl Toolchain {
 
     /// Compiles one package and returns the paths of some of its binaries, in the same order. The error carries what
     /// cargo said.
-    pub(crate) fn compile(
+    pub fn compile(
         &self,
         workspace: &Path,
         package: &str,
@@ -162,7 +161,7 @@ impl Toolchain {
 }
 
 /// The `bpf-linker` to use with a compiler of this LLVM major version, or why there is none.
-pub(crate) fn linker(llvm: u32) -> Result<PathBuf, String> {
+pub fn linker(llvm: u32) -> Result<PathBuf, String> {
     let mut reason = "bpf-linker is not installed".to_owned();
     for candidate in programs("bpf-linker") {
         // A statically linked one doesn't say which LLVM it has; the link says so when it is too old.
@@ -176,7 +175,7 @@ pub(crate) fn linker(llvm: u32) -> Result<PathBuf, String> {
 }
 
 /// Every executable of this name on PATH, in cargo's own directory and in the administrator's.
-pub(crate) fn programs(name: &str) -> impl Iterator<Item = PathBuf> {
+pub fn programs(name: &str) -> impl Iterator<Item = PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let mut directories: Vec<PathBuf> = env::split_paths(&path).collect();
     let home = |variable: &str| env::var_os(variable).map(PathBuf::from);

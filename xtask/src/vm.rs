@@ -15,7 +15,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::{Workspace, build, exec, setup, test};
+use crate::{build, exec, setup, tally::Tally, workspace::Workspace};
 
 /// From power-on to power-off. The emulated processor takes seconds for what takes this one milliseconds.
 const TIMEOUT: Duration = Duration::from_mins(5);
@@ -62,9 +62,9 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
 }
 
 /// Runs the check on both kernels; each counts as one test.
-pub(crate) fn tally(workspace: &Workspace, keep_log: bool) -> Result<test::Tally> {
+pub(crate) fn tally(workspace: &Workspace, keep_log: bool) -> Result<Tally> {
     let [program, tool] = build::release(workspace, ["toa-vm", build::TOOL])?;
-    let mut tally = test::Tally::default();
+    let mut tally = Tally::default();
     let mut count = |kernel: &str, result: Result<()>| match result {
         Ok(()) => tally.passed += 1,
         Err(error) => {
@@ -72,7 +72,7 @@ pub(crate) fn tally(workspace: &Workspace, keep_log: bool) -> Result<test::Tally
             tally.failed += 1;
         }
     };
-    if test::is_root()? {
+    if exec::is_root()? {
         count("this kernel", exec::run(Command::new(&program).env("TOA_TC", &tool)));
     } else {
         println!("xtask: vm: not run on this kernel, which needs root");
@@ -86,7 +86,7 @@ fn boot(workspace: &Workspace, programs: [&Path; 2], keep_log: bool) -> Result<(
     let directory = workspace.target.join("vm");
     let kernel =
         setup::kernel::find(workspace)?.context("no kernel for the VM: run `cargo xtask setup --tests`")?;
-    let initramfs = initramfs::pack(&directory, programs, &setup::kernel::modules(&directory)?)?;
+    let initramfs = initramfs::pack(&directory, programs, &setup::kernel::modules(&directory)?, INIT)?;
     let log = directory.join("console.log");
 
     let mut qemu = Command::new("qemu-system-x86_64");

@@ -15,13 +15,15 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use toa_tests::{
-    abba::{self, Compared, Leg},
     lab::nginx_address,
+    paired_rate::{self, Compared, Leg},
+    peers::wrk::{self, Load},
     process::{Process, Signal},
-    ready,
-    toa_tc::{self, ToaTc},
-    usage::{self, Usage},
-    wrk::{self, Load},
+    tool::{
+        toa_tc::{self, ToaTc},
+        usage::{self, Usage},
+    },
+    wait,
 };
 
 use crate::site::{CLIENTS, OF_ONE, Site, TOTAL, check};
@@ -79,7 +81,7 @@ fn measure_attach(site: &Site, is_existing: bool) -> Result<()> {
     };
     let start = Instant::now();
     let tool = ToaTc::attach(&site.lab.server, &[&["--ip", "203.0.113.7"], options].concat())?;
-    let said = ready::wait_within(RUN, line, || {
+    let said = wait::within(RUN, line, || {
         let said = tool.stderr()?;
         let mut whole = said.split_inclusive('\n').filter(|said| said.ends_with('\n'));
         Ok(whole.find(|said| said.contains(line)).map(str::to_owned))
@@ -95,7 +97,7 @@ fn measure_attach(site: &Site, is_existing: bool) -> Result<()> {
 /// Compares wrk's rate with what it is beside something.
 fn compare(site: &Site, name: &str, beside: Beside) -> Result<()> {
     let mut runs = 0;
-    let Compared { without, ratio, low, high } = abba::compare(BLOCKS, |leg| {
+    let Compared { without, ratio, low, high } = paired_rate::compare(BLOCKS, |leg| {
         let beside = if leg == Leg::With { beside } else { Beside::Nothing };
         let (rate, in_leg) = one_leg(site, beside)?;
         runs += in_leg;
@@ -150,7 +152,7 @@ fn main() -> Result<()> {
          blocks within, {:.0} of 100 times.\n",
         LOAD.connections,
         LOAD.duration.as_secs(),
-        abba::confidence(BLOCKS) * 100.0
+        paired_rate::confidence(BLOCKS) * 100.0
     );
     println!("| beside wrk | runs a leg | requests/s without | ratio, median | interval |");
     println!("|---|---|---|---|---|");

@@ -11,11 +11,11 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use toa_tests::{
-    idle::{self, Idle},
-    lab::{Lab, nginx_address},
-    marker::Habit,
-    nginx::{Nginx, Setup},
-    toa_module::ToaModule,
+    lab::{Lab, marker::Habit, nginx_address, toa_module::ToaModule},
+    peers::{
+        idle::{self, Idle},
+        nginx::{Nginx, Setup},
+    },
 };
 
 /// Addresses of the balancer, and connections from each.

@@ -4,17 +4,12 @@
 
 use libfuzzer_sys::fuzz_target;
 use toa_common::order::Order;
+use toa_packets::segment::segment;
 use toa_userspace::{
     limits::Limits,
     pipeline::{Event, Pipeline, Sink, connection::Connection},
     segment::Segment,
 };
-
-#[path = "../../src/segments.rs"]
-#[expect(unreachable_pub, reason = "the tests' own")]
-mod segments;
-
-use segments::segment;
 
 /// Takes orders or refuses them, and counts connections.
 struct Counting {

@@ -7,10 +7,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use toa_tests::{
+use toa_packets::{
+    builder::PacketBuilder,
+    capture_file::{PcapFile, pcapng},
     fixtures::{flows, headers, vectors},
-    packet_builder::PacketBuilder,
-    pcap_file::{PcapFile, pcapng},
 };
 
 fn main() -> Result<()> {

@@ -1,8 +1,7 @@
-//! Responsible for what the kernel's program does, where packets come from a file: inspect, decide, note, hand on. Not
-//! responsible for reading files.
+//! Classifies the packets of a capture as the kernel's program classifies live ones: inspect, decide, record, hand on.
 //!
-//! Packets are read and decided on by the code that the kernel's program is made of; only lookups and writes are this
-//! host's own. Its clock is the packets' times.
+//! Packets are parsed and decided on by the code that the kernel's program is made of; only lookups and writes are
+//! different. Time is the packets' own.
 
 use ipnet::IpNet;
 use lru::LruCache;
@@ -15,16 +14,16 @@ use toa_common::{
     follow::{Action, Decision, LearnedFrom, decide},
     inspect::{Inspected, inspect},
     record::flags,
+    skip_reason::SkipReason,
     tcp_packet::SegmentKind,
     wire::{toa::Toa, view::Captured},
 };
 
 use crate::{
-    address::to_ip,
     capture::Packet,
     http::start::is_request_start,
     ledger::{add, counters::Snapshot},
-    rule::{Rule, matcher::Matcher},
+    rule::{Rule, balancers::Balancers, matcher::Matcher},
     segment::Segment,
 };
 
@@ -43,12 +42,23 @@ pub struct Selection {
     pub max_flows: usize,
 }
 
+/// What a packet was classified as.
+#[derive(Clone, Copy, Debug)]
+pub struct Classified<'a> {
+    /// What was found in it. A TOA that is not trusted is none.
+    pub inspected: Inspected,
+    /// What was decided.
+    pub decision: Decision,
+    /// The packet as a segment, if its connection is followed and it has payload, SYN, FIN or RST.
+    pub segment: Option<Segment<'a>>,
+}
+
 /// Follows connections.
 #[derive(Debug)]
 pub struct Classifier {
     config: Config,
-    watched: Matcher,
-    balancers: Vec<IpNet>,
+    matcher: Matcher,
+    balancers: Balancers,
     any_flow: bool,
     max_flows: usize,
     /// In the order of their latest packets.
@@ -69,8 +79,8 @@ impl Classifier {
         }
         Self {
             config,
-            watched: Matcher::new(&rules),
-            balancers,
+            matcher: Matcher::new(&rules),
+            balancers: Balancers::new(&balancers),
             any_flow,
             max_flows: max_flows.max(1),
             flows: LruCache::unbounded(),
@@ -92,18 +102,23 @@ impl Classifier {
         self.evicted
     }
 
-    /// Takes a packet. Returns it as a segment if its connection is followed and it has something to tell: payload, or
-    /// the connection's beginning or end.
-    pub fn take<'a>(&mut self, packet: &Packet<'a>) -> Option<Segment<'a>> {
+    /// What is known of a connection, if it is followed.
+    #[must_use]
+    pub fn flow(&self, key: &FlowKey) -> Option<&Flow> {
+        self.flows.peek(key)
+    }
+
+    /// Classifies a packet.
+    pub fn classify<'a>(&mut self, packet: &Packet<'a>) -> Result<Classified<'a>, SkipReason> {
         let whole = Captured { bytes: packet.bytes, wire_len: packet.wire_len };
-        let found = packet.link.enter(whole).and_then(|(captured, link)| {
+        let inspected = packet.link.enter(whole).and_then(|(captured, link)| {
             inspect(&captured, link, &self.config).map(|inspected| (captured, inspected))
         });
-        match found {
-            Ok((captured, inspected)) => self.decide(packet, &captured, inspected),
+        match inspected {
+            Ok((captured, inspected)) => Ok(self.decide(packet, &captured, inspected)),
             Err(reason) => {
                 self.counters.skipped(reason);
-                None
+                Err(reason)
             }
         }
     }
@@ -113,11 +128,11 @@ impl Classifier {
         packet: &Packet<'a>,
         captured: &Captured<'a>,
         mut inspected: Inspected,
-    ) -> Option<Segment<'a>> {
+    ) -> Classified<'a> {
         let Inspected { tcp, walk, .. } = inspected;
         if inspected.toa.is_some() {
             self.counters.increment(Counter::Toa);
-            if !self.is_trusted(&tcp.key) {
+            if !self.balancers.trusts(tcp.key.source) {
                 self.counters.increment(Counter::Untrusted);
                 inspected.toa = Toa::none();
             }
@@ -128,19 +143,14 @@ impl Classifier {
         }
         let payload = payload(captured, &inspected);
         let flow = self.flows.get(&tcp.key).filter(|flow| !flow.is_over(|| packet.time_ns));
-        let watched = &self.watched;
+        let matcher = &self.matcher;
         let decision =
             decide(inspected.segment_kind(), tcp.seq, flow.map(Flow::known), &inspected.toa, |toa| {
-                watched.contains(&toa.client, toa.has_port())
+                matcher.contains(&toa.client, toa.has_port())
             });
-        self.carry_out(packet.time_ns, &inspected, payload, decision)?;
-        self.follow(packet, &inspected, payload)
-    }
-
-    /// Whether a TOA of this connection is believed.
-    fn is_trusted(&self, key: &FlowKey) -> bool {
-        let source = to_ip(key.source);
-        !self.config.restricts_balancers() || self.balancers.iter().any(|net| net.contains(&source))
+        let is_followed = self.carry_out(packet.time_ns, &inspected, payload, decision).is_some();
+        let segment = if is_followed { self.follow(packet, &inspected, payload) } else { None };
+        Classified { inspected, decision, segment }
     }
 
     /// Notes what was decided. `None` if the packet's connection is not followed.

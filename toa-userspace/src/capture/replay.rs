@@ -1,4 +1,4 @@
-//! Responsible for a capture's way from bytes to printed requests: reader, follower and pipeline, one after the other.
+//! Responsible for a capture's way from bytes to printed requests: reader, classifier and pipeline, one after the other.
 //! Not responsible for where the bytes come from, nor for waiting for them.
 //!
 //! ```text
@@ -12,7 +12,7 @@ use std::io::{self, Read};
 use crate::{
     capture::{
         CaptureError, Names, Next, Reader,
-        classifier::{Classifier, Selection},
+        classifier::{Classified, Classifier, Selection},
     },
     ledger::{Ledger, add, counters::Snapshot},
     limits::Limits,
@@ -23,7 +23,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Replay {
     reader: Reader,
-    follower: Classifier,
+    classifier: Classifier,
     pipeline: Pipeline,
     /// Packets that were read.
     packets: u64,
@@ -39,7 +39,7 @@ impl Replay {
     pub fn new(selection: Selection, limits: Limits) -> Self {
         Self {
             reader: Reader::default(),
-            follower: Classifier::new(selection),
+            classifier: Classifier::new(selection),
             patience_ns: limits.start_ns,
             pipeline: Pipeline::new(limits, 0),
             packets: 0,
@@ -70,7 +70,7 @@ impl Replay {
         add(&mut self.packets, 1);
         // What is older was handed in: captures are in the order of time, or nearly.
         self.pipeline.tick(packet.time_ns, sink);
-        if let Some(segment) = self.follower.take(&packet) {
+        if let Ok(Classified { segment: Some(segment), .. }) = self.classifier.classify(&packet) {
             self.pipeline.segment(&segment, sink);
         }
         Ok(true)
@@ -101,7 +101,7 @@ impl Replay {
     /// What became of all packets.
     #[must_use]
     pub fn counters(&self) -> &Snapshot {
-        self.follower.counters()
+        self.classifier.counters()
     }
 
     /// How many packets were read.
@@ -113,7 +113,7 @@ impl Replay {
     /// How many connections were forgotten because there were too many.
     #[must_use]
     pub fn evicted(&self) -> u64 {
-        self.follower.evicted()
+        self.classifier.evicted()
     }
 
     /// When the latest packet was captured, in nanoseconds since the Unix epoch.

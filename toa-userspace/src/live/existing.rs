@@ -20,12 +20,15 @@ use std::{
     os::fd::{AsFd, AsRawFd, OwnedFd},
 };
 
-use ipnet::IpNet;
 use rustix::net::{getpeername, sockopt::socket_cookie};
 use thiserror::Error;
 use toa_common::config::Config;
 
-use crate::live::host::sock_diag::{Established, Listener, SockDiag, SockDiagError};
+use crate::{
+    address::to_address,
+    live::host::sock_diag::{Established, Listener, SockDiag, SockDiagError},
+    rule::balancers::Balancers,
+};
 
 pub mod module;
 mod proc_fds;
@@ -72,18 +75,17 @@ pub struct Found<'a> {
 pub struct Select<'a> {
     /// Local ports.
     pub config: &'a Config,
-    /// Sources that are believed, if not all are.
-    pub balancers: &'a [IpNet],
+    /// The sources whose TOA is trusted.
+    pub balancers: &'a Balancers,
 }
 
 impl Select<'_> {
     /// Says why a connection is not to be asked.
     fn refuses(&self, connection: &Established, doors: &Doors) -> Option<Reason> {
         let (peer, server) = (connection.peer(), connection.server());
-        let is_balancer = || self.balancers.iter().any(|net| net.contains(&peer.ip()));
         if !self.config.serves(server.port().to_be()) {
             Some(Reason::OtherPort)
-        } else if self.config.restricts_balancers() && !is_balancer() {
+        } else if !self.balancers.trusts(to_address(peer.ip())) {
             Some(Reason::NoBalancer)
         } else if !doors.accepted(server) {
             Some(Reason::ConnectedOut)

@@ -10,7 +10,9 @@ use std::{
 
 use anyhow::{Result, ensure};
 
-use crate::{exec, test::is_root, toolchain::programs};
+use xtask::toolchain::programs;
+
+use crate::exec::{self, is_root};
 
 /// Set for every package's own scripts: no questions, and no service started. Runlevel 1 starts none under System V,
 /// and systemctl only changes files when it is told that systemd does not run.

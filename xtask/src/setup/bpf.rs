@@ -5,10 +5,9 @@ use std::{path::Path, process::Command};
 use anyhow::{Context as _, Result, bail};
 
 use super::apt::{self, Apt};
-use crate::{
-    exec,
-    toolchain::{Compiler, linker, programs},
-};
+use xtask::toolchain::{Compiler, linker, programs};
+
+use crate::exec;
 
 /// The linker's version. A later one may want a compiler that is newer than this workspace's.
 const LINKER_VERSION: &str = "0.13.0";

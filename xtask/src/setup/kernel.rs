@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 
 use super::apt::{self, Apt};
-use crate::{Workspace, exec};
+use crate::{exec, workspace::Workspace};
 
 /// Depends on the current kernel package; its own name stays.
 const METAPACKAGE: &str = "linux-image-cloud-amd64";

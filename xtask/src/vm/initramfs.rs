@@ -8,11 +8,18 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{exec, toolchain};
+use xtask::toolchain;
+
+use crate::exec;
 
 /// Packs busybox, iproute2 and `programs`, the libraries that they need, and kernel modules in the order in which they
-/// are to be loaded.
-pub(super) fn pack(directory: &Path, programs: [&Path; 2], modules: &[PathBuf]) -> Result<PathBuf> {
+/// are to be loaded. `init` is the script that the kernel starts.
+pub(super) fn pack(
+    directory: &Path,
+    programs: [&Path; 2],
+    modules: &[PathBuf],
+    init: &str,
+) -> Result<PathBuf> {
     let root = directory.join("root");
     if root.exists() {
         fs::remove_dir_all(&root)?;
@@ -36,9 +43,9 @@ pub(super) fn pack(directory: &Path, programs: [&Path; 2], modules: &[PathBuf]) 
         let name = from.file_name().context("a module has no name")?.to_string_lossy();
         copy(from, &root.join(format!("modules/{number:02}-{name}")))?;
     }
-    let init = root.join("init");
-    fs::write(&init, super::INIT)?;
-    exec::output(Command::new("chmod").arg("755").arg(&init))?;
+    let script = root.join("init");
+    fs::write(&script, init)?;
+    exec::output(Command::new("chmod").arg("755").arg(&script))?;
 
     let archive = directory.join("initramfs.cpio");
     let pack = "find . | cpio --quiet --create --format=newc --owner=0:0";

@@ -21,7 +21,7 @@ use rustix::{
         SendFlags, recvmsg, sendmsg,
     },
 };
-use toa_tests::churn::{Counts, answer};
+use toa_tests::peers::churn::{Counts, answer};
 
 use crate::decoys::Decoys;
 

@@ -9,9 +9,8 @@ use std::{process::ExitCode, sync::mpsc, thread, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use toa_tests::{
-    capture::Capture,
-    lab::{Lab, nginx_address},
-    marker::Habit,
+    lab::{Lab, marker::Habit, nginx_address},
+    peers::tcpdump::Capture,
 };
 
 /// How long all of it may take.

@@ -7,8 +7,8 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use toa_tests::{
-    client::Request,
     lab::{Lab, nginx_address},
+    peers::client::Request,
 };
 
 /// A program, and how many requests it must have made.

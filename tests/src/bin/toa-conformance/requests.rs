@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path, process::Command};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
-use toa_tests::toa_tc;
+use toa_tests::tool::toa_tc;
 
 /// A request.
 #[derive(Clone, Debug, Eq, PartialEq)]

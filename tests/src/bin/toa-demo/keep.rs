@@ -3,7 +3,7 @@
 use std::process;
 
 use anyhow::{Context, Result};
-use toa_tests::{balancer::SERVICE, toa_tc};
+use toa_tests::{lab::balancer::SERVICE, tool::toa_tc};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::story::{FIRST, SECOND, Stage};

@@ -8,7 +8,7 @@ mod story;
 use std::{env, fs, os::unix::fs::MetadataExt, process::ExitCode, sync::mpsc, thread, time::Duration};
 
 use anyhow::{Context, Result};
-use toa_tests::mounts;
+use toa_tests::lab::mounts;
 
 /// How long the story may take.
 const LIMIT: Duration = Duration::from_secs(15);

@@ -3,25 +3,30 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    io,
     net::IpAddr,
     time::Duration,
 };
 
 use anyhow::{Context, Result, bail, ensure};
 use toa_tests::{
-    balancer::{Balancer, SERVICE},
-    client::{Connection, Request},
-    expected::Log,
-    lab::{BALANCER, nginx_address},
-    marker::Habit,
-    nginx::{Logged, Nginx},
-    printed::{self, Printed, Row},
+    lab::{
+        BALANCER,
+        balancer::{Balancer, SERVICE},
+        marker::Habit,
+        nginx_address,
+    },
+    peers::{
+        client::{Connection, Request},
+        nginx::Nginx,
+    },
     process::Signal,
-    ready,
-    responder::Responder,
-    side_by_side,
-    toa_tc::ToaTc,
+    tool::{
+        columns,
+        expected_rows::Log,
+        printed::{self, Printed, Row},
+        toa_tc::ToaTc,
+    },
+    wait,
 };
 
 /// How long a log and a print may take. nginx writes its log once a second.
@@ -51,61 +56,26 @@ const CLIENTS: [Client; 4] = [
     client([203, 0, 113, 8], "mobile", ["/login", "/home"]),
 ];
 
-/// What answers on the server.
-enum Server {
-    Nginx(Nginx),
-    Responder(Responder),
-}
-
-impl Server {
-    /// nginx if there is one, or else the lab's own.
-    fn start(lab: &Balancer) -> Result<Self> {
-        match std::process::Command::new("nginx").arg("-v").stderr(std::process::Stdio::null()).status() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Ok(Self::Responder(Responder::start(&lab.server.namespace)?))
-            }
-            _ => Ok(Self::Nginx(lab.nginx()?)),
-        }
-    }
-
-    fn name(&self) -> &'static str {
-        match self {
-            Self::Nginx(_) => "nginx",
-            Self::Responder(_) => "the built-in server",
-        }
-    }
-
-    fn log(&self) -> Result<Vec<Logged>> {
-        match self {
-            Self::Nginx(nginx) => nginx.log(),
-            Self::Responder(responder) => Ok(responder.log()),
-        }
-    }
-}
-
 /// Where the story takes place.
 pub(crate) struct Stage {
     pub(crate) lab: Balancer,
-    server: Server,
+    nginx: Nginx,
 }
 
 impl Stage {
     pub(crate) fn new() -> Result<Self> {
         let addresses: Vec<IpAddr> = CLIENTS.iter().map(|client| client.address).collect();
         let lab = Balancer::new(Habit::SynAndEarly, &addresses).context("building the lab")?;
-        let server = Server::start(&lab).context("starting the server")?;
-        Ok(Self { lab, server })
+        let nginx = lab.nginx().context("starting nginx")?;
+        Ok(Self { lab, nginx })
     }
 }
 
 /// Tells all of it, or returns what differed.
 pub(crate) fn tell(stage: &Stage) -> Result<()> {
     let device = &stage.lab.server.name;
-    let (clients, server) = (CLIENTS.len(), stage.server.name());
-    println!("\nWho calls this server? {clients} clients reach {server} through a full-NAT load balancer:\n");
-    if let Server::Responder(_) = stage.server {
-        println!("  (nginx is not installed: a small built-in server stands in for it)\n");
-    }
+    let clients = CLIENTS.len();
+    println!("\nWho calls this server? {clients} clients reach nginx through a full-NAT load balancer:\n");
     println!("  {:34}{:31}server", "clients", "balancer");
     for (number, Client { address, team, .. }) in CLIENTS.iter().enumerate() {
         let way = match number {
@@ -142,7 +112,7 @@ pub(crate) fn tell(stage: &Stage) -> Result<()> {
     ledger.check()?;
     ensure!(ledger.bytes("lost")? == 0, "toa-tc lost bytes: {}", output.stderr);
     println!(
-        "\nCompared with what the clients sent: {} requests of {clients} clients. {server} logged all of them under one\n\
+        "\nCompared with what the clients sent: {} requests of {clients} clients. nginx logged all of them under one\n\
          address, {BALANCER}. toa-tc printed {}, under the address and port of the client's own socket: every\n\
          one of the clients that were watched, and no other.",
         all.asked,
@@ -183,8 +153,8 @@ fn round(stage: &Stage, tool: &ToaTc, number: u32, watched: &Client) -> Result<R
         .collect();
     let id = |request: &Request| request.value("x-request-id").unwrap_or_default().to_owned();
 
-    let logged = ready::wait_within(PATIENCE, "the server's log", || {
-        let logged = stage.server.log()?;
+    let logged = wait::within(PATIENCE, "the server's log", || {
+        let logged = stage.nginx.log()?;
         let has = |wanted: &str| logged.iter().any(|logged| logged.request_id == wanted);
         Ok(asked.iter().all(|(_, request)| has(&id(request))).then_some(logged))
     })?;
@@ -208,8 +178,8 @@ fn round(stage: &Stage, tool: &ToaTc, number: u32, watched: &Client) -> Result<R
         });
         rows.push((left, right.unwrap_or_default()));
     }
-    let heading = format!("what {} logged", stage.server.name());
-    print!("{}", side_by_side::table((&heading, "what toa-tc printed"), &rows));
+    let heading = "what nginx logged";
+    print!("{}", columns::table((&heading, "what toa-tc printed"), &rows));
 
     let ids: BTreeSet<String> = asked.iter().map(|(_, request)| id(request)).collect();
     let of_round: Vec<Printed> = printed
@@ -223,7 +193,7 @@ fn round(stage: &Stage, tool: &ToaTc, number: u32, watched: &Client) -> Result<R
 
 /// What the tool has printed, once that has everything that is expected, or when patience ends.
 fn printed_so_far(tool: &ToaTc, expected: &BTreeSet<Row>) -> Result<Vec<Printed>> {
-    let wait = ready::wait_within(PATIENCE, "toa-tc to print", || {
+    let wait = wait::within(PATIENCE, "toa-tc to print", || {
         // It may be at writing the last line.
         let printed = printed::parse(&tool.stdout()?).unwrap_or_default();
         let rows: BTreeSet<Row> = printed.iter().map(Printed::row).collect();

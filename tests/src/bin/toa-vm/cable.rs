@@ -2,17 +2,23 @@
 //! those are the lab's.
 
 use anyhow::{Context as _, Result, ensure};
-use toa_tests::{
-    attached::{self, PROGRAM},
+use toa_packets::{
+    builder::{PacketBuilder, SERVICE_VLAN, VLAN},
     fixtures::{headers::client, opening},
-    injector::Injector,
-    netns::Namespace,
-    packet_builder::{self, PacketBuilder, SERVICE_VLAN},
+};
+use toa_tests::{
+    lab::{
+        injector::Injector,
+        netns::Namespace,
+        veth::{self, Device},
+    },
     process::Signal,
-    ready,
-    recorder::Recorder,
-    toa_tc::ToaTc,
-    veth::{self, Device},
+    tool::{
+        attached::{self, PROGRAM},
+        recorder::Recorder,
+        toa_tc::ToaTc,
+    },
+    wait,
 };
 
 fn cable() -> Result<(Device, Device)> {
@@ -35,7 +41,7 @@ pub(crate) fn tool() -> Result<String> {
     let filters = attached::filters_on(&server)?;
     ensure!(mode != "netlink" || filters.contains(PROGRAM), "no filter: {filters}");
     inject(&balancer, &PacketBuilder::ipv4(), "/tool")?;
-    ready::wait("the request", || Ok(tool.stdout()?.contains("/tool").then_some(())))?;
+    wait::until("the request", || Ok(tool.stdout()?.contains("/tool").then_some(())))?;
     let output = tool.stop(Signal::Interrupt)?.succeeded()?;
     let requests = output.requests()?;
     ensure!(requests.len() == 1 && requests.iter().all(|it| it.client == client()), "{}", output.stdout);
@@ -57,7 +63,7 @@ pub(crate) fn tool() -> Result<String> {
 pub(crate) fn tags() -> Result<()> {
     let (balancer, server) = cable()?;
     let mut recorder = Recorder::attach(&server)?;
-    let customer = |packet: PacketBuilder, tag| packet.vlan(packet_builder::VLAN, tag);
+    let customer = |packet: PacketBuilder, tag| packet.vlan(VLAN, tag);
     for (packet, tag, network_offset) in [
         (PacketBuilder::ipv4(), 0, 14),
         (customer(PacketBuilder::ipv4(), 0xb00f), 0xb00f, 14),

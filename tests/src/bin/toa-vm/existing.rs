@@ -5,14 +5,11 @@ use std::{io::Write as _, net::TcpListener, os::fd::AsRawFd as _};
 
 use anyhow::{Context as _, Result, ensure};
 use toa_tests::{
-    client::Request,
-    commands::objects,
-    lab::{Lab, nginx_address},
-    marker::Habit,
+    lab::{Lab, marker::Habit, nginx_address, toa_module::ToaModule},
+    peers::client::Request,
     process::Signal,
-    ready,
-    toa_module::ToaModule,
-    toa_tc::ToaTc,
+    tool::{commands::objects, toa_tc::ToaTc},
+    wait,
 };
 
 /// Opens a connection, lets the server's socket know its client, attaches, and looks for the next request.
@@ -26,10 +23,10 @@ pub(crate) fn follow() -> Result<()> {
 
     let tool = ToaTc::attach(&lab.server, &["--existing", "--ip", "203.0.113.9"])?;
     let line = "open connections: 1 are followed, of 1 established connections: 1 with a real client";
-    ready::wait(line, || Ok(tool.stderr()?.contains(line).then_some(())))
+    wait::until(line, || Ok(tool.stderr()?.contains(line).then_some(())))
         .with_context(|| tool.stderr().unwrap_or_default())?;
     connection.stream().write_all(&Request::get("/existing").head())?;
-    ready::wait("the request", || Ok(tool.stdout()?.contains("/existing").then_some(())))?;
+    wait::until("the request", || Ok(tool.stdout()?.contains("/existing").then_some(())))?;
     let requests = tool.stop(Signal::Interrupt)?.succeeded()?.requests()?;
     ensure!(requests.len() == 1 && requests.iter().all(|it| it.client == client), "{requests:?}");
     Ok(())

@@ -8,7 +8,7 @@ mod verified;
 use std::{env, fs, process::ExitCode};
 
 use anyhow::{Context as _, Result, ensure};
-use toa_tests::{sides::Sides, tables};
+use toa_tests::differential::{Differential, tables};
 
 /// Asks for tests of what not every kernel has: 802.1Q devices and kTLS.
 const ALL: &str = "--all";
@@ -31,10 +31,10 @@ fn run() -> Result<()> {
     let loaded = verified::run()?;
     println!("vm: {loaded} programs loaded on {}", kernel.trim());
 
-    let vectors = tables::vectors(Sides::with_kernel).context("vectors")?;
-    let versions = tables::versions(Sides::with_kernel).context("versions")?;
-    let headers = tables::headers(Sides::with_kernel).context("headers")?;
-    let flows = tables::flows(Sides::with_kernel).context("flows")?;
+    let vectors = tables::vectors(Differential::with_kernel).context("vectors")?;
+    let versions = tables::versions(Differential::with_kernel).context("versions")?;
+    let headers = tables::headers(Differential::with_kernel).context("headers")?;
+    let flows = tables::flows(Differential::with_kernel).context("flows")?;
     let count = vectors + versions + headers + flows;
     println!("vm: {count} packets of tables read as they must be");
 

@@ -4,7 +4,10 @@ use toa_common::{
     wire::tcp::{ACK, FIN, RST, SYN},
 };
 
-use crate::capture::{LinkType, classifier::*};
+use crate::{
+    address::to_ip,
+    capture::{LinkType, classifier::*},
+};
 
 const BALANCER: [u8; 4] = [10, 9, 0, 1];
 const SERVER: [u8; 4] = [10, 9, 0, 2];
@@ -46,7 +49,7 @@ fn down(port: u16, seq: u32, flags: u8, payload: &[u8]) -> Vec<u8> {
     ip_packet((SERVER, 80), (BALANCER, port), seq, flags, &[], payload)
 }
 
-fn follower(rules: &[&str], any_flow: bool) -> Classifier {
+fn classifier(rules: &[&str], any_flow: bool) -> Classifier {
     with(rules, any_flow, &Config::DEFAULT)
 }
 
@@ -65,10 +68,15 @@ fn packet(time_ns: u64, bytes: &[u8]) -> Packet<'_> {
     Packet { time_ns, interface: 3, link: LinkType::Ip, bytes, wire_len }
 }
 
+/// What a packet is handed on as, if it is.
+fn handed_on<'a>(classifier: &mut Classifier, packet: &Packet<'a>) -> Option<Segment<'a>> {
+    classifier.classify(packet).ok()?.segment
+}
+
 /// Hands in packets and returns whose segments they became.
-fn clients(follower: &mut Classifier, packets: &[Vec<u8>]) -> Vec<String> {
+fn clients(classifier: &mut Classifier, packets: &[Vec<u8>]) -> Vec<String> {
     let take = |bytes: &Vec<u8>| {
-        let segment = follower.take(&packet(1, bytes))?;
+        let segment = handed_on(classifier, &packet(1, bytes))?;
         Some(format!("{}:{} {}", to_ip(segment.client.address), segment.client.port(), segment.toa_kind))
     };
     packets.iter().map(take).map(Option::unwrap_or_default).collect()
@@ -76,7 +84,7 @@ fn clients(follower: &mut Classifier, packets: &[Vec<u8>]) -> Vec<String> {
 
 #[test]
 fn a_watched_client_is_followed_from_the_packet_that_names_it() {
-    let mut follower = follower(&["120.120.111.111"], false);
+    let mut classifier = classifier(&["120.120.111.111"], false);
     let packets = [
         up(1, 9, SYN, &[], b""),
         up(1, 10, ACK, &TOA, b""),
@@ -86,22 +94,22 @@ fn a_watched_client_is_followed_from_the_packet_that_names_it() {
         up(2, 6, ACK, &[], REQUEST),
     ];
     let me = "120.120.111.111:44208 254";
-    assert_eq!(clients(&mut follower, &packets), ["", "", me, me, "", ""]);
-    let ledger = follower.counters().ledger();
+    assert_eq!(clients(&mut classifier, &packets), ["", "", me, me, "", ""]);
+    let ledger = classifier.counters().ledger();
     assert_eq!((ledger.matched_packets, ledger.matched_bytes), (2, REQUEST.len() as u64));
     assert_eq!((ledger.emitted_packets, ledger.emitted_bytes), (2, REQUEST.len() as u64));
     let counts = [Counter::Unmarked, Counter::Unwatched, Counter::Toa, Counter::Learned, Counter::Bare];
-    assert_eq!(counts.map(|counter| follower.counters().get(counter)), [2, 1, 2, 1, 1]);
+    assert_eq!(counts.map(|counter| classifier.counters().get(counter)), [2, 1, 2, 1, 1]);
 }
 
 #[test]
 fn what_a_syn_says_is_provisional() {
-    let mut follower = follower(&["any"], false);
+    let mut classifier = classifier(&["any"], false);
     let packets =
         [up(1, 9, SYN, &OTHER_TOA, b""), up(1, 10, ACK, &TOA, REQUEST), up(1, 28, ACK, &OTHER_TOA, b"x")];
     let me = "120.120.111.111:44208 254";
-    assert_eq!(clients(&mut follower, &packets), ["192.0.2.5:7 254", me, me]);
-    assert_eq!(follower.counters().get(Counter::Conflict), 2);
+    assert_eq!(clients(&mut classifier, &packets), ["192.0.2.5:7 254", me, me]);
+    assert_eq!(classifier.counters().get(Counter::Conflict), 2);
     let mut only_other = with(&["192.0.2.5"], false, &Config::DEFAULT);
     assert_eq!(clients(&mut only_other, &packets), ["192.0.2.5:7 254", "", "192.0.2.5:7 254"]);
     assert_eq!(only_other.counters().get(Counter::Forgotten), 1);
@@ -109,16 +117,16 @@ fn what_a_syn_says_is_provisional() {
 
 #[test]
 fn only_the_balancers_are_believed() {
-    let mut follower = with(&["any"], false, &Config::DEFAULT.with_balancers());
+    let mut classifier = with(&["any"], false, &Config::DEFAULT.with_balancers());
     let stranger = ip_packet(([10, 9, 0, 77], 1), (SERVER, 80), 1, ACK, &TOA, REQUEST);
-    assert_eq!(clients(&mut follower, &[stranger, up(1, 1, ACK, &TOA, REQUEST)])[0], "");
-    assert_eq!(follower.counters().get(Counter::Untrusted), 1);
-    assert_eq!(follower.counters().get(Counter::Learned), 1);
+    assert_eq!(clients(&mut classifier, &[stranger, up(1, 1, ACK, &TOA, REQUEST)])[0], "");
+    assert_eq!(classifier.counters().get(Counter::Untrusted), 1);
+    assert_eq!(classifier.counters().get(Counter::Learned), 1);
 }
 
 #[test]
 fn with_any_flow_the_client_is_who_sent_the_syn_until_a_toa_names_another() {
-    let mut follower = follower(&[], true);
+    let mut classifier = classifier(&[], true);
     let packets = [
         up(1, 9, SYN, &[], b""),
         down(1, 99, SYN | ACK, b""),
@@ -128,7 +136,7 @@ fn with_any_flow_the_client_is_who_sent_the_syn_until_a_toa_names_another() {
         up(1, 46, ACK, &OTHER_TOA, REQUEST),
     ];
     let (peer, me) = ("10.9.0.1:1 0", "120.120.111.111:44208 254");
-    assert_eq!(clients(&mut follower, &packets), [peer, "", peer, "", me, me]);
+    assert_eq!(clients(&mut classifier, &packets), [peer, "", peer, "", me, me]);
 }
 
 #[test]
@@ -141,70 +149,70 @@ fn with_any_flow_and_no_syn_the_client_is_who_asks_or_sends_to_the_servers_port(
         down(1, 118, ACK, REQUEST),
     ];
     let peer = "10.9.0.1:1 0";
-    assert_eq!(clients(&mut follower(&[], true), &packets), ["", "", "", peer, ""]);
+    assert_eq!(clients(&mut classifier(&[], true), &packets), ["", "", "", peer, ""]);
     let config = Config::DEFAULT.with_server_port(80);
-    let mut follower = with(&[], true, &config);
-    assert_eq!(clients(&mut follower, &packets), ["", peer, peer, peer, ""]);
-    assert_eq!(follower.counters().get(Counter::OtherPort), 2);
+    let mut classifier = with(&[], true, &config);
+    assert_eq!(clients(&mut classifier, &packets), ["", peer, peer, peer, ""]);
+    assert_eq!(classifier.counters().get(Counter::OtherPort), 2);
     // Nothing of the payload was captured: it could be anybody's.
     let bytes = up(2, 10, ACK, &[], REQUEST);
     let cut = Packet { bytes: &bytes[..40], ..packet(1, &bytes) };
-    assert!(self::follower(&[], true).take(&cut).is_none());
+    assert!(handed_on(&mut self::classifier(&[], true), &cut).is_none());
 }
 
 #[test]
 fn a_later_connection_of_the_same_ports_is_another_one() {
-    let mut follower = follower(&[], true);
-    let take = |follower: &mut Classifier, time_ns, bytes: &[u8]| {
-        follower.take(&packet(time_ns, bytes)).map(|segment| segment.generation)
+    let mut classifier = classifier(&[], true);
+    let take = |classifier: &mut Classifier, time_ns, bytes: &[u8]| {
+        handed_on(classifier, &packet(time_ns, bytes)).map(|segment| segment.generation)
     };
-    let first = take(&mut follower, 5, &up(1, 9, SYN, &[], b""));
-    assert_eq!(take(&mut follower, 5, &up(1, 9, SYN, &[], b"")), first);
-    let second = take(&mut follower, 5, &up(1, 900, SYN, &[], b""));
+    let first = take(&mut classifier, 5, &up(1, 9, SYN, &[], b""));
+    assert_eq!(take(&mut classifier, 5, &up(1, 9, SYN, &[], b"")), first);
+    let second = take(&mut classifier, 5, &up(1, 900, SYN, &[], b""));
     assert!(first.is_some() && second > first);
-    assert_eq!(follower.counters().get(Counter::Superseded), 1);
-    assert_eq!(take(&mut follower, 6, &up(1, 901, FIN | ACK, &[], b"")), second);
-    assert_eq!(take(&mut follower, 7 + LINGER_NS, &up(1, 902, ACK, &[], b"late")), None);
-    assert_eq!(follower.counters().get(Counter::Closed), 1);
+    assert_eq!(classifier.counters().get(Counter::Superseded), 1);
+    assert_eq!(take(&mut classifier, 6, &up(1, 901, FIN | ACK, &[], b"")), second);
+    assert_eq!(take(&mut classifier, 7 + LINGER_NS, &up(1, 902, ACK, &[], b"late")), None);
+    assert_eq!(classifier.counters().get(Counter::Closed), 1);
 }
 
 #[test]
 fn connections_are_bounded() {
-    let mut follower = follower(&[], true);
+    let mut classifier = classifier(&[], true);
     for port in 1..=4 {
-        follower.take(&packet(1, &up(port, 9, SYN, &[], b"")));
+        handed_on(&mut classifier, &packet(1, &up(port, 9, SYN, &[], b"")));
     }
-    follower.take(&packet(1, &up(3, 10, FIN | ACK, &[], b"")));
-    follower.take(&packet(1, &up(5, 9, SYN, &[], b"")));
-    follower.take(&packet(1, &up(6, 9, SYN, &[], b"")));
+    handed_on(&mut classifier, &packet(1, &up(3, 10, FIN | ACK, &[], b"")));
+    handed_on(&mut classifier, &packet(1, &up(5, 9, SYN, &[], b"")));
+    handed_on(&mut classifier, &packet(1, &up(6, 9, SYN, &[], b"")));
     // The fourth of them had ended.
-    assert_eq!((follower.flows.len(), follower.evicted()), (2, 3));
+    assert_eq!((classifier.flows.len(), classifier.evicted()), (2, 3));
 }
 
 #[test]
 fn payload_that_was_not_captured_is_cut() {
-    let mut follower = follower(&["any"], false);
+    let mut classifier = classifier(&["any"], false);
     let bytes = [up(1, 10, ACK, &TOA, REQUEST), vec![0xaa; 6]].concat();
     let whole = packet(1, &bytes);
-    let segment = follower.take(&whole).unwrap();
+    let segment = handed_on(&mut classifier, &whole).unwrap();
     assert_eq!((segment.payload, segment.cut_bytes(), segment.interface_index), (REQUEST, 0, 3));
     let cut = Packet { bytes: &bytes[..52], ..whole };
-    let segment = follower.take(&cut).unwrap();
+    let segment = handed_on(&mut classifier, &cut).unwrap();
     assert_eq!((segment.payload, segment.cut_bytes()), (&REQUEST[..4], REQUEST.len() as u64 - 4));
-    let ledger = follower.counters().ledger();
+    let ledger = classifier.counters().ledger();
     assert_eq!((ledger.cut_packets, ledger.cut_bytes), (1, REQUEST.len() as u64 - 4));
     assert_eq!(ledger.matched_bytes, ledger.emitted_bytes + ledger.cut_bytes);
 }
 
 #[test]
 fn what_is_passed_is_counted() {
-    let mut follower = follower(&["any"], false);
+    let mut classifier = classifier(&["any"], false);
     let mut fragment = up(1, 10, ACK, &TOA, REQUEST);
     fragment[7] = 1;
     for bytes in [&fragment[..], &fragment[..19], &[0x45], b""] {
-        assert!(follower.take(&packet(1, bytes)).is_none());
+        assert!(handed_on(&mut classifier, &packet(1, bytes)).is_none());
     }
-    let counts = [Counter::Fragment, Counter::Truncated].map(|counter| follower.counters().get(counter));
+    let counts = [Counter::Fragment, Counter::Truncated].map(|counter| classifier.counters().get(counter));
     assert_eq!(counts, [1, 3]);
     assert_eq!(SkipReason::from_code(3), Some(SkipReason::Fragment));
 }
@@ -227,16 +235,17 @@ fn every_link_type_leads_to_the_same_packet() {
     ] {
         let bytes = [&header[..], &ip].concat();
         let link = LinkType::from_number(link).unwrap();
-        let mut follower = follower(&["any"], false);
+        let mut classifier = classifier(&["any"], false);
         let whole = Packet { link, ..packet(1, &bytes) };
-        assert_eq!(follower.take(&whole).unwrap().payload, REQUEST, "{link:?} {header:?}");
+        assert_eq!(handed_on(&mut classifier, &whole).unwrap().payload, REQUEST, "{link:?} {header:?}");
         for len in 0..bytes.len() {
             // Must not panic, whatever is missing.
-            let _ = self::follower(&["any"], false).take(&Packet { bytes: &bytes[..len], ..whole });
+            let _ =
+                handed_on(&mut self::classifier(&["any"], false), &Packet { bytes: &bytes[..len], ..whole });
         }
     }
     let arp = [&[0; 14][..], &[8, 6], &ip].concat();
-    let mut follower = follower(&["any"], false);
-    assert!(follower.take(&Packet { link: LinkType::Cooked, ..packet(1, &arp) }).is_none());
-    assert_eq!(follower.counters().get(Counter::NotIp), 1);
+    let mut classifier = classifier(&["any"], false);
+    assert!(handed_on(&mut classifier, &Packet { link: LinkType::Cooked, ..packet(1, &arp) }).is_none());
+    assert_eq!(classifier.counters().get(Counter::NotIp), 1);
 }

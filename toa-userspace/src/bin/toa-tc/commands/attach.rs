@@ -47,7 +47,7 @@ use toa_userspace::{
     },
     pipeline::Pipeline,
     print::ledger::Summary,
-    rule::Rule,
+    rule::{Rule, balancers::Balancers},
 };
 use tokio::{
     runtime::Handle,
@@ -112,7 +112,14 @@ async fn attach_and_read(args: AttachArgs, rules: Vec<Rule>, config: &Config) ->
     let kernel = Kernel { rings: open_rings(&loaded, args.ring_size)?, orders };
     let existing = args
         .existing
-        .map(|_| existing::Existing::new(watch, Arc::clone(&shared), config, args.select.balancers.clone()))
+        .map(|_| {
+            existing::Existing::new(
+                watch,
+                Arc::clone(&shared),
+                config,
+                Balancers::new(&args.select.balancers),
+            )
+        })
         .transpose()?;
 
     let mut attached = Vec::new();

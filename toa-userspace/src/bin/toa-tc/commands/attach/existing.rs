@@ -13,7 +13,6 @@ use std::{
 };
 
 use anyhow::Result;
-use ipnet::IpNet;
 use toa_common::config::Config;
 use toa_userspace::{
     live::{
@@ -23,6 +22,7 @@ use toa_userspace::{
         runs::pins::Pins,
     },
     print::count::Count,
+    rule::balancers::Balancers,
 };
 use tokio::{task::spawn_blocking, time::sleep};
 
@@ -53,7 +53,7 @@ pub(crate) struct Existing {
     watch: Watch,
     shared: Arc<Shared>,
     config: Box<Config>,
-    balancers: Vec<IpNet>,
+    balancers: Balancers,
     /// The cookies of connections whose following began since rules were added: one that the map evicted is not
     /// brought back, where it would evict another.
     begun: HashSet<u64>,
@@ -78,7 +78,7 @@ impl Existing {
         watch: Watch,
         shared: Arc<Shared>,
         config: &Config,
-        balancers: Vec<IpNet>,
+        balancers: Balancers,
     ) -> Result<Self> {
         Ok(Self {
             survey: Survey::new()?,

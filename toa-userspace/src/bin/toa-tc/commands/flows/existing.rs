@@ -18,7 +18,7 @@ use toa_userspace::{
         escape::Escaped,
         json::value::{Endpoint, PeerNetwork},
     },
-    rule::{Rule, matcher::Matcher},
+    rule::{Rule, balancers::Balancers, matcher::Matcher},
 };
 
 use crate::{
@@ -98,7 +98,7 @@ pub(super) fn run(rules: &[Rule], force: bool, format: ReportFormat) -> Result<(
         rules.is_empty() || client.is_ok_and(|client| watched.contains(&client.client(), true))
     };
     let (mut rows, mut names) = (Vec::new(), HashMap::new());
-    let select = Select { config: &Config::DEFAULT, balancers: &[] };
+    let select = Select { config: &Config::DEFAULT, balancers: &Balancers::default() };
     let counts = Survey::new()?.look(&select, true, |found| {
         if is_wanted(&found.client) {
             rows.push(Row::new(found, found.pid.map(|pid| process(pid, &mut names))));

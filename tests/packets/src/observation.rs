@@ -1,0 +1,116 @@
+//! Responsible for what is seen in a frame: by the shared code and by the second opinion, in the same words. Not
+//! responsible for either.
+
+use anyhow::{Context, Result, ensure};
+use toa_common::{
+    address::Address,
+    config::Config,
+    inspect::{Inspected, find_toa, inspect},
+    skip_reason::SkipReason,
+    wire::{
+        tcp_option::{Stop, Walk},
+        toa_pairs::KNOWN_PAIRS,
+        view::Link,
+    },
+};
+
+use crate::oracle::{Segment, options::Wanted};
+use crate::shared::{address_of, captured};
+
+/// Everything in a TCP packet that the shared code reads.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Observation {
+    /// Source and destination.
+    pub addresses: [Address; 2],
+    /// Source and destination port.
+    pub ports: [u16; 2],
+    /// Sequence number.
+    pub seq: u32,
+    /// Flags.
+    pub flags: u8,
+    /// Where the IP header, the TCP header and the payload begin in the frame.
+    pub offsets: [usize; 3],
+    /// Bytes of payload.
+    pub payload_len: usize,
+    /// The client in the TOA that counts, its port if the layout has one.
+    pub client: Option<(Address, Option<u16>)>,
+    /// That TOA's kind and length.
+    pub pair: Option<(u8, u8)>,
+    /// A bit for the place of each option that could be one.
+    pub hits: u64,
+    /// A bit for each of the known pairs that are there and not wanted.
+    pub others: u32,
+    /// Where the walk over the options ended.
+    pub end: usize,
+    /// Why it ended there.
+    pub why: &'static str,
+}
+
+impl Observation {
+    /// The shared code's. It walks the options also where there is nothing to find_toa, and fails if something is found.
+    pub fn shared(frame: &[u8], config: &Config) -> Result<Result<Self, SkipReason>> {
+        let packet = captured(frame);
+        let Inspected { tcp, toa, walk } = match inspect(&packet, Link::Ethernet, config) {
+            Ok(inspected) => inspected,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let (found, full) = find_toa(&packet, &tcp, config);
+        ensure!(found == toa, "what is not worth a walk has a TOA: {found:?}");
+        ensure!(walk == full || walk == Walk::none(), "two walks over the same options: {walk:?}, {full:?}");
+        let mut left = full.hits();
+        let mut hits = 0;
+        while let Some(position) = left.first() {
+            hits |= 1 << position;
+            left = left.without(position);
+        }
+        let usize = |number: u32| number as usize;
+        Ok(Ok(Self {
+            addresses: [tcp.key.source, tcp.key.destination],
+            ports: [tcp.key.source_port(), tcp.key.destination_port()],
+            seq: tcp.seq.0,
+            flags: tcp.flags,
+            offsets: [tcp.network_offset, tcp.transport_offset, tcp.payload_offset()].map(usize),
+            payload_len: usize(tcp.payload_len),
+            client: toa.is_some().then(|| (toa.client.address, toa.has_port().then(|| toa.client.port()))),
+            pair: toa.is_some().then_some((toa.kind, toa.length)),
+            hits,
+            others: full.others(),
+            end: usize(full.end()),
+            why: match full.stop() {
+                Stop::End => "end",
+                Stop::EndOfList => "eol",
+                Stop::TooShort => "size<2",
+                Stop::PastEnd => "past end",
+                Stop::Truncated => "truncated",
+            },
+        }))
+    }
+
+    /// The second opinion; `None` if there is no whole TCP header.
+    pub fn second(frame: &[u8], wanted: Wanted<'_>) -> Result<Option<Self>> {
+        let Some(segment) = Segment::of(frame) else {
+            return Ok(None);
+        };
+        let opinion = segment.opinion(wanted);
+        let mut others = 0;
+        for pair in &opinion.others {
+            let number = KNOWN_PAIRS.iter().position(|known| known == pair);
+            others |= 1 << number.with_context(|| format!("{pair:?} is not known"))?;
+        }
+        let Segment { source, destination, ip_at, tcp_at, .. } = segment;
+        Ok(Some(Self {
+            addresses: [address_of(source.ip()), address_of(destination.ip())],
+            ports: [source.port(), destination.port()],
+            seq: segment.seq(),
+            flags: segment.flags(),
+            offsets: [ip_at, tcp_at, tcp_at + 20 + segment.options().len()],
+            payload_len: segment.payload().len(),
+            client: opinion.found.map(|found| (address_of(found.address), found.port)),
+            pair: opinion.found.map(|found| found.pair),
+            hits: opinion.hits.iter().fold(0, |hits, position| hits | 1 << position),
+            others,
+            end: opinion.end,
+            why: opinion.why,
+        }))
+    }
+}

@@ -1,0 +1,29 @@
+//! Addresses, clients and frames as the shared code has them.
+
+use std::net::{IpAddr, SocketAddr};
+
+use toa_common::{
+    address::{Address, Client},
+    wire::view::Captured,
+};
+
+/// A client as the shared code writes it.
+#[must_use]
+pub fn client_of(client: SocketAddr) -> Client {
+    Client { address: address_of(client.ip()), port_be: client.port().to_be() }
+}
+
+/// An address as the shared code writes it.
+#[must_use]
+pub fn address_of(address: IpAddr) -> Address {
+    match address {
+        IpAddr::V4(address) => Address::from_ipv4(&address.octets()),
+        IpAddr::V6(address) => Address::from_ipv6(&address.octets()),
+    }
+}
+
+/// A whole frame as the shared code reads it.
+#[must_use]
+pub fn captured(frame: &[u8]) -> Captured<'_> {
+    Captured { bytes: frame, wire_len: u32::try_from(frame.len()).unwrap_or(u32::MAX) }
+}

@@ -1,0 +1,169 @@
+//! Classifies packets with the kernel's program and with the classifier that `toa-tc read` runs, and compares all that
+//! both know afterwards. What is right is in [`tables`] and in the second opinion.
+
+pub mod probe;
+pub mod random_packets;
+pub mod tables;
+
+use std::collections::HashSet;
+
+use anyhow::{Context, Result, ensure};
+use rustix::time::{ClockId, clock_gettime};
+use toa_common::{
+    address::Address, counters::Counter, digest::digest, flow::Flow, follow::Decision, inspect::Inspected,
+    skip_reason::SkipReason, wire::toa_pairs::KNOWN_PAIRS,
+};
+use toa_userspace::{
+    capture::{
+        LinkType, Packet,
+        classifier::{Classified, Classifier, Selection},
+    },
+    ledger::counters::Snapshot,
+    rule::Rule,
+};
+
+use probe::Probe;
+
+/// Loads what a test compares.
+pub type Open = fn(&Selection) -> Result<Differential>;
+
+/// What was decided on a packet, or why it was skipped.
+pub type Taken = Result<(Inspected, Decision), SkipReason>;
+
+/// The classifier of `toa-tc read`, and the kernel's program where a test is about both.
+pub struct Differential {
+    selection: Selection,
+    classifier: Classifier,
+    probe: Option<Probe>,
+    /// Counts of the classifiers before the last restart. The kernel goes on counting.
+    earlier: Counts,
+    untrusted: HashSet<Address>,
+}
+
+/// Counts in the order of [`Counter::ALL`], then those of known options.
+type Counts = Vec<u64>;
+
+/// What only the kernel counts: without rings, each of its records is lost.
+const OUTPUT: [Counter; 10] = [
+    Counter::Emitted,
+    Counter::EmittedBytes,
+    Counter::Cut,
+    Counter::CutBytes,
+    Counter::LostRingFull,
+    Counter::LostRingFullBytes,
+    Counter::LostNoReader,
+    Counter::LostNoReaderBytes,
+    Counter::LostOther,
+    Counter::LostOtherBytes,
+];
+
+fn counts(snapshot: &Snapshot) -> Counts {
+    let counters = Counter::ALL.iter().map(|counter| snapshot.get(*counter));
+    counters.chain(snapshot.seen().other_pairs).collect()
+}
+
+fn now_ns() -> u64 {
+    let time = clock_gettime(ClockId::Monotonic);
+    time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs()
+}
+
+impl Differential {
+    /// The classifier alone.
+    pub fn user_space(selection: &Selection) -> Result<Self> {
+        Ok(Self {
+            selection: selection.clone(),
+            classifier: Classifier::new(selection.clone()),
+            probe: None,
+            earlier: vec![0; Counter::ALL.len() + KNOWN_PAIRS.len()],
+            untrusted: HashSet::new(),
+        })
+    }
+
+    /// Both.
+    pub fn with_kernel(selection: &Selection) -> Result<Self> {
+        Ok(Self { probe: Some(Probe::load_with(selection)?), ..Self::user_space(selection)? })
+    }
+
+    /// Forgets all connections and watches `rules`.
+    pub fn restart(&mut self, rules: &[Rule]) -> Result<()> {
+        self.earlier = self.classifier_counts();
+        self.untrusted.clear();
+        let selection = Selection { rules: rules.to_vec(), ..self.selection.clone() };
+        self.classifier = Classifier::new(selection);
+        self.probe.as_mut().map_or(Ok(()), |probe| probe.restart(rules))
+    }
+
+    fn classifier_counts(&self) -> Counts {
+        let now = counts(self.classifier.counters());
+        self.earlier.iter().zip(now).map(|(before, now)| before + now).collect()
+    }
+
+    /// Classifies a frame, and fails unless both hosts find, decide and keep the same.
+    pub fn classify(&mut self, frame: &[u8]) -> Result<Taken> {
+        let packet = Packet {
+            time_ns: now_ns(),
+            interface: 0,
+            link: LinkType::Ethernet,
+            bytes: frame,
+            wire_len: u32::try_from(frame.len())?,
+        };
+        let untrusted = self.classifier.counters().get(Counter::Untrusted);
+        let taken = self
+            .classifier
+            .classify(&packet)
+            .map(|Classified { inspected, decision, .. }| (inspected, decision));
+        if let Ok((inspected, _)) = &taken
+            && self.classifier.counters().get(Counter::Untrusted) > untrusted
+        {
+            self.untrusted.insert(inspected.tcp.key.source);
+        }
+        if let Some(probe) = &mut self.probe {
+            let here = digest(taken.as_ref().map(|(found, decision)| (found, *decision)).map_err(|it| *it));
+            let there = probe.run(frame)?;
+            ensure!(there == here, "kernel {there:#x}, classifier {here:#x}: {taken:?}: {frame:02x?}");
+        }
+        self.flow(&taken).with_context(|| format!("{taken:?}: {frame:02x?}"))?;
+        Ok(taken)
+    }
+
+    /// What is kept of the connection of a packet; an error if the hosts differ in anything but times.
+    pub fn flow(&self, taken: &Taken) -> Result<Option<Flow>> {
+        let Ok((inspected, _)) = taken else {
+            return Ok(None);
+        };
+        let key = &inspected.tcp.key;
+        let here = self.classifier.flow(key).copied();
+        if let Some(probe) = &self.probe {
+            let there = probe.flow(key)?;
+            ensure!(there.map(timeless) == here.map(timeless), "kernel {there:?}, classifier {here:?}");
+        }
+        Ok(here)
+    }
+
+    /// Fails unless both have counted the same and distrust the same sources.
+    pub fn check_counts(&self) -> Result<()> {
+        let Some(probe) = &self.probe else {
+            return Ok(());
+        };
+        let (there, here) = (counts(&probe.counters()?), self.classifier_counts());
+        let names = Counter::ALL.iter().map(|counter| counter.name().to_owned());
+        let names = names.chain(KNOWN_PAIRS.map(|(kind, length)| format!("{kind}:{length}")));
+        let is_output = |name: &str| OUTPUT.iter().any(|counter| counter.name() == name);
+        for ((name, there), here) in names.zip(&there).zip(&here).filter(|((name, _), _)| !is_output(name)) {
+            ensure!(there == here, "{name}: kernel {there}, classifier {here}");
+        }
+        let of = |counts: &Counts, counter: Counter| counts.get(counter as usize).copied().unwrap_or(0);
+        let records = (of(&there, Counter::LostNoReader), of(&there, Counter::LostNoReaderBytes));
+        let bytes = of(&here, Counter::EmittedBytes) + of(&here, Counter::CutBytes);
+        let segments = (of(&here, Counter::Emitted), bytes);
+        ensure!(records == segments, "{records:?} records, {segments:?} segments");
+        let distrusted = probe.untrusted()?;
+        ensure!(distrusted == self.untrusted, "the kernel distrusts {distrusted:?}");
+        Ok(())
+    }
+}
+
+/// A flow without its times, which the hosts take from different clocks.
+fn timeless(flow: Flow) -> Flow {
+    Flow { generation: 0, last_ns: 0, ended_ns: u64::from(flow.ended_ns != 0), ..flow }
+}

@@ -1,0 +1,102 @@
+//! Responsible for taking very many random packets on all hosts, and for comparing them with the second opinion. Not
+//! responsible for the packets: see [`toa_packets::fixtures::random`].
+
+use std::{collections::BTreeMap, env, time::Instant};
+
+use anyhow::{Context, Result, ensure};
+use fastrand::Rng;
+
+use toa_packets::fixtures::{
+    headers,
+    random::{Areas, Packets},
+};
+use toa_userspace::rule::Rule;
+
+use super::{
+    Open, probe,
+    tables::{agree, selections, unusual},
+};
+
+/// Packets between two restarts: the kernel's table of connections stays small, and no connection outlives the time
+/// for which one that has ended is remembered.
+const ROUND: usize = 4096;
+
+/// What must become of some of the packets.
+const READ: [&str; 9] = ["Ignore", "Follow", "Learn", "Replace", "End", "end", "eol", "size<2", "past end"];
+
+/// And of some of those that are damaged.
+const SKIPPED: [&str; 6] = ["NotIp", "NotTcp", "Fragment", "Truncated", "Malformed", "ExtensionHeaders"];
+
+/// Names the number that everything random comes from.
+const SEED: &str = "TOA_SEED";
+
+/// Takes `count` random option areas in whole packets.
+pub fn areas(open: Open, count: usize) -> Result<()> {
+    let areas = Areas::new();
+    run("option areas", open, count, &READ, |random, frame| {
+        areas.next(random, frame);
+        Ok(())
+    })
+}
+
+/// Takes `count` random packets.
+pub fn packets(open: Open, count: usize) -> Result<()> {
+    let packets = Packets::new()?;
+    run("packets", open, count, &[READ.as_slice(), &SKIPPED].concat(), |random, frame| {
+        packets.next(random, frame)
+    })
+}
+
+fn run(
+    what: &str,
+    open: Open,
+    count: usize,
+    outcomes: &[&str],
+    generate: impl Fn(&mut Rng, &mut Vec<u8>) -> Result<()>,
+) -> Result<()> {
+    let seed = match env::var(SEED) {
+        Ok(seed) => seed.parse().with_context(|| format!("{SEED}={seed}"))?,
+        Err(_) => fastrand::u64(..),
+    };
+    println!("{what}: {SEED}={seed}");
+    let mut random = Rng::with_seed(seed);
+    let mut hosts = Vec::new();
+    for (selection, wanted) in selections().into_iter().chain([unusual()]) {
+        hosts.push((open(&selection)?, selection, wanted));
+    }
+    let (start, mut frame, mut tally) = (Instant::now(), Vec::new(), BTreeMap::<String, usize>::new());
+    for round in 0..count.div_ceil(ROUND) {
+        let selection = round % hosts.len();
+        let (hosts, selection, wanted) = hosts.get_mut(selection).context("no hosts")?;
+        let watched = match random.u8(0..4) {
+            0 => None,
+            1 => Some(Rule::Address(headers::client().ip())),
+            _ => Some(Rule::Any),
+        };
+        hosts.restart(watched.as_slice())?;
+        for number in (round * ROUND..count).take(ROUND) {
+            generate(&mut random, &mut frame)?;
+            while !probe::takes(&frame) {
+                generate(&mut random, &mut frame)?;
+            }
+            let context = || format!("{SEED}={seed}, {what} {number}, {wanted:?}");
+            let look = agree(&frame, selection, *wanted).with_context(context)?;
+            let taken = hosts.classify(&frame).with_context(context)?;
+            let outcomes = match (look, taken) {
+                (Ok(look), Ok((_, decision))) => [format!("{:?}", decision.action), look.why.to_owned()],
+                (Err(reason), _) | (_, Err(reason)) => [format!("{reason:?}"), "skipped".to_owned()],
+            };
+            for outcome in outcomes {
+                *tally.entry(outcome).or_default() += 1;
+            }
+        }
+        hosts.check_counts()?;
+    }
+    println!("{count} {what} in {:?}: {tally:?}", start.elapsed());
+    // If something hardly ever happens, the packets are too much alike to show anything.
+    for outcome in outcomes {
+        let times = tally.get(*outcome).copied().unwrap_or_default();
+        ensure!(times * 1000 >= count, "{outcome} {times} times: {tally:?}");
+    }
+    Ok(())
+}

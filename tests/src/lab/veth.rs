@@ -1,0 +1,75 @@
+//! Responsible for pairs of Ethernet devices between namespaces. Not responsible for the namespaces.
+
+use std::net::IpAddr;
+
+use anyhow::{Context, Result};
+use rustix::net::{AddressFamily, SocketType, netdevice::name_to_index};
+
+use crate::lab::{netlink, netns::Namespace};
+
+/// Largest MTU of a veth device, in bytes.
+pub const MAX_MTU: u32 = 65_535;
+
+/// One end of a pair.
+#[derive(Clone, Debug)]
+pub struct Device {
+    /// Where it is.
+    pub namespace: Namespace,
+    /// Its name there.
+    pub name: String,
+}
+
+/// Joins two namespaces by a pair of devices with the given names, both up.
+pub fn pair(near: (&Namespace, &str), far: (&Namespace, &str), mtu: u32) -> Result<(Device, Device)> {
+    let far_path = far.0.path();
+    let far_path = far_path.to_str().context("a path that is no text")?;
+    let mtu = mtu.to_string();
+    let make = ["link", "add", near.1, "mtu", &mtu, "type", "veth", "peer", "name", far.1, "mtu", &mtu];
+    near.0.ip(&[make.as_slice(), &["netns", far_path]].concat())?;
+    let device = |end: (&Namespace, &str)| -> Result<Device> {
+        end.0.ip(&["link", "set", end.1, "up"])?;
+        Ok(Device { namespace: end.0.clone(), name: end.1.to_owned() })
+    };
+    Ok((device(near)?, device(far)?))
+}
+
+impl Device {
+    /// Gives the device an address, ready for use at once.
+    pub fn add_address(&self, address: IpAddr, prefix_length: u8) -> Result<()> {
+        let address = format!("{address}/{prefix_length}");
+        let add = ["address", "add", &address, "dev", &self.name];
+        let at_once: &[&str] = if address.contains(':') { &["nodad"] } else { &[] };
+        self.namespace.ip(&[&add, at_once].concat()).map(drop)
+    }
+
+    /// Lets the device merge received segments, or not.
+    pub fn set_gro(&self, on: bool) -> Result<()> {
+        let state = if on { "on" } else { "off" };
+        self.namespace.output("ethtool", &["-K", &self.name, "gro", state]).map(drop)
+    }
+
+    /// Lets the device send segments that are still to be cut, or not.
+    pub fn set_tso(&self, on: bool) -> Result<()> {
+        let state = if on { "on" } else { "off" };
+        self.namespace.output("ethtool", &["-K", &self.name, "tso", state, "gso", state]).map(drop)
+    }
+
+    /// Lets the device send, and make of what it receives, merged packets of so many bytes: BIG TCP.
+    pub fn set_max_size(&self, bytes: u32) -> Result<()> {
+        let index = self.index()?;
+        self.namespace.run(|| netlink::set_max_size(index, bytes))
+    }
+
+    /// Its index.
+    pub fn index(&self) -> Result<u32> {
+        self.namespace.run(|| {
+            let socket = rustix::net::socket(AddressFamily::INET, SocketType::DGRAM, None)?;
+            Ok(name_to_index(socket, &self.name)?)
+        })
+    }
+
+    /// Acknowledges every segment at once that comes from the neighbours in `network`.
+    pub fn acknowledge_at_once(&self, network: &str) -> Result<()> {
+        self.namespace.ip(&["route", "change", network, "dev", &self.name, "quickack", "1"]).map(drop)
+    }
+}

@@ -1,0 +1,8 @@
+//! The programs that tests run beside the tool.
+
+pub mod churn;
+pub mod client;
+pub mod idle;
+pub mod nginx;
+pub mod tcpdump;
+pub mod wrk;

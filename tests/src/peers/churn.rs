@@ -1,0 +1,214 @@
+//! Responsible for running the server whose processes pass connections on, close them and end (`toa-churn`), and for what
+//! its clients see of that. Not responsible for what each connection asks for.
+
+use std::{
+    fmt,
+    fs::{self, File},
+    io::{Read as _, Write as _},
+    net::{Shutdown, SocketAddr},
+    path::Path,
+    process::Stdio,
+    str::FromStr,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use rustix::time::{ClockId, clock_gettime};
+use tempfile::TempDir;
+
+use crate::{
+    lab::{SERVER, netns::Namespace},
+    peers::client::{Connection, Request},
+    process::{Process, describe},
+    wait::{self, PATIENCE},
+};
+
+/// Where it listens.
+#[must_use]
+pub fn address() -> SocketAddr {
+    SocketAddr::new(SERVER.into(), 80)
+}
+
+/// What workers of one kind have done.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Counts {
+    /// Connections that were accepted.
+    pub accepted: u64,
+    /// Those that were passed on.
+    pub passed: u64,
+    /// Those that were closed because they asked for it.
+    pub closed: u64,
+    /// Descriptor numbers that were used at once for something else.
+    pub reused: u64,
+    /// Workers that ended because a connection asked for it.
+    pub exited: u64,
+    /// Events that epoll reported of descriptors that were closed.
+    pub stale: u64,
+}
+
+/// What all workers have done: those with level-triggered, and those with edge-triggered events.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Tally {
+    /// Level-triggered.
+    pub level: Counts,
+    /// Edge-triggered.
+    pub edge: Counts,
+}
+
+/// The running server. Dropping it ends it.
+#[derive(Debug)]
+pub struct Churn {
+    process: Process,
+    directory: TempDir,
+}
+
+impl Churn {
+    /// Starts `binary` with so many workers, and waits until these run.
+    pub fn start(namespace: &Namespace, binary: &Path, workers: usize) -> Result<Self> {
+        let directory = tempfile::Builder::new().prefix("toa-churn-").tempdir()?;
+        let child = namespace
+            .command(binary)
+            .args([address().to_string(), workers.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(File::create(directory.path().join("stdout"))?)
+            .spawn()
+            .context("starting toa-churn")?;
+        let mut process = Process::new("toa-churn", child);
+        wait::until("toa-churn's workers", || {
+            if let Some(status) = process.status()? {
+                anyhow::bail!("toa-churn ended with {}", describe(status));
+            }
+            Ok((workers_of(process.id())?.len() == workers).then_some(()))
+        })?;
+        Ok(Self { process, directory })
+    }
+
+    /// How many descriptors each worker has that runs now.
+    pub fn descriptors(&self) -> Result<Vec<usize>> {
+        workers_of(self.process.id())?.into_iter().map(descriptors).collect()
+    }
+
+    /// Lets it end, and returns what it did. None of its workers may have failed.
+    pub fn stop(mut self) -> Result<Tally> {
+        drop(self.process.child().stdin.take());
+        let status = self.process.wait(PATIENCE)?;
+        ensure!(status.success(), "toa-churn ended with {}", describe(status));
+        fs::read_to_string(self.directory.path().join("stdout"))?.parse()
+    }
+}
+
+/// The workers of a server, by its number.
+fn workers_of(id: u32) -> Result<Vec<u32>> {
+    let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children"))?;
+    children.split_whitespace().map(|child| Ok(child.parse()?)).collect()
+}
+
+/// How many descriptors a process has.
+pub fn descriptors(id: u32) -> Result<usize> {
+    let directory = format!("/proc/{id}/fd");
+    Ok(fs::read_dir(&directory).context(directory)?.count())
+}
+
+/// The server's answer: 20 digits of its monotonic clock, in nanoseconds.
+#[must_use]
+pub fn answer() -> Vec<u8> {
+    format!("HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\n{:020}", now().as_nanos()).into_bytes()
+}
+
+fn now() -> Duration {
+    let now = clock_gettime(ClockId::Monotonic);
+    Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs().try_into().unwrap_or(0))
+}
+
+/// Asks for something after which the server closes the connection, perhaps with the end of this side right behind it,
+/// and reads to the other's end. Returns how much later that came than the server's answer was made.
+pub fn ask_to_end(mut connection: Connection, request: &Request, ends_too: bool) -> Result<Duration> {
+    let local = connection.local();
+    let stream = connection.stream();
+    stream.write_all(&request.head())?;
+    if ends_too {
+        stream.shutdown(Shutdown::Write)?;
+    }
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).with_context(|| format!("{} to {local}", request.target))?;
+    let end = now();
+    let answer = String::from_utf8(answer)?;
+    let (_, body) =
+        answer.split_once("\r\n\r\n").with_context(|| format!("no answer to {local}: {answer}"))?;
+    end.checked_sub(Duration::from_nanos(body.parse()?)).context("an end before the answer")
+}
+
+impl Counts {
+    /// A line for [`Tally`].
+    #[must_use]
+    pub fn line(&self, is_edge_triggered: bool) -> String {
+        let Self { accepted, passed, closed, reused, exited, stale } = self;
+        format!("{is_edge_triggered} {accepted} {passed} {closed} {reused} {exited} {stale}")
+    }
+}
+
+impl FromStr for Tally {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let mut tally = Self::default();
+        for line in text.lines() {
+            let (is_edge_triggered, numbers) = line.split_once(' ').with_context(|| line.to_owned())?;
+            let numbers = numbers.split(' ').map(str::parse).collect::<Result<Vec<u64>, _>>()?;
+            let sum = if is_edge_triggered.parse()? { &mut tally.edge } else { &mut tally.level };
+            let sums = [
+                &mut sum.accepted,
+                &mut sum.passed,
+                &mut sum.closed,
+                &mut sum.reused,
+                &mut sum.exited,
+                &mut sum.stale,
+            ];
+            ensure!(sums.len() == numbers.len(), "{line}");
+            sums.into_iter().zip(numbers).for_each(|(sum, number)| *sum += number);
+        }
+        Ok(tally)
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { level, edge } = self;
+        write!(
+            f,
+            "accepted {}, passed on {}, closed {}, numbers used again {}, workers replaced {}, \
+             events of closed descriptors: level-triggered {}, edge-triggered {}",
+            level.accepted + edge.accepted,
+            level.passed + edge.passed,
+            level.closed + edge.closed,
+            level.reused + edge.reused,
+            level.exited + edge.exited,
+            level.stale,
+            edge.stale
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_workers_say_is_summed_by_kind() {
+        let counts = Counts { accepted: 1, passed: 2, closed: 3, reused: 4, exited: 5, stale: 6 };
+        let text = [counts.line(true), counts.line(false), counts.line(true)].join("\n");
+        let tally: Tally = text.parse().unwrap();
+        assert_eq!(tally.level, counts);
+        let edge = Counts { accepted: 2, passed: 4, closed: 6, reused: 8, exited: 10, stale: 12 };
+        assert_eq!(tally.edge, edge);
+        assert!("true 1 2".parse::<Tally>().is_err());
+    }
+
+    #[test]
+    fn an_answer_ends_in_its_time() {
+        let answer = String::from_utf8(answer()).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.ends_with("content-length: 20"));
+        assert!(Duration::from_nanos(body.parse().unwrap()) <= now());
+    }
+}

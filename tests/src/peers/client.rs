@@ -1,0 +1,277 @@
+//! Responsible for HTTP/1.1 connections whose every byte and port the test chooses, and for remembering what
+//! was asked. Not responsible for marking them.
+
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    os::fd::AsRawFd,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use socket2::{Domain, Socket, Type};
+
+use crate::lab::netns::Namespace;
+
+/// How long an answer may take.
+const ANSWER: Duration = Duration::from_secs(20);
+
+/// A request.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Request {
+    /// `GET` or another.
+    pub method: String,
+    /// Path and query.
+    pub target: String,
+    /// The header fields in their order, `host` and `content-length` excluded.
+    pub fields: Vec<(String, String)>,
+    /// Bytes of body, all of them `x`.
+    pub body: usize,
+}
+
+impl Request {
+    /// A `GET` of `target`.
+    #[must_use]
+    pub fn get(target: &str) -> Self {
+        Self { method: "GET".to_owned(), target: target.to_owned(), fields: Vec::new(), body: 0 }
+    }
+
+    /// A `POST` to `target` of so many bytes.
+    #[must_use]
+    pub fn post(target: &str, body: usize) -> Self {
+        Self { method: "POST".to_owned(), body, ..Self::get(target) }
+    }
+
+    /// With one more header field.
+    #[must_use]
+    pub fn field(mut self, name: &str, value: &str) -> Self {
+        self.fields.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The value of a header field.
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<&str> {
+        self.fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The bytes before the body.
+    #[must_use]
+    pub fn head(&self) -> Vec<u8> {
+        let mut head = format!("{} {} HTTP/1.1\r\nhost: lab\r\n", self.method, self.target);
+        for (name, value) in &self.fields {
+            head.extend([name, ": ", value, "\r\n"]);
+        }
+        if self.body > 0 {
+            head.extend(["content-length: ", &self.body.to_string(), "\r\n"]);
+        }
+        head.push_str("\r\n");
+        head.into_bytes()
+    }
+}
+
+/// A socket that has its port, but no connection yet.
+#[derive(Debug)]
+pub struct Bound {
+    socket: Socket,
+    local: SocketAddr,
+}
+
+impl Bound {
+    /// Takes a port in `namespace`: that of `local`, or any if it is 0.
+    pub fn new(namespace: &Namespace, local: SocketAddr) -> Result<Self> {
+        namespace.run(|| {
+            let socket = Socket::new(Domain::for_address(local), Type::STREAM, None)?;
+            socket.set_reuse_address(true)?;
+            socket.bind(&local.into()).with_context(|| format!("binding {local}"))?;
+            let local = socket.local_addr()?.as_socket().context("no internet socket")?;
+            Ok(Self { socket, local })
+        })
+    }
+
+    /// Its address and port.
+    #[must_use]
+    pub fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Connects to `server`.
+    pub fn connect(self, server: SocketAddr) -> Result<Connection> {
+        self.socket.connect(&server.into()).with_context(|| format!("connecting to {server}"))?;
+        let stream = TcpStream::from(self.socket);
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(ANSWER))?;
+        stream.set_write_timeout(Some(ANSWER))?;
+        Ok(Connection {
+            stream,
+            local: self.local,
+            server,
+            sent: Vec::new(),
+            answered: 0,
+            rest: Vec::new(),
+            unread: Vec::new(),
+        })
+    }
+}
+
+/// A connection that is kept alive.
+#[derive(Debug)]
+pub struct Connection {
+    stream: TcpStream,
+    local: SocketAddr,
+    server: SocketAddr,
+    sent: Vec<Request>,
+    answered: usize,
+    /// What is still to be sent of a request.
+    rest: Vec<u8>,
+    unread: Vec<u8>,
+}
+
+impl Connection {
+    /// Its address and port on this side.
+    #[must_use]
+    pub fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Whom it is to.
+    #[must_use]
+    pub fn server(&self) -> SocketAddr {
+        self.server
+    }
+
+    /// Its bytes, for what is no request.
+    pub fn stream(&mut self) -> &mut TcpStream {
+        &mut self.stream
+    }
+
+    /// What was asked, in order.
+    #[must_use]
+    pub fn sent(&self) -> &[Request] {
+        &self.sent
+    }
+
+    /// Bytes of heads and bodies that were sent.
+    #[must_use]
+    pub fn sent_bytes(&self) -> usize {
+        self.sent.iter().map(|request| request.head().len() + request.body).sum()
+    }
+
+    /// Sends a request and reads its answer.
+    pub fn ask(&mut self, request: Request) -> Result<()> {
+        self.pipeline(vec![request])
+    }
+
+    /// Sends the first `len` bytes of a request and waits until the server has them.
+    pub fn begin(&mut self, request: Request, len: usize) -> Result<()> {
+        let mut bytes = request.head();
+        bytes.resize(bytes.len() + request.body, b'x');
+        let rest = bytes.split_off(len.min(bytes.len()));
+        self.stream.write_all(&bytes)?;
+        self.sent.push(request);
+        self.rest = rest;
+        self.wait_for_acknowledgment()
+    }
+
+    /// Sends the rest of the request that was begun and reads its answer.
+    pub fn finish(&mut self) -> Result<()> {
+        self.stream.write_all(&std::mem::take(&mut self.rest))?;
+        self.read_answers()
+    }
+
+    /// Sends requests in one piece and reads their answers.
+    pub fn pipeline(&mut self, requests: Vec<Request>) -> Result<()> {
+        let mut bytes = Vec::new();
+        for request in &requests {
+            bytes.extend(request.head());
+            bytes.resize(bytes.len() + request.body, b'x');
+        }
+        self.stream.write_all(&bytes)?;
+        self.sent.extend(requests);
+        self.read_answers()
+    }
+
+    /// Sends a request's head in pieces of `size` bytes, each in a segment of its own, and reads the answer.
+    /// A piece waits until the one before it is acknowledged, lest the two are sent as one: a server that
+    /// delays acknowledgments makes this slow.
+    pub fn ask_in_pieces(&mut self, request: Request, size: usize) -> Result<()> {
+        for piece in request.head().chunks(size) {
+            self.stream.write_all(piece)?;
+            self.wait_for_acknowledgment()?;
+        }
+        self.sent.push(request);
+        self.read_answers()
+    }
+
+    /// Waits until the server has everything, so that what is sent next is in no packet with what was sent before.
+    pub fn wait_for_acknowledgment(&self) -> Result<()> {
+        let deadline = Instant::now() + ANSWER;
+        while self.unacknowledged()? > 0 {
+            ensure!(Instant::now() < deadline, "no acknowledgment");
+            thread::yield_now();
+        }
+        Ok(())
+    }
+
+    fn unacknowledged(&self) -> Result<libc::c_int> {
+        let mut bytes = 0;
+        // SAFETY: the request writes an integer where the pointer says, and there is one.
+        let result = unsafe { libc::ioctl(self.stream.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+        ensure!(result == 0, "TIOCOUTQ: {}", std::io::Error::last_os_error());
+        Ok(bytes)
+    }
+
+    fn read_answers(&mut self) -> Result<()> {
+        while self.answered < self.sent.len() {
+            self.read_answer().with_context(|| format!("answer {} to {}", self.answered, self.local))?;
+            self.answered += 1;
+        }
+        Ok(())
+    }
+
+    fn read_answer(&mut self) -> Result<()> {
+        let head_len = loop {
+            if let Some(at) = self.unread.windows(4).position(|window| window == b"\r\n\r\n") {
+                break at + 4;
+            }
+            self.read_more()?;
+        };
+        let head = String::from_utf8_lossy(self.unread.get(..head_len).unwrap_or_default()).into_owned();
+        ensure!(head.starts_with("HTTP/1.1 200 "), "unexpected answer: {head}");
+        let body_len: usize = head
+            .lines()
+            .filter_map(|line| line.split_once(": "))
+            .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+            .context("an answer without a length")?
+            .1
+            .parse()?;
+        while self.unread.len() < head_len + body_len {
+            self.read_more()?;
+        }
+        self.unread.drain(..head_len + body_len);
+        Ok(())
+    }
+
+    fn read_more(&mut self) -> Result<()> {
+        let mut buffer = [0; 4096];
+        let len = self.stream.read(&mut buffer)?;
+        ensure!(len > 0, "the server closed the connection");
+        self.unread.extend(buffer.iter().take(len));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_is_the_request_line_and_its_fields() {
+        let request = Request::get("/a?b=1").field("x-team", "payments");
+        assert_eq!(request.head(), b"GET /a?b=1 HTTP/1.1\r\nhost: lab\r\nx-team: payments\r\n\r\n");
+        assert_eq!(request.value("x-team"), Some("payments"));
+        let post = Request::post("/", 10);
+        assert_eq!(post.head(), b"POST / HTTP/1.1\r\nhost: lab\r\ncontent-length: 10\r\n\r\n");
+    }
+}

@@ -1,0 +1,222 @@
+//! Responsible for a real nginx in a namespace, and for reading its access log. Not responsible for who asks.
+
+use std::{
+    fs::{self, File},
+    net::{IpAddr, SocketAddr, TcpStream},
+    path::Path,
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use tempfile::TempDir;
+
+use crate::{
+    lab::netns::Namespace,
+    process::{Process, Signal, describe},
+    wait,
+};
+
+/// The port it listens on, IPv4 and IPv6.
+pub const PORT: u16 = 80;
+
+/// What can be chosen of it. Descriptors for its connections it has from who starts it.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup {
+    /// Processes that serve.
+    pub workers: u32,
+    /// Connections that each of them has room for.
+    pub worker_connections: u32,
+    /// Whether each has a queue of its own, among which the kernel spreads connections evenly (`SO_REUSEPORT`).
+    pub has_queues: bool,
+    /// How long a connection may be idle.
+    pub keepalive: Duration,
+    /// Whether requests are logged.
+    pub logs_requests: bool,
+}
+
+/// Two workers, so that both CPUs serve.
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            workers: 2,
+            worker_connections: 4096,
+            has_queues: false,
+            keepalive: Duration::from_mins(1),
+            logs_requests: true,
+        }
+    }
+}
+
+/// A running nginx that answers every request with 200 and a short body.
+#[derive(Debug)]
+pub struct Nginx {
+    process: Process,
+    directory: TempDir,
+}
+
+/// A line of the access log.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Logged {
+    /// Who asked, as nginx sees it: the balancer.
+    pub peer: SocketAddr,
+    /// The status of the answer.
+    pub status: u16,
+    /// Bytes of the request: head and body.
+    pub request_length: u64,
+    /// The header `x-request-id`.
+    pub request_id: String,
+    /// The header `x-team`.
+    pub team: String,
+    /// The start line.
+    pub request: String,
+}
+
+impl Nginx {
+    /// Starts it and waits until it accepts connections.
+    pub fn start(namespace: &Namespace) -> Result<Self> {
+        Self::start_with(namespace, Setup::default())
+    }
+
+    /// The same, as it is chosen.
+    pub fn start_with(namespace: &Namespace, setup: Setup) -> Result<Self> {
+        let directory = tempfile::Builder::new().prefix("toa-nginx-").tempdir()?;
+        let path = directory.path();
+        fs::write(path.join("nginx.conf"), configuration(path, setup))?;
+        let errors = path.join("error.log");
+        let child = namespace
+            .command("nginx")
+            .arg("-p")
+            .arg(path)
+            .args(["-c", "nginx.conf", "-e"])
+            .arg(&errors)
+            .stdin(Stdio::null())
+            .stderr(File::create(path.join("stderr"))?)
+            .spawn()
+            .context("starting nginx")?;
+        let mut process = Process::new("nginx", child);
+        wait::until("nginx to accept connections", || {
+            if let Some(status) = process.status()? {
+                let said = fs::read_to_string(&errors).unwrap_or_default();
+                anyhow::bail!("nginx ended with {}: {said}", describe(status));
+            }
+            Ok(namespace.run(|| Ok(TcpStream::connect(("127.0.0.1", PORT))?)).ok())
+        })?;
+        Ok(Self { process, directory })
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// What it has logged so far. It writes its log down once a second.
+    pub fn log(&self) -> Result<Vec<Logged>> {
+        let log = fs::read_to_string(self.directory.path().join("access.log"))?;
+        // Whole lines only: it may be writing the last one.
+        let whole = log.rfind('\n').map_or(0, |end| end + 1);
+        parse_log(log.get(..whole).unwrap_or_default())
+    }
+
+    /// Lets it answer what it has begun and end, and returns its access log.
+    pub fn stop(mut self) -> Result<Vec<Logged>> {
+        self.quit()?;
+        parse_log(&fs::read_to_string(self.directory.path().join("access.log"))?)
+    }
+
+    /// Lets it end likewise, and returns its error log: warnings and worse.
+    pub fn stop_for_errors(mut self) -> Result<String> {
+        self.quit()?;
+        Ok(fs::read_to_string(self.directory.path().join("error.log"))?)
+    }
+
+    fn quit(&mut self) -> Result<()> {
+        let status: ExitStatus = self.process.stop(Signal::Quit)?;
+        ensure!(status.success(), "nginx ended with {}", describe(status));
+        Ok(())
+    }
+}
+
+fn parse_log(log: &str) -> Result<Vec<Logged>> {
+    log.lines().map(|line| Logged::parse(line).with_context(|| format!("access log: {line}"))).collect()
+}
+
+impl Logged {
+    /// Reads a line. Tabs separate: inside of values nginx writes them as `\t`.
+    fn parse(line: &str) -> Result<Self> {
+        let mut fields = line.split('\t');
+        let mut next = || fields.next().context("a field is missing");
+        Ok(Self {
+            peer: SocketAddr::new(next()?.parse::<IpAddr>()?, next()?.parse()?),
+            status: next()?.parse()?,
+            request_length: next()?.parse()?,
+            request_id: next()?.to_owned(),
+            team: next()?.to_owned(),
+            request: next()?.to_owned(),
+        })
+    }
+}
+
+/// Heads up to 64 KiB and bodies of any size, which are thrown away.
+fn configuration(directory: &Path, setup: Setup) -> String {
+    let directory = directory.display();
+    let Setup { workers, worker_connections, has_queues, keepalive, logs_requests } = setup;
+    let keepalive = keepalive.as_secs();
+    let queue = if has_queues { "backlog=1024 reuseport" } else { "backlog=1024" };
+    let access_log = if logs_requests {
+        format!("{directory}/access.log tests buffer=256k flush=1s")
+    } else {
+        "off".to_owned()
+    };
+    format!(
+        r#"daemon off;
+user root root;
+pid {directory}/pid;
+error_log {directory}/error.log warn;
+worker_processes {workers};
+worker_shutdown_timeout 2s;
+events {{ worker_connections {worker_connections}; }}
+http {{
+    log_format tests escape=json
+        '$remote_addr\t$remote_port\t$status\t$request_length\t$http_x_request_id\t$http_x_team\t$request';
+    access_log {access_log};
+    client_body_temp_path {directory}/body;
+    proxy_temp_path {directory}/proxy;
+    fastcgi_temp_path {directory}/fastcgi;
+    uwsgi_temp_path {directory}/uwsgi;
+    scgi_temp_path {directory}/scgi;
+    large_client_header_buffers 4 64k;
+    client_max_body_size 0;
+    keepalive_requests 1000000000;
+    keepalive_timeout {keepalive}s;
+    server {{
+        listen {PORT} {queue};
+        listen [::]:{PORT} ipv6only=on {queue};
+        location / {{ return 200 "ok\n"; }}
+    }}
+}}
+"#
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_the_log_is_read() {
+        let logged = Logged::parse("10.9.0.1\t4242\t200\t97\tid-1\tpay\\tments\tGET /a?b HTTP/1.1").unwrap();
+        assert_eq!(logged.peer, "10.9.0.1:4242".parse().unwrap());
+        assert_eq!((logged.status, logged.request_length), (200, 97));
+        assert_eq!((logged.request_id.as_str(), logged.team.as_str()), ("id-1", "pay\\tments"));
+        assert_eq!(logged.request, "GET /a?b HTTP/1.1");
+        assert!(Logged::parse("10.9.0.1\t4242").is_err());
+    }
+
+    #[test]
+    fn the_configuration_stays_in_its_directory() {
+        let text = configuration(Path::new("/x/y"), Setup::default());
+        assert_eq!(text.matches("/x/y/").count(), 8);
+    }
+}

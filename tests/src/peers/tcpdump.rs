@@ -1,0 +1,170 @@
+//! Responsible for what tcpdump saw on a device: the witness to what is on the wire. Not responsible for the
+//! meaning of a frame: see [`toa_packets::oracle`].
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use anyhow::{Context, Result, ensure};
+use tempfile::TempDir;
+
+use crate::{
+    lab::veth::Device,
+    process::{Process, Signal, describe},
+    wait,
+};
+use toa_packets::{builder::flags::FIN, oracle::Segment};
+
+/// Bytes of a pcap file's header, and of the one before each packet.
+const FILE_HEADER: usize = 24;
+const PACKET_HEADER: usize = 16;
+
+/// Bytes that hold the headers of any frame of a test.
+const HEADERS: &str = "256";
+
+/// A running capture.
+#[derive(Debug)]
+pub struct Capture {
+    process: Process,
+    directory: TempDir,
+}
+
+impl Capture {
+    /// Captures what `filter` matches among what `device` receives.
+    pub fn start(device: &Device, filter: &str) -> Result<Self> {
+        // As much as tcpdump knows.
+        Self::start_with(device, filter, &["--direction=in", "--immediate-mode", "-s", "0"])
+    }
+
+    /// The same with the headers only, for many or large frames: the rest of each is zeros.
+    pub fn start_headers(device: &Device, filter: &str) -> Result<Self> {
+        Self::start_with(device, filter, &["--direction=in", "--immediate-mode", "-s", HEADERS])
+    }
+
+    /// As [`Self::start`], with what it sends, too. For many packets: tcpdump sees them within a second only, but has room
+    /// for thousands. In immediate mode each takes the room of the largest one that there can be, which is a hundred.
+    pub fn start_both_ways(device: &Device, filter: &str) -> Result<Self> {
+        Self::start_with(device, filter, &["--direction=inout", "-s", "0"])
+    }
+
+    fn start_with(device: &Device, filter: &str, options: &[&str]) -> Result<Self> {
+        let directory = tempfile::Builder::new().prefix("toa-capture-").tempdir()?;
+        let file = directory.path().join("pcap");
+        let child = device
+            .namespace
+            .command("tcpdump")
+            .args(options)
+            // In KiB. Seen at once, each packet takes as much of it as the longest might: room for 512.
+            .args(["-n", "-U", "-B", "131072", "-Z", "root", "-i"])
+            .args([&device.name, "-w"])
+            .arg(&file)
+            .arg(filter)
+            .stdin(Stdio::null())
+            .stderr(fs::File::create(directory.path().join("stderr"))?)
+            .spawn()
+            .context("starting tcpdump")?;
+        let mut process = Process::new("tcpdump", child);
+        // It writes the file's header once it listens.
+        wait::until("tcpdump to listen", || {
+            ensure!(process.status()?.is_none(), "tcpdump ended early");
+            Ok(fs::metadata(&file).is_ok_and(|file| file.len() >= FILE_HEADER as u64).then_some(()))
+        })?;
+        Ok(Self { process, directory })
+    }
+
+    /// Waits until there are `enough` frames, ends it and returns them. Without the wait, tcpdump would leave
+    /// frames behind that it had not read yet.
+    pub fn stop_when(self, enough: impl Fn(&[Vec<u8>]) -> bool) -> Result<Vec<Vec<u8>>> {
+        frames(&self.file_when(enough)?.read()?)
+    }
+
+    /// As [`Self::stop_when`], but returns the file.
+    fn file_when(mut self, enough: impl Fn(&[Vec<u8>]) -> bool) -> Result<Captured> {
+        let file = self.directory.path().join("pcap");
+        // The last packet in the file may be half written.
+        let written = || Ok(frames(&fs::read(&file)?).ok().filter(|frames| enough(frames)).map(drop));
+        wait::until("the frames to be captured", written)?;
+        let status = self.process.stop(Signal::Interrupt)?;
+        let said = fs::read_to_string(self.directory.path().join("stderr"))?;
+        ensure!(status.success(), "tcpdump ended with {}: {said}", describe(status));
+        ensure!(said.contains("\n0 packets dropped"), "tcpdump missed packets: {said}");
+        Ok(Captured { file, _directory: self.directory })
+    }
+
+    /// As [`Self::stop_when`]: until the end of the connection from this port.
+    pub fn stop_at_end_of(self, port: u16) -> Result<Vec<Vec<u8>>> {
+        self.stop_when(|frames| frames.iter().any(|frame| is_end_of(frame, port)))
+    }
+
+    /// As [`Self::stop_at_end_of`], but returns the file.
+    pub fn file_at_end_of(self, port: u16) -> Result<Captured> {
+        self.file_when(|frames| frames.iter().any(|frame| is_end_of(frame, port)))
+    }
+}
+
+/// Whether a frame ends the connection from this port.
+fn is_end_of(frame: &[u8], port: u16) -> bool {
+    Segment::of(frame).is_some_and(|segment| segment.source.port() == port && segment.flags() & FIN != 0)
+}
+
+/// A capture that has ended, as a pcap file that goes with this.
+#[derive(Debug)]
+pub struct Captured {
+    file: PathBuf,
+    _directory: TempDir,
+}
+
+impl Captured {
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.file
+    }
+
+    fn read(&self) -> Result<Vec<u8>> {
+        Ok(fs::read(&self.file)?)
+    }
+}
+
+/// The packets of a pcap file in this machine's byte order, each as long as it was on the wire.
+fn frames(file: &[u8]) -> Result<Vec<Vec<u8>>> {
+    ensure!(file.starts_with(&0xa1b2_c3d4_u32.to_ne_bytes()), "no pcap file of this machine");
+    let mut rest = file.get(FILE_HEADER..).context("a pcap file without header")?;
+    let mut frames = Vec::new();
+    while let Some((header, behind)) = rest.split_at_checked(PACKET_HEADER) {
+        let number = |at: usize| -> Result<usize> {
+            let number = header.get(at..).and_then(<[u8]>::first_chunk).context("no length")?;
+            Ok(usize::try_from(u32::from_ne_bytes(*number))?)
+        };
+        let (length, on_the_wire) = (number(8)?, number(12)?);
+        let (frame, behind) =
+            behind.split_at_checked(length).context("a packet reaches past the file's end")?;
+        let mut frame = frame.to_vec();
+        frame.resize(on_the_wire.max(length), 0);
+        frames.push(frame);
+        rest = behind;
+    }
+    Ok(frames)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_are_taken_from_a_file() {
+        let mut file = 0xa1b2_c3d4_u32.to_ne_bytes().to_vec();
+        file.resize(FILE_HEADER, 0);
+        for frame in [&b"abc"[..], b"de"] {
+            file.extend([0; 8]);
+            file.extend(u32::try_from(frame.len()).unwrap().to_ne_bytes());
+            file.extend(3_u32.to_ne_bytes());
+            file.extend(frame);
+        }
+        assert_eq!(frames(&file).unwrap(), [b"abc".to_vec(), b"de\0".to_vec()]);
+        assert!(frames(&file[..file.len() - 1]).is_err());
+        assert!(frames(b"nothing").is_err());
+    }
+}

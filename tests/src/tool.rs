@@ -1,0 +1,13 @@
+//! Running the tool, reading what it prints, and what it should print.
+
+pub mod attached;
+pub mod columns;
+pub mod commands;
+pub mod expected_ledger;
+pub mod expected_rows;
+pub mod ledger;
+pub mod printed;
+pub mod recorder;
+pub mod seccomp;
+pub mod toa_tc;
+pub mod usage;

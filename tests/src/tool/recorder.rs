@@ -1,0 +1,64 @@
+//! Responsible for attaching the shipped program without the tool, and for its records as they come out of the rings.
+//! Not responsible for what they should say.
+
+use std::os::fd::AsFd as _;
+
+use anyhow::{Context as _, Result, bail};
+use aya::maps::Map;
+use toa_common::record::SegmentRecord;
+use toa_userspace::{
+    live::{
+        maps::watch::Watch,
+        program::{
+            attach::{Attached, Target, attach},
+            load::{LoadOptions, Loaded},
+        },
+        rings::Rings,
+    },
+    rule::Rule,
+};
+
+use crate::{lab::veth::Device, wait};
+
+/// Bytes of each CPU's ring: room for what a test sends.
+const RING: usize = 1 << 25;
+
+/// An attached program that follows everybody.
+#[derive(Debug)]
+pub struct Recorder {
+    rings: Rings,
+    _attached: Attached,
+    _loaded: Loaded,
+}
+
+impl Recorder {
+    /// Attaches it.
+    pub fn attach(device: &Device) -> Result<Self> {
+        let target = device.namespace.run(|| Ok(Target::find(&device.name)?))?;
+        let mut loaded = Loaded::new([target.program()], &LoadOptions::default())?;
+        Watch::new(loaded.take_map("WATCH")?, loaded.take_map("PREFIXES")?, loaded.take_map("SHAPES")?)?
+            .add(&[Rule::Any])?;
+        let Map::PerfEventArray(map) = loaded.map("EVENTS")? else { bail!("EVENTS is no perf event array") };
+        let rings = Rings::open(map.fd().as_fd(), RING)?;
+        let attached = device.namespace.run(|| Ok(attach(&mut loaded, &target)?))?;
+        Ok(Self { rings, _attached: attached, _loaded: loaded })
+    }
+
+    /// Waits for the next records, so many at least, and returns them with what follows each.
+    pub fn records(&mut self, count: usize) -> Result<Vec<(SegmentRecord, Vec<u8>)>> {
+        let mut records = Vec::new();
+        wait::until("records", || {
+            let mut broken = None;
+            self.rings.drain(|sample| match SegmentRecord::decode(sample) {
+                Some((record, frame)) => records.push((record, frame.to_vec())),
+                None => broken = Some(sample.len()),
+            });
+            if let Some(length) = broken {
+                bail!("a sample of {length} bytes");
+            }
+            Ok((records.len() >= count).then_some(()))
+        })
+        .with_context(|| format!("{} of {count} records", records.len()))?;
+        Ok(records)
+    }
+}

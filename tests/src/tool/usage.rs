@@ -1,0 +1,101 @@
+//! Responsible for what a process has used of CPU and memory. Not responsible for starting or ending it.
+
+use std::{fs, mem::MaybeUninit, time::Duration};
+
+use anyhow::{Context, Result};
+use rustix::param::clock_ticks_per_second;
+
+use crate::wait;
+
+/// What a process has used.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Usage {
+    /// CPU time, user's and system's.
+    pub cpu: Duration,
+    /// The most memory that was resident, in KiB.
+    pub peak_kib: u64,
+}
+
+/// What a running process has used so far, CPU time in the kernel's ticks.
+pub fn so_far(process: u32) -> Result<Usage> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
+    let cpu = cpu_ticks(&stat).context("no CPU time")? * 1000 / clock_ticks_per_second();
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+    Ok(Usage { cpu: Duration::from_millis(cpu), peak_kib: peak.trim().trim_end_matches(" kB").parse()? })
+}
+
+/// Waits for a child's end, at most for `patience`, and says what it has used in its life. It stays to be waited for.
+///
+/// The memory is that of the last look at it, some milliseconds before its end. The kernel's own figure (`ru_maxrss`) would
+/// count what this process had when the child began as its copy.
+pub fn until_end(child: u32, patience: Duration) -> Result<Usage> {
+    let mut peak_kib = 0;
+    let cpu = wait::within(patience, "the end of a process", || {
+        // It may end between the two.
+        peak_kib = so_far(child).map_or(peak_kib, |usage| usage.peak_kib);
+        cpu_of_ended(child)
+    })?;
+    Ok(Usage { cpu, peak_kib })
+}
+
+/// All CPU time of a child, or nothing while it runs.
+fn cpu_of_ended(child: u32) -> Result<Option<Duration>> {
+    let mut ended = MaybeUninit::<libc::siginfo_t>::zeroed();
+    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: both pointers are to locals of the types that the call takes. The library's own function has no `rusage`.
+    let result = unsafe {
+        libc::syscall(libc::SYS_waitid, libc::P_PID, child, ended.as_mut_ptr(), flags, usage.as_mut_ptr())
+    };
+    if result != 0 {
+        return Err(std::io::Error::last_os_error()).context("waitid");
+    }
+    // SAFETY: integers and pointers only, for which zeros are values; a process id is there unless it is zero.
+    let (ended, usage) = unsafe { (ended.assume_init().si_pid(), usage.assume_init()) };
+    if ended == 0 {
+        return Ok(None);
+    }
+    let cpu = [usage.ru_utime, usage.ru_stime].map(time).into_iter().sum::<Option<Duration>>();
+    cpu.context("a time before zero").map(Some)
+}
+
+fn time(value: libc::timeval) -> Option<Duration> {
+    Some(Duration::new(value.tv_sec.try_into().ok()?, u32::try_from(value.tv_usec).ok()? * 1000))
+}
+
+/// User's and system's time in `/proc/PID/stat`: fields 14 and 15. The second is a name, which may contain anything.
+fn cpu_ticks(stat: &str) -> Option<u64> {
+    let (_, fields) = stat.rsplit_once(") ")?;
+    let mut fields = fields.split(' ').skip(11);
+    Some(fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+    use crate::wait::PATIENCE;
+    use crate::process::Process;
+
+    #[test]
+    fn times_stand_behind_any_name() {
+        let stat = "7 (a ) S 1) S 1 7 7 0 -1 4194560 100 0 0 0 12 30 5 6 20 0 1 0 100";
+        assert_eq!(cpu_ticks(stat), Some(42));
+        assert_eq!(cpu_ticks("7 (a) S 1"), None);
+    }
+
+    #[test]
+    fn a_child_is_measured_while_it_runs_and_when_it_has_ended() {
+        let child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let mut process = Process::new("cat", child);
+        assert_eq!(cpu_of_ended(process.id()).unwrap(), None);
+        assert!(so_far(process.id()).unwrap().peak_kib > 0);
+        drop(process.child().stdin.take());
+        until_end(process.id(), PATIENCE).unwrap();
+        assert!(so_far(process.id()).is_err());
+        assert!(process.wait(PATIENCE).unwrap().success());
+        assert!(cpu_of_ended(process.id()).is_err());
+    }
+}
