@@ -8,7 +8,7 @@ fn main() {
         Package {
             name: "toa-ebpf",
             directory: "toa-ebpf",
-            objects: &[("toa-ingress", "TOA_INGRESS_OBJECT"), ("toa-probe", "TOA_PROBE_OBJECT")],
+            objects: &[("toa-ingress", "TOA_INGRESS_OBJECT")],
         },
         Package {
             name: "toa-lab-ebpf",
@@ -16,6 +16,7 @@ fn main() {
             objects: &[
                 ("toa-lab-ebpf", "TOA_LAB_OBJECT"),
                 ("toa-module-ebpf", "TOA_MODULE_OBJECT"),
+                ("toa-probe", "TOA_PROBE_OBJECT"),
                 ("toa-bench-ebpf", "TOA_BENCH_OBJECT"),
             ],
         },

@@ -10,9 +10,10 @@ use std::collections::HashSet;
 use anyhow::{Context, Result, ensure};
 use rustix::time::{ClockId, clock_gettime};
 use toa_common::{
-    address::Address, counters::Counter, digest::digest, flow::Flow, follow::Decision, inspect::Inspected,
+    address::Address, counters::Counter, flow::Flow, follow::Decision, inspect::Inspected,
     skip_reason::SkipReason, wire::toa_pairs::KNOWN_PAIRS,
 };
+use toa_lab_ebpf::digest::digest;
 use toa_userspace::{
     capture::{
         LinkType, Packet,

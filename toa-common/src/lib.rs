@@ -12,7 +12,6 @@
 pub mod address;
 pub mod config;
 pub mod counters;
-pub mod digest;
 pub mod field;
 pub mod flow;
 pub mod flow_key;

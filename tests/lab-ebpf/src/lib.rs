@@ -2,6 +2,8 @@
 //! option: the tests hand over whole options.
 #![no_std]
 
+pub mod digest;
+
 /// Longest option, in bytes: the whole option area (RFC 9293 section 3.2).
 pub const MAX_OPTION_BYTES: usize = 40;
 

@@ -76,8 +76,8 @@ mod tests {
     use std::process::{Command, Stdio};
 
     use super::*;
-    use crate::wait::PATIENCE;
     use crate::process::Process;
+    use crate::wait::PATIENCE;
 
     #[test]
     fn times_stand_behind_any_name() {

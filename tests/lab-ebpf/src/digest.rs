@@ -1,7 +1,7 @@
 //! Responsible for telling by one number what a packet was classified as, so that a kernel program can return
 //! it. Not responsible for anything outside tests.
 
-use crate::{address::Address, follow::Decision, inspect::Inspected, skip_reason::SkipReason};
+use toa_common::{address::Address, follow::Decision, inspect::Inspected, skip_reason::SkipReason};
 
 /// The digest of either outcome.
 #[must_use]

@@ -4,10 +4,9 @@
 #![no_main]
 
 use aya_ebpf::{macros::classifier, programs::TcContext};
-use toa_common::{
-    digest::digest_of, follow::Decision, inspect::Inspected, skip_reason::SkipReason, wire::view::Link,
-};
+use toa_common::{follow::Decision, inspect::Inspected, skip_reason::SkipReason, wire::view::Link};
 use toa_ebpf::ingress::{Report, ingress};
+use toa_lab_ebpf::digest::digest_of;
 
 /// The test is told what was found.
 #[derive(Clone, Copy)]
