@@ -11,8 +11,9 @@ use anyhow::{Context as _, Result, ensure};
 use toa_common::wire::tcp::{ACK, SYN};
 use toa_packets::segment::segment;
 use toa_userspace::{
+    event::Event,
     limits::Limits,
-    pipeline::{Event, Pipeline, Sink, connection::Connection},
+    pipeline::{Pipeline, Sink, connection::Connection},
 };
 
 /// Runs of each measurement, after one that warms up.
@@ -49,7 +50,7 @@ impl Sink for Count {
 
 /// Keep-alive requests on 100 connections in turn, one a segment.
 fn keep_alive() -> Result<Duration> {
-    let (mut pipeline, mut sink) = (Pipeline::new(Limits::default(), 0), Count::default());
+    let (mut pipeline, mut sink) = (Pipeline::new(Limits::default()), Count::default());
     let len = u32::try_from(REQUEST.len())?;
     (0..100).for_each(|number| pipeline.segment(&segment(number, 0, SYN, b""), &mut sink));
     let start = Instant::now();
@@ -64,7 +65,7 @@ fn keep_alive() -> Result<Duration> {
 
 /// One upload, in order.
 fn body() -> Result<Duration> {
-    let (mut pipeline, mut sink) = (Pipeline::new(Limits::default(), 0), Count::default());
+    let (mut pipeline, mut sink) = (Pipeline::new(Limits::default()), Count::default());
     let head = format!("POST /upload HTTP/1.1\r\ncontent-length: {BODY_BYTES}\r\n\r\n");
     pipeline.segment(&segment(1, 0, SYN, head.as_bytes()), &mut sink);
     let payload = vec![b'\n'; SEGMENT_BYTES as usize];
@@ -85,7 +86,7 @@ fn body() -> Result<Duration> {
 
 /// The same in chunks of 8 KiB, as many small packets of 1,448 bytes.
 fn chunks() -> Result<Duration> {
-    let (mut pipeline, mut sink) = (Pipeline::new(Limits::default(), 0), Count::default());
+    let (mut pipeline, mut sink) = (Pipeline::new(Limits::default()), Count::default());
     let head = b"POST /upload HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n";
     let chunk = [&b"2000\r\n"[..], &[b'\n'; 8192], b"\r\n"].concat();
     let stream: Vec<u8> = chunk.iter().copied().cycle().take(chunk.len() * 1024).collect();
@@ -129,7 +130,7 @@ fn resident_kib() -> Result<u64> {
 
 /// Opens connections that each send a request and are idle then.
 fn memory() -> Result<()> {
-    let (mut pipeline, mut sink) = (Pipeline::new(Limits::default(), 0), Count::default());
+    let (mut pipeline, mut sink) = (Pipeline::new(Limits::default()), Count::default());
     let before = resident_kib()?;
     for number in 0..50_000 {
         pipeline.segment(&segment(number, 0, SYN, b""), &mut sink);

@@ -60,7 +60,7 @@ const OUTPUT: [Counter; 10] = [
 
 fn counts(snapshot: &Snapshot) -> Counts {
     let counters = Counter::ALL.iter().map(|counter| snapshot.get(*counter));
-    counters.chain(snapshot.seen().other_pairs).collect()
+    counters.chain(snapshot.traffic().unselected_pairs).collect()
 }
 
 fn now_ns() -> u64 {

@@ -8,8 +8,9 @@ use toa_common::{
 use toa_packets::{builder::PacketBuilder, capture_file::PcapFile, segment::segment};
 use toa_userspace::{
     capture::{classifier::Selection, replay::Replay},
+    event::{Closed, Event},
     limits::Limits,
-    pipeline::{Closed, Event, Pipeline, Sink, connection::Connection},
+    pipeline::{Pipeline, Sink, connection::Connection},
 };
 
 /// Counts what it is told.
@@ -32,7 +33,7 @@ impl Sink for Counts {
 }
 
 fn pipeline() -> (Pipeline, Counts) {
-    (Pipeline::new(Limits::default(), 0), Counts::default())
+    (Pipeline::new(Limits::default()), Counts::default())
 }
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: api.example\r\n\r\n";

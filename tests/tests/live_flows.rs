@@ -7,6 +7,7 @@ use anyhow::Result;
 use aya::maps::{HashMap, Map, MapData, MapError};
 use toa_common::{
     address::{Address, Client},
+    attribution::Attribution,
     flow::Flow,
     flow_key::FlowKey,
     limits::LINGER_NS,
@@ -21,8 +22,8 @@ fn key(ports: u32) -> FlowKey {
     FlowKey { source: WATCHED, destination: WATCHED, ports }
 }
 
-fn flow(generation: u64, client_address: Address) -> Flow {
-    Flow { generation, client_address, ..Flow::EMPTY }
+fn flow(generation: u64, address: Address) -> Flow {
+    Flow { generation, attribution: Attribution { address, ..Attribution::EMPTY }, ..Flow::EMPTY }
 }
 
 #[test]

@@ -222,7 +222,7 @@ fn check(habit: Habit, learned_from: &str) -> Result<()> {
     assert_eq!(ledger["gaps"], json!({"count": 0, "bytes": 0}));
     let nothing = json!({"ring_full": 0, "no_reader": 0, "other": 0});
     let bytes = json!({
-        "matched": sent_bytes, "delivered": sent_bytes, "cut": 0, "lost": nothing, "skipped": 0,
+        "matched": sent_bytes, "delivered": sent_bytes, "cut": 0, "lost": nothing, "bypassed": 0,
         "used": sent_bytes, "duplicate": 0, "discarded": 0,
     });
     assert_eq!(ledger["bytes"], bytes, "{habit:?}");

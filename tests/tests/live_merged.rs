@@ -4,7 +4,6 @@
 use std::net::SocketAddr;
 
 use anyhow::Result;
-use toa_common::address::Address;
 use toa_packets::{shared::client_of, toa_option::toa_option};
 use toa_tests::{
     lab::{Lab, marker::Habit},
@@ -37,10 +36,9 @@ fn check(is_ipv6: bool, gro: bool, tso: bool) -> Result<()> {
     // What was answered has passed the hook, so its records are in the rings.
     let (mut bytes, mut merged, mut merged_with_toa) = (0, 0, 0);
     for (record, frame) in recorder.records(2)? {
-        let address = Address(record.client_address.0);
-        assert_eq!((address, record.client_port_be), (client_of(client).address, client_of(client).port_be));
+        assert_eq!(record.attribution.client(), client_of(client));
         bytes += u64::from(record.payload_len);
-        let options = u32::from(record.payload_offset - record.transport_offset) - 20;
+        let options = u32::from(record.payload_offset - u16::from(record.transport_offset)) - 20;
         let segment = MTU - fixed_headers(is_ipv6) - options;
         // The kernel leaves it at 0 where it has not counted: then there is one.
         let segments = u32::from(record.gso_segments).max(1);

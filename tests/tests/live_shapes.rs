@@ -47,9 +47,9 @@ fn check(mtu: u32, gro: bool, talk: impl Fn(&mut Connection) -> Result<()>) -> R
     }
     let ledger = output.ledger()?;
     ledger.check()?;
-    // What is cut or skipped may be so again when it is sent again, and then nobody can tell.
+    // What is cut or bypassed may be so again when it is sent again, and then nobody can tell.
     let (once, sent) = (ledger.bytes_once()?, u64::try_from(connection.sent_bytes())?);
-    let is_whole = ledger.bytes("cut")? == 0 && ledger.bytes("skipped")? == 0;
+    let is_whole = ledger.bytes("cut")? == 0 && ledger.bytes("bypassed")? == 0;
     assert!(if is_whole { once == sent } else { once >= sent }, "{what}: {}", output.stderr);
     assert_eq!(ledger.bytes("lost")?, 0, "{what}: {}", output.stderr);
     Ok(ledger)
@@ -106,11 +106,11 @@ fn a_body_of_ten_megabytes_and_a_request_behind_it() -> Result<()> {
         assert_eq!(ledger.bytes("cut")?, 0, "GRO {gro}");
         // Frames that are larger than what a record holds, as long as they are copied.
         let ledger = check(MAX_MTU, gro, talk)?;
-        assert!(ledger.bytes("cut")? + ledger.bytes("skipped")? > 0, "GRO {gro}");
+        assert!(ledger.bytes("cut")? + ledger.bytes("bypassed")? > 0, "GRO {gro}");
         println!(
-            "MTU {MAX_MTU}, GRO {gro}: {} bytes cut, {} skipped",
+            "MTU {MAX_MTU}, GRO {gro}: {} bytes cut, {} bypassed",
             ledger.bytes("cut")?,
-            ledger.bytes("skipped")?
+            ledger.bytes("bypassed")?
         );
     }
     Ok(())

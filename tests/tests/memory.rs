@@ -4,8 +4,9 @@ use anyhow::{Context as _, Result};
 use toa_common::wire::tcp::{ACK, SYN};
 use toa_packets::segment::segment;
 use toa_userspace::{
+    event::Event,
     limits::Limits,
-    pipeline::{Event, Pipeline, Sink, connection::Connection},
+    pipeline::{Pipeline, Sink, connection::Connection},
 };
 
 /// Counts requests.
@@ -27,7 +28,7 @@ fn resident_bytes() -> Result<u64> {
 #[test]
 fn fifty_thousand_open_connections_stay_within_64_mib() -> Result<()> {
     const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: api.example\r\n\r\n";
-    let (mut pipeline, mut requests) = (Pipeline::new(Limits::default(), 0), Requests(0));
+    let (mut pipeline, mut requests) = (Pipeline::new(Limits::default()), Requests(0));
     let len = u32::try_from(GET.len())?;
     for connection in 0..50_000 {
         pipeline.segment(&segment(connection, 0, SYN, b""), &mut requests);

@@ -2,7 +2,7 @@
 
 use crate::{
     field::{field, ne32},
-    verifier::forget,
+    verifier::unknown,
 };
 
 /// An IPv6 address or a mapped IPv4 one, in words of network order.
@@ -22,7 +22,7 @@ impl Address {
     #[must_use]
     pub fn from_ipv4(bytes: &[u8; 4]) -> Self {
         // For the verifier, the two families are one from here on.
-        let zero = forget(0);
+        let zero = unknown(0);
         Self([zero, zero, MAPPED | zero, ne32(bytes)])
     }
 

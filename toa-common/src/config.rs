@@ -8,7 +8,7 @@
 use core::ptr::read_volatile;
 
 use crate::{
-    verifier::bounded,
+    verifier::masked,
     wire::toa_pairs::{Class, ToaPairs},
 };
 
@@ -128,7 +128,7 @@ impl Config {
 /// The word and the bit of a port.
 #[inline(always)]
 fn place(port_be: u16) -> (usize, u64) {
-    (bounded::<1023>(u32::from(port_be) >> 6), 1 << (port_be & 63))
+    (masked::<1023>(u32::from(port_be) >> 6), 1 << (port_be & 63))
 }
 
 #[cfg(test)]

@@ -50,9 +50,9 @@ counters! {
     /// TCP packets of connections that are not followed, with a TOA that nobody watches.
     Unwatched = "unwatched",
     /// SYNs that ended the following of an older connection, and nothing else.
-    Forgotten = "forgotten",
-    /// Packets of followed connections with nothing to stream: bare ACKs.
-    Bare = "bare",
+    UnfollowedBySyn = "unfollowed_by_syn",
+    /// Packets of followed connections with neither payload nor SYN, FIN or RST.
+    PureAck = "pure_ack",
     /// Packets of followed connections with payload, SYN, FIN or RST.
     Matched = "matched",
 
@@ -66,9 +66,8 @@ counters! {
     Learned = "learned",
     /// Followed connections that saw a FIN or RST.
     Closed = "closed",
-    /// Followed connections that had seen none when the following of another one on the same 4-tuple began, or when
-    /// theirs ended.
-    Superseded = "superseded",
+    /// Followed connections without a FIN or RST that ended because of a SYN or TOA of another on their 4-tuple.
+    ReplacedOpen = "replaced_open",
     /// Connections whose client another TOA replaced.
     Replaced = "replaced",
     /// Packets whose TOA contradicts what the connection's client is known to be.
@@ -86,10 +85,10 @@ counters! {
     Cut = "cut",
     /// Bytes of payload beyond what one record can carry.
     CutBytes = "cut_bytes",
-    /// Matched packets that were not handed to user space because it ordered so.
-    Skipped = "skipped",
+    /// Matched packets that user space asked not to get.
+    Bypassed = "bypassed",
     /// Bytes of payload in them.
-    SkippedBytes = "skipped_bytes",
+    BypassedBytes = "bypassed_bytes",
     /// Matched packets lost because the CPU's ring was full.
     LostRingFull = "lost_ring_full",
     /// Bytes of payload lost because the CPU's ring was full.
@@ -124,9 +123,9 @@ pub const COUNTER_SLOTS: usize = 64;
 
 /// The place of the first counter of packets with a known option that is not TOA for this run. One follows for
 /// each of [`KNOWN_PAIRS`], at the place of its number.
-pub const OTHER_PAIRS: usize = COUNTER_SLOTS - MAX_PAIRS;
+pub const UNSELECTED_PAIRS: usize = COUNTER_SLOTS - MAX_PAIRS;
 
-const _: () = assert!(Counter::ALL.len() <= OTHER_PAIRS && KNOWN_PAIRS.len() <= MAX_PAIRS);
+const _: () = assert!(Counter::ALL.len() <= UNSELECTED_PAIRS && KNOWN_PAIRS.len() <= MAX_PAIRS);
 
 /// One CPU's counters, indexed by [`Counter`].
 pub type CounterValues = [u64; COUNTER_SLOTS];

@@ -1,82 +1,11 @@
-//! Responsible for deciding which connections are followed. Not responsible for lookups or writes: a host
-//! passes in what it knows and does what the decision says.
+//! Decides which connections are followed. Lookups and writes are the host's: it passes in what it knows and does what
+//! the decision says.
 //!
-//! Balancers mark different packets: only the SYN, SYN and early ACKs, only early ACKs, only the first data.
-//! So any packet of a client teaches. What a SYN says is provisional, since behind balancers that do not mark
-//! SYNs it is the client's own claim.
+//! Balancers mark different packets: only the SYN, the SYN and early ACKs, only early ACKs, only the first data. So any
+//! packet from a client can name it. What a SYN says is provisional: behind a balancer that does not mark SYNs, it is the
+//! client's own claim.
 
-use crate::{address::Client, seq::Seq, tcp_packet::SegmentKind, wire::toa::Toa};
-
-/// What taught that a connection belongs to a client. Zero is no value.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[repr(u8)]
-pub enum LearnedFrom {
-    /// Its SYN.
-    Syn = 1,
-    /// A packet without payload.
-    Ack = 2,
-    /// A packet with payload.
-    Data = 3,
-    /// No packet: the server's own socket, since the connection was open before.
-    Existing = 4,
-}
-
-impl LearnedFrom {
-    /// The meaning of a byte from a record or map.
-    #[must_use]
-    pub fn from_byte(byte: u8) -> Option<Self> {
-        match byte {
-            1 => Some(Self::Syn),
-            2 => Some(Self::Ack),
-            3 => Some(Self::Data),
-            4 => Some(Self::Existing),
-            _ => None,
-        }
-    }
-
-    /// As results name it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Syn => "syn",
-            Self::Ack => "ack",
-            Self::Data => "data",
-            Self::Existing => "existing",
-        }
-    }
-}
-
-impl From<SegmentKind> for LearnedFrom {
-    /// What a client is learned from, if from such a packet.
-    #[inline(always)]
-    fn from(segment: SegmentKind) -> Self {
-        match segment {
-            SegmentKind::Syn | SegmentKind::SynAck => Self::Syn,
-            SegmentKind::Ack | SegmentKind::Rst => Self::Ack,
-            SegmentKind::Data => Self::Data,
-        }
-    }
-}
-
-/// What a host knows of a followed connection.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Known {
-    /// The client it belongs to.
-    pub client: Client,
-    /// Whether only a SYN has said so yet.
-    pub provisional: bool,
-    /// Sequence number of the packet that taught it.
-    pub first_seq: Seq,
-}
-
-impl Known {
-    /// Whether a SYN with this number is the one that began this connection, sent or delivered again: then the
-    /// packet that taught it was the SYN, or the next one. A new connection begins elsewhere (RFC 6528).
-    #[inline(always)]
-    fn began_with(&self, syn: Seq) -> bool {
-        matches!(self.first_seq.distance(syn), 0 | 1)
-    }
-}
+use crate::{flow::Flow, seq::Seq, tcp_packet::SegmentKind, wire::toa::Toa};
 
 /// What a host is to do with a packet.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -105,6 +34,19 @@ pub struct Decision {
     pub confirmed: bool,
 }
 
+impl Decision {
+    /// Records in `flow` what was decided besides the action.
+    #[inline(always)]
+    pub fn apply(self, flow: &mut Flow) {
+        if self.conflict {
+            flow.attribution.conflict();
+        }
+        if self.confirmed {
+            flow.attribution.confirm();
+        }
+    }
+}
+
 impl From<Action> for Decision {
     #[inline(always)]
     fn from(action: Action) -> Self {
@@ -112,42 +54,52 @@ impl From<Action> for Decision {
     }
 }
 
-/// Decides on a packet of kind `segment` with sequence number `seq` and `toa`, whose connection is `known`.
-/// `is_watched` is asked at most once, and only where the answer matters.
+/// Whether a SYN with this number began the connection that is known as `flow`, and was sent or delivered again: then
+/// the packet that named the client was that SYN, or the next one. A new connection begins elsewhere (RFC 6528).
+#[inline(always)]
+fn began_with(flow: &Flow, syn: Seq) -> bool {
+    matches!(Seq(flow.first_seq).distance(syn), 0 | 1)
+}
+
+/// Decides on a packet of kind `segment` with sequence number `seq` and `toa`, whose connection is known as `known`.
+/// Asks `is_watched` at most once, and only where the answer matters.
 #[inline(always)]
 pub fn decide(
     segment: SegmentKind,
     seq: Seq,
-    known: Option<Known>,
+    known: Option<&Flow>,
     toa: &Toa,
     is_watched: impl FnOnce(&Toa) -> bool,
 ) -> Decision {
-    let taught = toa.is_some() && segment.teaches();
+    let names = toa.is_some() && segment.names_client();
     // A SYN begins a new connection, whatever is known of an older one with the same 4-tuple.
-    let current = known.filter(|known| segment != SegmentKind::Syn || known.began_with(seq));
-    let is_same = current.is_some_and(|current| current.client == toa.client);
-    let is_open = current.is_none_or(|current| current.provisional && !is_same);
-    // At one place, so that the compiler makes no function of it.
-    let is_watched = taught && is_open && is_watched(toa);
+    let current = known.filter(|flow| segment != SegmentKind::Syn || began_with(flow, seq));
+    let is_same = current.is_some_and(|flow| flow.attribution.client() == toa.client);
+    let is_open = current.is_none_or(|flow| flow.attribution.is_provisional() && !is_same);
+    // In one place, so that the compiler makes no function of it.
+    let is_watched = names && is_open && is_watched(toa);
     let action = match current {
         None if is_watched => Action::Learn,
         None if known.is_some() => Action::End,
         None => Action::Ignore,
         Some(_) if is_watched => Action::Replace,
-        Some(_) if taught && is_open => Action::End,
+        Some(_) if names && is_open => Action::End,
         Some(_) => Action::Follow,
     };
     Decision {
         action,
-        conflict: taught && current.is_some() && !is_same,
-        confirmed: taught && is_same && current.is_some_and(|current| current.provisional),
+        conflict: names && current.is_some() && !is_same,
+        confirmed: names && is_same && current.is_some_and(|flow| flow.attribution.is_provisional()),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::address::Address;
+    use crate::{
+        address::{Address, Client},
+        attribution::{Attribution, LearnedFrom, flags},
+    };
 
     const fn client(last: u32) -> Client {
         Client { address: Address([0, 0, 0, last]), port_be: 1 }
@@ -162,8 +114,14 @@ mod tests {
     }
 
     const SEQ: Seq = Seq(7);
-    const KNOWN: Known = Known { client: client(9), provisional: false, first_seq: Seq(1000) };
-    const PROVISIONAL: Known = Known { client: client(9), provisional: true, first_seq: Seq(1000) };
+    const KNOWN: Flow = flow(0);
+    const PROVISIONAL: Flow = flow(flags::PROVISIONAL);
+
+    const fn flow(flags: u8) -> Flow {
+        let Client { address, port_be } = client(9);
+        let attribution = Attribution { address, port_be, flags, ..Attribution::EMPTY };
+        Flow { attribution, first_seq: 1000, ..Flow::EMPTY }
+    }
 
     #[test]
     fn any_client_packet_teaches() {
@@ -190,7 +148,7 @@ mod tests {
             assert_eq!(decide(segment, SEQ, None, &Toa::none(), |_| unreachable!()).action, Action::Ignore);
         }
         for segment in [SegmentKind::Ack, SegmentKind::Data, SegmentKind::Rst] {
-            let decision = decide(segment, SEQ, Some(KNOWN), &Toa::none(), |_| unreachable!());
+            let decision = decide(segment, SEQ, Some(&KNOWN), &Toa::none(), |_| unreachable!());
             assert_eq!(decision, Action::Follow.into());
         }
     }
@@ -198,12 +156,12 @@ mod tests {
     #[test]
     fn a_syn_ends_an_older_binding_before_it_is_read() {
         assert_eq!(
-            decide(SegmentKind::Syn, SEQ, Some(KNOWN), &Toa::none(), |_| unreachable!()).action,
+            decide(SegmentKind::Syn, SEQ, Some(&KNOWN), &Toa::none(), |_| unreachable!()).action,
             Action::End
         );
-        let again = decide(SegmentKind::Syn, SEQ, Some(KNOWN), &toa(9), watched(client(9)));
+        let again = decide(SegmentKind::Syn, SEQ, Some(&KNOWN), &toa(9), watched(client(9)));
         assert_eq!(again.action, Action::Learn);
-        let other = decide(SegmentKind::Syn, SEQ, Some(KNOWN), &toa(8), watched(client(9)));
+        let other = decide(SegmentKind::Syn, SEQ, Some(&KNOWN), &toa(8), watched(client(9)));
         assert_eq!(other.action, Action::End);
     }
 
@@ -211,13 +169,13 @@ mod tests {
     fn a_syn_that_comes_again_ends_nothing() {
         for known in [KNOWN, PROVISIONAL] {
             for seq in [Seq(999), Seq(1000)] {
-                let bare = decide(SegmentKind::Syn, seq, Some(known), &Toa::none(), |_| unreachable!());
+                let bare = decide(SegmentKind::Syn, seq, Some(&known), &Toa::none(), |_| unreachable!());
                 assert_eq!(bare.action, Action::Follow);
-                let same = decide(SegmentKind::Syn, seq, Some(known), &toa(9), |_| unreachable!());
+                let same = decide(SegmentKind::Syn, seq, Some(&known), &toa(9), |_| unreachable!());
                 assert_eq!(same.action, Action::Follow);
             }
             for seq in [Seq(998), Seq(1001)] {
-                let other = decide(SegmentKind::Syn, seq, Some(known), &Toa::none(), |_| unreachable!());
+                let other = decide(SegmentKind::Syn, seq, Some(&known), &Toa::none(), |_| unreachable!());
                 assert_eq!(other.action, Action::End);
             }
         }
@@ -225,20 +183,20 @@ mod tests {
 
     #[test]
     fn what_a_syn_said_is_replaced_once() {
-        let same = decide(SegmentKind::Ack, SEQ, Some(PROVISIONAL), &toa(9), |_| unreachable!());
+        let same = decide(SegmentKind::Ack, SEQ, Some(&PROVISIONAL), &toa(9), |_| unreachable!());
         assert_eq!(same, Decision { confirmed: true, ..Action::Follow.into() });
-        let other = decide(SegmentKind::Data, SEQ, Some(PROVISIONAL), &toa(8), watched(client(8)));
+        let other = decide(SegmentKind::Data, SEQ, Some(&PROVISIONAL), &toa(8), watched(client(8)));
         assert_eq!(other.action, Action::Replace);
         assert!(other.conflict);
-        let unwatched = decide(SegmentKind::Ack, SEQ, Some(PROVISIONAL), &toa(7), watched(client(9)));
+        let unwatched = decide(SegmentKind::Ack, SEQ, Some(&PROVISIONAL), &toa(7), watched(client(9)));
         assert_eq!(unwatched.action, Action::End);
     }
 
     #[test]
     fn what_an_ack_or_data_said_is_kept() {
-        let decision = decide(SegmentKind::Data, SEQ, Some(KNOWN), &toa(8), |_| unreachable!());
+        let decision = decide(SegmentKind::Data, SEQ, Some(&KNOWN), &toa(8), |_| unreachable!());
         assert_eq!(decision, Decision { conflict: true, ..Action::Follow.into() });
-        let same = decide(SegmentKind::Data, SEQ, Some(KNOWN), &toa(9), |_| unreachable!());
+        let same = decide(SegmentKind::Data, SEQ, Some(&KNOWN), &toa(9), |_| unreachable!());
         assert_eq!(same, Action::Follow.into());
     }
 }

@@ -5,13 +5,14 @@
 
 use crate::{
     config::Config,
+    flow::Flow,
     limits::MAX_OPTIONS_BYTES,
     skip_reason::SkipReason,
     tcp_packet::{SegmentKind, TcpPacket},
     wire::{
         tcp_option::{self, Walk, worth_walking},
         toa::{self, Toa},
-        view::{Link, Packet},
+        view::{Link, PacketView},
     },
 };
 
@@ -40,24 +41,34 @@ impl Inspected {
     pub fn segment_kind(&self) -> SegmentKind {
         SegmentKind::new(self.tcp.flags, self.tcp.payload_len != 0)
     }
+
+    /// Records in `flow` that its TOA names the client.
+    #[inline(always)]
+    pub fn attribute(&self, flow: &mut Flow) {
+        flow.attribution.name(&self.toa, self.segment_kind(), self.walk.has_several());
+    }
 }
 
 /// Reads the headers of `packet`, whose first byte belongs to `link`, if it is TCP to a port that `config` wants.
 #[inline(always)]
-pub fn headers<P: Packet>(packet: &P, link: Link, config: &Config) -> Result<TcpPacket, SkipReason> {
+pub fn parse_headers<P: PacketView>(
+    packet: &P,
+    link: Link,
+    config: &Config,
+) -> Result<TcpPacket, SkipReason> {
     TcpPacket::parse(packet, link, |destination_port_be| config.serves(destination_port_be))
 }
 
 /// Whether there is anything in the options of `tcp` that [`find_toa`] could find.
 #[inline(always)]
-pub fn has_options<P: Packet>(packet: &P, tcp: &TcpPacket) -> bool {
+pub fn has_interesting_options<P: PacketView>(packet: &P, tcp: &TcpPacket) -> bool {
     worth_walking(packet, tcp.options_offset(), tcp.options_len)
 }
 
 /// Both steps at once.
-pub fn inspect<P: Packet>(packet: &P, link: Link, config: &Config) -> Result<Inspected, SkipReason> {
-    let tcp = headers(packet, link, config)?;
-    if !has_options(packet, &tcp) {
+pub fn inspect<P: PacketView>(packet: &P, link: Link, config: &Config) -> Result<Inspected, SkipReason> {
+    let tcp = parse_headers(packet, link, config)?;
+    if !has_interesting_options(packet, &tcp) {
         return Ok(Inspected::plain(tcp));
     }
     let (toa, walk) = find_toa(packet, &tcp, config);
@@ -70,20 +81,19 @@ const MAX_HITS: usize = MAX_OPTIONS_BYTES / 7;
 /// Looks for TOA in the options of `tcp`, and returns [`Toa::none`] where the walk hits none. Of several the first one
 /// is taken, since balancers that insert put theirs first, or the last one if `config` says so.
 #[inline(always)]
-pub fn find_toa<P: Packet>(packet: &P, tcp: &TcpPacket, config: &Config) -> (Toa, Walk) {
+pub fn find_toa<P: PacketView>(packet: &P, tcp: &TcpPacket, config: &Config) -> (Toa, Walk) {
     let offset = tcp.options_offset();
     let walk =
         tcp_option::walk(packet, offset, tcp.options_len, |kind, length| config.class_of(kind, length));
     let mut hits = walk.hits();
     for _ in 0..MAX_HITS {
-        let Some(position) = (if config.picks_last() { hits.last() } else { hits.first() }) else {
+        let Some(position) = (if config.picks_last() { hits.next_back() } else { hits.next() }) else {
             break;
         };
         // What the walk has seen can be viewed.
         if let Some(toa) = toa::decode(packet, offset.wrapping_add(position)) {
             return (toa, walk);
         }
-        hits = hits.without(position);
     }
     (Toa::none(), walk)
 }

@@ -10,6 +10,8 @@
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
 pub mod address;
+pub mod attribution;
+pub mod bypass;
 pub mod config;
 pub mod counters;
 pub mod field;
@@ -18,7 +20,6 @@ pub mod flow_key;
 pub mod follow;
 pub mod inspect;
 pub mod limits;
-pub mod order;
 #[cfg(feature = "user")]
 mod pod;
 pub mod record;

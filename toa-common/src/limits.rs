@@ -16,8 +16,8 @@ pub const MAX_BALANCERS: u32 = 1_024;
 /// Entries of the LRU map of untrusted sources.
 pub const MAX_UNTRUSTED: u32 = 1_024;
 
-/// Entries of the map of orders: connections in a body at the same time.
-pub const MAX_ORDERS: u32 = 16_384;
+/// Entries of the map of bypasses: connections that are in a body at the same time.
+pub const MAX_BYPASSES: u32 = 16_384;
 
 /// Longest TCP option area, in bytes: data offset 15 less the fixed header (RFC 9293 section 3.1).
 pub const MAX_OPTIONS_BYTES: usize = 40;

@@ -2,10 +2,10 @@
 
 use crate::{
     address::Address,
+    bypass::Bypass,
     config::Config,
     flow::Flow,
     flow_key::FlowKey,
-    order::Order,
     rule::{PrefixKey, RuleKey},
     run_info::RunInfo,
 };
@@ -25,4 +25,4 @@ unsafe impl aya::Pod for Flow {}
 // SAFETY: as above.
 unsafe impl aya::Pod for RunInfo {}
 // SAFETY: as above.
-unsafe impl aya::Pod for Order {}
+unsafe impl aya::Pod for Bypass {}

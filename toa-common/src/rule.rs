@@ -3,7 +3,7 @@
 
 use crate::{
     address::{Address, Client},
-    verifier::opaque,
+    verifier::black_box,
 };
 
 /// A rule as the key of the map `WATCH`. It carries its shape, so that zero is a value and not a wildcard.
@@ -109,7 +109,7 @@ pub fn is_watched(
         return true;
     }
     // Zeros that the compiler does not know, or it would call `memset`, which goes byte by byte.
-    key.address = Address([opaque(0); 4]);
+    key.address = Address([black_box(0) as u32; 4]);
     key.shape = shape::PORT;
     if shapes & shape::PORT != 0 && contains(&key) {
         return true;

@@ -2,7 +2,7 @@
 //! kept, nor for believing it.
 
 /// Layout of [`RunInfo`] and of the other maps that a run pins. Changes with any of them.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 
 /// Interfaces that a record has room for. A run on more is told of without the others.
 pub const MAX_INTERFACES: usize = 64;

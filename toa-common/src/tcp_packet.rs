@@ -10,7 +10,7 @@ use crate::{
         ip::Ip,
         ipv4, ipv6,
         tcp::{ACK, FIN, RST, SYN, Tcp},
-        view::{Link, Packet},
+        view::{Link, PacketView},
     },
 };
 
@@ -40,7 +40,7 @@ impl TcpPacket {
     /// Fails with [`SkipReason::Truncated`] also when only the options cannot be viewed, so that a host can come
     /// again with a view of all headers.
     #[inline(always)]
-    pub fn parse<P: Packet>(
+    pub fn parse<P: PacketView>(
         packet: &P,
         link: Link,
         is_served: impl FnOnce(u16) -> bool,
@@ -54,14 +54,14 @@ impl TcpPacket {
     }
 
     #[inline(always)]
-    fn parse_transport<P: Packet>(
+    fn parse_transport<P: PacketView>(
         packet: &P,
         network_offset: u32,
         ip: &Ip,
         is_served: impl FnOnce(u16) -> bool,
     ) -> Result<Self, SkipReason> {
         let transport_offset = ip.transport_offset;
-        let tcp = Tcp(packet.view(transport_offset).ok_or(SkipReason::Truncated)?);
+        let tcp = Tcp(packet.bytes(transport_offset).ok_or(SkipReason::Truncated)?);
         if !is_served(tcp.destination_port_be()) {
             return Err(SkipReason::OtherPort);
         }
@@ -69,7 +69,7 @@ impl TcpPacket {
         let options_len = header_len.checked_sub(Tcp::FIXED_LEN).ok_or(SkipReason::Malformed)?;
         let payload_len = ip.transport_len.checked_sub(header_len).ok_or(SkipReason::Malformed)?;
         let last_two = transport_offset.wrapping_add(header_len).wrapping_sub(2);
-        if packet.view::<2>(last_two).is_none() {
+        if packet.bytes::<2>(last_two).is_none() {
             return Err(SkipReason::Truncated);
         }
         Ok(Self {
@@ -83,10 +83,10 @@ impl TcpPacket {
         })
     }
 
-    /// Whether there is nothing to tell of it: no payload, and neither the beginning nor the end of a connection.
+    /// Whether it has neither payload nor SYN, FIN or RST.
     #[inline(always)]
     #[must_use]
-    pub fn is_bare(&self) -> bool {
+    pub fn is_pure_ack(&self) -> bool {
         self.payload_len == 0 && self.flags & (SYN | FIN | RST) == 0
     }
 
@@ -107,8 +107,8 @@ impl TcpPacket {
 
 /// The EtherType that a packet without a link header would have, from its version field.
 #[inline(always)]
-fn ether_type_of<P: Packet>(packet: &P) -> Result<(u16, u32), SkipReason> {
-    let [first, _]: &[u8; 2] = packet.view(0).ok_or(SkipReason::Truncated)?;
+fn ether_type_of<P: PacketView>(packet: &P) -> Result<(u16, u32), SkipReason> {
+    let [first, _]: &[u8; 2] = packet.bytes(0).ok_or(SkipReason::Truncated)?;
     match first >> 4 {
         4 => Ok((ETHER_TYPE_IPV4, 0)),
         6 => Ok((ETHER_TYPE_IPV6, 0)),
@@ -118,7 +118,7 @@ fn ether_type_of<P: Packet>(packet: &P) -> Result<(u16, u32), SkipReason> {
 
 /// Reads the IP header at `offset`.
 #[inline(always)]
-fn parse_ip<P: Packet>(packet: &P, ether_type: u16, offset: u32) -> Result<Ip, SkipReason> {
+fn parse_ip<P: PacketView>(packet: &P, ether_type: u16, offset: u32) -> Result<Ip, SkipReason> {
     match ether_type {
         ETHER_TYPE_IPV4 => ipv4::parse(packet, offset),
         ETHER_TYPE_IPV6 => ipv6::parse(packet, offset),
@@ -158,7 +158,7 @@ impl SegmentKind {
     }
 
     #[inline(always)]
-    pub(crate) fn teaches(self) -> bool {
+    pub(crate) fn names_client(self) -> bool {
         matches!(self, Self::Syn | Self::Ack | Self::Data)
     }
 }

@@ -1,12 +1,11 @@
-//! Responsible for keeping the kernel verifier's work small. Not responsible for anything at run time: every
-//! function returns what it was given.
+//! Keeps the kernel verifier's work small. Nothing here does anything at run time: every function returns what it was
+//! given.
 
 #[cfg(target_arch = "bpf")]
 mod zero {
     use core::cell::UnsafeCell;
 
-    /// A zero that only we know is one: it is in memory that user space could write, so the verifier takes it
-    /// for any number.
+    /// A zero in memory that user space could write, so that the verifier takes it for any number.
     pub(super) struct Zero(UnsafeCell<u32>);
 
     // SAFETY: nothing ever writes it.
@@ -23,11 +22,10 @@ mod zero {
     pub(super) static ZERO: Zero = Zero(UnsafeCell::new(0));
 }
 
-/// Returns `word`, of which the verifier then knows nothing. It follows every value that it can tell apart on
-/// its own, so where paths meet again whatever they found, this makes them one.
+/// Returns `word` as a value unknown to the verifier, so that states that differ only in it are merged.
 #[inline(always)]
 #[must_use]
-pub(crate) fn forget(word: u32) -> u32 {
+pub(crate) fn unknown(word: u32) -> u32 {
     #[cfg(target_arch = "bpf")]
     {
         word.wrapping_add(zero::ZERO.load())
@@ -36,27 +34,27 @@ pub(crate) fn forget(word: u32) -> u32 {
     word
 }
 
-/// Returns `word`, of which the compiler then knows nothing, so that it makes no branch out of arithmetic.
+/// Returns `value` as one unknown to the compiler, so that it neither folds it nor turns arithmetic into branches.
 #[inline(always)]
 #[must_use]
-pub(crate) fn opaque(word: u32) -> u32 {
+pub fn black_box(value: u64) -> u64 {
     #[cfg(target_arch = "bpf")]
     {
-        let mut word = u64::from(word);
+        let mut value = value;
+        // A move, because without an instruction two line records would share one place, which the kernel refuses.
         // SAFETY: one move on a register.
-        unsafe { core::arch::asm!("{0} = {0}", inout(reg) word, options(pure, nomem, nostack)) };
-        word as u32
+        unsafe { core::arch::asm!("{0} = {0}", inout(reg) value, options(pure, nomem, nostack)) };
+        value
     }
     #[cfg(not(target_arch = "bpf"))]
-    word
+    value
 }
 
-/// Returns `value`, which is at most `MASK`, as a number that the verifier knows to be so: it forgets the bounds
-/// of what was in memory, and adds to a packet's start nothing that could be large. In assembly, because the
-/// compiler leaves out a mask that it can prove to do nothing.
+/// Returns `value`, which is at most `MASK`, in a form whose bound the verifier sees: it forgets the bounds of what was
+/// in memory. In assembly, because the compiler drops a mask that it can prove to do nothing.
 #[inline(always)]
 #[must_use]
-pub fn bounded<const MASK: u32>(value: u32) -> usize {
+pub fn masked<const MASK: u32>(value: u32) -> usize {
     const { assert!((MASK as usize + 1).is_power_of_two()) };
     #[cfg(target_arch = "bpf")]
     {

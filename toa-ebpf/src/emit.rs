@@ -1,5 +1,4 @@
-//! Responsible for streaming packets of followed connections to user space, and for counting what does not
-//! get there. Not responsible for which packets those are.
+//! Streams packets of followed connections to user space, and counts those that do not get there.
 
 use aya_ebpf::{
     EbpfContext as _, bindings::BPF_F_CURRENT_CPU, helpers::generated::bpf_perf_event_output,
@@ -11,48 +10,38 @@ use toa_common::{
     record::{MAX_CAPTURED_BYTES, SegmentRecord},
 };
 
-use crate::{
-    counters::Counters,
-    maps::{EVENTS, Scratch},
-    skb::Metadata,
-};
+use crate::{counters::Counters, maps::EVENTS, scratch::Scratch, skb::Metadata};
 
 /// `-ENOENT`: the map has no ring for this CPU.
 const NO_READER: i64 = -2;
-/// `-E2BIG`: the map has no place for this CPU.
-const NO_PLACE: i64 = -7;
+/// `-E2BIG`: the map has no slot for this CPU.
+const NO_SLOT: i64 = -7;
 /// `-ENOSPC`: the ring is full.
 const RING_FULL: i64 = -28;
 
-/// Streams the packet in the scratch: a record, and its frame right behind, which the kernel copies from the packet itself.
+/// Streams the packet in the scratch: a record, followed by the frame, which the kernel copies from the packet itself.
 #[inline(always)]
-pub(crate) fn emit(ctx: &TcContext, counters: &Counters, scratch: *mut Scratch, flow: &Flow, time_ns: u64) {
+pub(crate) fn emit(ctx: &TcContext, counters: &Counters, scratch: &mut Scratch, flow: &Flow, time_ns: u64) {
     let metadata = Metadata::new(ctx);
     let frame_len = ctx.len();
-    // One byte too much and the sample's 16-bit size wraps, while the helper reports success.
+    // One byte more and the sample's 16-bit size wraps, while the helper reports success.
     const { assert!(MAX_CAPTURED_BYTES + size_of::<SegmentRecord>() <= u16::MAX as usize) };
     let captured_len = frame_len.min(MAX_CAPTURED_BYTES as u32);
-    // SAFETY: two fields of a live map value, which only this program uses now.
-    let (tcp, record) = unsafe { (&(*scratch).inspected.tcp, &mut (*scratch).record) };
-    // Field by field: a whole record would be made on the stack first.
+    let Scratch { inspected, record, .. } = scratch;
+    let tcp = &inspected.tcp;
+    // Field by field: a whole record would be built on the stack first.
     record.time_ns = time_ns;
     record.generation = flow.generation;
-    record.client_address = flow.client_address;
+    record.attribution = flow.attribution;
     record.frame_len = frame_len;
     record.captured_len = captured_len;
     record.payload_len = tcp.payload_len;
     record.interface_index = metadata.interface_index();
     record.payload_offset = tcp.payload_offset() as u16;
-    record.transport_offset = tcp.transport_offset as u16;
-    record.client_port_be = flow.client_port_be;
+    record.transport_offset = tcp.transport_offset as u8;
     record.vlan_tci = metadata.vlan_tci();
     record.gso_segments = metadata.gso_segments();
-    record.toa_kind = flow.toa_kind;
-    record.toa_length = flow.toa_length;
-    record.learned_from = flow.learned_from;
-    record.flags = flow.flags;
     record.network_offset = tcp.network_offset as u8;
-    record._unused = 0;
     let flags = (u64::from(captured_len) << 32) | u64::from(BPF_F_CURRENT_CPU as u32);
     // SAFETY: context, map and record are what the helper takes; it copies both before it returns.
     let result = unsafe {
@@ -80,7 +69,7 @@ pub(crate) fn emit(ctx: &TcContext, counters: &Counters, scratch: *mut Scratch, 
             counters.increment(Counter::LostRingFull);
             counters.add(Counter::LostRingFullBytes, payload_len);
         }
-        NO_READER | NO_PLACE => {
+        NO_READER | NO_SLOT => {
             counters.increment(Counter::LostNoReader);
             counters.add(Counter::LostNoReaderBytes, payload_len);
         }

@@ -10,6 +10,7 @@ mod counters;
 mod emit;
 pub mod ingress;
 mod maps;
+mod scratch;
 mod skb;
 
 /// The verdict, always: leave the packet to the next program (`TC_ACT_UNSPEC`, which is also `TCX_NEXT`).

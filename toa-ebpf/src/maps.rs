@@ -1,4 +1,6 @@
-//! Responsible for the maps and for their lookups. Not responsible for what is looked up.
+//! The maps and their lookups.
+
+use core::ptr::NonNull;
 
 use aya_ebpf::{
     bindings::{BPF_F_NO_PREALLOC, BPF_NOEXIST},
@@ -7,16 +9,16 @@ use aya_ebpf::{
 };
 use toa_common::{
     address::Address,
+    bypass::Bypass,
     config::Config,
     counters::CounterValues,
     flow::Flow,
     flow_key::FlowKey,
     inspect::Inspected,
     limits::{
-        MAX_BALANCERS, MAX_FLOWS, MAX_HEADERS_BYTES, MAX_ORDERS, MAX_PREFIXES, MAX_RULES, MAX_UNTRUSTED,
+        MAX_BALANCERS, MAX_BYPASSES, MAX_FLOWS, MAX_HEADERS_BYTES, MAX_PREFIXES, MAX_RULES, MAX_UNTRUSTED,
         MAX_VIEW_BYTES,
     },
-    order::Order,
     record::SegmentRecord,
     rule::{self, PrefixKey, RuleKey},
     tcp_packet::TcpPacket,
@@ -39,55 +41,29 @@ static PREFIXES: LpmTrie<PrefixKey, u32> = LpmTrie::with_max_entries(MAX_PREFIXE
 #[map]
 static SHAPES: Array<u32> = Array::with_max_entries(1, 0);
 
-/// The sources whose TOA is believed, if the configuration restricts them. Written by user space before it attaches.
+/// The sources whose TOA is trusted, if the configuration restricts them. Written by user space before it attaches.
 #[map]
 static BALANCERS: LpmTrie<Address, u32> = LpmTrie::with_max_entries(MAX_BALANCERS, 0);
 
-/// Sources of which a TOA was not believed. Written here, read by user space, which tells of each once.
+/// Sources whose TOA was not trusted. Written here, read by user space, which reports each once.
 #[map]
 static UNTRUSTED: LruHashMap<Address, u32> = LruHashMap::with_max_entries(MAX_UNTRUSTED, 0);
 
-/// The connections that are followed, and no others. Written here only.
+/// The followed connections, and no others. User space adds and removes entries, but never changes one.
 #[map]
 pub(crate) static FLOWS: LruHashMap<FlowKey, Flow> = LruHashMap::with_max_entries(MAX_FLOWS, 0);
 
-/// What user space needs no copy of. Written there only. Without preallocation: entries of such a map are not used
-/// again while a program may still read them.
+/// What user space needs no copy of. Written there only.
 #[map]
-static ORDERS: HashMap<FlowKey, Order> = HashMap::with_max_entries(MAX_ORDERS, BPF_F_NO_PREALLOC);
+static BYPASS: HashMap<FlowKey, Bypass> = HashMap::with_max_entries(MAX_BYPASSES, BPF_F_NO_PREALLOC);
 
 /// What happened, per CPU.
 #[map]
 pub(crate) static COUNTERS: PerCpuArray<CounterValues> = PerCpuArray::with_max_entries(1, 0);
 
-/// The way out: one perf ring a CPU.
+/// The way out: one perf ring per CPU.
 #[map]
 pub(crate) static EVENTS: PerfEventByteArray = PerfEventByteArray::new(0);
-
-/// What the stack of 512 bytes has no room for, and what one part of the program hands to the next: for the
-/// verifier, memory makes one of all the ways in which it can have been filled.
-#[repr(C)]
-pub(crate) struct Scratch {
-    /// The packet.
-    pub(crate) inspected: Inspected,
-    /// A flow to be inserted.
-    pub(crate) flow: Flow,
-    /// A record to be streamed.
-    pub(crate) record: SegmentRecord,
-    /// Headers that are not in the packet's linear part, and room behind for a view from any place in them.
-    pub(crate) headers: [u8; MAX_HEADERS_BYTES + MAX_VIEW_BYTES],
-}
-
-/// This CPU's [`Scratch`].
-#[map]
-static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
-
-/// This CPU's scratch, which nothing else uses while a program runs on this CPU. `None` cannot happen; the
-/// verifier wants it asked.
-#[inline(always)]
-pub(crate) fn scratch() -> Option<*mut Scratch> {
-    SCRATCH.get_ptr_mut(0)
-}
 
 /// Whether a rule watches the client of `toa`.
 #[inline(always)]
@@ -105,22 +81,50 @@ pub(crate) fn is_watched(toa: &Toa) -> bool {
     )
 }
 
-/// Whether a TOA from `source` is believed. One that is not is remembered.
+/// Whether a TOA from `source` is trusted. A source that is not is remembered.
 #[inline(always)]
 pub(crate) fn is_trusted(source: &Address) -> bool {
     if !CONFIG.restricts_balancers() || BALANCERS.get(Key::new(Address::BITS, *source)).is_some() {
         return true;
     }
-    // Fails where it is known already.
+    // Fails if the source is there already.
     let _ = UNTRUSTED.insert(source, 0, u64::from(BPF_NOEXIST));
     false
 }
 
-/// Whether user space has ordered not to copy a packet of the connection with this generation.
+/// Whether user space asked not to get a packet of the flow with this generation.
 #[inline(always)]
-pub(crate) fn is_skipped(tcp: &TcpPacket, generation: u64) -> bool {
+pub(crate) fn is_bypassed(tcp: &TcpPacket, generation: u64) -> bool {
     let key = &tcp.key;
-    // SAFETY: an entry is replaced as a whole, and not used again while we may read it.
-    let order = unsafe { ORDERS.get(key) };
-    order.is_some_and(|order| order.skips(generation, tcp.flags, tcp.seq, tcp.payload_len))
+    // SAFETY: an entry is replaced as a whole. One that is reused while we read it names another generation.
+    let bypass = unsafe { BYPASS.get(key) };
+    bypass.is_some_and(|bypass| bypass.covers(generation, tcp.flags, tcp.seq, tcp.payload_len))
+}
+
+/// A followed connection in the map.
+#[derive(Clone, Copy)]
+pub(crate) struct FlowRef(NonNull<Flow>);
+
+impl FlowRef {
+    /// The flow of a connection, if it is followed.
+    #[inline(always)]
+    pub(crate) fn find(key: &FlowKey) -> Option<Self> {
+        FLOWS.get_ptr_mut(key).and_then(NonNull::new).map(Self)
+    }
+
+    /// What is known of it. Another CPU may write it at the same time: each field is read by itself and means something
+    /// by itself.
+    #[inline(always)]
+    pub(crate) fn get(&self) -> &Flow {
+        // SAFETY: a pointer from the map, valid while the program runs.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// The same to be changed. Packets of one connection are handled one after the other, except when their CPU changes:
+    /// then a sum may lose a step.
+    #[inline(always)]
+    pub(crate) fn get_mut(&mut self) -> &mut Flow {
+        // SAFETY: a pointer from the map, valid while the program runs.
+        unsafe { self.0.as_mut() }
+    }
 }

@@ -7,11 +7,9 @@ use aya_ebpf::{
 };
 use toa_common::{
     limits::{MAX_HEADERS_BYTES, MAX_VIEW_BYTES},
-    verifier::bounded,
-    wire::view::Packet,
+    verifier::{black_box, masked},
+    wire::view::PacketView,
 };
-
-use crate::maps::Scratch;
 
 /// The part of a packet that can be read in place. It is only read: an observer changes nothing, and does not
 /// pull the rest in.
@@ -38,15 +36,15 @@ impl Linear {
     }
 }
 
-impl Packet for Linear {
+impl PacketView for Linear {
     #[inline(always)]
     fn wire_len(&self) -> u32 {
         self.wire_len
     }
 
     #[inline(always)]
-    fn view<const N: usize>(&self, offset: u32) -> Option<&[u8; N]> {
-        let start = opaque(self.start.wrapping_add(bounded::<MAX_OFFSET>(offset)));
+    fn bytes<const N: usize>(&self, offset: u32) -> Option<&[u8; N]> {
+        let start = opaque_start(self.start.wrapping_add(masked::<MAX_OFFSET>(offset)));
         // For the verifier: the pointer that is compared is the one that is read through, plus a constant.
         if start.wrapping_add(N) > self.end {
             return None;
@@ -57,8 +55,8 @@ impl Packet for Linear {
     }
 
     #[inline(always)]
-    fn skip(&self, offset: u32) -> Self {
-        let start = opaque(self.start.wrapping_add(bounded::<MAX_OFFSET>(offset)));
+    fn at(&self, offset: u32) -> Self {
+        let start = opaque_start(self.start.wrapping_add(masked::<MAX_OFFSET>(offset)));
         Self { start, ..*self }
     }
 }
@@ -86,23 +84,14 @@ fn pointer<const AT: usize>(ctx: &TcContext) -> usize {
     }
 }
 
-/// Returns `value`, which the compiler then knows nothing about. Otherwise it may split the sum of start and
-/// offset differently for the comparison and for the read, and the verifier loses the connection.
+/// Returns `start` as a value unknown to the compiler. Otherwise it may split the sum of start and offset differently for
+/// the comparison and for the read, and the verifier loses the connection.
 #[inline(always)]
-fn opaque(value: usize) -> usize {
-    #[cfg(target_arch = "bpf")]
-    {
-        let mut value = value;
-        // SAFETY: one move on a register. (Without an instruction the assembly would leave two line records at
-        // one place, which the kernel refuses.) No packet begins at address 0.
-        unsafe {
-            core::arch::asm!("{0} = {0}", inout(reg) value, options(pure, nomem, nostack));
-            core::hint::assert_unchecked(value != 0);
-        }
-        value
-    }
-    #[cfg(not(target_arch = "bpf"))]
-    value
+fn opaque_start(start: usize) -> usize {
+    let start = black_box(start as u64) as usize;
+    // SAFETY: no packet begins at address 0.
+    unsafe { core::hint::assert_unchecked(cfg!(not(target_arch = "bpf")) || start != 0) };
+    start
 }
 
 /// A copy of a packet's headers, for packets whose headers are not linear.
@@ -113,23 +102,25 @@ pub(crate) struct Copied {
     wire_len: u32,
 }
 
+/// Room for the copy.
+type Headers = [u8; MAX_HEADERS_BYTES + MAX_VIEW_BYTES];
+
 impl Copied {
-    /// Copies them to the scratch.
+    /// Copies them to `headers`, which must outlive the view.
     #[inline(always)]
-    pub(crate) fn new(ctx: &TcContext, scratch: *mut Scratch) -> Option<Self> {
-        let this = Self::again(ctx, scratch);
+    pub(crate) fn new(ctx: &TcContext, headers: &mut Headers) -> Option<Self> {
+        let this = Self::again(ctx, headers);
         // From 1 to `MAX_HEADERS_BYTES`, so that the verifier sees both bounds at the call.
-        let len = bounded::<MASK>(this.len().wrapping_sub(1)) as u32 + 1;
-        // SAFETY: the map's value has room for `len` bytes, 1 to `MAX_HEADERS_BYTES`.
-        let result = unsafe { bpf_skb_load_bytes(ctx.as_ptr(), 0, this.bytes.cast_mut().cast(), len) };
+        let len = masked::<MASK>(this.len().wrapping_sub(1)) as u32 + 1;
+        // SAFETY: there is room for `len` bytes, 1 to `MAX_HEADERS_BYTES`.
+        let result = unsafe { bpf_skb_load_bytes(ctx.as_ptr(), 0, headers.as_mut_ptr().cast(), len) };
         (result == 0).then_some(this)
     }
 
     /// What was copied before.
     #[inline(always)]
-    pub(crate) fn again(ctx: &TcContext, scratch: *mut Scratch) -> Self {
-        // SAFETY: a field of a live map value.
-        Self { bytes: unsafe { &raw const (*scratch).headers }.cast(), offset: 0, wire_len: ctx.len() }
+    pub(crate) fn again(ctx: &TcContext, headers: &Headers) -> Self {
+        Self { bytes: headers.as_ptr(), offset: 0, wire_len: ctx.len() }
     }
 
     /// Bytes that were copied.
@@ -139,14 +130,14 @@ impl Copied {
     }
 }
 
-impl Packet for Copied {
+impl PacketView for Copied {
     #[inline(always)]
     fn wire_len(&self) -> u32 {
         self.wire_len
     }
 
     #[inline(always)]
-    fn view<const N: usize>(&self, offset: u32) -> Option<&[u8; N]> {
+    fn bytes<const N: usize>(&self, offset: u32) -> Option<&[u8; N]> {
         const { assert!(N <= MAX_VIEW_BYTES) };
         let offset = self.offset.wrapping_add(offset);
         if offset.wrapping_add(N as u32) > self.len() {
@@ -154,11 +145,11 @@ impl Packet for Copied {
         }
         // SAFETY: the offset is below `MAX_HEADERS_BYTES`, so the `N` bytes lie within the map's value, which nothing
         // else writes while this program runs on this CPU.
-        Some(unsafe { &*self.bytes.add(bounded::<MASK>(offset)).cast() })
+        Some(unsafe { &*self.bytes.add(masked::<MASK>(offset)).cast() })
     }
 
     #[inline(always)]
-    fn skip(&self, offset: u32) -> Self {
+    fn at(&self, offset: u32) -> Self {
         Self { offset: self.offset.wrapping_add(offset), ..*self }
     }
 }

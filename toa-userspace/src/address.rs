@@ -8,10 +8,7 @@ use std::{
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::Serialize;
-use toa_common::{
-    address::{Address, Client},
-    wire::toa_pairs::has_port,
-};
+use toa_common::{address::Address, attribution::Attribution};
 
 /// A real client. In text its port is `-` if the TOA has none.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
@@ -23,11 +20,11 @@ pub struct ClientAddress {
 }
 
 impl ClientAddress {
-    /// The one that a TOA of this kind and length names.
+    /// The client of an attribution.
     #[must_use]
-    pub fn new(client: &Client, kind: u8, length: u8) -> Self {
-        let port = has_port(kind, length).then(|| client.port());
-        Self { address: to_ip(client.address), port }
+    pub fn new(attribution: &Attribution) -> Self {
+        let port = attribution.has_port().then(|| attribution.client().port());
+        Self { address: to_ip(attribution.address), port }
     }
 }
 
@@ -91,18 +88,18 @@ pub fn to_ip(address: Address) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
-    use toa_common::address::Address;
-
     use super::*;
 
     #[test]
     fn a_client_without_a_port_is_no_client_with_port_0() {
-        let client = Client { address: Address::from_ipv4(&[203, 0, 113, 9]), port_be: 0 };
-        assert_eq!(ClientAddress::new(&client, 254, 8).to_string(), "203.0.113.9:0");
-        assert_eq!(ClientAddress::new(&client, 28, 7).to_string(), "203.0.113.9:-");
-        let bytes = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7];
-        let client = Client { address: Address::from_ipv6(&bytes), port_be: 0 };
-        let without = ClientAddress::new(&client, 28, 19);
+        let client = |address, toa_kind, toa_length| {
+            ClientAddress::new(&Attribution { address, toa_kind, toa_length, ..Attribution::EMPTY })
+        };
+        let address = Address::from_ipv4(&[203, 0, 113, 9]);
+        assert_eq!(client(address, 254, 8).to_string(), "203.0.113.9:0");
+        assert_eq!(client(address, 28, 7).to_string(), "203.0.113.9:-");
+        let without =
+            client(Address::from_ipv6(&[0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7]), 28, 19);
         assert_eq!(without.to_string(), "[2001:db8::7]:-");
         assert_eq!(serde_json::to_string(&without).unwrap(), r#"{"address":"2001:db8::7","port":null}"#);
     }

@@ -1,7 +1,7 @@
 //! Responsible for finding the heads of HTTP/1 requests in one connection's stream, and for passing over
 //! their bodies. Not responsible for the order of bytes, nor for what a server answers.
 //!
-//! [`parser::Parser`] takes the events of a stream and emits [`HttpEvent`]s. A head that lies in one segment is read
+//! [`parser::Parser`] takes the events of a stream and emits [`Event`](crate::event::Event)s. A head that lies in one segment is read
 //! where it lies; only a head that is cut is collected, and only its new bytes are searched for its end.
 //!
 //! # When bytes are missing
@@ -20,42 +20,22 @@
 //! parser searches, unless a TLS `ClientHello` or the preface of HTTP/2 says what it is.
 
 mod body;
+pub mod context;
 mod framing;
 pub mod head;
 pub mod parser;
+mod partial;
 mod proxy;
 pub mod start;
 
 pub use framing::FramingFault;
-use head::HttpRequest;
 pub use proxy::ProxyVersion;
-
-use crate::tls::ClientHello;
 
 /// Longest preview of what is not HTTP, in bytes.
 pub const PREVIEW_BYTES: usize = 64;
 
-/// What a parser finds.
-#[derive(Debug)]
-pub enum HttpEvent<'a> {
-    /// A request's head.
-    Request(HttpRequest<'a>),
-    /// A header of the PROXY protocol. HTTP may come behind it.
-    Proxy(ProxyVersion),
-    /// The stream is TLS. Nothing comes after this.
-    Tls(&'a ClientHello),
-    /// The stream, or its rest, is not HTTP/1. Nothing comes after this.
-    NotHttp {
-        /// What it is.
-        reason: NotHttp,
-        /// Its first bytes, at most [`PREVIEW_BYTES`].
-        preview: &'a [u8],
-    },
-}
-
 /// What a stream is that is neither HTTP/1 nor TLS.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
 pub enum NotHttp {
     /// HTTP/2 without TLS.
     Http2,

@@ -22,7 +22,6 @@ use crate::segment::Segment;
 
 /// Counts of a pipeline.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[non_exhaustive]
 pub struct Ledger {
     /// Samples that were no segments.
     pub undecodable_samples: u64,
@@ -34,8 +33,8 @@ pub struct Ledger {
     pub connections_idle: u64,
     /// Ended connections forgotten because there were too many.
     pub ended_evicted: u64,
-    /// Orders that the kernel took.
-    pub orders: u64,
+    /// Bypasses that the kernel took.
+    pub bypasses: u64,
     /// Times that a connection gave up what it waited for, because all connections together waited for too
     /// many bytes.
     pub total_bytes_limits: u64,
@@ -47,7 +46,6 @@ pub struct Ledger {
 
 /// Counts of what became of segments and their bytes of payload.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[non_exhaustive]
 pub struct StreamLedger {
     /// Segments handed in.
     pub delivered_packets: u64,
@@ -61,7 +59,7 @@ pub struct StreamLedger {
     pub used_bytes: u64,
     /// Bytes that had been delivered before.
     pub duplicate_bytes: u64,
-    /// Bytes that came when their hole had been given up, or when the stream had passed them because of an order.
+    /// Bytes that came when their hole had been given up, or when the stream had passed them because of a bypass.
     pub late_bytes: u64,
     /// Bytes before a connection's first one.
     pub before_start_bytes: u64,
@@ -75,8 +73,8 @@ pub struct StreamLedger {
     pub gaps: u64,
     /// Bytes in them.
     pub gap_bytes: u64,
-    /// Bytes that were not handed in because of an order, as far as can be seen from what came behind them.
-    pub skipped_bytes: u64,
+    /// Bytes that were not handed in because they are bypassed, as far as can be seen from what came after them.
+    pub bypassed_bytes: u64,
     /// Holes given up because they stayed open for too long.
     pub hole_timeouts: u64,
     /// Holes given up because their connection waited for too many bytes.
@@ -115,7 +113,6 @@ impl StreamLedger {
 
 /// Counts of what the parser found.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[non_exhaustive]
 pub struct HttpLedger {
     /// Requests, incomplete ones included.
     pub requests: u64,
@@ -139,8 +136,8 @@ pub struct HttpLedger {
     pub head_bytes: u64,
     /// Bytes of bodies.
     pub body_bytes: u64,
-    /// Bytes that were not copied because of an order.
-    pub skipped_bytes: u64,
+    /// Bytes that were not copied because they are bypassed.
+    pub bypassed_bytes: u64,
     /// Bytes passed over in search of a request.
     pub resync_bytes: u64,
     /// Bytes that are not HTTP/1.

@@ -12,6 +12,7 @@
 
 pub mod address;
 pub mod capture;
+pub mod event;
 pub mod http;
 pub mod ledger;
 pub mod limits;

@@ -3,7 +3,6 @@
 
 /// Bounds on what is kept, with defaults that suit a busy host.
 #[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
 pub struct Limits {
     /// Connections at a time. Beyond it, the one that was silent for longest is flushed and forgotten.
     pub connections: usize,
@@ -21,9 +20,9 @@ pub struct Limits {
     pub head_bytes: usize,
     /// Fields of a head. Servers allow 100 to 2,000.
     pub fields: usize,
-    /// How many of the next bytes must be of no interest before the kernel is ordered not to copy them. An order
-    /// is two changes of a map.
-    pub order_bytes: u64,
+    /// How many of the next bytes must be of no interest before the kernel is asked to bypass them: that takes two
+    /// changes of a map.
+    pub bypass_bytes: u64,
     /// How long a hole may stay open, in nanoseconds: several retransmission time-outs (RFC 6298 section 2.4
     /// asks for at least one second).
     pub hole_ns: u64,
@@ -48,7 +47,7 @@ impl Default for Limits {
             total_bytes: 128 << 20,
             head_bytes: 64 << 10,
             fields: 2000,
-            order_bytes: 64 << 10,
+            bypass_bytes: 64 << 10,
             hole_ns: 2_000_000_000,
             settle_ns: 2_000_000,
             start_ns: 50_000_000,

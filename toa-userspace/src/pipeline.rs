@@ -12,13 +12,15 @@
 //! that time was handed in, and what waits for an older segment need not wait longer. Samples are in the order of
 //! time but for those that were in one ring already, and older ones not yet in another.
 //!
-//! # Orders
-//! Where a parser needs nothing for a while, the kernel is asked through the [`Sink`] not to copy it, and the
-//! order is withdrawn when the stream has passed it; see [`crate::stream::Stream::order`]. A connection of which everything is
-//! skipped looks silent. So silence of [`Limits::idle_ns`] withdraws its order first: if it is alive, its next
-//! packet says so, and what was skipped is still known to be.
+//! # Bypasses
+//! Where a parser needs nothing for a while, the kernel is asked not to copy it, through a [`BypassTable`], and the bypass
+//! is cleared when the stream has passed it; see [`crate::stream::Stream::bypass`]. A connection that is bypassed
+//! entirely looks silent. So silence of [`Limits::idle_ns`] clears its bypass first: if it is alive, its next packet says
+//! so, and what was bypassed is still known.
 
+pub mod bypass;
 pub mod connection;
+mod context;
 mod entry;
 pub mod request_limit;
 mod sink;
@@ -28,21 +30,20 @@ use lru::LruCache;
 use toa_common::{flow_key::FlowKey, seq::Seq};
 
 use crate::{
+    event::{Closed, Event},
     ledger::{Ledger, add},
     limits::Limits,
     segment::{Segment, SegmentError},
     stream::EndKind,
 };
+use bypass::{BypassTable, NoBypass};
+use context::Context;
 use entry::Entry;
-pub use sink::{Closed, Event, Sink};
+pub use sink::Sink;
 use timers::Timers;
 
-/// What tells connections apart: the 4-tuple, and which of its connections.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-struct Key {
-    flow: FlowKey,
-    generation: u64,
-}
+/// What tells connections apart: the 4-tuple and the generation.
+type Key = (FlowKey, u64);
 
 /// A connection that has ended.
 #[derive(Clone, Copy, Debug)]
@@ -53,8 +54,9 @@ struct Ended {
 
 /// From samples to requests.
 #[derive(Debug)]
-pub struct Pipeline {
+pub struct Pipeline<B = NoBypass> {
     limits: Limits,
+    bypass: B,
     clock_offset_ns: u64,
     /// In the order of their latest segments.
     open: LruCache<Key, Entry>,
@@ -67,12 +69,21 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
+    /// An empty pipeline without a kernel.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self::with_bypass(limits, 0, NoBypass)
+    }
+}
+
+impl<B: BypassTable> Pipeline<B> {
     /// An empty pipeline. `clock_offset_ns` is what to add to `CLOCK_MONOTONIC` nanoseconds to get
     /// nanoseconds since the Unix epoch.
     #[must_use]
-    pub fn new(limits: Limits, clock_offset_ns: u64) -> Self {
+    pub fn with_bypass(limits: Limits, clock_offset_ns: u64, bypass: B) -> Self {
         Self {
             limits,
+            bypass,
             clock_offset_ns,
             open: LruCache::unbounded(),
             ended: LruCache::unbounded(),
@@ -111,7 +122,7 @@ impl Pipeline {
     /// Takes a segment.
     pub fn segment(&mut self, segment: &Segment<'_>, sink: &mut impl Sink) {
         self.ledger.stream.deliver(segment);
-        let key = Key { flow: segment.key, generation: segment.generation };
+        let key = (segment.key, segment.generation);
         if let Some(entry) = self.open.get_mut(&key) {
             entry.connection.update(segment);
         } else if let Some(ended) = self.ended.peek(&key) {
@@ -120,9 +131,7 @@ impl Pipeline {
         } else {
             self.open(key, segment, sink);
         }
-        self.run(key, sink, |entry, limits, ledger, sink| {
-            entry.accept(segment, limits, ledger, sink);
-        });
+        self.run(key, sink, |entry, cx| entry.accept(segment, cx));
     }
 
     /// Says that everything older than `now_ns`, in nanoseconds since the Unix epoch, was handed in: gives up
@@ -132,9 +141,7 @@ impl Pipeline {
         while let Some(key) = self.timers.pop(now_ns) {
             if let Some(entry) = self.open.peek_mut(&key) {
                 entry.is_timed = false;
-                self.run(key, sink, |entry, limits, ledger, sink| {
-                    entry.expire(now_ns, limits, ledger, sink);
-                });
+                self.run(key, sink, |entry, cx| entry.expire(now_ns, cx));
             }
         }
         let is_over = |since_ns: u64, for_ns| since_ns.saturating_add(for_ns) <= now_ns;
@@ -143,9 +150,9 @@ impl Pipeline {
                 break;
             }
             let key = *key;
-            if let Some(entry) = self.open.get_mut(&key).filter(|entry| entry.has_order()) {
-                entry.withdraw(sink);
-                entry.asked_ns = now_ns;
+            if let Some(entry) = self.open.get_mut(&key).filter(|entry| entry.has_bypass()) {
+                entry.clear_bypass(&mut self.bypass);
+                entry.probed_ns = now_ns;
                 continue;
             }
             add(&mut self.ledger.connections_idle, 1);
@@ -181,26 +188,22 @@ impl Pipeline {
 
     /// Lets `step` change a connection, then keeps it within limits, closes it if it has ended, or sets its
     /// timer.
-    fn run<S: Sink>(
-        &mut self,
-        key: Key,
-        sink: &mut S,
-        step: impl FnOnce(&mut Entry, &Limits, &mut Ledger, &mut S),
-    ) {
-        let Self { limits, open, ledger, memory, timers, .. } = self;
+    fn run<S: Sink>(&mut self, key: Key, sink: &mut S, step: impl FnOnce(&mut Entry, &mut Context<'_, S>)) {
+        let Self { limits, bypass, open, ledger, memory, timers, .. } = self;
+        let cx = &mut Context { limits, ledger, sink };
         let Some(entry) = open.peek_mut(&key) else {
             return;
         };
         let before = entry.memory();
-        step(entry, limits, ledger, sink);
-        entry.order(limits, ledger, sink);
+        step(entry, cx);
+        entry.bypass(bypass, cx);
         *memory = memory.saturating_add(entry.memory()).saturating_sub(before);
         if *memory > limits.total_bytes && entry.memory() > 0 {
-            add(&mut ledger.total_bytes_limits, 1);
+            add(&mut cx.ledger.total_bytes_limits, 1);
             let before = entry.memory();
-            entry.give_up(limits, ledger, sink);
+            entry.give_up(cx);
             if memory.saturating_add(entry.memory()).saturating_sub(before) > limits.total_bytes {
-                entry.drop_head(ledger, sink);
+                entry.drop_head(cx);
             }
             *memory = memory.saturating_add(entry.memory()).saturating_sub(before);
         }
@@ -227,9 +230,9 @@ impl Pipeline {
             return;
         };
         let memory = entry.memory();
-        entry.flush(&self.limits, &mut self.ledger, sink);
+        entry.flush(&mut Context { limits: &self.limits, ledger: &mut self.ledger, sink });
         self.memory = self.memory.saturating_sub(memory);
-        entry.withdraw(sink);
+        entry.clear_bypass(&mut self.bypass);
         sink.event(&entry.connection, &Event::Closed(reason));
         if let Closed::Fin | Closed::Rst = reason {
             while self.ended.len() >= self.limits.ended_connections.max(1) {

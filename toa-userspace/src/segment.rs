@@ -7,12 +7,11 @@
 
 use thiserror::Error;
 use toa_common::{
-    address::Client,
+    attribution::Attribution,
     config::Config,
     flow_key::FlowKey,
-    follow::LearnedFrom,
     inspect,
-    record::{SegmentRecord, flags},
+    record::SegmentRecord,
     seq::Seq,
     skip_reason::SkipReason,
     tcp_packet::TcpPacket,
@@ -30,20 +29,8 @@ pub struct Segment<'a> {
     pub time_ns: u64,
     /// Index of the interface that received it.
     pub interface_index: u32,
-    /// The real client, as far as the kernel knew when it came.
-    pub client: Client,
-    /// Kind of the TOA option that named the client.
-    pub toa_kind: u8,
-    /// Length of that option, in bytes.
-    pub toa_length: u8,
-    /// Which packet named the client.
-    pub learned_from: LearnedFrom,
-    /// Only a SYN had named the client yet.
-    pub provisional: bool,
-    /// The option could be another protocol's.
-    pub ambiguous: bool,
-    /// The packet that named the client carried more than one TOA.
-    pub multiple: bool,
+    /// Whose it is, as far as the kernel knew when it came.
+    pub attribution: Attribution,
     /// Its sequence number: of the SYN if there is one, else of the first byte.
     pub seq: Seq,
     /// Its TCP flags, see [`toa_common::wire::tcp`].
@@ -124,9 +111,12 @@ impl<'a> Segment<'a> {
         let truncated = || headers(SkipReason::Truncated);
         let packet = frame.get(usize::from(network_offset)..).ok_or_else(truncated)?;
         let wire_len = frame_len.checked_sub(u32::from(network_offset)).ok_or_else(truncated)?;
-        let tcp = inspect::headers(&Captured { bytes: packet, wire_len }, Link::Ip, &Config::DEFAULT)
+        let tcp = inspect::parse_headers(&Captured { bytes: packet, wire_len }, Link::Ip, &Config::DEFAULT)
             .map_err(headers)?;
         compare(&record, &tcp)?;
+        if record.attribution.learned_from().is_none() {
+            return Err(SegmentError::LearnedFrom { byte: record.attribution.learned_from });
+        }
         let captured = usize::try_from(tcp.payload_offset()).ok().and_then(|offset| packet.get(offset..));
         let captured = captured.unwrap_or_default();
         // What lies behind the payload is the link layer's padding.
@@ -137,14 +127,7 @@ impl<'a> Segment<'a> {
             generation: record.generation,
             time_ns: record.time_ns.saturating_add(clock_offset_ns),
             interface_index: record.interface_index,
-            client: Client { address: record.client_address, port_be: record.client_port_be },
-            toa_kind: record.toa_kind,
-            toa_length: record.toa_length,
-            learned_from: LearnedFrom::from_byte(record.learned_from)
-                .ok_or(SegmentError::LearnedFrom { byte: record.learned_from })?,
-            provisional: record.flags & flags::PROVISIONAL != 0,
-            ambiguous: record.flags & flags::AMBIGUOUS != 0,
-            multiple: record.flags & flags::MULTIPLE != 0,
+            attribution: record.attribution,
             seq: tcp.seq,
             flags: tcp.flags,
             payload,

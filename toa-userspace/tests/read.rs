@@ -147,7 +147,7 @@ fn a_capture_is_printed_as_attach_prints() -> Result {
         let output = file.read(rule)?;
         assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(0), PRINTED), "{output:?}");
         let said = text(&output.stderr);
-        let packets = "packets (after GRO) 2 matched = 2 delivered + 0 lost + 0 skipped on order\n";
+        let packets = "packets (after GRO) 2 matched = 2 delivered + 0 lost + 0 bypassed\n";
         let bytes = format!("bytes of payload {0} matched = {0} delivered + 0 cut + 0 lost", REQUEST.len());
         assert!(said.contains(packets) && said.contains(&bytes), "{said}");
     }

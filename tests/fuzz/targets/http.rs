@@ -4,7 +4,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use toa_userspace::{
-    http::{HttpEvent, parser::Parser},
+    event::Event,
+    http::{context::Context, parser::Parser},
     ledger::HttpLedger,
     limits::Limits,
     stream::StreamEvent,
@@ -16,22 +17,25 @@ fn parse(pieces: &[&[u8]], gap_at: usize, from_syn: bool) -> (Vec<Vec<u8>>, u64)
     (limits.head_bytes, limits.fields) = (600, 20);
     let (mut parser, mut ledger, mut found, mut used) =
         (Parser::default(), HttpLedger::default(), Vec::new(), 0);
-    let mut emit = |event: HttpEvent<'_>| {
+    let emit = &mut |event: &Event<'_>| {
         found.push(match event {
-            HttpEvent::Request(request) => request.raw().to_vec(),
-            HttpEvent::Proxy(version) => version.name().as_bytes().to_vec(),
-            HttpEvent::Tls(hello) => hello.server_name.clone().unwrap_or_default(),
-            HttpEvent::NotHttp { reason, preview } => {
+            Event::Request(request) => request.raw().to_vec(),
+            Event::Proxy(version) => version.name().as_bytes().to_vec(),
+            Event::Tls(hello) => hello.server_name.clone().unwrap_or_default(),
+            Event::NotHttp { reason, preview } => {
                 assert!(preview.len() <= 64);
                 reason.name().as_bytes().to_vec()
             }
+            Event::Opened | Event::Gap { .. } | Event::Closed(_) => panic!("{event:?}"),
         });
     };
+    let mut cx = Context { limits: &limits, ledger: &mut ledger, emit };
     let mut accept = |parser: &mut Parser, event| {
         if let StreamEvent::Data { bytes, .. } = event {
             used += bytes.len() as u64;
         }
-        parser.accept(event, &limits, &mut ledger, &mut emit);
+        parser.accept(event, &mut cx);
+        let ledger = &cx.ledger;
         let sum = ledger.head_bytes + ledger.body_bytes + ledger.resync_bytes + ledger.opaque_bytes;
         assert_eq!(sum + ledger.buffered_bytes, used, "{ledger:?}");
     };
@@ -41,7 +45,7 @@ fn parse(pieces: &[&[u8]], gap_at: usize, from_syn: bool) -> (Vec<Vec<u8>>, u64)
             let bytes = parser.unneeded_bytes();
             accept(
                 &mut parser,
-                if bytes > 0 { StreamEvent::Skipped { bytes } } else { StreamEvent::Gap { bytes: 7 } },
+                if bytes > 0 { StreamEvent::Bypassed { bytes } } else { StreamEvent::Gap { bytes: 7 } },
             );
         }
         if !bytes.is_empty() {
@@ -49,8 +53,8 @@ fn parse(pieces: &[&[u8]], gap_at: usize, from_syn: bool) -> (Vec<Vec<u8>>, u64)
         }
         assert!(parser.buffered_bytes() <= 40 << 10);
     }
-    let resyncs = ledger.resyncs;
-    parser.drop_head(&mut ledger, &mut emit);
+    let resyncs = cx.ledger.resyncs;
+    parser.drop_head(&mut cx);
     assert_eq!(ledger.buffered_bytes, 0);
     (found, resyncs)
 }

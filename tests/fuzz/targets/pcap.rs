@@ -5,8 +5,9 @@ use libfuzzer_sys::fuzz_target;
 use toa_common::config::Config;
 use toa_userspace::{
     capture::{classifier::Selection, replay::Replay},
+    event::Event,
     limits::Limits,
-    pipeline::{Event, Sink, connection::Connection},
+    pipeline::{Sink, connection::Connection},
     print::ledger::Summary,
 };
 

@@ -1,19 +1,20 @@
-//! Segments of a few connections in any order, with orders taken or not: every byte is counted once, and everything is
+//! Segments of a few connections in any order, bypassed in part or not: every byte is counted once, and everything is
 //! bounded.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use toa_common::order::Order;
+use toa_common::{bypass::Bypass, flow_key::FlowKey};
 use toa_packets::segment::segment;
 use toa_userspace::{
+    event::Event,
     limits::Limits,
-    pipeline::{Event, Pipeline, Sink, connection::Connection},
+    pipeline::{Pipeline, Sink, bypass::BypassTable, connection::Connection},
     segment::Segment,
 };
 
-/// Takes orders or refuses them, and counts connections.
+/// Counts connections.
+#[derive(Default)]
 struct Counting {
-    takes: bool,
     open: i64,
 }
 
@@ -25,18 +26,27 @@ impl Sink for Counting {
             _ => {}
         }
     }
+}
 
-    fn order(&mut self, _: &Connection, order: &Order) -> bool {
-        assert!(order.bytes() > 0 && order.bytes() <= Order::MAX_BYTES);
+/// Takes bypasses or refuses them.
+struct Kernel {
+    takes: bool,
+}
+
+impl BypassTable for Kernel {
+    fn set(&mut self, _: &FlowKey, bypass: &Bypass) -> bool {
+        assert!(bypass.bytes() > 0 && bypass.bytes() <= Bypass::MAX_BYTES);
         self.takes
     }
+
+    fn clear(&mut self, _: &FlowKey, _: u64) {}
 }
 
 /// Bytes that a segment's payload is cut from.
 const STREAM: &[u8] = b"POST /1 HTTP/1.1\r\ncontent-length: 90\r\n\r\nGET /2 HTTP/1.1\r\nhost: x\r\n\r\n\
     PUT /3 HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n40\r\n\x16\x03\x01\x02\x00\x01\r\n\r\n\0\r\nQUIT\nPROXY TCP4 ";
 
-fn check(pipeline: &Pipeline, sink: &Counting) {
+fn check(pipeline: &Pipeline<Kernel>, sink: &Counting) {
     let (stream, http) = (&pipeline.ledger().stream, &pipeline.ledger().http);
     let sum = stream.used_bytes + stream.duplicate_bytes + stream.discarded_bytes() + stream.held_bytes;
     assert_eq!(sum, stream.delivered_bytes);
@@ -49,9 +59,10 @@ fn check(pipeline: &Pipeline, sink: &Counting) {
 fuzz_target!(|data: &[u8]| {
     let mut limits = Limits::default();
     (limits.connections, limits.ended_connections, limits.ranges, limits.fields) = (3, 2, 3, 3);
-    (limits.connection_bytes, limits.total_bytes, limits.head_bytes, limits.order_bytes) = (600, 900, 60, 9);
-    let mut pipeline = Pipeline::new(limits, 0);
-    let mut sink = Counting { takes: data.len().is_multiple_of(2), open: 0 };
+    (limits.connection_bytes, limits.total_bytes, limits.head_bytes, limits.bypass_bytes) = (600, 900, 60, 9);
+    let kernel = Kernel { takes: data.len().is_multiple_of(2) };
+    let mut pipeline = Pipeline::with_bypass(limits, 0, kernel);
+    let mut sink = Counting::default();
     let mut now_ns = 0;
     for step in data.chunks_exact(8) {
         let &[who, flags, at, len, far, high, cut, pause] = step else {

@@ -31,8 +31,8 @@ pub fn digest_of(inspected: &Inspected, decision: Decision) -> u32 {
     digest.mix(u32::from(toa.client.port_be));
     digest.mix(u32::from(toa.kind) << 8 | u32::from(toa.length));
     digest.mix(u32::from(walk.has_hit()) << 1 | u32::from(walk.has_several()));
-    digest.mix(walk.others());
-    digest.mix(walk.hits().first().unwrap_or(0));
+    digest.mix(walk.unselected());
+    digest.mix(walk.hits().next().unwrap_or(0));
     digest.mix(walk.stop() as u32);
     digest.mix(walk.end());
     digest.mix(decision.action as u32);

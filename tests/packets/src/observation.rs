@@ -47,7 +47,7 @@ pub struct Observation {
 }
 
 impl Observation {
-    /// The shared code's. It walks the options also where there is nothing to find_toa, and fails if something is found.
+    /// The shared code's. It walks the options also where there is nothing to find, and fails if something is found.
     pub fn shared(frame: &[u8], config: &Config) -> Result<Result<Self, SkipReason>> {
         let packet = captured(frame);
         let Inspected { tcp, toa, walk } = match inspect(&packet, Link::Ethernet, config) {
@@ -57,12 +57,7 @@ impl Observation {
         let (found, full) = find_toa(&packet, &tcp, config);
         ensure!(found == toa, "what is not worth a walk has a TOA: {found:?}");
         ensure!(walk == full || walk == Walk::none(), "two walks over the same options: {walk:?}, {full:?}");
-        let mut left = full.hits();
-        let mut hits = 0;
-        while let Some(position) = left.first() {
-            hits |= 1 << position;
-            left = left.without(position);
-        }
+        let hits = full.hits().fold(0, |hits, position| hits | 1 << position);
         let usize = |number: u32| number as usize;
         Ok(Ok(Self {
             addresses: [tcp.key.source, tcp.key.destination],
@@ -74,7 +69,7 @@ impl Observation {
             client: toa.is_some().then(|| (toa.client.address, toa.has_port().then(|| toa.client.port()))),
             pair: toa.is_some().then_some((toa.kind, toa.length)),
             hits,
-            others: full.others(),
+            others: full.unselected(),
             end: usize(full.end()),
             why: match full.stop() {
                 Stop::End => "end",

@@ -1,9 +1,9 @@
 //! Responsible for segments as the pure part takes them, without a kernel. Not responsible for frames.
 
 use toa_common::{
-    address::{Address, Client},
+    address::Address,
+    attribution::{Attribution, LearnedFrom},
     flow_key::FlowKey,
-    follow::LearnedFrom,
     seq::Seq,
 };
 use toa_userspace::segment::Segment;
@@ -17,13 +17,14 @@ pub fn segment(connection: u32, seq: u32, flags: u8, payload: &[u8]) -> Segment<
         generation: 1,
         time_ns: 1,
         interface_index: 2,
-        client: Client { address, port_be: 1 },
-        toa_kind: 254,
-        toa_length: 8,
-        learned_from: LearnedFrom::Syn,
-        provisional: false,
-        ambiguous: false,
-        multiple: false,
+        attribution: Attribution {
+            address,
+            port_be: 1,
+            toa_kind: 254,
+            toa_length: 8,
+            learned_from: LearnedFrom::Syn as u8,
+            ..Attribution::EMPTY
+        },
         seq: Seq(seq),
         flags,
         payload,

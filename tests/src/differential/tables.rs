@@ -2,7 +2,7 @@
 //! and with the second opinion. Not responsible for the tables: see [`toa_packets::fixtures`].
 
 use anyhow::{Context, Result, ensure};
-use toa_common::{config::Config, follow::LearnedFrom, skip_reason::SkipReason, wire::toa_pairs::ToaPairs};
+use toa_common::{config::Config, skip_reason::SkipReason, wire::toa_pairs::ToaPairs};
 
 use super::{Differential, Open};
 use toa_packets::{
@@ -101,7 +101,7 @@ fn vector_is(
     for watched in [None, Some(Rule::Any)] {
         hosts.restart(watched.as_slice())?;
         let taken = hosts.classify(frame)?;
-        let followed = hosts.flow(&taken)?.map(|flow| flow.client().address);
+        let followed = hosts.flow(&taken)?.map(|flow| flow.attribution.address);
         let expected = client.filter(|_| watched.is_some()).map(|(address, _)| address);
         ensure!(followed == expected, "{watched:?} watched: followed as {followed:?}");
     }
@@ -190,11 +190,11 @@ fn flow_is(hosts: &mut Differential, flow: &flows::Flow) -> Result<()> {
         let taken = hosts.classify(&step.frame)?;
         conflicts += usize::from(taken.is_ok_and(|(_, decision)| decision.conflict));
         followed = hosts.flow(&taken)?;
-        let client = followed.map(|flow| flow.client());
+        let client = followed.map(|flow| flow.attribution.client());
         ensure!(client == step.followed_as.map(client_of), "packet {number} is followed as {client:?}");
     }
     ensure!(conflicts == flow.conflicts, "{conflicts} conflicts");
-    let learned_from = followed.and_then(|flow| LearnedFrom::from_byte(flow.learned_from));
+    let learned_from = followed.and_then(|flow| flow.attribution.learned_from());
     ensure!(learned_from == flow.learned_from, "learned from {learned_from:?}");
     Ok(())
 }

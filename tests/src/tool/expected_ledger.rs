@@ -42,17 +42,17 @@ impl Account {
         account
     }
 
-    /// Fails unless the ledger says just this, and that nothing was lost. Of frames that were skipped on order nothing is
+    /// Fails unless the ledger says just this, and that nothing was lost. Of frames that were bypassed nothing is
     /// cut.
     pub fn check(&self, ledger: &Ledger) -> Result<()> {
         ledger.check()?;
         let found = (ledger.packets("matched")?, ledger.bytes("matched")?);
         let expected = (self.packets, self.bytes);
         anyhow::ensure!(found == expected, "matched {found:?}, on the wire {expected:?}");
-        let (cut, skipped) = (ledger.bytes("cut")?, ledger.bytes("skipped")?);
+        let (cut, bypassed) = (ledger.bytes("cut")?, ledger.bytes("bypassed")?);
         anyhow::ensure!(
-            if skipped == 0 { cut == self.cut } else { cut <= self.cut },
-            "{cut} cut and {skipped} skipped, on the wire {} to be cut",
+            if bypassed == 0 { cut == self.cut } else { cut <= self.cut },
+            "{cut} cut and {bypassed} bypassed, on the wire {} to be cut",
             self.cut
         );
         let lost = (ledger.packets("lost")?, ledger.bytes("lost")?);

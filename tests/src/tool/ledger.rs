@@ -45,7 +45,7 @@ impl Ledger {
         Ok(ledger)
     }
 
-    /// Packets after GRO: `matched`, `delivered`, `lost` or `skipped`.
+    /// Packets after GRO: `matched`, `delivered`, `lost` or `bypassed`.
     pub fn packets(&self, name: &str) -> Result<u64> {
         self.count(Part::Packets, name)
     }
@@ -71,8 +71,8 @@ impl Ledger {
             names.iter().try_fold(0, |sum, name| Ok::<_, anyhow::Error>(sum + self.count(part, name)?))
         };
         let accounts = [
-            (self.packets("matched")?, sum(Part::Packets, &["delivered", "lost", "skipped"])?),
-            (self.bytes("matched")?, sum(Part::Bytes, &["delivered", "cut", "lost", "skipped"])?),
+            (self.packets("matched")?, sum(Part::Packets, &["delivered", "lost", "bypassed"])?),
+            (self.bytes("matched")?, sum(Part::Bytes, &["delivered", "cut", "lost", "bypassed"])?),
             (self.bytes("delivered")?, sum(Part::Delivered, &["used", "duplicate", "discarded"])?),
         ];
         for (whole, parts) in accounts {
@@ -88,8 +88,8 @@ mod tests {
 
     const SAID: &str = "\
 toa-tc: attached to eth0 (tcx, first), 2 rules
-toa-tc: packets (after GRO) 1,234 matched = 1,200 delivered + 34 lost (30 ring full, 4 no reader, 0 other) + 0 skipped on order
-toa-tc: bytes of payload 1,000,000 matched = 990,000 delivered + 4,000 cut + 6,000 lost (5,000 ring full) + 0 skipped on order
+toa-tc: packets (after GRO) 1,234 matched = 1,200 delivered + 34 lost (30 ring full, 4 no reader, 0 other) + 0 bypassed
+toa-tc: bytes of payload 1,000,000 matched = 990,000 delivered + 4,000 cut + 6,000 lost (5,000 ring full) + 0 bypassed
 toa-tc: of the delivered bytes 980,000 used, 9,000 duplicate, 1,000 discarded by a limit
 toa-tc: 2,000 requests (3 incomplete) on 56 connections, 3 gaps of 4,344 bytes
 ";
@@ -98,7 +98,7 @@ toa-tc: 2,000 requests (3 incomplete) on 56 connections, 3 gaps of 4,344 bytes
     fn the_account_is_read() {
         let ledger = Ledger::parse(SAID).unwrap();
         assert_eq!((ledger.packets("matched").unwrap(), ledger.packets("lost").unwrap()), (1234, 34));
-        assert_eq!((ledger.bytes("cut").unwrap(), ledger.bytes("skipped").unwrap()), (4000, 0));
+        assert_eq!((ledger.bytes("cut").unwrap(), ledger.bytes("bypassed").unwrap()), (4000, 0));
         ledger.check().unwrap();
         assert_eq!(ledger.bytes_once().unwrap(), 991_000);
         assert!(ledger.packets("cut").is_err());

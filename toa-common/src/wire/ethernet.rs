@@ -1,11 +1,11 @@
 //! Responsible for the Ethernet header and the VLAN tags behind it. Not responsible for a tag in a packet's
 //! metadata: at the TC hook the outermost one is always there, so that only what it encloses is in the bytes.
 
-use super::view::Packet;
+use super::view::PacketView;
 use crate::{
     field::{be16, field},
     skip_reason::SkipReason,
-    verifier::forget,
+    verifier::unknown,
 };
 
 /// Bytes of the header: destination 6, source 6, EtherType 2 (IEEE 802.3 section 3.2).
@@ -31,17 +31,23 @@ const MAX_TAGS: usize = 2;
 
 /// The EtherType of what the frame carries, and where that begins.
 #[inline(always)]
-pub fn parse<P: Packet>(packet: &P) -> Result<(u16, u32), SkipReason> {
-    let header: &[u8; HEADER_LEN as usize] = packet.view(0).ok_or(SkipReason::Truncated)?;
-    let (mut ether_type, mut offset) = (be16(field::<12, 2, _>(header)), HEADER_LEN);
+pub fn parse<P: PacketView>(packet: &P) -> Result<(u16, u32), SkipReason> {
+    let header: &[u8; HEADER_LEN as usize] = packet.bytes(0).ok_or(SkipReason::Truncated)?;
+    skip_tags(packet, be16(field::<12, 2, _>(header)), HEADER_LEN)
+}
+
+/// The EtherType of what follows `ether_type` at `offset`, and where that begins: VLAN tags are skipped.
+#[inline(always)]
+pub fn skip_tags<P: PacketView>(packet: &P, ether_type: u16, offset: u32) -> Result<(u16, u32), SkipReason> {
+    let (mut ether_type, mut offset) = (ether_type, offset);
     for _ in 0..MAX_TAGS {
         if ether_type != ETHER_TYPE_VLAN && ether_type != ETHER_TYPE_SERVICE_VLAN {
             break;
         }
-        let tag: &[u8; TAG_LEN as usize] = packet.view(offset).ok_or(SkipReason::Truncated)?;
+        let tag: &[u8; TAG_LEN as usize] = packet.bytes(offset).ok_or(SkipReason::Truncated)?;
         ether_type = be16(field::<2, 2, _>(tag));
-        // For the verifier, frames with one tag and with two are alike from here on.
-        offset = forget(offset.wrapping_add(TAG_LEN));
+        // Frames with one tag and with two are one state to the verifier from here on.
+        offset = unknown(offset.wrapping_add(TAG_LEN));
     }
     Ok((ether_type, offset))
 }

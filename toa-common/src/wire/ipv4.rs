@@ -10,7 +10,7 @@
 
 use super::{
     ip::{Ip, PROTOCOL_TCP},
-    view::Packet,
+    view::PacketView,
 };
 use crate::{
     address::Address,
@@ -26,8 +26,8 @@ const FRAGMENT_OFFSET: u16 = 0x1fff;
 
 /// Reads the header at `offset`.
 #[inline(always)]
-pub(crate) fn parse<P: Packet>(packet: &P, offset: u32) -> Result<Ip, SkipReason> {
-    let header: &[u8; FIXED_LEN as usize] = packet.view(offset).ok_or(SkipReason::Truncated)?;
+pub(crate) fn parse<P: PacketView>(packet: &P, offset: u32) -> Result<Ip, SkipReason> {
+    let header: &[u8; FIXED_LEN as usize] = packet.bytes(offset).ok_or(SkipReason::Truncated)?;
     if byte::<9, _>(header) != PROTOCOL_TCP {
         return Err(SkipReason::NotTcp);
     }

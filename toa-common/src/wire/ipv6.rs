@@ -8,7 +8,7 @@
 use super::{
     ip::{Ip, PROTOCOL_TCP},
     ipv6_extension,
-    view::Packet,
+    view::PacketView,
 };
 use crate::{
     address::Address,
@@ -21,8 +21,8 @@ const HEADER_LEN: u32 = 40;
 
 /// Reads the header at `offset`.
 #[inline(always)]
-pub(crate) fn parse<P: Packet>(packet: &P, offset: u32) -> Result<Ip, SkipReason> {
-    let header: &[u8; HEADER_LEN as usize] = packet.view(offset).ok_or(SkipReason::Truncated)?;
+pub(crate) fn parse<P: PacketView>(packet: &P, offset: u32) -> Result<Ip, SkipReason> {
+    let header: &[u8; HEADER_LEN as usize] = packet.bytes(offset).ok_or(SkipReason::Truncated)?;
     let next_header = byte::<6, _>(header);
     let first = offset.wrapping_add(HEADER_LEN);
     let transport_offset = if next_header == PROTOCOL_TCP {

@@ -5,12 +5,12 @@
 //! 2 of a fragment header: offset (13 bits), reserved 2, more fragments 1; its length is always 8
 //! ```
 
-use super::{ip::PROTOCOL_TCP, view::Packet};
+use super::{ip::PROTOCOL_TCP, view::PacketView};
 use crate::{
     field::{be16, byte, field},
     limits::MAX_TRANSPORT_OFFSET,
     skip_reason::SkipReason,
-    verifier::forget,
+    verifier::unknown,
 };
 
 /// Hop-by-hop options (RFC 8200 section 4.3); also those of a jumbogram (RFC 2675).
@@ -33,12 +33,12 @@ const MAX_HEADERS: usize = 8;
 
 /// Where the TCP header begins, if one comes behind the extension headers that begin at `offset` with `kind`.
 #[inline(always)]
-pub(super) fn skip_to_tcp<P: Packet>(packet: &P, kind: u8, offset: u32) -> Result<u32, SkipReason> {
+pub(super) fn skip_to_tcp<P: PacketView>(packet: &P, kind: u8, offset: u32) -> Result<u32, SkipReason> {
     let (mut kind, mut offset) = (u32::from(kind), offset);
     for _ in 0..MAX_HEADERS {
         let header: &[u8; 8] = match kind as u8 {
             HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION_OPTIONS => {
-                packet.view(offset).ok_or(SkipReason::Truncated)?
+                packet.bytes(offset).ok_or(SkipReason::Truncated)?
             }
             _ => return Err(SkipReason::NotTcp),
         };
@@ -52,8 +52,8 @@ pub(super) fn skip_to_tcp<P: Packet>(packet: &P, kind: u8, offset: u32) -> Resul
             _ => length.wrapping_add(1) << 3,
         };
         // For the verifier, all ways to get here are one from here on.
-        offset = forget(offset.wrapping_add(header_len));
-        kind = forget(u32::from(byte::<0, _>(header)));
+        offset = unknown(offset.wrapping_add(header_len));
+        kind = unknown(u32::from(byte::<0, _>(header)));
         if offset > MAX_TRANSPORT_OFFSET {
             return Err(SkipReason::ExtensionHeaders);
         }

@@ -3,13 +3,13 @@
 use core::fmt;
 
 use super::{
-    toa_pairs::{Class, is_toa, others},
-    view::Packet,
+    toa_pairs::{Class, is_toa, unselected},
+    view::PacketView,
 };
 use crate::{
     field::ne32,
     limits::MAX_OPTIONS_BYTES,
-    verifier::{forget, opaque},
+    verifier::{black_box, unknown},
 };
 
 /// End of the option list: nothing behind it is an option.
@@ -54,7 +54,7 @@ pub struct Walk {
     /// comes behind them.
     hits: u64,
     /// A bit for the number of each known pair that is not selected.
-    others: u32,
+    unselected: u32,
     /// In the lowest byte the position at which the walk ended, and in the next one why. One number, so that
     /// it is one to the verifier, however the walk went.
     end: u32,
@@ -66,12 +66,12 @@ impl Walk {
     #[must_use]
     pub fn none() -> Self {
         // A zero that the compiler does not know, or it would call `memset`, which goes byte by byte.
-        let zero = opaque(0);
-        Self { hits: u64::from(zero), others: zero, end: zero }
+        let zero = black_box(0);
+        Self { hits: zero, unselected: zero as u32, end: zero as u32 }
     }
 
     const fn new(hits: u64, stop: Stop, end: u32) -> Self {
-        Self { hits, others: 0, end: (stop as u32) << 8 | end }
+        Self { hits, unselected: 0, end: (stop as u32) << 8 | end }
     }
 
     /// Whether there is a selected option.
@@ -88,18 +88,18 @@ impl Walk {
         self.hits & self.hits.wrapping_sub(1) != 0
     }
 
-    /// Where they are.
+    /// Where they are, in bytes from the first option's kind.
     #[inline(always)]
     #[must_use]
-    pub fn hits(self) -> Hits {
+    pub fn hits(self) -> impl DoubleEndedIterator<Item = u32> {
         Hits(self.hits)
     }
 
     /// A bit for each of [`KNOWN_PAIRS`](super::toa_pairs::KNOWN_PAIRS) that was there and is not selected.
     #[inline(always)]
     #[must_use]
-    pub fn others(self) -> u32 {
-        self.others
+    pub fn unselected(self) -> u32 {
+        self.unselected
     }
 
     /// Why the walk ended.
@@ -123,30 +123,28 @@ impl Walk {
     }
 }
 
-/// Positions of selected options, in bytes from the first option's kind.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Hits(u64);
+/// Positions of selected options, from either end.
+struct Hits(u64);
 
-impl Hits {
-    /// The first one.
+impl Iterator for Hits {
+    type Item = u32;
+
     #[inline(always)]
-    #[must_use]
-    pub fn first(self) -> Option<u32> {
-        (self.0 != 0).then(|| self.0.trailing_zeros() & 63)
+    fn next(&mut self) -> Option<u32> {
+        let position = self.0.trailing_zeros() & 63;
+        let found = self.0 != 0;
+        self.0 &= !(1 << position);
+        found.then_some(position)
     }
+}
 
-    /// The last one.
+impl DoubleEndedIterator for Hits {
     #[inline(always)]
-    #[must_use]
-    pub fn last(self) -> Option<u32> {
-        (self.0 != 0).then(|| (self.0.leading_zeros() & 63) ^ 63)
-    }
-
-    /// All but one.
-    #[inline(always)]
-    #[must_use]
-    pub fn without(self, position: u32) -> Self {
-        Self(self.0 & !(1 << (position & 63)))
+    fn next_back(&mut self) -> Option<u32> {
+        let position = (self.0.leading_zeros() & 63) ^ 63;
+        let found = self.0 != 0;
+        self.0 &= !(1 << position);
+        found.then_some(position)
     }
 }
 
@@ -154,7 +152,7 @@ impl fmt::Debug for Walk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Walk")
             .field("hits", &format_args!("{:#b}", self.hits))
-            .field("others", &format_args!("{:#b}", self.others))
+            .field("unselected", &format_args!("{:#b}", self.unselected))
             .field("stop", &self.stop())
             .field("end", &self.end())
             .finish()
@@ -163,15 +161,15 @@ impl fmt::Debug for Walk {
 
 /// Whether the `len` bytes of options at `offset` hold anything besides a bare timestamp.
 #[inline(always)]
-pub fn worth_walking<P: Packet>(packet: &P, offset: u32, len: u32) -> bool {
+pub fn worth_walking<P: PacketView>(packet: &P, offset: u32, len: u32) -> bool {
     len > BARE_TIMESTAMP_LEN
         || (len != 0 && !(len == BARE_TIMESTAMP_LEN && begins_with_timestamp(packet, offset)))
 }
 
 /// Whether a bare timestamp stands at `offset`. No run takes one for TOA.
 #[inline(always)]
-fn begins_with_timestamp<P: Packet>(packet: &P, offset: u32) -> bool {
-    packet.view(offset).is_some_and(|first| ne32(first) == BARE_TIMESTAMP)
+fn begins_with_timestamp<P: PacketView>(packet: &P, offset: u32) -> bool {
+    packet.bytes(offset).is_some_and(|first| ne32(first) == BARE_TIMESTAMP)
 }
 
 /// Walks the `len` bytes of options at `offset` and remembers those of which `class_of` kind and length says
@@ -182,21 +180,21 @@ fn begins_with_timestamp<P: Packet>(packet: &P, offset: u32) -> bool {
 /// For the verifier, what a step has found is a number it knows nothing of, and so is the new position. It would walk
 /// on from every position and every history that it can tell apart.
 #[inline(always)]
-pub fn walk<P: Packet>(packet: &P, offset: u32, len: u32, class_of: impl Fn(u8, u8) -> Class) -> Walk {
+pub fn walk<P: PacketView>(packet: &P, offset: u32, len: u32, class_of: impl Fn(u8, u8) -> Class) -> Walk {
     // The last byte has no length behind it, so it is looked at by itself.
     let Some(last) = len.checked_sub(1) else {
         return Walk::none();
     };
-    let options = packet.skip(offset);
-    let unknown = forget(0);
-    let (mut hits, mut classes, mut stop) = (u64::from(unknown), unknown, Stop::End);
+    let options = packet.at(offset);
+    let zero = unknown(0);
+    let (mut hits, mut classes, mut stop) = (u64::from(zero), zero, Stop::End);
     let has_timestamp = len >= BARE_TIMESTAMP_LEN && begins_with_timestamp(&options, 0);
-    let mut end = forget(if has_timestamp { BARE_TIMESTAMP_LEN } else { 0 }) & 63;
+    let mut end = unknown(if has_timestamp { BARE_TIMESTAMP_LEN } else { 0 }) & 63;
     for _ in 0..MAX_OPTIONS_BYTES {
         if end >= last {
             break;
         }
-        let Some(&[kind, length]) = options.view(end) else {
+        let Some(&[kind, length]) = options.bytes(end) else {
             stop = Stop::Truncated;
             break;
         };
@@ -221,19 +219,19 @@ pub fn walk<P: Packet>(packet: &P, offset: u32, len: u32, class_of: impl Fn(u8, 
                 classes |= class;
             }
         }
-        end = forget(end.wrapping_add(advance)) & 63;
+        end = unknown(end.wrapping_add(advance)) & 63;
     }
     if end == last && stop == Stop::End {
         // Two bytes are viewed, of which the second is wanted: the verifier wants it so, and before the last
         // option byte there is always another one.
-        match options.view(last.wrapping_sub(1)) {
+        match options.bytes(last.wrapping_sub(1)) {
             Some([_, EOL]) => stop = Stop::EndOfList,
             Some([_, NOP]) => end = len,
             Some(_) => stop = Stop::PastEnd,
             None => stop = Stop::Truncated,
         }
     }
-    Walk { end: forget(Walk::new(0, stop, end).end), hits, others: others(forget(classes)) }
+    Walk { end: unknown(Walk::new(0, stop, end).end), hits, unselected: unselected(unknown(classes)) }
 }
 
 #[cfg(test)]
@@ -263,10 +261,10 @@ mod tests {
     fn what_is_known_and_not_selected_is_told() {
         let walk = walk_bytes(&[1, 28, 2, 200, 3, 7, 254, 8, 0xd4, 0x31, 203, 0, 113, 9, 28, 2]);
         assert_eq!(
-            (walk.others(), walk.hits().first(), walk.has_several()),
+            (walk.unselected(), walk.hits().next(), walk.has_several()),
             (1 << 3 | 1 << 8, Some(6), false)
         );
-        assert_eq!(walk_bytes(&[1, 1, 1, 1]).others(), 0);
+        assert_eq!(walk_bytes(&[1, 1, 1, 1]).unselected(), 0);
     }
 
     #[test]
@@ -280,11 +278,10 @@ mod tests {
     }
 
     #[test]
-    fn hits_have_an_order() {
-        let hits = Hits(1 << 4 | 1 << 12 | 1 << 39);
-        assert_eq!((hits.first(), hits.last()), (Some(4), Some(39)));
-        assert_eq!((hits.without(4).first(), hits.without(39).last()), (Some(12), Some(12)));
-        assert_eq!((Hits(0).first(), Hits(0).last()), (None, None));
+    fn hits_are_found_from_either_end() {
+        let hits = || Hits(1 << 4 | 1 << 12 | 1 << 39);
+        assert!(hits().eq([4, 12, 39]));
+        assert!(hits().rev().eq([39, 12, 4]));
     }
 
     #[test]

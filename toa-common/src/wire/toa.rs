@@ -12,12 +12,12 @@
 
 use super::{
     toa_pairs::{KIND_WITHOUT_PORT, LENGTH_IPV6, has_port},
-    view::Packet,
+    view::PacketView,
 };
 use crate::{
     address::{Address, Client},
     field::{byte, field, ne16},
-    verifier::opaque,
+    verifier::black_box,
 };
 
 /// Experiment identifiers (RFC 6994) that stand where TOA has its port, on the same kind: TCP Fast Open
@@ -42,7 +42,7 @@ impl Toa {
     #[must_use]
     pub fn none() -> Self {
         // A zero that the compiler does not know, or it would call `memset`, which goes byte by byte.
-        let zero = opaque(0);
+        let zero = black_box(0) as u32;
         Self {
             client: Client { address: Address([zero; 4]), port_be: zero as u16 },
             kind: zero as u8,
@@ -76,8 +76,8 @@ impl Toa {
 
 /// The TOA at `offset`. `None` if it has a version that nobody knows.
 #[inline(always)]
-pub(crate) fn decode<P: Packet>(packet: &P, offset: u32) -> Option<Toa> {
-    let option: &[u8; 4] = packet.view(offset)?;
+pub(crate) fn decode<P: PacketView>(packet: &P, offset: u32) -> Option<Toa> {
+    let option: &[u8; 4] = packet.bytes(offset)?;
     let (kind, length) = (byte::<0, _>(option), byte::<1, _>(option));
     let has_port = has_port(kind, length);
     if kind == KIND_WITHOUT_PORT && length == 7 && byte::<2, _>(option) != 1 {
@@ -90,9 +90,9 @@ pub(crate) fn decode<P: Packet>(packet: &P, offset: u32) -> Option<Toa> {
     };
     let address_at = offset.wrapping_add(address_at);
     let address = if matches!(length, 19 | LENGTH_IPV6 | 24 | 40) && kind != 252 {
-        Address::from_ipv6(packet.view(address_at)?)
+        Address::from_ipv6(packet.bytes(address_at)?)
     } else {
-        Address::from_ipv4(packet.view(address_at)?)
+        Address::from_ipv4(packet.bytes(address_at)?)
     };
     let port_be = if has_port { ne16(field::<2, 2, _>(option)) } else { 0 };
     Some(Toa { client: Client { address, port_be }, kind, length })

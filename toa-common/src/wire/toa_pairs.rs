@@ -1,6 +1,6 @@
 //! Responsible for which options are TOA: pairs of kind and length. Not responsible for what they say.
 
-use crate::verifier::opaque;
+use crate::verifier::black_box;
 
 /// Length of the option with an IPv4 address, in bytes.
 pub const LENGTH_IPV4: u8 = 8;
@@ -50,7 +50,7 @@ pub const DEFAULT_PAIRS: [(u8, u8); 3] = [(254, LENGTH_IPV4), (254, LENGTH_IPV6)
 
 /// What a pair of kind and length is: the bit of its place in the selection in the upper half if it is TOA, the bit
 /// of its number in the lower half if it is known and not TOA, or 0.
-pub type Class = u32;
+pub(crate) type Class = u32;
 
 /// Which pairs of kind and length are TOA, and which others are known.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -113,7 +113,7 @@ impl ToaPairs {
     /// Reads volatile: the loader of the eBPF program sets other pairs in the object, behind the compiler's back.
     #[inline(always)]
     #[must_use]
-    pub fn class_of(&self, kind: u8, length: u8) -> Class {
+    pub(crate) fn class_of(&self, kind: u8, length: u8) -> Class {
         match read(&self.kinds, kind) {
             // Almost every option.
             0 => 0,
@@ -136,12 +136,12 @@ const fn contains(mut pairs: &[(u8, u8)], kind: u8, length: u8) -> bool {
 /// Whether a class is TOA: 1, or else 0.
 #[inline(always)]
 pub(super) fn is_toa(class: Class) -> u32 {
-    opaque((class >> MAX_PAIRS).wrapping_add(0xffff) >> MAX_PAIRS)
+    black_box(u64::from((class >> MAX_PAIRS).wrapping_add(0xffff) >> MAX_PAIRS)) as u32
 }
 
 /// Which of the known pairs that are not TOA are among `classes`: a bit for each.
 #[inline(always)]
-pub(super) fn others(classes: Class) -> u32 {
+pub(super) fn unselected(classes: Class) -> u32 {
     classes & 0xffff
 }
 

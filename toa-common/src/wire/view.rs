@@ -1,17 +1,17 @@
 //! Responsible for access to the bytes of packets. Not responsible for what they mean.
 
 /// Access to the bytes of one packet, each host's own.
-pub trait Packet: Sized {
+pub trait PacketView: Sized {
     /// Bytes on the wire, which may be more than can be viewed.
     fn wire_len(&self) -> u32;
 
     /// The `N` bytes from `offset` on, or `None` unless all of them can be read in place. `N` is at least 2:
     /// the verifier derives no range from the comparison that a one-byte view compiles to.
-    fn view<const N: usize>(&self, offset: u32) -> Option<&[u8; N]>;
+    fn bytes<const N: usize>(&self, offset: u32) -> Option<&[u8; N]>;
 
     /// A view that begins at `offset`, of the same packet.
     #[must_use]
-    fn skip(&self, offset: u32) -> Self;
+    fn at(&self, offset: u32) -> Self;
 }
 
 /// A captured packet.
@@ -23,16 +23,16 @@ pub struct Captured<'a> {
     pub wire_len: u32,
 }
 
-impl Packet for Captured<'_> {
+impl PacketView for Captured<'_> {
     fn wire_len(&self) -> u32 {
         self.wire_len
     }
 
-    fn view<const N: usize>(&self, offset: u32) -> Option<&[u8; N]> {
+    fn bytes<const N: usize>(&self, offset: u32) -> Option<&[u8; N]> {
         self.bytes.get(usize::try_from(offset).ok()?..)?.first_chunk()
     }
 
-    fn skip(&self, offset: u32) -> Self {
+    fn at(&self, offset: u32) -> Self {
         let bytes =
             usize::try_from(offset).ok().and_then(|offset| self.bytes.get(offset..)).unwrap_or_default();
         Self { bytes, ..*self }

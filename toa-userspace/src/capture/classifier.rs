@@ -11,9 +11,8 @@ use toa_common::{
     counters::Counter,
     flow::Flow,
     flow_key::FlowKey,
-    follow::{Action, Decision, LearnedFrom, decide},
+    follow::{Action, Decision, decide},
     inspect::{Inspected, inspect},
-    record::flags,
     skip_reason::SkipReason,
     tcp_packet::SegmentKind,
     wire::{toa::Toa, view::Captured},
@@ -137,17 +136,16 @@ impl Classifier {
                 inspected.toa = Toa::none();
             }
         }
-        self.counters.others(walk.others());
+        self.counters.unselected(walk.unselected());
         if walk.stop().is_malformed() {
             self.counters.increment(Counter::MalformedOptions);
         }
         let payload = payload(captured, &inspected);
-        let flow = self.flows.get(&tcp.key).filter(|flow| !flow.is_over(|| packet.time_ns));
+        let flow = self.flows.get(&tcp.key).filter(|flow| !flow.has_lingered(|| packet.time_ns));
         let matcher = &self.matcher;
-        let decision =
-            decide(inspected.segment_kind(), tcp.seq, flow.map(Flow::known), &inspected.toa, |toa| {
-                matcher.contains(&toa.client, toa.has_port())
-            });
+        let decision = decide(inspected.segment_kind(), tcp.seq, flow, &inspected.toa, |toa| {
+            matcher.contains(&toa.client, toa.has_port())
+        });
         let is_followed = self.carry_out(packet.time_ns, &inspected, payload, decision).is_some();
         let segment = if is_followed { self.follow(packet, &inspected, payload) } else { None };
         Classified { inspected, decision, segment }
@@ -176,8 +174,8 @@ impl Classifier {
             }
             Action::End => {
                 let flow = self.flows.pop(&tcp.key);
-                self.supersede(flow);
-                self.counters.increment(Counter::Forgotten);
+                self.count_replaced(flow);
+                self.counters.increment(Counter::UnfollowedBySyn);
                 return None;
             }
             Action::Learn => self.begin(time_ns, inspected, toa),
@@ -186,9 +184,9 @@ impl Classifier {
         let flow = self.flows.get_mut(&tcp.key)?;
         if decision.action == Action::Replace {
             self.counters.increment(Counter::Replaced);
-            flow.name_client(inspected, toa);
+            inspected.attribute(flow);
         }
-        flow.decided(decision);
+        decision.apply(flow);
         Some(())
     }
 
@@ -212,9 +210,9 @@ impl Classifier {
     fn begin(&mut self, time_ns: u64, inspected: &Inspected, toa: &Toa) {
         self.generation = time_ns.max(self.generation.saturating_add(1));
         let mut flow = Flow { generation: self.generation, first_seq: inspected.tcp.seq.0, ..Flow::EMPTY };
-        flow.name_client(inspected, toa);
+        flow.attribution.name(toa, inspected.segment_kind(), inspected.walk.has_several());
         let before = self.flows.put(inspected.tcp.key, flow);
-        self.supersede(before);
+        self.count_replaced(before);
         self.counters.increment(Counter::Learned);
         while self.flows.len() > self.max_flows {
             let oldest = self.flows.pop_lru();
@@ -222,10 +220,10 @@ impl Classifier {
         }
     }
 
-    /// Counts a connection that is remembered no more, unless it had ended.
-    fn supersede(&mut self, flow: Option<Flow>) {
+    /// Counts the flow whose place is taken, unless it had ended.
+    fn count_replaced(&mut self, flow: Option<Flow>) {
         if flow.is_some_and(|flow| flow.ended_ns == 0) {
-            self.counters.increment(Counter::Superseded);
+            self.counters.increment(Counter::ReplacedOpen);
         }
     }
 
@@ -239,11 +237,11 @@ impl Classifier {
         let Self { counters, flows, .. } = self;
         let tcp = &inspected.tcp;
         let flow = flows.get_mut(&tcp.key)?;
-        if flow.passed(tcp, packet.time_ns) {
+        if flow.count_packet(tcp, packet.time_ns) {
             counters.increment(Counter::Closed);
         }
-        if tcp.is_bare() {
-            counters.increment(Counter::Bare);
+        if tcp.is_pure_ack() {
+            counters.increment(Counter::PureAck);
             return None;
         }
         let segment = Segment {
@@ -251,13 +249,7 @@ impl Classifier {
             generation: flow.generation,
             time_ns: packet.time_ns,
             interface_index: packet.interface,
-            client: flow.client(),
-            toa_kind: flow.toa_kind,
-            toa_length: flow.toa_length,
-            learned_from: LearnedFrom::from_byte(flow.learned_from)?,
-            provisional: flow.flags & flags::PROVISIONAL != 0,
-            ambiguous: flow.flags & flags::AMBIGUOUS != 0,
-            multiple: flow.flags & flags::MULTIPLE != 0,
+            attribution: flow.attribution,
             seq: tcp.seq,
             flags: tcp.flags,
             payload,

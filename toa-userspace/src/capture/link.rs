@@ -6,8 +6,8 @@
 use toa_common::{
     skip_reason::SkipReason,
     wire::{
-        ethernet::{ETHER_TYPE_IPV4, ETHER_TYPE_IPV6},
-        view::{Captured, Link, Packet as _},
+        ethernet::{ETHER_TYPE_IPV4, ETHER_TYPE_IPV6, skip_tags},
+        view::{Captured, Link, PacketView as _},
     },
 };
 
@@ -24,10 +24,6 @@ const COOKED_PROTOCOL: u32 = 14;
 /// Bytes of the header of `LINKTYPE_LINUX_SLL2`: protocol 2, reserved 2, interface 4, device type 2, packet type 1,
 /// address 9.
 const COOKED2_LEN: u32 = 20;
-
-/// What an `EtherType` says of a VLAN tag (IEEE 802.1Q table 9-1), and how many there can be.
-const VLAN: [u16; 2] = [0x8100, 0x88a8];
-const MAX_TAGS: usize = 2;
 
 /// What a capture's packets begin with.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -72,30 +68,18 @@ impl LinkType {
     }
 }
 
-/// Passes a cooked header, and VLAN tags behind it.
+/// Skips a cooked header of `len` bytes with an EtherType at `protocol`, and the VLAN tags that follow.
 fn cooked(packet: Captured<'_>, protocol: u32, len: u32) -> Result<(Captured<'_>, Link), SkipReason> {
-    let mut ether_type = be16(&packet, protocol)?;
-    let mut packet = without(packet, len)?;
-    for _ in 0..MAX_TAGS {
-        if !VLAN.contains(&ether_type) {
-            break;
-        }
-        // A tag of two bytes, then the `EtherType` of what follows.
-        ether_type = be16(&packet, 2)?;
-        packet = without(packet, 4)?;
-    }
+    let ether_type = u16::from_be_bytes(*packet.bytes(protocol).ok_or(SkipReason::Truncated)?);
+    let (ether_type, offset) = skip_tags(&packet, ether_type, len)?;
     match ether_type {
-        ETHER_TYPE_IPV4 | ETHER_TYPE_IPV6 => Ok((packet, Link::Ip)),
+        ETHER_TYPE_IPV4 | ETHER_TYPE_IPV6 => Ok((without(packet, offset)?, Link::Ip)),
         _ => Err(SkipReason::NotIp),
     }
 }
 
-fn be16(packet: &Captured<'_>, offset: u32) -> Result<u16, SkipReason> {
-    packet.view(offset).map(|bytes| u16::from_be_bytes(*bytes)).ok_or(SkipReason::Truncated)
-}
-
-/// The packet behind a header.
+/// The packet after a header.
 fn without(packet: Captured<'_>, len: u32) -> Result<Captured<'_>, SkipReason> {
     let wire_len = packet.wire_len.checked_sub(len).ok_or(SkipReason::Truncated)?;
-    Ok(Captured { wire_len, ..packet.skip(len) })
+    Ok(Captured { wire_len, ..packet.at(len) })
 }

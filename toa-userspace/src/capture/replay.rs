@@ -41,7 +41,7 @@ impl Replay {
             reader: Reader::default(),
             classifier: Classifier::new(selection),
             patience_ns: limits.start_ns,
-            pipeline: Pipeline::new(limits, 0),
+            pipeline: Pipeline::new(limits),
             packets: 0,
             now_ns: 0,
         }

@@ -1,31 +1,26 @@
-//! Responsible for one connection's place in HTTP: before a head, in one, in a body, lost or past it. Not
-//! responsible for what a head says nor for how long a body is.
+//! One connection's place in HTTP: before a head, in one, in a body, lost, or past the end of HTTP.
 
-mod heads;
-mod opening;
-mod search;
-
-use bytes::BytesMut;
+use std::borrow::Cow;
 
 use super::{
-    HttpEvent, NotHttp, PREVIEW_BYTES,
+    NotHttp, PREVIEW_BYTES,
     body::{Body, Progress},
-    head::HttpRequest,
-    proxy::{Rest, Signature},
-    start::Before,
+    context::Context,
+    framing::Framing,
+    head::{self, HttpRequest},
+    partial::Partial,
+    proxy::{Beginning, Rest, Signature},
+    start::{self, Before, Search, Verdict},
 };
 use crate::{
-    ledger::{HttpLedger, add},
-    limits::Limits,
+    event::Event,
+    ledger::add,
     stream::StreamEvent,
     tls::{ClientHello, HelloReader},
 };
 
-/// Longest request line whose beginning alone is looked at, in bytes: what servers accept by default.
+/// Longest request line of which only the beginning is looked at, in bytes: what servers accept by default.
 const MAX_LINE_BYTES: usize = 8 << 10;
-
-/// How many bytes are collected at a time, so that little is copied behind the end of a head.
-const COLLECTED_BYTES: usize = 4 << 10;
 
 /// Where a parser is in its stream.
 #[derive(Debug)]
@@ -37,12 +32,12 @@ enum State {
     /// In the `ClientHello` of TLS.
     Hello(Box<HelloReader>),
     /// In a head, or before one.
-    Head,
+    Head(Partial),
     /// In a body.
     Body(Body),
-    /// Nobody knows: in search of a request line.
-    Search,
-    /// Behind the last byte of HTTP.
+    /// Lost: searching for a request line, of which this may be the beginning.
+    Search(Partial),
+    /// After the last byte of HTTP.
     Stopped,
 }
 
@@ -51,39 +46,20 @@ enum State {
 pub struct Parser {
     state: State,
     before: Before,
-    /// The beginning of a head (or, in a search, of a possible request line) that came in parts.
-    buffer: BytesMut,
-    /// Where to go on looking for the end of the head in `buffer`.
-    looked: usize,
-    /// Whether `buffer` begins with a complete request line.
-    line_is_complete: bool,
     requests: u64,
     time_ns: u64,
 }
 
 impl Default for Parser {
     fn default() -> Self {
-        Self {
-            state: State::Opening(Signature::default()),
-            before: Before::Unknown,
-            buffer: BytesMut::new(),
-            looked: 0,
-            line_is_complete: false,
-            requests: 0,
-            time_ns: 0,
-        }
+        let state = State::Opening(Signature::default());
+        Self { state, before: Before::Unknown, requests: 0, time_ns: 0 }
     }
 }
 
 impl Parser {
-    /// Takes an event of the stream. What a head may have is in `limits`.
-    pub fn accept(
-        &mut self,
-        event: StreamEvent<'_>,
-        limits: &Limits,
-        ledger: &mut HttpLedger,
-        emit: &mut impl FnMut(HttpEvent<'_>),
-    ) {
+    /// Takes an event of the stream.
+    pub fn accept(&mut self, event: StreamEvent<'_>, cx: &mut Context<'_>) {
         let buffered = self.unread_bytes();
         match event {
             StreamEvent::Start { from_syn } => {
@@ -91,28 +67,32 @@ impl Parser {
             }
             StreamEvent::Data { bytes, time_ns } => {
                 self.time_ns = time_ns;
-                self.data(bytes, limits, ledger, emit);
+                self.data(bytes, cx);
             }
-            StreamEvent::Gap { bytes } => self.gap(bytes, ledger, emit),
-            StreamEvent::Skipped { bytes } => self.skip(bytes, ledger, emit),
+            StreamEvent::Gap { bytes } => self.gap(bytes, cx),
+            StreamEvent::Bypassed { bytes } => {
+                add(&mut cx.ledger.bypassed_bytes, bytes);
+                self.gap(bytes, cx);
+            }
         }
-        ledger.rebuffer(buffered, self.unread_bytes());
+        cx.ledger.rebuffer(buffered, self.unread_bytes());
     }
 
     /// Drops what is still incomplete: its connection has ended, or there is no memory for it.
-    pub fn drop_head(&mut self, ledger: &mut HttpLedger, emit: &mut impl FnMut(HttpEvent<'_>)) {
-        let buffered = self.unread_bytes();
+    pub fn drop_head(&mut self, cx: &mut Context<'_>) {
         if let State::Hello(_) = self.state {
-            self.stop_tls(&ClientHello::default(), ledger, emit);
+            self.stop_tls(&ClientHello::default(), cx);
         }
+        let buffered = self.unread_bytes();
         if buffered > 0 {
-            let is_head = matches!(self.state, State::Head | State::Opening(_));
-            self.discard_buffer(ledger);
-            if is_head {
-                add(&mut ledger.unfinished_heads, 1);
-                self.search(ledger);
+            add(&mut cx.ledger.resync_bytes, buffered as u64);
+            if let State::Search(partial) = &mut self.state {
+                partial.take();
+            } else {
+                add(&mut cx.ledger.unfinished_heads, 1);
+                self.lose(cx);
             }
-            ledger.rebuffer(buffered, 0);
+            cx.ledger.rebuffer(buffered, 0);
         }
     }
 
@@ -125,11 +105,12 @@ impl Parser {
         }
     }
 
-    /// Bytes of which it is not known yet what they are.
+    /// Bytes whose meaning is not known yet.
     fn unread_bytes(&self) -> usize {
         match &self.state {
             State::Opening(signature) => signature.kept().len(),
-            _ => self.buffer.len(),
+            State::Head(partial) | State::Search(partial) => partial.len(),
+            State::Proxy(_) | State::Hello(_) | State::Body(_) | State::Stopped => 0,
         }
     }
 
@@ -138,115 +119,315 @@ impl Parser {
     #[must_use]
     pub fn unneeded_bytes(&self) -> u64 {
         match &self.state {
-            State::Opening(_) | State::Proxy(_) | State::Hello(_) | State::Head | State::Search => 0,
             State::Body(body) => body.unneeded_bytes(),
             State::Stopped => u64::MAX,
+            State::Opening(_) | State::Proxy(_) | State::Hello(_) | State::Head(_) | State::Search(_) => 0,
         }
     }
 
-    fn data(
-        &mut self,
-        bytes: &[u8],
-        limits: &Limits,
-        ledger: &mut HttpLedger,
-        emit: &mut impl FnMut(HttpEvent<'_>),
-    ) {
+    fn data(&mut self, bytes: &[u8], cx: &mut Context<'_>) {
         let mut rest = bytes;
         while !rest.is_empty() {
             rest = match &mut self.state {
-                State::Opening(_) => self.opening(rest, limits, ledger, emit),
-                State::Proxy(_) => self.proxy(rest, ledger, emit),
-                State::Hello(_) => {
-                    self.hello(rest, ledger, emit);
+                State::Opening(_) => self.opening(rest, cx),
+                State::Proxy(_) => self.proxy(rest, cx),
+                State::Hello(reader) => {
+                    add(&mut cx.ledger.opaque_bytes, rest.len() as u64);
+                    if let Some(hello) = reader.read(rest) {
+                        self.stop_tls(&hello, cx);
+                    }
                     return;
                 }
-                State::Head if self.buffer.is_empty() => self.head_in_place(rest, limits, ledger, emit),
-                State::Head => self.head_in_parts(rest, limits, ledger, emit),
+                State::Head(partial) if partial.is_empty() => self.head_in_place(rest, cx),
+                State::Head(_) => self.head_in_parts(rest, cx),
                 State::Body(body) => {
                     let (passed, progress) = body.pass(rest);
-                    add(&mut ledger.body_bytes, passed as u64);
-                    self.after_body(progress, ledger);
+                    add(&mut cx.ledger.body_bytes, passed as u64);
+                    self.after_body(progress, cx);
                     rest.get(passed..).unwrap_or_default()
                 }
-                State::Search => self.search_in(rest, ledger),
+                State::Search(_) => self.search(rest, cx),
                 State::Stopped => {
-                    add(&mut ledger.opaque_bytes, rest.len() as u64);
+                    add(&mut cx.ledger.opaque_bytes, rest.len() as u64);
                     return;
                 }
             };
         }
     }
 
-    fn after_body(&mut self, progress: Progress, ledger: &mut HttpLedger) {
-        match progress {
-            Progress::More => {}
-            Progress::Done => self.state = State::Head,
-            Progress::Broken => self.search(ledger),
+    /// Looks for a PROXY header in the connection's first bytes. Returns what is not part of one.
+    fn opening<'b>(&mut self, bytes: &'b [u8], cx: &mut Context<'_>) -> &'b [u8] {
+        let State::Opening(signature) = &mut self.state else {
+            return bytes;
+        };
+        let before = *signature;
+        match signature.read(bytes) {
+            Beginning::Partial => &[],
+            Beginning::Other => {
+                self.state = State::Head(Partial::default());
+                self.data(before.kept(), cx);
+                bytes
+            }
+            Beginning::Header { version, passed } => {
+                self.state = State::Proxy(Rest::of(version));
+                add(&mut cx.ledger.head_bytes, before.kept().len().saturating_add(passed) as u64);
+                (cx.emit)(&Event::Proxy(version));
+                bytes.get(passed..).unwrap_or_default()
+            }
         }
     }
 
-    fn gap(&mut self, gap_bytes: u64, ledger: &mut HttpLedger, emit: &mut impl FnMut(HttpEvent<'_>)) {
+    /// Passes over the rest of a PROXY header. Returns what follows it.
+    fn proxy<'b>(&mut self, bytes: &'b [u8], cx: &mut Context<'_>) -> &'b [u8] {
+        let State::Proxy(header) = &mut self.state else {
+            return bytes;
+        };
+        let passed = header.pass(bytes);
+        let rest = bytes.get(passed..).unwrap_or_default();
+        add(&mut cx.ledger.head_bytes, passed as u64);
+        match header {
+            Rest::Done => self.state = State::Head(Partial::default()),
+            Rest::Broken => self.stop(NotHttp::Other, rest, cx),
+            _ => {}
+        }
+        rest
+    }
+
+    /// Reads a head at the beginning of `bytes`. Returns what follows it.
+    fn head_in_place<'b>(&mut self, bytes: &'b [u8], cx: &mut Context<'_>) -> &'b [u8] {
+        // Empty lines before a request are to be ignored (RFC 9112 section 2.2).
+        let empty = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        add(&mut cx.ledger.head_bytes, empty as u64);
+        let bytes = bytes.get(empty..).unwrap_or_default();
+        if bytes.is_empty() {
+            return bytes;
+        }
+        let has_line = match self.before.judge(bytes) {
+            Verdict::Head { line_is_complete } => line_is_complete,
+            verdict => {
+                self.turn_away(&verdict, bytes, cx);
+                return bytes;
+            }
+        };
+        let end = head::end(bytes, 0);
+        let len = end.unwrap_or(bytes.len());
+        if len > cx.limits.head_bytes {
+            self.oversized(len, cx);
+            return bytes.get(len..).unwrap_or_default();
+        }
+        match end {
+            Ok(end) => {
+                let (head, rest) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
+                self.complete(head.into(), cx);
+                rest
+            }
+            Err(looked) => {
+                if let State::Head(partial) = &mut self.state {
+                    partial.begin(bytes, looked, has_line);
+                }
+                &[]
+            }
+        }
+    }
+
+    /// Adds the beginning of `bytes` to a head that came in parts. Returns what follows what was added.
+    fn head_in_parts<'b>(&mut self, bytes: &'b [u8], cx: &mut Context<'_>) -> &'b [u8] {
+        let Self { state: State::Head(partial), before: previous, .. } = self else {
+            return bytes;
+        };
+        let before = partial.len();
+        let (added, rest) = partial.collect(bytes);
+        // A line is looked at again when it may be complete, and while it is short.
+        if !partial.has_line && (before < MAX_LINE_BYTES || memchr::memchr(b'\n', added).is_some()) {
+            match previous.judge(partial.bytes()) {
+                Verdict::Head { line_is_complete } => partial.has_line = line_is_complete,
+                verdict => {
+                    let mut collected = partial.take();
+                    self.turn_away(&verdict, &collected, cx);
+                    // What was collected and what came now are looked at one after the other: a request may begin with
+                    // `bytes`.
+                    collected.truncate(before);
+                    self.data(&collected, cx);
+                    return bytes;
+                }
+            }
+        }
+        match partial.end() {
+            Some(end) if end <= cx.limits.head_bytes => {
+                partial.truncate(end);
+                let head = partial.take();
+                self.complete(Cow::Borrowed(&head), cx);
+                bytes.get(end.saturating_sub(before)..).unwrap_or_default()
+            }
+            None if partial.len() <= cx.limits.head_bytes => rest,
+            _ => {
+                let passed = partial.take().len();
+                self.oversized(passed, cx);
+                rest
+            }
+        }
+    }
+
+    /// Where a head should begin stands something else.
+    fn turn_away(&mut self, verdict: &Verdict, bytes: &[u8], cx: &mut Context<'_>) {
+        match verdict {
+            Verdict::NotHttp(reason) => self.stop(*reason, bytes, cx),
+            Verdict::Tls => self.state = State::Hello(Box::default()),
+            Verdict::Lost | Verdict::Head { .. } => self.lose(cx),
+        }
+    }
+
+    /// Emits the request of a complete head and goes on after it.
+    fn complete(&mut self, head: Cow<'_, [u8]>, cx: &mut Context<'_>) {
+        let len = head.len();
+        let number = self.requests.saturating_add(1);
+        let Ok(request) = HttpRequest::parse(head, self.time_ns, number) else {
+            add(&mut cx.ledger.malformed_heads, 1);
+            add(&mut cx.ledger.resync_bytes, len as u64);
+            self.lose(cx);
+            return;
+        };
+        if request.fields().len() > cx.limits.fields {
+            self.oversized(len, cx);
+            return;
+        }
+        self.requests = number;
+        add(&mut cx.ledger.head_bytes, len as u64);
+        add(&mut cx.ledger.requests, 1);
+        add(&mut cx.ledger.faulty_framings, request.framing_fault().is_some().into());
+        self.before = if request.method() == b"CONNECT" {
+            Before::Last(NotHttp::Connect)
+        } else if request.values("upgrade").next().is_some() {
+            Before::Last(NotHttp::Upgrade)
+        } else {
+            Before::Request
+        };
+        match request.framing() {
+            Framing::Length(0) => self.state = State::Head(Partial::default()),
+            Framing::Length(length) => self.state = State::Body(Body::Length(length)),
+            Framing::Chunked => self.state = State::Body(Body::CHUNKED),
+            Framing::Broken => self.lose(cx),
+        }
+        (cx.emit)(&Event::Request(&request));
+    }
+
+    /// A head is beyond the limit, and `passed` bytes of it were passed over.
+    fn oversized(&mut self, passed: usize, cx: &mut Context<'_>) {
+        add(&mut cx.ledger.oversized_heads, 1);
+        add(&mut cx.ledger.resync_bytes, passed as u64);
+        self.lose(cx);
+    }
+
+    fn after_body(&mut self, progress: Progress, cx: &mut Context<'_>) {
+        match progress {
+            Progress::More => {}
+            Progress::Done => self.state = State::Head(Partial::default()),
+            Progress::Broken => self.lose(cx),
+        }
+    }
+
+    /// Searches `bytes` for a request line. Returns them from there on.
+    fn search<'b>(&mut self, bytes: &'b [u8], cx: &mut Context<'_>) -> &'b [u8] {
+        let Self { state: State::Search(partial), .. } = self else {
+            return bytes;
+        };
+        if !partial.is_empty() {
+            let line_len = memchr::memchr(b'\n', bytes).map_or(bytes.len(), |at| at.saturating_add(1));
+            let (line, rest) = bytes.split_at_checked(line_len).unwrap_or((bytes, &[]));
+            let before = partial.len();
+            partial.extend(line);
+            match start::continues(partial.bytes(), MAX_LINE_BYTES) {
+                Search::Request => {
+                    let mut head = std::mem::take(partial);
+                    head.has_line = true;
+                    self.found(head);
+                    return rest;
+                }
+                Search::Partial => return rest,
+                Search::Nothing => add(&mut cx.ledger.resync_bytes, before as u64),
+            }
+            partial.take();
+        }
+        let (passed, search) = start::find(bytes, MAX_LINE_BYTES);
+        add(&mut cx.ledger.resync_bytes, passed as u64);
+        let candidate = bytes.get(passed..).unwrap_or_default();
+        if search == Search::Request {
+            self.found(Partial::default());
+            return candidate;
+        }
+        partial.extend(candidate);
+        &[]
+    }
+
+    /// The place in the stream is known again: at a request line, of which this was collected.
+    fn found(&mut self, collected: Partial) {
+        self.state = State::Head(collected);
+        self.before = Before::Request;
+    }
+
+    /// The place in the stream is lost.
+    fn lose(&mut self, cx: &mut Context<'_>) {
+        add(&mut cx.ledger.resyncs, 1);
+        self.state = State::Search(Partial::default());
+    }
+
+    /// Passes over bytes that are missing, or that are known to be of no interest.
+    fn gap(&mut self, gap_bytes: u64, cx: &mut Context<'_>) {
         match &mut self.state {
             State::Stopped => {}
-            State::Search => self.discard_buffer(ledger),
+            State::Search(partial) => add(&mut cx.ledger.resync_bytes, partial.take().len() as u64),
             State::Body(body) => {
                 let progress = body.pass_gap(gap_bytes);
-                self.after_body(progress, ledger);
+                self.after_body(progress, cx);
             }
-            State::Hello(_) => self.stop_tls(&ClientHello::default(), ledger, emit),
-            State::Proxy(_) => self.search(ledger),
+            State::Hello(_) => self.stop_tls(&ClientHello::default(), cx),
+            State::Proxy(_) => self.lose(cx),
             State::Opening(signature) if !signature.kept().is_empty() => {
-                self.discard_buffer(ledger);
-                self.search(ledger);
+                add(&mut cx.ledger.resync_bytes, signature.kept().len() as u64);
+                self.lose(cx);
             }
             State::Opening(_) => self.before = Before::Unknown,
             // Still at the beginning, for all that can be known: what follows may say what it is.
-            State::Head if self.buffer.is_empty() && matches!(self.before, Before::Syn | Before::Unknown) => {
+            State::Head(partial)
+                if partial.is_empty() && matches!(self.before, Before::Syn | Before::Unknown) =>
+            {
                 self.before = Before::Unknown;
             }
-            State::Head => {
-                let number = self.requests.saturating_add(1);
-                if let Ok(request) =
-                    HttpRequest::parse_incomplete(&self.buffer, gap_bytes, self.time_ns, number)
-                {
-                    self.requests = number;
-                    let part = std::mem::take(&mut self.buffer);
-                    add(&mut ledger.head_bytes, part.len() as u64);
-                    add(&mut ledger.requests, 1);
-                    add(&mut ledger.incomplete_requests, 1);
-                    emit(HttpEvent::Request(request));
-                }
-                self.discard_buffer(ledger);
-                self.search(ledger);
+            State::Head(partial) => {
+                let part = partial.take();
+                self.incomplete(&part, gap_bytes, cx);
+                self.lose(cx);
             }
         }
     }
 
-    /// Passes over bytes that are known to be of no interest: see [`Self::unneeded_bytes`].
-    fn skip(&mut self, bytes: u64, ledger: &mut HttpLedger, emit: &mut impl FnMut(HttpEvent<'_>)) {
-        add(&mut ledger.skipped_bytes, bytes);
-        self.gap(bytes, ledger, emit);
+    /// Emits what there is of a head.
+    fn incomplete(&mut self, part: &[u8], gap_bytes: u64, cx: &mut Context<'_>) {
+        let number = self.requests.saturating_add(1);
+        let Ok(request) = HttpRequest::parse_incomplete(part, gap_bytes, self.time_ns, number) else {
+            add(&mut cx.ledger.resync_bytes, part.len() as u64);
+            return;
+        };
+        self.requests = number;
+        add(&mut cx.ledger.head_bytes, part.len() as u64);
+        add(&mut cx.ledger.requests, 1);
+        add(&mut cx.ledger.incomplete_requests, 1);
+        (cx.emit)(&Event::Request(&request));
     }
 
     /// The rest of the stream, from `bytes` on, is not HTTP.
-    fn stop(
-        &mut self,
-        reason: NotHttp,
-        bytes: &[u8],
-        ledger: &mut HttpLedger,
-        emit: &mut impl FnMut(HttpEvent<'_>),
-    ) {
-        add(&mut ledger.not_http, 1);
+    fn stop(&mut self, reason: NotHttp, bytes: &[u8], cx: &mut Context<'_>) {
+        add(&mut cx.ledger.not_http, 1);
         self.state = State::Stopped;
-        emit(HttpEvent::NotHttp { reason, preview: bytes.get(..PREVIEW_BYTES).unwrap_or(bytes) });
+        let preview = bytes.get(..PREVIEW_BYTES).unwrap_or(bytes);
+        (cx.emit)(&Event::NotHttp { reason, preview });
     }
 
-    fn discard_buffer(&mut self, ledger: &mut HttpLedger) {
-        let passed = self.unread_bytes();
-        add(&mut ledger.resync_bytes, passed as u64);
-        self.buffer = BytesMut::new();
-        if let State::Opening(signature) = &mut self.state {
-            *signature = Signature::default();
-        }
+    /// The stream is TLS, and this is what can be known of it.
+    fn stop_tls(&mut self, hello: &ClientHello, cx: &mut Context<'_>) {
+        add(&mut cx.ledger.not_http, 1);
+        add(&mut cx.ledger.oversized_hellos, u64::from(hello.is_cut));
+        self.state = State::Stopped;
+        (cx.emit)(&Event::Tls(hello));
     }
 }

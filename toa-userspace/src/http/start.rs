@@ -33,7 +33,7 @@ const KNOWN_METHODS: [&[u8]; 21] = [
 
 /// What bytes are.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Start {
+enum Start {
     /// A request line of HTTP/1, with its line end.
     Request,
     /// The beginning of one, for all that can be seen.
@@ -125,7 +125,7 @@ fn request_line(bytes: &[u8]) -> Start {
 }
 
 /// [`request_line`] where a request is searched for: only known methods count.
-pub(super) fn known_request_line(bytes: &[u8]) -> Start {
+fn known_request_line(bytes: &[u8]) -> Start {
     let method_len = bytes.iter().take(MAX_METHOD_BYTES).take_while(|byte| **byte != b' ').count();
     let method = bytes.get(..method_len).unwrap_or_default();
     let is_known = if method_len == bytes.len() {
@@ -136,21 +136,48 @@ pub(super) fn known_request_line(bytes: &[u8]) -> Start {
     if is_known { request_line(bytes) } else { Start::Other }
 }
 
-/// Searches `bytes` for a request line: at their beginning and at each line's. Returns where it is and whether
-/// it is complete; one that is not has at most `max_partial_bytes`. Without one, what is returned is the end
-/// of `bytes`.
-pub(super) fn find(bytes: &[u8], max_partial_bytes: usize) -> (usize, Start) {
+/// What a search has found.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Search {
+    /// A request line.
+    Request,
+    /// What may be the beginning of one.
+    Partial,
+    /// Nothing.
+    Nothing,
+}
+
+impl From<Start> for Search {
+    fn from(start: Start) -> Self {
+        match start {
+            Start::Request => Self::Request,
+            Start::Partial => Self::Partial,
+            Start::Other => Self::Nothing,
+        }
+    }
+}
+
+/// Says whether `bytes`, a line or its beginning, are a request line. One that is not complete has at most `max_bytes`.
+pub(super) fn continues(bytes: &[u8], max_bytes: usize) -> Search {
+    match known_request_line(bytes).into() {
+        Search::Partial if bytes.len() > max_bytes => Search::Nothing,
+        search => search,
+    }
+}
+
+/// Searches `bytes` for a request line: at their beginning and at each line's. Returns where it is and whether it is
+/// complete; one that is not has at most `max_bytes`. Without one, the position is the end of `bytes`.
+pub(super) fn find(bytes: &[u8], max_bytes: usize) -> (usize, Search) {
     let mut at = 0_usize;
     while let Some(candidate) = bytes.get(at..).filter(|candidate| !candidate.is_empty()) {
-        match known_request_line(candidate) {
-            Start::Request => return (at, Start::Request),
-            Start::Partial if candidate.len() <= max_partial_bytes => return (at, Start::Partial),
-            _ => {}
+        match continues(candidate, max_bytes) {
+            Search::Nothing => {}
+            search => return (at, search),
         }
         let line = memchr::memchr(b'\n', candidate).map_or(candidate.len(), |end| end.saturating_add(1));
         at = at.saturating_add(line);
     }
-    (bytes.len(), Start::Other)
+    (bytes.len(), Search::Nothing)
 }
 
 /// Whether bytes look like the start of a request, as far as they go.

@@ -1,7 +1,13 @@
 mod opening;
 
-use super::{parser::Parser, *};
-use crate::{ledger::HttpLedger, limits::Limits, stream::StreamEvent, tls::tests::hello};
+use super::{context::Context, parser::Parser};
+use crate::{
+    event::Event,
+    ledger::HttpLedger,
+    limits::Limits,
+    stream::StreamEvent,
+    tls::{ClientHello, tests::hello},
+};
 
 /// What a parser has found, as text: `METHOD target`, with `!` if incomplete, `?` if its length is
 /// doubtful, or the reason why it stopped.
@@ -29,23 +35,25 @@ impl Rig {
 
     fn accept(&mut self, event: StreamEvent<'_>) {
         let Self { parser, ledger, found, preview: seen, .. } = self;
-        parser.accept(event, &Limits::default(), ledger, &mut |event| match event {
-            HttpEvent::Request(request) => {
+        let emit = &mut |event: &Event<'_>| match event {
+            Event::Opened | Event::Gap { .. } | Event::Closed(_) => panic!("{event:?}"),
+            Event::Request(request) => {
                 let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
                 let mark = if request.incomplete.is_some() { "!" } else { "" };
                 let fault = if request.framing_fault().is_some() { "?" } else { "" };
                 found.push(format!("{mark}{} {}{fault}", text(request.method()), text(request.target())));
             }
-            HttpEvent::Proxy(version) => found.push(version.name().to_owned()),
-            HttpEvent::Tls(hello) => {
+            Event::Proxy(version) => found.push(version.name().to_owned()),
+            Event::Tls(hello) => {
                 let name = hello.server_name.as_deref().unwrap_or(b"?");
                 found.push(format!("tls {}", name.escape_ascii()));
             }
-            HttpEvent::NotHttp { reason, preview } => {
+            Event::NotHttp { reason, preview } => {
                 found.push(reason.name().to_owned());
                 *seen = preview.to_vec();
             }
-        });
+        };
+        parser.accept(event, &mut Context { limits: &Limits::default(), ledger, emit });
         let sum = ledger.head_bytes + ledger.body_bytes + ledger.resync_bytes + ledger.opaque_bytes;
         if let StreamEvent::Data { bytes, .. } = event {
             self.used += bytes.len() as u64;
@@ -55,11 +63,12 @@ impl Rig {
 
     fn drop_head(&mut self) {
         let Self { parser, ledger, found, .. } = self;
-        parser.drop_head(ledger, &mut |event| {
-            let HttpEvent::Tls(hello) = event else { panic!("{event:?}") };
-            assert_eq!(*hello, ClientHello::default());
+        let emit = &mut |event: &Event<'_>| {
+            let Event::Tls(hello) = event else { panic!("{event:?}") };
+            assert_eq!(**hello, ClientHello::default());
             found.push("tls ?".to_owned());
-        });
+        };
+        parser.drop_head(&mut Context { limits: &Limits::default(), ledger, emit });
         assert_eq!(ledger.buffered_bytes, 0);
     }
 
@@ -73,11 +82,11 @@ impl Rig {
         self
     }
 
-    /// Skips what the parser says that it does not need.
-    fn skip(mut self) -> Self {
+    /// Bypasses what the parser says that it does not need.
+    fn bypass(mut self) -> Self {
         let bytes = self.parser.unneeded_bytes();
         assert!(bytes > 0);
-        self.accept(StreamEvent::Skipped { bytes });
+        self.accept(StreamEvent::Bypassed { bytes });
         self
     }
 
@@ -158,14 +167,15 @@ fn a_large_body_is_passed_over() {
 }
 
 #[test]
-fn what_is_not_needed_may_be_skipped() {
-    let rig = Rig::from_syn().data(b"POST /1 HTTP/1.1\r\ncontent-length: 10\r\n\r\nab").skip().data(GET);
+fn what_is_not_needed_may_be_bypassed() {
+    let rig = Rig::from_syn().data(b"POST /1 HTTP/1.1\r\ncontent-length: 10\r\n\r\nab").bypass().data(GET);
     assert_eq!(rig.found, ["POST /1", "GET /1"]);
     let chunked = b"POST /1 HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n64\r\n";
-    let rig = Rig::from_syn().data(chunked).skip().data(b"\r\na\r\n").skip().data(b"\r\n0\r\n\r\n").data(GET);
+    let rig =
+        Rig::from_syn().data(chunked).bypass().data(b"\r\na\r\n").bypass().data(b"\r\n0\r\n\r\n").data(GET);
     assert_eq!(rig.found, ["POST /1", "GET /1"]);
-    assert_eq!((rig.ledger.skipped_bytes, rig.ledger.resyncs), (110, 0));
-    let rig = Rig::from_syn().data(b"SSH-2.0-x\r\n").skip().data(GET).skip();
+    assert_eq!((rig.ledger.bypassed_bytes, rig.ledger.resyncs), (110, 0));
+    let rig = Rig::from_syn().data(b"SSH-2.0-x\r\n").bypass().data(GET).bypass();
     assert_eq!(rig.found, ["other"]);
     for bytes in [&b"GET / HTTP"[..], chunked.split_at(50).0, b"", b"GET / HTTP/1.1\r\n\r\n"] {
         assert_eq!(Rig::from_syn().data(bytes).parser.unneeded_bytes(), 0, "{}", bytes.escape_ascii());
@@ -273,11 +283,13 @@ fn requests_are_numbered_and_dated_by_the_segment_that_completes_them() {
     ];
     for (bytes, time_ns) in pieces {
         let event = StreamEvent::Data { bytes, time_ns };
-        parser.accept(event, &Limits::default(), &mut HttpLedger::default(), &mut |event| {
-            if let HttpEvent::Request(request) = event {
+        let emit = &mut |event: &Event<'_>| {
+            if let Event::Request(request) = event {
                 found.push((request.number, request.time_ns));
             }
-        });
+        };
+        let ledger = &mut HttpLedger::default();
+        parser.accept(event, &mut Context { limits: &Limits::default(), ledger, emit });
     }
     assert_eq!(found, [(1, 6), (2, 6), (3, 7)]);
 }

@@ -2,7 +2,7 @@
 //! or the reader of a file. Not responsible for where the kernel keeps them.
 
 use toa_common::{
-    counters::{COUNTER_SLOTS, Counter, CounterValues, OTHER_PAIRS},
+    counters::{COUNTER_SLOTS, Counter, CounterValues, UNSELECTED_PAIRS},
     skip_reason::SkipReason,
     wire::toa_pairs::KNOWN_PAIRS,
 };
@@ -45,10 +45,10 @@ impl Snapshot {
     }
 
     /// Counts a packet with known options that are not TOA for this run: a bit for each.
-    pub(crate) fn others(&mut self, others: u32) {
-        let pairs = self.0.iter_mut().skip(OTHER_PAIRS).take(KNOWN_PAIRS.len());
-        for (number, sum) in pairs.enumerate() {
-            add(sum, u64::from(others >> number & 1));
+    pub(crate) fn unselected(&mut self, pairs: u32) {
+        let sums = self.0.iter_mut().skip(UNSELECTED_PAIRS).take(KNOWN_PAIRS.len());
+        for (number, sum) in sums.enumerate() {
+            add(sum, u64::from(pairs >> number & 1));
         }
     }
 
@@ -60,12 +60,12 @@ impl Snapshot {
 
     /// What was seen of all packets.
     #[must_use]
-    pub fn seen(&self) -> Traffic {
+    pub fn traffic(&self) -> Traffic {
         let sum = |counters: &[Counter]| {
             counters.iter().fold(0_u64, |sum, counter| sum.saturating_add(self.get(*counter)))
         };
-        let mut other_pairs = [0; KNOWN_PAIRS.len()];
-        for (to, from) in other_pairs.iter_mut().zip(self.0.iter().skip(OTHER_PAIRS)) {
+        let mut unselected_pairs = [0; KNOWN_PAIRS.len()];
+        for (to, from) in unselected_pairs.iter_mut().zip(self.0.iter().skip(UNSELECTED_PAIRS)) {
             *to = *from;
         }
         Traffic {
@@ -73,8 +73,8 @@ impl Snapshot {
             tcp_packets: sum(&[
                 Counter::Unmarked,
                 Counter::Unwatched,
-                Counter::Forgotten,
-                Counter::Bare,
+                Counter::UnfollowedBySyn,
+                Counter::PureAck,
                 Counter::Matched,
                 Counter::FlowInsertFailed,
                 Counter::OtherPort,
@@ -91,7 +91,7 @@ impl Snapshot {
             ]),
             toa_packets: self.get(Counter::Toa),
             learned: self.get(Counter::Learned),
-            other_pairs,
+            unselected_pairs,
         }
     }
 
@@ -111,8 +111,8 @@ impl Snapshot {
             lost_no_reader_bytes: self.get(Counter::LostNoReaderBytes),
             lost_other_packets: self.get(Counter::LostOther),
             lost_other_bytes: self.get(Counter::LostOtherBytes),
-            skipped_packets: self.get(Counter::Skipped),
-            skipped_bytes: self.get(Counter::SkippedBytes),
+            bypassed_packets: self.get(Counter::Bypassed),
+            bypassed_bytes: self.get(Counter::BypassedBytes),
         }
     }
 }
@@ -127,10 +127,10 @@ mod tests {
         for code in 1..=7 {
             sums.skipped(SkipReason::from_code(code).unwrap());
         }
-        sums.others(1 | 1 << (KNOWN_PAIRS.len() - 1) | 1 << KNOWN_PAIRS.len());
-        let seen = sums.seen();
-        assert_eq!((seen.other_packets, seen.other_port_packets, seen.tcp_packets), (6, 1, 1));
-        assert_eq!((seen.other_pairs[0], seen.other_pairs[KNOWN_PAIRS.len() - 1]), (1, 1));
-        assert_eq!(seen.other_pairs.iter().sum::<u64>(), 2);
+        sums.unselected(1 | 1 << (KNOWN_PAIRS.len() - 1) | 1 << KNOWN_PAIRS.len());
+        let traffic = sums.traffic();
+        assert_eq!((traffic.other_packets, traffic.other_port_packets, traffic.tcp_packets), (6, 1, 1));
+        assert_eq!((traffic.unselected_pairs[0], traffic.unselected_pairs[KNOWN_PAIRS.len() - 1]), (1, 1));
+        assert_eq!(traffic.unselected_pairs.iter().sum::<u64>(), 2);
     }
 }

@@ -16,6 +16,6 @@ pub struct KernelLedger {
     pub lost_no_reader_bytes: u64,
     pub lost_other_packets: u64,
     pub lost_other_bytes: u64,
-    pub skipped_packets: u64,
-    pub skipped_bytes: u64,
+    pub bypassed_packets: u64,
+    pub bypassed_bytes: u64,
 }

@@ -18,5 +18,5 @@ pub struct Traffic {
     /// Connections whose following began.
     pub learned: u64,
     /// Packets with a known option that is not TOA for this run, by its number in [`KNOWN_PAIRS`].
-    pub other_pairs: [u64; KNOWN_PAIRS.len()],
+    pub unselected_pairs: [u64; KNOWN_PAIRS.len()],
 }

@@ -1,7 +1,7 @@
 //! Responsible for the maps of the program, one file each. Not responsible for what fills them.
 
 pub mod balancers;
+pub mod bypass;
 pub mod counters;
 pub mod flows;
-pub mod orders;
 pub mod watch;

@@ -1,19 +1,16 @@
-//! Responsible for what is known of a connection besides its bytes: what printers say of each request. Not
-//! responsible for its stream.
+//! What is known of a connection besides its bytes: what printers say of each request.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
-use toa_common::{
-    address::{Address, Client},
-    flow_key::FlowKey,
-    follow::LearnedFrom,
+use toa_common::{attribution::Attribution, flow_key::FlowKey};
+
+use crate::{
+    address::{ClientAddress, to_ip},
+    segment::Segment,
 };
-
-use crate::{address::ClientAddress, segment::Segment};
 
 /// A connection, as its latest segment shows it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
 pub struct Connection {
     /// Number within the run, from 1 on.
     pub id: u64,
@@ -27,20 +24,8 @@ pub struct Connection {
     pub last_ns: u64,
     /// Index of the interface that received its latest segment.
     pub interface_index: u32,
-    /// The real client.
-    pub client: Client,
-    /// Kind of the TOA option that named the client.
-    pub toa_kind: u8,
-    /// Length of that option, in bytes.
-    pub toa_length: u8,
-    /// Which packet named the client.
-    pub learned_from: LearnedFrom,
-    /// Only a SYN has named the client.
-    pub provisional: bool,
-    /// The option could be another protocol's.
-    pub ambiguous: bool,
-    /// The packet that named the client carried more than one TOA.
-    pub multiple: bool,
+    /// Whose it is.
+    pub attribution: Attribution,
     /// When the segment came that named this client.
     named_ns: u64,
 }
@@ -56,13 +41,7 @@ impl Connection {
             first_ns: segment.time_ns,
             last_ns: segment.time_ns,
             interface_index: segment.interface_index,
-            client: segment.client,
-            toa_kind: segment.toa_kind,
-            toa_length: segment.toa_length,
-            learned_from: segment.learned_from,
-            provisional: segment.provisional,
-            ambiguous: segment.ambiguous,
-            multiple: segment.multiple,
+            attribution: segment.attribution,
             named_ns: segment.time_ns,
         }
     }
@@ -77,19 +56,13 @@ impl Connection {
             self.last_ns = segment.time_ns;
             self.interface_index = segment.interface_index;
         }
-        let wins = match (self.provisional, segment.provisional) {
+        let wins = match (self.attribution.is_provisional(), segment.attribution.is_provisional()) {
             (true, false) => true,
             (false, true) => false,
             _ => segment.time_ns >= self.named_ns,
         };
         if wins {
-            self.client = segment.client;
-            self.toa_kind = segment.toa_kind;
-            self.toa_length = segment.toa_length;
-            self.learned_from = segment.learned_from;
-            self.provisional = segment.provisional;
-            self.ambiguous = segment.ambiguous;
-            self.multiple = segment.multiple;
+            self.attribution = segment.attribution;
             self.named_ns = segment.time_ns;
         }
     }
@@ -97,40 +70,34 @@ impl Connection {
     /// The real client.
     #[must_use]
     pub fn client(&self) -> ClientAddress {
-        ClientAddress::new(&self.client, self.toa_kind, self.toa_length)
+        ClientAddress::new(&self.attribution)
     }
 
     /// The sender of the packets: the balancer.
     #[must_use]
     pub fn peer(&self) -> SocketAddr {
-        SocketAddr::new(ip(self.key.source), self.key.source_port())
+        SocketAddr::new(to_ip(self.key.source), self.key.source_port())
     }
 
     /// The receiver of the packets: this host.
     #[must_use]
     pub fn server(&self) -> SocketAddr {
-        SocketAddr::new(ip(self.key.destination), self.key.destination_port())
+        SocketAddr::new(to_ip(self.key.destination), self.key.destination_port())
     }
-}
-
-/// An address as the standard library has it, a mapped one as IPv4.
-fn ip(address: Address) -> IpAddr {
-    Ipv6Addr::from(address.octets()).to_canonical()
 }
 
 #[cfg(test)]
 mod tests {
+    use toa_common::{address::Address, attribution::flags};
+
     use super::*;
     use crate::segment::tests::segment;
 
     fn named(last: u8, time_ns: u64, provisional: bool) -> Segment<'static> {
         let address = Address::from_ipv4(&[203, 0, 113, last]);
-        Segment {
-            client: Client { address, port_be: 1u16.to_be() },
-            time_ns,
-            provisional,
-            ..segment(1, 0, b"")
-        }
+        let flags = if provisional { flags::PROVISIONAL } else { 0 };
+        let attribution = Attribution { address, port_be: 1u16.to_be(), flags, ..Attribution::EMPTY };
+        Segment { time_ns, attribution, ..segment(1, 0, b"") }
     }
 
     #[test]
@@ -143,7 +110,7 @@ mod tests {
             connection.update(&third);
             assert_eq!(connection.client().to_string(), "203.0.113.3:1");
             assert_eq!((connection.first_ns, connection.last_ns), (10, 30));
-            assert!(!connection.provisional);
+            assert!(!connection.attribution.is_provisional());
         }
     }
 }

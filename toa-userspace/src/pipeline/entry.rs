@@ -1,30 +1,29 @@
-//! Responsible for one followed connection: what is known of it, its stream and its parser. Not responsible
-//! for the others.
+//! One followed connection: what is known of it, its stream and its parser.
 
-use toa_common::order::Order;
+use toa_common::bypass::Bypass;
 
-use super::sink::{Event, Sink};
+use super::{bypass::BypassTable, connection::Connection, context::Context, sink::Sink};
 use crate::{
-    http::{HttpEvent, parser::Parser, start::is_request_start},
-    ledger::{HttpLedger, Ledger, add},
+    event::Event,
+    http::{self, parser::Parser, start::is_request_start},
+    ledger::{Ledger, add},
     limits::Limits,
-    pipeline::connection::Connection,
     segment::Segment,
-    stream::{Stream, StreamEvent},
+    stream::{self, Stream, StreamEvent},
 };
 
-/// A connection that is followed.
+/// A followed connection.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) connection: Connection,
     pub(super) stream: Stream,
-    pub(super) parser: Parser,
+    parser: Parser,
     /// Whether a timer is set.
     pub(super) is_timed: bool,
-    /// Whether the kernel has an order for it.
-    has_order: bool,
-    /// When its order was withdrawn because of silence, or 0.
-    pub(super) asked_ns: u64,
+    /// Whether the kernel bypasses a part of it.
+    has_bypass: bool,
+    /// When its bypass was cleared because of silence, or 0.
+    pub(super) probed_ns: u64,
 }
 
 impl Entry {
@@ -35,55 +34,53 @@ impl Entry {
             stream: Stream::new(segment),
             parser: Parser::default(),
             is_timed: false,
-            has_order: false,
-            asked_ns: 0,
+            has_bypass: false,
+            probed_ns: 0,
         }
     }
 
     /// Since when nothing has come although something would have.
     pub(super) fn quiet_since_ns(&self) -> u64 {
-        self.connection.last_ns.max(self.asked_ns)
+        self.connection.last_ns.max(self.probed_ns)
     }
 
-    /// Whether the kernel has an order for it.
-    pub(super) fn has_order(&self) -> bool {
-        self.has_order
+    /// Whether the kernel bypasses a part of it.
+    pub(super) fn has_bypass(&self) -> bool {
+        self.has_bypass
     }
 
-    /// Asks the kernel not to copy what the parser does not need, or withdraws an order whose window is passed.
-    pub(super) fn order<S: Sink>(&mut self, limits: &Limits, ledger: &mut Ledger, sink: &mut S) {
+    /// Asks the kernel not to copy what the parser does not need, or clears a bypass whose window has been passed.
+    pub(super) fn bypass<S: Sink>(&mut self, table: &mut impl BypassTable, cx: &mut Context<'_, S>) {
         // Each turn hands on something that waited in the window before, or is the last one.
-        while let Some(bytes) = self.wanted_bytes(limits) {
-            let Self { connection, stream, parser, .. } = self;
-            let order = Order::new(connection.generation, stream.next_seq(), bytes);
-            if !sink.order(connection, &order) {
+        while let Some(bytes) = self.wanted_bytes(cx.limits) {
+            let Connection { key, generation, .. } = &self.connection;
+            if !table.set(key, &Bypass::new(*generation, self.stream.next_seq(), bytes)) {
                 break;
             }
-            self.has_order = true;
-            add(&mut ledger.orders, 1);
-            let deliver = &mut deliver_to(connection, parser, limits, &mut ledger.http, sink);
-            stream.order(bytes, &mut ledger.stream, deliver);
+            self.has_bypass = true;
+            add(&mut cx.ledger.bypasses, 1);
+            self.with_stream(cx, |stream, cx| stream.bypass(bytes, cx));
         }
-        if self.stream.ordered_bytes() == 0 {
-            self.withdraw(sink);
+        if self.stream.bypassed_bytes() == 0 {
+            self.clear_bypass(table);
         }
     }
 
-    /// How many bytes are worth a new order. A window is renewed when half of the largest is left, so that the
-    /// kernel is never without one.
+    /// How many bytes are worth a new bypass. A window is renewed when half of the largest is left, so that the kernel is
+    /// never without one.
     fn wanted_bytes(&self, limits: &Limits) -> Option<u64> {
         let wanted = self.parser.unneeded_bytes();
-        let ordered = self.stream.ordered_bytes();
-        let is_short = ordered < wanted && ordered < u64::from(Order::MAX_BYTES / 2);
-        let is_wanted = wanted >= limits.order_bytes && (!self.has_order || is_short);
+        let bypassed = self.stream.bypassed_bytes();
+        let is_short = bypassed < wanted && bypassed < u64::from(Bypass::MAX_BYTES / 2);
+        let is_wanted = wanted >= limits.bypass_bytes && (!self.has_bypass || is_short);
         (is_wanted && self.stream.ended().is_none()).then_some(wanted)
     }
 
-    /// Withdraws its order, if there is one.
-    pub(super) fn withdraw<S: Sink>(&mut self, sink: &mut S) {
-        if self.has_order {
-            self.has_order = false;
-            sink.withdraw(&self.connection);
+    /// Clears its bypass, if there is one.
+    pub(super) fn clear_bypass(&mut self, table: &mut impl BypassTable) {
+        if self.has_bypass {
+            self.has_bypass = false;
+            table.clear(&self.connection.key, self.connection.generation);
         }
     }
 
@@ -98,75 +95,51 @@ impl Entry {
     }
 
     /// Takes a segment.
-    pub(super) fn accept<S: Sink>(
-        &mut self,
-        segment: &Segment<'_>,
-        limits: &Limits,
-        ledger: &mut Ledger,
-        sink: &mut S,
-    ) {
-        let Self { connection, stream, parser, .. } = self;
-        let deliver = &mut deliver_to(connection, parser, limits, &mut ledger.http, sink);
-        stream.accept(segment, limits, &mut ledger.stream, deliver);
+    pub(super) fn accept<S: Sink>(&mut self, segment: &Segment<'_>, cx: &mut Context<'_, S>) {
+        self.with_stream(cx, |stream, cx| stream.accept(segment, cx));
     }
 
     /// Gives up what has been waited for until `now_ns`.
-    pub(super) fn expire<S: Sink>(
-        &mut self,
-        now_ns: u64,
-        limits: &Limits,
-        ledger: &mut Ledger,
-        sink: &mut S,
-    ) {
-        let Self { connection, stream, parser, .. } = self;
-        let deliver = &mut deliver_to(connection, parser, limits, &mut ledger.http, sink);
-        stream.expire(now_ns, limits, is_request_start, &mut ledger.stream, deliver);
+    pub(super) fn expire<S: Sink>(&mut self, now_ns: u64, cx: &mut Context<'_, S>) {
+        self.with_stream(cx, |stream, cx| stream.expire(now_ns, is_request_start, cx));
     }
 
     /// Gives up everything that the stream waits for.
-    pub(super) fn give_up<S: Sink>(&mut self, limits: &Limits, ledger: &mut Ledger, sink: &mut S) {
-        let Self { connection, stream, parser, .. } = self;
-        let deliver = &mut deliver_to(connection, parser, limits, &mut ledger.http, sink);
-        stream.give_up_all(&mut ledger.stream, deliver);
+    pub(super) fn give_up<S: Sink>(&mut self, cx: &mut Context<'_, S>) {
+        self.with_stream(cx, Stream::give_up_all);
     }
 
     /// Hands on everything that waits for the last time.
-    pub(super) fn flush<S: Sink>(&mut self, limits: &Limits, ledger: &mut Ledger, sink: &mut S) {
-        let Self { connection, stream, parser, .. } = self;
-        stream.flush(&mut ledger.stream, &mut deliver_to(connection, parser, limits, &mut ledger.http, sink));
-        self.drop_head(ledger, sink);
+    pub(super) fn flush<S: Sink>(&mut self, cx: &mut Context<'_, S>) {
+        self.with_stream(cx, Stream::flush);
+        self.drop_head(cx);
     }
 
     /// Drops what the parser waits for the end of.
-    pub(super) fn drop_head<S: Sink>(&mut self, ledger: &mut Ledger, sink: &mut S) {
+    pub(super) fn drop_head<S: Sink>(&mut self, cx: &mut Context<'_, S>) {
         let Self { connection, parser, .. } = self;
-        parser.drop_head(&mut ledger.http, &mut |event| tell(connection, event, sink));
+        let Context { limits, ledger, sink } = cx;
+        let emit = &mut |event: &Event<'_>| sink.event(connection, event);
+        parser.drop_head(&mut http::context::Context { limits, ledger: &mut ledger.http, emit });
     }
-}
 
-/// What hands a stream's events to the connection's parser, and what both find to `sink`.
-fn deliver_to<S: Sink>(
-    connection: &Connection,
-    parser: &mut Parser,
-    limits: &Limits,
-    ledger: &mut HttpLedger,
-    sink: &mut S,
-) -> impl FnMut(StreamEvent<'_>) {
-    move |event| {
-        if let StreamEvent::Gap { bytes } = event {
-            sink.event(connection, &Event::Gap { bytes });
-        }
-        parser.accept(event, limits, ledger, &mut |event| tell(connection, event, sink));
+    /// Lets `step` change the stream. What that hands on goes to the parser, and what both find to the sink.
+    fn with_stream<S: Sink>(
+        &mut self,
+        cx: &mut Context<'_, S>,
+        step: impl FnOnce(&mut Stream, &mut stream::context::Context<'_>),
+    ) {
+        let Self { connection, stream, parser, .. } = self;
+        let Context { limits, ledger, sink } = cx;
+        let Ledger { stream: stream_ledger, http: http_ledger, .. } = ledger;
+        let emit = &mut |event: &Event<'_>| sink.event(connection, event);
+        let mut cx = http::context::Context { limits, ledger: http_ledger, emit };
+        let deliver = &mut |event: StreamEvent<'_>| {
+            if let StreamEvent::Gap { bytes } = event {
+                (cx.emit)(&Event::Gap { bytes });
+            }
+            parser.accept(event, &mut cx);
+        };
+        step(stream, &mut stream::context::Context { limits, ledger: stream_ledger, deliver });
     }
-}
-
-/// Tells `sink` what a parser has found.
-fn tell<S: Sink>(connection: &Connection, event: HttpEvent<'_>, sink: &mut S) {
-    let event = match &event {
-        HttpEvent::Request(request) => Event::Request(request),
-        HttpEvent::Proxy(version) => Event::Proxy(*version),
-        HttpEvent::Tls(hello) => Event::Tls(hello),
-        HttpEvent::NotHttp { reason, preview } => Event::NotHttp { reason: *reason, preview },
-    };
-    sink.event(connection, &event);
 }

@@ -18,7 +18,8 @@ use serde::Serialize;
 
 use super::redact::Redactor;
 use crate::{
-    pipeline::{Event, Sink, connection::Connection},
+    event::Event,
+    pipeline::{Sink, connection::Connection},
     print::ledger::Summary,
 };
 use event::{Common, ConnectionEvent, Gap, Ledger, Request, State, Tls};

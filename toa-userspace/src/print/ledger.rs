@@ -25,7 +25,7 @@ impl fmt::Display for Summary<'_> {
             delivered: stream.delivered_packets,
             cut: None,
             lost: [kernel.lost_ring_full_packets, kernel.lost_no_reader_packets, kernel.lost_other_packets],
-            skipped: kernel.skipped_packets,
+            bypassed: kernel.bypassed_packets,
         }
         .fmt(f)?;
         Account {
@@ -34,7 +34,7 @@ impl fmt::Display for Summary<'_> {
             delivered: stream.delivered_bytes,
             cut: Some(kernel.cut_bytes),
             lost: [kernel.lost_ring_full_bytes, kernel.lost_no_reader_bytes, kernel.lost_other_bytes],
-            skipped: kernel.skipped_bytes,
+            bypassed: kernel.bypassed_bytes,
         }
         .fmt(f)?;
         let pairs = [
@@ -105,7 +105,7 @@ struct Account {
     cut: Option<u64>,
     /// Ring full, no reader, other.
     lost: [u64; 3],
-    skipped: u64,
+    bypassed: u64,
 }
 
 impl Account {
@@ -122,9 +122,9 @@ impl Account {
             let (ring_full, no_reader, other) = (Count(ring_full), Count(no_reader), Count(other));
             write!(f, " ({ring_full} ring full, {no_reader} no reader, {other} other)")?;
         }
-        writeln!(f, " + {} skipped on order", Count(self.skipped))?;
+        writeln!(f, " + {} bypassed", Count(self.bypassed))?;
         let sum = self.delivered.saturating_add(self.cut.unwrap_or(0)).saturating_add(lost);
-        let sum = sum.saturating_add(self.skipped);
+        let sum = sum.saturating_add(self.bypassed);
         if sum != self.matched {
             let (difference, sum) = (Count(sum.abs_diff(self.matched)), Count(sum));
             writeln!(
@@ -154,8 +154,8 @@ mod tests {
         lost_no_reader_bytes: 1000,
         lost_other_packets: 0,
         lost_other_bytes: 0,
-        skipped_packets: 0,
-        skipped_bytes: 0,
+        bypassed_packets: 0,
+        bypassed_bytes: 0,
     };
 
     fn pipeline() -> Ledger {
@@ -177,8 +177,8 @@ mod tests {
     #[test]
     fn sums_add_up() {
         let expected = "\
-toa-tc: packets (after GRO) 1,234 matched = 1,200 delivered + 34 lost (30 ring full, 4 no reader, 0 other) + 0 skipped on order
-toa-tc: bytes of payload 1,000,000 matched = 990,000 delivered + 4,000 cut + 6,000 lost (5,000 ring full, 1,000 no reader, 0 other) + 0 skipped on order
+toa-tc: packets (after GRO) 1,234 matched = 1,200 delivered + 34 lost (30 ring full, 4 no reader, 0 other) + 0 bypassed
+toa-tc: bytes of payload 1,000,000 matched = 990,000 delivered + 4,000 cut + 6,000 lost (5,000 ring full, 1,000 no reader, 0 other) + 0 bypassed
 toa-tc: of the delivered bytes 980,000 used, 9,000 duplicate, 1,000 discarded by a limit
 toa-tc: 2,000 requests (3 incomplete) on 56 connections, 3 gaps of 4,344 bytes
 toa-tc: 1,000 bytes discarded: later than their hole was given up

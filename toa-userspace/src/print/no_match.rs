@@ -78,7 +78,7 @@ impl fmt::Display for Explanation<'_> {
         if seen.untrusted_packets > 0 {
             write!(f, "; {} of them from no balancer of --lb", Count(seen.untrusted_packets))?;
         }
-        for (count, (kind, length)) in seen.other_pairs.iter().zip(KNOWN_PAIRS) {
+        for (count, (kind, length)) in seen.unselected_pairs.iter().zip(KNOWN_PAIRS) {
             if *count > 0 {
                 let count = Count(*count);
                 write!(f, "; {count} with option {kind}:{length} (try --toa {kind}:{length})")?;
@@ -99,7 +99,7 @@ mod tests {
         toa_packets: 0,
         untrusted_packets: 0,
         learned: 0,
-        other_pairs: [0; KNOWN_PAIRS.len()],
+        unselected_pairs: [0; KNOWN_PAIRS.len()],
     };
 
     fn explain(seen: &Traffic) -> Option<String> {
@@ -126,7 +126,7 @@ mod tests {
                      a connection carry";
         assert_eq!(explain(&TRAFFIC).unwrap(), start);
         let mut seen = TRAFFIC;
-        (seen.other_pairs[3], seen.other_pairs[8]) = (1203, 1);
+        (seen.unselected_pairs[3], seen.unselected_pairs[8]) = (1203, 1);
         let others = "; 1,203 with option 200:8 (try --toa 200:8); 1 with option 28:7 (try --toa 28:7)";
         assert_eq!(explain(&seen).unwrap(), format!("{start}{others}"));
     }

@@ -18,8 +18,9 @@ use super::{
     redact::{Part, Redactor},
 };
 use crate::{
+    event::Event,
     http::{NotHttp, head::HttpRequest},
-    pipeline::{Event, Sink, connection::Connection},
+    pipeline::{Sink, connection::Connection},
     tls::ClientHello,
 };
 

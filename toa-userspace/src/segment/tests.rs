@@ -1,10 +1,24 @@
 use proptest::prelude::*;
 use toa_common::{
     address::Address,
+    attribution::{LearnedFrom, flags},
     wire::tcp::{ACK, SYN},
 };
 
 use super::*;
+
+/// The client 120.120.111.111:44208, from a SYN.
+pub(crate) fn attribution(flags: u8) -> Attribution {
+    Attribution {
+        address: Address::from_ipv4(&[120, 120, 111, 111]),
+        port_be: 44208_u16.to_be(),
+        toa_kind: 254,
+        toa_length: 8,
+        learned_from: LearnedFrom::Syn as u8,
+        flags,
+        _unused: 0,
+    }
+}
 
 /// A segment of the connection `generation`, for tests of what comes behind decoding.
 pub(crate) fn segment(generation: u64, seq: u32, payload: &[u8]) -> Segment<'_> {
@@ -17,13 +31,7 @@ pub(crate) fn segment(generation: u64, seq: u32, payload: &[u8]) -> Segment<'_> 
         generation,
         time_ns: 0,
         interface_index: 2,
-        client: Client { address: Address::from_ipv4(&[120, 120, 111, 111]), port_be: 44208_u16.to_be() },
-        toa_kind: 254,
-        toa_length: 8,
-        learned_from: LearnedFrom::Syn,
-        provisional: false,
-        ambiguous: false,
-        multiple: false,
+        attribution: attribution(0),
         seq: Seq(seq),
         flags: ACK,
         payload,
@@ -55,22 +63,16 @@ fn sample(payload: &[u8], captured_of_payload: usize) -> (SegmentRecord, Vec<u8>
     let record = SegmentRecord {
         time_ns: 1_000,
         generation: 77,
-        client_address: Address::from_ipv4(&[120, 120, 111, 111]),
+        attribution: attribution(flags::PROVISIONAL | flags::MULTIPLE),
         frame_len: u32::try_from(frame.len()).unwrap(),
         captured_len: u32::try_from(headers + captured_of_payload).unwrap(),
         payload_len: u32::try_from(payload.len()).unwrap(),
         interface_index: 3,
         payload_offset: u16::try_from(headers).unwrap(),
-        transport_offset: u16::try_from(ETHERNET + IPV4).unwrap(),
-        client_port_be: 44208_u16.to_be(),
         vlan_tci: 0,
         gso_segments: 0,
-        toa_kind: 254,
-        toa_length: 8,
-        learned_from: 1,
-        flags: flags::PROVISIONAL | flags::MULTIPLE,
+        transport_offset: u8::try_from(ETHERNET + IPV4).unwrap(),
         network_offset: u8::try_from(ETHERNET).unwrap(),
-        _unused: 0,
     };
     frame.truncate(headers + captured_of_payload);
     (record, frame)
@@ -81,16 +83,17 @@ fn bytes_of(record: &SegmentRecord, frame: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     bytes.extend(record.time_ns.to_ne_bytes());
     bytes.extend(record.generation.to_ne_bytes());
-    bytes.extend(record.client_address.octets());
+    let Attribution { address, port_be, toa_kind, toa_length, learned_from, flags, .. } = record.attribution;
+    bytes.extend(address.octets());
+    bytes.extend(port_be.to_ne_bytes());
+    bytes.extend([toa_kind, toa_length, learned_from, flags, 0, 0]);
     for word in [record.frame_len, record.captured_len, record.payload_len, record.interface_index] {
         bytes.extend(word.to_ne_bytes());
     }
-    let halves = [record.payload_offset, record.transport_offset, record.client_port_be, record.vlan_tci];
-    for half in halves.into_iter().chain([record.gso_segments]) {
+    for half in [record.payload_offset, record.vlan_tci, record.gso_segments] {
         bytes.extend(half.to_ne_bytes());
     }
-    bytes.extend([record.toa_kind, record.toa_length, record.learned_from, record.flags]);
-    bytes.extend([record.network_offset, 0]);
+    bytes.extend([record.transport_offset, record.network_offset]);
     assert_eq!(bytes.len(), SegmentRecord::LEN);
     bytes.extend(frame);
     bytes
@@ -112,8 +115,7 @@ fn a_sample_is_read_from_its_frame() {
         generation: 77,
         time_ns: 6_000,
         interface_index: 3,
-        provisional: true,
-        multiple: true,
+        attribution: attribution(flags::PROVISIONAL | flags::MULTIPLE),
         flags: ACK | SYN,
         ..segment(0, 0xffff_fff0, b"hello")
     };
@@ -172,7 +174,7 @@ fn contradictions_are_errors() {
         error(|record| record.network_offset = 0),
         SegmentError::Headers { network_offset: 0, reason: SkipReason::NotIp }
     );
-    assert_eq!(error(|record| record.learned_from = 9), SegmentError::LearnedFrom { byte: 9 });
+    assert_eq!(error(|record| record.attribution.learned_from = 9), SegmentError::LearnedFrom { byte: 9 });
     assert_eq!(Segment::decode(&[0; 63], 0), Err(SegmentError::NoRecord { len: 63 }));
 }
 

@@ -7,35 +7,29 @@ use std::ops::Range;
 ///
 /// Invariant: ranges are in order, none is empty, and no two touch.
 #[derive(Debug, Default)]
-pub struct Assembler(Vec<Range<u64>>);
+pub(super) struct Assembler(Vec<Range<u64>>);
 
 impl Assembler {
-    /// An empty set.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self(Vec::new())
-    }
-
     /// How many ranges there are.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.0.len()
     }
 
     /// Whether there is none.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// The lowest range.
     #[must_use]
-    pub fn first(&self) -> Option<Range<u64>> {
+    pub(super) fn first(&self) -> Option<Range<u64>> {
         self.0.first().cloned()
     }
 
     /// Adds `range` and reports, in order, each part of it that was not there yet.
-    pub fn insert(&mut self, range: Range<u64>, mut added: impl FnMut(Range<u64>)) {
+    pub(super) fn insert(&mut self, range: Range<u64>, mut added: impl FnMut(Range<u64>)) {
         if range.is_empty() {
             return;
         }
@@ -66,14 +60,14 @@ impl Assembler {
 
     /// How many positions of `range` are there.
     #[must_use]
-    pub fn covered(&self, range: &Range<u64>) -> u64 {
+    pub(super) fn covered(&self, range: &Range<u64>) -> u64 {
         let from = self.0.partition_point(|other| other.end <= range.start);
         let touching = self.0.iter().skip(from).take_while(|other| other.start < range.end);
         touching.map(|other| other.end.min(range.end).saturating_sub(other.start.max(range.start))).sum()
     }
 
     /// Forgets everything below `position`.
-    pub fn forget_below(&mut self, position: u64) {
+    pub(super) fn forget_below(&mut self, position: u64) {
         let gone = self.0.partition_point(|other| other.end <= position);
         if gone > 0 {
             self.0.drain(..gone);
@@ -84,7 +78,7 @@ impl Assembler {
     }
 
     /// Forgets the lowest range.
-    pub fn forget_first(&mut self) {
+    pub(super) fn forget_first(&mut self) {
         if !self.0.is_empty() {
             self.0.remove(0);
         }
@@ -105,7 +99,7 @@ mod tests {
         // 10        20   25        35
         // [---------)    [---------)
         //      [--------------)         adds 20..25
-        let mut assembler = Assembler::new();
+        let mut assembler = Assembler::default();
         assembler.insert(10..20, |_| ());
         assembler.insert(25..35, |_| ());
         let mut added = Vec::new();
@@ -122,7 +116,7 @@ mod tests {
     proptest! {
         #[test]
         fn it_equals_a_bitmap(operations in prop::collection::vec((0u8..3, 0u64..100, 0u64..28), 0..40)) {
-            let mut assembler = Assembler::new();
+            let mut assembler = Assembler::default();
             let mut model = vec![false; 128];
             for (operation, start, len) in operations {
                 let range = start..start + len;

@@ -19,23 +19,23 @@ pub(super) struct Chunk {
 
 /// Chunks by position.
 ///
-/// Invariant: `chunks` holds exactly the positions that `present` has, each once.
+/// Invariant: `by_position` holds exactly the positions that `present` has, each once.
 #[derive(Debug, Default)]
 pub(super) struct Chunks {
     present: Assembler,
-    chunks: BTreeMap<u64, Chunk>,
+    by_position: BTreeMap<u64, Chunk>,
     bytes: usize,
 }
 
 impl Chunks {
     /// Keeps those of `bytes`, which begin at `position`, that are not there yet. Returns how many.
     pub(super) fn insert(&mut self, position: u64, bytes: &[u8], time_ns: u64) -> u64 {
-        let Self { present, chunks, bytes: held } = self;
+        let Self { present, by_position, bytes: held } = self;
         let mut added = 0_usize;
         present.insert(position..position.saturating_add(bytes.len() as u64), |range| {
             let piece = part(bytes, position, range.clone());
             added = added.saturating_add(piece.len());
-            chunks.insert(range.start, Chunk { bytes: Bytes::copy_from_slice(piece), time_ns });
+            by_position.insert(range.start, Chunk { bytes: Bytes::copy_from_slice(piece), time_ns });
         });
         *held = held.saturating_add(added);
         added as u64
@@ -43,7 +43,7 @@ impl Chunks {
 
     /// Takes out the first chunk if it begins at `position`.
     pub(super) fn take(&mut self, position: u64) -> Option<Chunk> {
-        let entry = self.chunks.first_entry().filter(|entry| *entry.key() <= position)?;
+        let entry = self.by_position.first_entry().filter(|entry| *entry.key() <= position)?;
         let chunk = entry.remove();
         self.bytes = self.bytes.saturating_sub(chunk.bytes.len());
         self.present.forget_below(position.saturating_add(chunk.bytes.len() as u64));
@@ -53,12 +53,12 @@ impl Chunks {
     /// Discards what lies below `position`. Returns how many bytes.
     pub(super) fn discard_below(&mut self, position: u64) -> u64 {
         let mut discarded = 0_usize;
-        while let Some(entry) = self.chunks.first_entry().filter(|entry| *entry.key() < position) {
+        while let Some(entry) = self.by_position.first_entry().filter(|entry| *entry.key() < position) {
             let below = usize::try_from(position.saturating_sub(*entry.key())).unwrap_or(usize::MAX);
             let Chunk { mut bytes, time_ns } = entry.remove();
             discarded = discarded.saturating_add(below.min(bytes.len()));
             if below < bytes.len() {
-                self.chunks.insert(position, Chunk { bytes: bytes.split_off(below), time_ns });
+                self.by_position.insert(position, Chunk { bytes: bytes.split_off(below), time_ns });
             }
         }
         self.present.forget_below(position);
@@ -68,12 +68,12 @@ impl Chunks {
 
     /// The first chunk.
     pub(super) fn first(&self) -> Option<&Chunk> {
-        self.chunks.first_key_value().map(|(_, chunk)| chunk)
+        self.by_position.first_key_value().map(|(_, chunk)| chunk)
     }
 
     /// Where the first chunk begins.
     pub(super) fn first_position(&self) -> Option<u64> {
-        self.chunks.first_key_value().map(|(position, _)| *position)
+        self.by_position.first_key_value().map(|(position, _)| *position)
     }
 
     /// How many ranges there are, each with a hole before it.
@@ -83,6 +83,6 @@ impl Chunks {
 
     /// Memory, in bytes.
     pub(super) fn memory(&self) -> usize {
-        self.bytes.saturating_add(self.chunks.len().saturating_mul(CHUNK_OVERHEAD))
+        self.bytes.saturating_add(self.by_position.len().saturating_mul(CHUNK_OVERHEAD))
     }
 }

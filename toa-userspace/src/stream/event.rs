@@ -20,8 +20,8 @@ pub enum StreamEvent<'a> {
         /// How many, at least one.
         bytes: u64,
     },
-    /// Its next bytes were not copied, because of an order.
-    Skipped {
+    /// Its next bytes were not copied, because they are bypassed.
+    Bypassed {
         /// How many, at least one.
         bytes: u64,
     },

@@ -4,8 +4,8 @@
 //! If nobody reads the rings for long, a connection may go on by more than the largest window meanwhile. One segment
 //! that lies outside says nothing: anybody may send it. Many in a row, with none inside between them, are the stream.
 
-use super::{Stream, StreamEvent, position::WINDOW};
-use crate::ledger::{StreamLedger, add};
+use super::{Stream, context::Context, position::WINDOW};
+use crate::ledger::add;
 
 /// How many segments with payload must lie outside in a row to be believed.
 const BELIEVED: u8 = 16;
@@ -15,29 +15,23 @@ const CYCLE: u64 = 1 << 32;
 
 impl Stream {
     /// Whether a segment that begins at `start` lies where this stream cannot be.
-    pub(super) fn is_outside(&self, start: u64) -> bool {
-        let ahead = self.next.max(self.ordered).saturating_add(WINDOW);
+    pub(super) fn is_out_of_window(&self, start: u64) -> bool {
+        let ahead = self.next.max(self.bypassed).saturating_add(WINDOW);
         start > ahead || start < self.next.saturating_sub(WINDOW)
     }
 
     /// Counts a segment of `len` bytes that lies outside. Returns where it lies if it is to be believed: the stream has
     /// gone there.
-    pub(super) fn stray(
-        &mut self,
-        start: u64,
-        len: u64,
-        ledger: &mut StreamLedger,
-        deliver: &mut impl FnMut(StreamEvent<'_>),
-    ) -> Option<u64> {
-        self.strays = self.strays.saturating_add(u8::from(len > 0));
-        if self.strays < BELIEVED || !self.started {
-            add(&mut ledger.out_of_window_bytes, len);
+    pub(super) fn resynchronise(&mut self, start: u64, len: u64, cx: &mut Context<'_>) -> Option<u64> {
+        self.out_of_window = self.out_of_window.saturating_add(u8::from(len > 0));
+        if self.out_of_window < BELIEVED || !self.started {
+            add(&mut cx.ledger.out_of_window_bytes, len);
             return None;
         }
-        self.give_up_all(ledger, deliver);
+        self.give_up_all(cx);
         // What seems to lie behind lies a cycle ahead.
         let to = if start < self.next { start.saturating_add(CYCLE) } else { start };
-        self.pass_over(to, ledger, deliver);
+        self.pass_over(to, cx);
         Some(to)
     }
 }

@@ -20,7 +20,7 @@ pub(super) struct End {
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     /// What waits behind a hole, or for the start.
-    pub(super) store: Chunks,
+    pub(super) chunks: Chunks,
     /// What the kernel cut off. Other segments may bring it; nobody waits for that.
     cut: Assembler,
     /// When something was cut off last.
@@ -33,19 +33,19 @@ pub(super) struct Pending {
 impl Pending {
     /// Whether there is nothing to keep.
     pub(super) fn is_empty(&self) -> bool {
-        self.store.ranges() == 0 && self.cut.is_empty() && self.gaps.is_empty() && self.end.is_none()
+        self.chunks.ranges() == 0 && self.cut.is_empty() && self.gaps.is_empty() && self.end.is_none()
     }
 
     /// The lowest position at which something is there, cut off, or the end.
     pub(super) fn first_position(&self) -> Option<u64> {
         let cut = self.cut.first().map(|range| range.start);
         let end = self.end.map(|end| end.position);
-        [self.store.first_position(), cut, end].into_iter().flatten().min()
+        [self.chunks.first_position(), cut, end].into_iter().flatten().min()
     }
 
     /// When the oldest of what waits came.
     pub(super) fn since_ns(&self) -> Option<u64> {
-        let chunk_ns = self.store.first().map(|chunk| chunk.time_ns);
+        let chunk_ns = self.chunks.first().map(|chunk| chunk.time_ns);
         let cut_ns = (!self.cut.is_empty()).then_some(self.cut_ns);
         let end_ns = self.end.map(|end| end.time_ns);
         [chunk_ns, cut_ns, end_ns].into_iter().flatten().min()
@@ -53,7 +53,7 @@ impl Pending {
 
     /// How many ranges wait, each with a hole before it.
     pub(super) fn ranges(&self) -> usize {
-        self.store.ranges().max(self.cut.len())
+        self.chunks.ranges().max(self.cut.len())
     }
 
     /// Notes that the kernel cut `range` off.
@@ -65,7 +65,7 @@ impl Pending {
     /// What was cut off at `position`, up to where something is there again.
     pub(super) fn cut_at(&self, position: u64) -> Option<u64> {
         let cut = self.cut.first().filter(|cut| cut.start <= position)?;
-        Some(cut.end.min(self.store.first_position().unwrap_or(u64::MAX)))
+        Some(cut.end.min(self.chunks.first_position().unwrap_or(u64::MAX)))
     }
 
     /// Remembers that the stream passed over `range`.
@@ -84,7 +84,7 @@ impl Pending {
     /// Discards what waits below `position`. Returns how many bytes.
     pub(super) fn discard_below(&mut self, position: u64) -> u64 {
         self.cut.forget_below(position);
-        self.store.discard_below(position)
+        self.chunks.discard_below(position)
     }
 
     /// Forgets what was cut off below `position`.

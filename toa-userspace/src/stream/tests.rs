@@ -1,17 +1,17 @@
-mod orders;
+mod bypass;
 
 use proptest::prelude::*;
 use toa_common::wire::tcp::ACK;
 
 use super::*;
-use crate::segment::tests::segment;
+use crate::{ledger::StreamLedger, limits::Limits, segment::tests::segment};
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum Got {
     Start(bool),
     Data(Vec<u8>),
     Gap(u64),
-    Skipped(u64),
+    Bypassed(u64),
 }
 
 /// A stream with everything that it needs and has handed on.
@@ -27,26 +27,24 @@ impl Rig {
         Self { stream: None, limits: Limits::default(), ledger: StreamLedger::default(), got: Vec::new() }
     }
 
-    fn run(
-        &mut self,
-        step: impl FnOnce(&mut Stream, &Limits, &mut StreamLedger, &mut dyn FnMut(StreamEvent<'_>)),
-    ) {
+    fn run(&mut self, step: impl FnOnce(&mut Stream, &mut Context<'_>)) {
         let Self { stream, limits, ledger, got } = self;
-        step(stream.as_mut().unwrap(), limits, ledger, &mut |event| match event {
+        let deliver = &mut |event: StreamEvent<'_>| match event {
             StreamEvent::Start { from_syn } => got.push(Got::Start(from_syn)),
             StreamEvent::Gap { bytes } => got.push(Got::Gap(bytes)),
-            StreamEvent::Skipped { bytes } => got.push(Got::Skipped(bytes)),
+            StreamEvent::Bypassed { bytes } => got.push(Got::Bypassed(bytes)),
             StreamEvent::Data { bytes, .. } => match got.last_mut() {
                 Some(Got::Data(data)) => data.extend(bytes),
                 _ => got.push(Got::Data(bytes.to_vec())),
             },
-        });
+        };
+        step(stream.as_mut().unwrap(), &mut Context { limits, ledger, deliver });
     }
 
     fn feed(&mut self, segment: &Segment<'_>) {
         self.ledger.deliver(segment);
         self.stream.get_or_insert_with(|| Stream::new(segment));
-        self.run(|stream, limits, ledger, mut deliver| stream.accept(segment, limits, ledger, &mut deliver));
+        self.run(|stream, cx| stream.accept(segment, cx));
         self.check();
     }
 
@@ -60,21 +58,18 @@ impl Rig {
     }
 
     fn expire(&mut self, now_ns: u64) {
-        self.run(|stream, limits, ledger, mut deliver| {
-            let is_start = |bytes: &[u8]| bytes.starts_with(b"POST ");
-            stream.expire(now_ns, limits, is_start, ledger, &mut deliver);
-        });
+        self.run(|stream, cx| stream.expire(now_ns, |bytes| bytes.starts_with(b"POST "), cx));
         self.check();
     }
 
     fn flush(&mut self) {
-        self.run(|stream, _, ledger, mut deliver| stream.flush(ledger, &mut deliver));
+        self.run(Stream::flush);
         self.check();
         assert_eq!(self.ledger.held_bytes, 0);
     }
 
-    fn order(&mut self, bytes: u64) {
-        self.run(|stream, _, ledger, mut deliver| stream.order(bytes, ledger, &mut deliver));
+    fn bypass(&mut self, bytes: u64) {
+        self.run(|stream, cx| stream.bypass(bytes, cx));
         self.check();
     }
 
@@ -353,7 +348,7 @@ proptest! {
         for got in &rig.got {
             match got {
                 Got::Start(true) => at = Some(0),
-                Got::Start(false) | Got::Skipped(_) => {}
+                Got::Start(false) | Got::Bypassed(_) => {}
                 Got::Gap(bytes) => at = at.map(|at| at + usize::try_from(*bytes).unwrap()),
                 Got::Data(bytes) => {
                     let place = at.unwrap_or_else(|| {

@@ -179,7 +179,7 @@ fn round(stage: &Stage, tool: &ToaTc, number: u32, watched: &Client) -> Result<R
         rows.push((left, right.unwrap_or_default()));
     }
     let heading = "what nginx logged";
-    print!("{}", columns::table((&heading, "what toa-tc printed"), &rows));
+    print!("{}", columns::table((heading, "what toa-tc printed"), &rows));
 
     let ids: BTreeSet<String> = asked.iter().map(|(_, request)| id(request)).collect();
     let of_round: Vec<Printed> = printed

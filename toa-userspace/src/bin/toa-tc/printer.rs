@@ -9,8 +9,9 @@ use anyhow::Result;
 use jiff::tz::TimeZone;
 use log::trace;
 use toa_userspace::{
+    event::Event,
     live::host::interfaces,
-    pipeline::{Event, Sink, connection::Connection, request_limit::Output},
+    pipeline::{Sink, connection::Connection, request_limit::FlushSink},
     print::{
         json::{InterfaceName, Json},
         ledger::Summary,
@@ -87,7 +88,7 @@ impl fmt::Display for Ends<'_> {
     }
 }
 
-impl Output for Printer {
+impl FlushSink for Printer {
     fn flush(&mut self) -> io::Result<()> {
         let (error, writer) = match self {
             Self::Text(text) => (text.take_error(), text.writer()),

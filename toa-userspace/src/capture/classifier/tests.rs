@@ -76,8 +76,13 @@ fn handed_on<'a>(classifier: &mut Classifier, packet: &Packet<'a>) -> Option<Seg
 /// Hands in packets and returns whose segments they became.
 fn clients(classifier: &mut Classifier, packets: &[Vec<u8>]) -> Vec<String> {
     let take = |bytes: &Vec<u8>| {
-        let segment = handed_on(classifier, &packet(1, bytes))?;
-        Some(format!("{}:{} {}", to_ip(segment.client.address), segment.client.port(), segment.toa_kind))
+        let attribution = handed_on(classifier, &packet(1, bytes))?.attribution;
+        Some(format!(
+            "{}:{} {}",
+            to_ip(attribution.address),
+            attribution.client().port(),
+            attribution.toa_kind
+        ))
     };
     packets.iter().map(take).map(Option::unwrap_or_default).collect()
 }
@@ -98,7 +103,7 @@ fn a_watched_client_is_followed_from_the_packet_that_names_it() {
     let ledger = classifier.counters().ledger();
     assert_eq!((ledger.matched_packets, ledger.matched_bytes), (2, REQUEST.len() as u64));
     assert_eq!((ledger.emitted_packets, ledger.emitted_bytes), (2, REQUEST.len() as u64));
-    let counts = [Counter::Unmarked, Counter::Unwatched, Counter::Toa, Counter::Learned, Counter::Bare];
+    let counts = [Counter::Unmarked, Counter::Unwatched, Counter::Toa, Counter::Learned, Counter::PureAck];
     assert_eq!(counts.map(|counter| classifier.counters().get(counter)), [2, 1, 2, 1, 1]);
 }
 
@@ -112,7 +117,7 @@ fn what_a_syn_says_is_provisional() {
     assert_eq!(classifier.counters().get(Counter::Conflict), 2);
     let mut only_other = with(&["192.0.2.5"], false, &Config::DEFAULT);
     assert_eq!(clients(&mut only_other, &packets), ["192.0.2.5:7 254", "", "192.0.2.5:7 254"]);
-    assert_eq!(only_other.counters().get(Counter::Forgotten), 1);
+    assert_eq!(only_other.counters().get(Counter::UnfollowedBySyn), 1);
 }
 
 #[test]
@@ -170,7 +175,7 @@ fn a_later_connection_of_the_same_ports_is_another_one() {
     assert_eq!(take(&mut classifier, 5, &up(1, 9, SYN, &[], b"")), first);
     let second = take(&mut classifier, 5, &up(1, 900, SYN, &[], b""));
     assert!(first.is_some() && second > first);
-    assert_eq!(classifier.counters().get(Counter::Superseded), 1);
+    assert_eq!(classifier.counters().get(Counter::ReplacedOpen), 1);
     assert_eq!(take(&mut classifier, 6, &up(1, 901, FIN | ACK, &[], b"")), second);
     assert_eq!(take(&mut classifier, 7 + LINGER_NS, &up(1, 902, ACK, &[], b"late")), None);
     assert_eq!(classifier.counters().get(Counter::Closed), 1);

@@ -6,7 +6,8 @@ use toa_common::{
 
 use crate::{
     capture::{classifier::tests::ip_packet, replay::*, tests::Order},
-    pipeline::{Event, connection::Connection},
+    event::Event,
+    pipeline::connection::Connection,
     print::ledger::Summary,
 };
 

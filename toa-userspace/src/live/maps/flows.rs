@@ -4,8 +4,7 @@ use std::{collections::HashMap as Table, net::SocketAddr};
 
 use aya::maps::{HashMap, Map, MapData, MapError};
 use toa_common::{
-    address::Client, counters::Counter, flow::Flow, flow_key::FlowKey, follow::LearnedFrom, record::flags,
-    wire::toa_pairs::has_port,
+    address::Client, attribution::Attribution, counters::Counter, flow::Flow, flow_key::FlowKey,
 };
 
 use crate::{
@@ -113,7 +112,16 @@ impl Flows {
             Err(error) if is_absent(&error) => {}
             found => return found.map(|_| false),
         }
-        match self.map.insert(key, Flow::existing(client, now_ns), NO_EXIST) {
+        match self.map.insert(
+            key,
+            Flow {
+                generation: now_ns,
+                last_ns: now_ns,
+                attribution: Attribution::from_socket(client),
+                ..Flow::EMPTY
+            },
+            NO_EXIST,
+        ) {
             Ok(()) => Ok(true),
             Err(error) if is_present(&error) => Ok(false),
             Err(error) => Err(error),
@@ -175,28 +183,27 @@ pub fn evicted(before: &Snapshot, after: &Snapshot, open: u64, begun: u64, remov
         .get(Counter::Learned)
         .saturating_add(begun)
         .saturating_sub(after.get(Counter::Closed))
-        .saturating_sub(after.get(Counter::Superseded))
+        .saturating_sub(after.get(Counter::ReplacedOpen))
         .saturating_sub(removed)
         .saturating_sub(open)
 }
 
 /// Asks for the client of a connection, as rules see it.
 fn ask<E>(flow: &Flow, is_watched: &mut impl FnMut(&Client, bool) -> Result<bool, E>) -> Result<bool, E> {
-    is_watched(&flow.client(), has_port(flow.toa_kind, flow.toa_length))
+    is_watched(&flow.attribution.client(), flow.attribution.has_port())
 }
 
 impl Followed {
     /// Whether it is followed at this time of `CLOCK_MONOTONIC`, and not only remembered.
     #[must_use]
     pub fn is_current(&self, now_ns: u64) -> bool {
-        !self.flow.is_over(|| now_ns)
+        !self.flow.has_lingered(|| now_ns)
     }
 
     /// The real client.
     #[must_use]
     pub fn client(&self) -> ClientAddress {
-        let flow = &self.flow;
-        ClientAddress::new(&flow.client(), flow.toa_kind, flow.toa_length)
+        ClientAddress::new(&self.flow.attribution)
     }
 
     /// The balancer's side.
@@ -209,17 +216,5 @@ impl Followed {
     #[must_use]
     pub fn server(&self) -> SocketAddr {
         SocketAddr::new(to_ip(self.key.destination), self.key.destination_port())
-    }
-
-    /// What taught who the client is.
-    #[must_use]
-    pub fn learned_from(&self) -> &'static str {
-        LearnedFrom::from_byte(self.flow.learned_from).map_or("unknown", LearnedFrom::name)
-    }
-
-    /// Whether its TOA could be another protocol's option.
-    #[must_use]
-    pub fn is_ambiguous(&self) -> bool {
-        self.flow.flags & flags::AMBIGUOUS != 0
     }
 }

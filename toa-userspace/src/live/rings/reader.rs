@@ -8,15 +8,14 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use toa_common::order::Order;
-
+use super::Rings;
 use crate::{
     ledger::Ledger,
-    live::{host::clock, maps::orders::Orders, rings::Rings},
+    live::host::clock,
     pipeline::{
-        Event, Pipeline, Sink,
-        connection::Connection,
-        request_limit::{Limited, Output},
+        Pipeline,
+        bypass::BypassTable,
+        request_limit::{FlushSink, RequestLimit},
     },
 };
 
@@ -34,51 +33,20 @@ pub enum Done {
     Output(io::Error),
 }
 
-/// Passes orders on to the kernel, and everything else to the output.
-struct Ordering<O> {
-    output: Limited<O>,
-    orders: Orders,
-}
-
-impl<O: Output> Sink for Ordering<O> {
-    fn event(&mut self, connection: &Connection, event: &Event<'_>) {
-        self.output.event(connection, event);
-    }
-
-    fn order(&mut self, connection: &Connection, order: &Order) -> bool {
-        self.orders.give(&connection.key, order)
-    }
-
-    fn withdraw(&mut self, connection: &Connection) {
-        self.orders.withdraw(&connection.key, connection.generation);
-    }
-}
-
-/// The kernel's side of a reader.
-pub struct Kernel {
-    /// What it streams.
-    pub rings: Rings,
-    /// What it need not stream.
-    pub orders: Orders,
-}
-
 /// Reads until `stop` says so, then once more, and returns the ledger and the output. What ends the need to read before that is
 /// sent to `done`, once; from then on nothing is written, but everything is still read, so that the ledger adds
 /// up. `clock_offset_ns` is the pipeline's.
 ///
 /// Writing blocks: while nobody reads our output, nobody reads the rings, and what they lose is counted.
-pub async fn read<O: Output>(
-    kernel: Kernel,
-    mut pipeline: Pipeline,
+pub async fn read<S: FlushSink, B: BypassTable>(
+    rings: Rings,
+    mut pipeline: Pipeline<B>,
     clock_offset_ns: u64,
-    output: O,
-    count: Option<u64>,
+    mut sink: RequestLimit<S>,
     mut stop: watch::Receiver<bool>,
     done: mpsc::Sender<Done>,
-) -> io::Result<(Ledger, O)> {
-    let Kernel { rings, orders } = kernel;
+) -> io::Result<(Ledger, S)> {
     let mut rings = rings.register()?;
-    let mut sink = Ordering { output: Limited::new(output, count), orders };
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut is_done = false;
@@ -102,19 +70,19 @@ pub async fn read<O: Output>(
         if stops {
             pipeline.finish(&mut sink);
         }
-        let finding = match sink.output.flush() {
+        let finding = match sink.flush() {
             Err(error) => Some(Done::Output(error)),
-            Ok(()) if sink.output.is_done() => Some(Done::Count),
+            Ok(()) if sink.is_reached() => Some(Done::Count),
             Ok(()) => None,
         };
         if let (Some(finding), false) = (finding, is_done) {
             is_done = true;
-            sink.output.silence();
+            sink.silence();
             // The receiver is only gone when the run is.
             let _ = done.try_send(finding);
         }
         if stops {
-            return Ok((*pipeline.ledger(), sink.output.into_inner()));
+            return Ok((*pipeline.ledger(), sink.into_inner()));
         }
     }
 }

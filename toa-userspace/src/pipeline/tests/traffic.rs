@@ -1,7 +1,7 @@
 //! Random traffic, from a seed: requests, cut into packets that go wrong on their way, through a kernel that may
-//! carry out orders, into a pipeline. Each case is one connection.
+//! bypass a part, into a pipeline. Each case is one connection.
 
-use toa_common::order::Order;
+use toa_common::bypass::Bypass;
 
 use super::*;
 
@@ -31,43 +31,39 @@ impl Random {
     }
 }
 
-/// The kernel's side of orders, and what the pipeline finds.
-#[derive(Default)]
+/// The kernel's side of bypasses.
+#[derive(Debug, Default)]
 pub(super) struct Kernel {
-    pub(super) kept: Kept,
-    /// Whether it carries orders out.
+    /// Whether it carries bypasses out.
     pub(super) obeys: bool,
-    pub(super) order: Option<Order>,
-    pub(super) orders: u64,
-    pub(super) withdrawn: u64,
+    pub(super) bypass: Option<Bypass>,
+    /// How often one was set, and cleared.
+    pub(super) set: u64,
+    pub(super) cleared: u64,
 }
 
 impl Kernel {
     /// Whether a packet leaves no record.
-    pub(super) fn skips(&self, segment: &Segment<'_>) -> bool {
+    pub(super) fn covers(&self, segment: &Segment<'_>) -> bool {
         let Segment { generation, flags, seq, payload_len, .. } = *segment;
-        self.order.is_some_and(|order| order.skips(generation, flags, seq, payload_len))
+        self.bypass.is_some_and(|bypass| bypass.covers(generation, flags, seq, payload_len))
     }
 }
 
-impl Sink for Kernel {
-    fn event(&mut self, connection: &Connection, event: &Event<'_>) {
-        self.kept.event(connection, event);
-    }
-
-    fn order(&mut self, _: &Connection, order: &Order) -> bool {
+impl BypassTable for Kernel {
+    fn set(&mut self, _: &FlowKey, bypass: &Bypass) -> bool {
         if self.obeys {
-            assert!(order.bytes() > 0 && order.bytes() <= Order::MAX_BYTES);
-            self.order = Some(*order);
-            self.orders += 1;
+            assert!(bypass.bytes() > 0 && bypass.bytes() <= Bypass::MAX_BYTES);
+            self.bypass = Some(*bypass);
+            self.set += 1;
         }
         self.obeys
     }
 
-    fn withdraw(&mut self, connection: &Connection) {
-        self.withdrawn += 1;
-        if self.order.is_some_and(|order| order.generation == connection.generation) {
-            self.order = None;
+    fn clear(&mut self, _: &FlowKey, generation: u64) {
+        self.cleared += 1;
+        if self.bypass.is_some_and(|bypass| bypass.generation == generation) {
+            self.bypass = None;
         }
     }
 }
@@ -142,8 +138,8 @@ fn packets(random: &mut Random, len: usize) -> Vec<std::ops::Range<usize>> {
 struct Outcome {
     heads: Vec<Vec<u8>>,
     syn: bool,
-    pipeline: Pipeline,
-    kernel: Kernel,
+    pipeline: Pipeline<Kernel>,
+    kept: Kept,
     lost: usize,
 }
 
@@ -159,11 +155,11 @@ fn send(seed: u64, obeys: bool, losses: usize) -> Outcome {
     let syn = !random.once_in(4);
     packets.push(stream.len()..stream.len());
 
-    let limits = Limits { order_bytes: 50, ..Limits::default() };
-    let mut pipeline = Pipeline::new(limits, 0);
-    let mut kernel = Kernel { obeys, ..Kernel::default() };
+    let limits = Limits { bypass_bytes: 50, ..Limits::default() };
+    let mut pipeline = Pipeline::with_bypass(limits, 0, Kernel { obeys, ..Kernel::default() });
+    let mut kept = Kept::default();
     if syn {
-        pipeline.segment(&Segment { flags: SYN, ..segment(1, isn, b"") }, &mut kernel);
+        pipeline.segment(&Segment { flags: SYN, ..segment(1, isn, b"") }, &mut kept);
     }
     // What the kernel has copied and the pipeline has not read yet.
     let mut ring = Vec::new();
@@ -171,68 +167,68 @@ fn send(seed: u64, obeys: bool, losses: usize) -> Outcome {
     for (number, range) in packets.into_iter().enumerate() {
         let flags = if number == fin { FIN | ACK } else { ACK };
         let segment = Segment { flags, ..segment(1, seq(range.start), &stream[range]) };
-        if !kernel.skips(&segment) && !lost.contains(&number) {
+        if !pipeline.bypass.covers(&segment) && !lost.contains(&number) {
             ring.push(segment);
         }
         if random.once_in(3) || number == fin {
             for segment in ring.drain(..) {
-                pipeline.segment(&segment, &mut kernel);
+                pipeline.segment(&segment, &mut kept);
             }
             check(&pipeline);
         }
     }
-    pipeline.tick(60_000_000, &mut kernel);
-    pipeline.tick(10_000_000_000, &mut kernel);
+    pipeline.tick(60_000_000, &mut kept);
+    pipeline.tick(10_000_000_000, &mut kept);
     check(&pipeline);
     let heads = requests.into_iter().map(|(head, _)| head).collect();
-    Outcome { heads, syn, pipeline, kernel, lost: lost.len() }
+    Outcome { heads, syn, pipeline, kept, lost: lost.len() }
 }
 
 #[test]
 fn any_traffic_without_loss_yields_exactly_its_requests() {
     for seed in 0..CASES {
-        let Outcome { heads, kernel, pipeline, .. } = send(seed, false, 0);
-        assert_eq!(kernel.kept.heads.get(&1), Some(&heads), "seed {seed}");
-        assert_eq!((kernel.kept.incomplete, kernel.kept.gaps), (0, 0), "seed {seed}");
-        assert_eq!(kernel.kept.closed, [Closed::Fin], "seed {seed}");
+        let Outcome { heads, kept, pipeline, .. } = send(seed, false, 0);
+        assert_eq!(kept.heads.get(&1), Some(&heads), "seed {seed}");
+        assert_eq!((kept.incomplete, kept.gaps), (0, 0), "seed {seed}");
+        assert_eq!(kept.closed, [Closed::Fin], "seed {seed}");
         assert_eq!(pipeline.ledger().http.resyncs, 0, "seed {seed}");
     }
 }
 
 #[test]
-fn any_traffic_yields_exactly_its_requests_when_orders_are_carried_out() {
-    let (mut orders, mut skipped) = (0, 0);
+fn any_traffic_yields_exactly_its_requests_when_it_is_bypassed() {
+    let (mut set, mut effective) = (0, 0);
     for seed in 0..CASES {
-        let Outcome { heads, kernel, pipeline, .. } = send(seed, true, 0);
-        assert_eq!(kernel.kept.heads.get(&1), Some(&heads), "seed {seed}");
-        assert_eq!((kernel.kept.incomplete, kernel.kept.gaps), (0, 0), "seed {seed}");
-        assert_eq!(kernel.kept.closed, [Closed::Fin], "seed {seed}");
+        let Outcome { heads, kept, pipeline, .. } = send(seed, true, 0);
+        assert_eq!(kept.heads.get(&1), Some(&heads), "seed {seed}");
+        assert_eq!((kept.incomplete, kept.gaps), (0, 0), "seed {seed}");
+        assert_eq!(kept.closed, [Closed::Fin], "seed {seed}");
         assert_eq!(pipeline.ledger().http.resyncs, 0, "seed {seed}");
-        assert_eq!(kernel.order, None, "seed {seed}");
-        orders += kernel.orders;
-        skipped += u64::from(pipeline.ledger().stream.skipped_bytes > 0);
+        assert_eq!(pipeline.bypass.bypass, None, "seed {seed}");
+        set += pipeline.bypass.set;
+        effective += u64::from(pipeline.ledger().stream.bypassed_bytes > 0);
     }
-    assert!(orders > CASES / 4 && skipped > CASES / 20, "{orders} orders, {skipped} times skipped");
+    assert!(set > CASES / 4 && effective > CASES / 20, "{set} set, {effective} of effect");
 }
 
 #[test]
 fn whatever_is_lost_what_is_said_to_be_complete_is_right() {
     let mut incomplete = 0;
     for seed in 0..CASES {
-        let Outcome { heads, syn, kernel, lost, .. } = send(seed, seed % 2 == 0, 3);
-        let Kept { heads: found, gaps, closed, .. } = &kernel.kept;
+        let Outcome { heads, syn, kept, lost, .. } = send(seed, seed % 2 == 0, 3);
+        let Kept { heads: found, gaps, closed, .. } = &kept;
         // In their order, some may be missing.
         let mut sent = heads.iter();
         for head in found.get(&1).into_iter().flatten() {
             assert!(sent.any(|other| other == head), "seed {seed}: {}", head.escape_ascii());
         }
-        let read = found.get(&1).map_or(0, Vec::len) + kernel.kept.incomplete;
+        let read = found.get(&1).map_or(0, Vec::len) + kept.incomplete;
         assert!(read <= heads.len(), "seed {seed}");
         // Without a SYN the beginning may be lost, without the FIN the end, and nothing tells.
         let has_ends = syn && !closed.is_empty();
         assert!(read == heads.len() || *gaps > 0 || !has_ends, "seed {seed}: {lost} lost, no gap");
         assert!(closed.len() <= 1, "seed {seed}");
-        incomplete += kernel.kept.incomplete;
+        incomplete += kept.incomplete;
     }
     assert!(incomplete > 1000, "{incomplete} incomplete");
 }

@@ -9,8 +9,9 @@ use super::{
 };
 use crate::{
     address::ClientAddress,
+    event::Closed,
     http::{FramingFault, NotHttp, ProxyVersion, head::HttpRequest},
-    pipeline::{Closed, connection::Connection},
+    pipeline::connection::Connection,
     print::{ledger::Summary, redact::Redactor},
     tls::ClientHello,
 };
@@ -40,7 +41,7 @@ impl<'a> Common<'a> {
             peer: connection.peer().into(),
             interface: Interface { name: interface_name },
             server: connection.server().into(),
-            toa: Toa::new(connection),
+            toa: Toa::new(&connection.attribution),
         }
     }
 
@@ -240,7 +241,7 @@ impl<'a> Ledger<'a> {
                     no_reader: kernel.lost_no_reader_packets,
                     other: kernel.lost_other_packets,
                 },
-                skipped: kernel.skipped_packets,
+                bypassed: kernel.bypassed_packets,
             },
             bytes: Account {
                 matched: kernel.matched_bytes,
@@ -251,7 +252,7 @@ impl<'a> Ledger<'a> {
                     no_reader: kernel.lost_no_reader_bytes,
                     other: kernel.lost_other_bytes,
                 },
-                skipped: kernel.skipped_bytes,
+                bypassed: kernel.bypassed_bytes,
                 used: stream.used_bytes,
                 duplicate: stream.duplicate_bytes,
                 discarded: stream.discarded_bytes(),
@@ -269,7 +270,7 @@ struct Packets {
     matched: u64,
     delivered: u64,
     lost: Lost,
-    skipped: u64,
+    bypassed: u64,
 }
 
 #[derive(Serialize)]
@@ -278,7 +279,7 @@ struct Account {
     delivered: u64,
     cut: u64,
     lost: Lost,
-    skipped: u64,
+    bypassed: u64,
     used: u64,
     duplicate: u64,
     discarded: u64,

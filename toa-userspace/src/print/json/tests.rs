@@ -8,12 +8,16 @@ use std::sync::{
 use jsonschema::Validator;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use toa_common::{address::Address, flow_key::FlowKey, follow::LearnedFrom};
+use toa_common::{
+    address::Address,
+    attribution::{LearnedFrom, flags},
+    flow_key::FlowKey,
+};
 
 use super::*;
 use crate::{
+    event::Closed,
     http::{FramingFault, NotHttp, ProxyVersion, head::HttpRequest},
-    pipeline::Closed,
     segment::tests::segment,
     tls::ClientHello,
 };
@@ -90,7 +94,7 @@ fn a_request_is_printed_as_documented() {
 #[test]
 fn a_connection_without_a_toa_has_none() {
     let mut connection = connection();
-    (connection.toa_kind, connection.toa_length) = (0, 0);
+    (connection.attribution.toa_kind, connection.attribution.toa_length) = (0, 0);
     let value = print_request(Redactor::default(), &connection, &request(b"GET / HTTP/1.1\r\n\r\n"));
     assert_eq!(value["toa"], Value::Null);
     assert_eq!(value["client"]["address"], "120.120.111.111");
@@ -101,14 +105,14 @@ fn other_values_of_a_connection_are_told() {
     let mut connection = connection();
     let ipv6 = Address::from_ipv6(&[0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7]);
     connection.key = FlowKey { source: ipv6, ..connection.key };
-    connection.client.address = ipv6;
+    connection.attribution.address = ipv6;
     connection.interface_index = 9;
-    (connection.toa_kind, connection.toa_length) = (253, 20);
-    connection.ambiguous = true;
+    (connection.attribution.toa_kind, connection.attribution.toa_length) = (253, 20);
+    connection.attribution.flags = flags::AMBIGUOUS;
     for (learned_from, name) in
         [(LearnedFrom::Syn, "syn"), (LearnedFrom::Ack, "ack"), (LearnedFrom::Data, "data")]
     {
-        connection.learned_from = learned_from;
+        connection.attribution.learned_from = learned_from as u8;
         let mut request = request(b"POST * HTTP/1.0\r\n\r\n");
         (request.number, request.incomplete) = (7, Some(1448));
         let value = print_request(Redactor::default(), &connection, &request);

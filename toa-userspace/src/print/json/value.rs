@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
-use toa_common::follow::LearnedFrom;
+use toa_common::attribution::{Attribution, LearnedFrom};
 
 use crate::{pipeline::connection::Connection, print::escape::Escaped};
 
@@ -62,26 +62,32 @@ pub(super) struct Protocol {
     pub(super) version: &'static str,
 }
 
-#[derive(Serialize)]
-pub(super) struct Toa {
-    kind: Option<u8>,
-    length: Option<u8>,
-    learned_from: &'static str,
-    ambiguous: bool,
+/// How a client is known.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Toa {
+    /// The kind of the option that named it, if one did.
+    pub kind: Option<u8>,
+    /// The option's length.
+    pub length: Option<u8>,
+    /// Where it was learned from.
+    pub learned_from: &'static str,
+    /// Whether the option could be another protocol's.
+    pub ambiguous: bool,
+}
+
+impl From<&Attribution> for Toa {
+    fn from(attribution: &Attribution) -> Self {
+        let (kind, length) = attribution.toa().unzip();
+        let learned_from = attribution.learned_from().map_or("unknown", LearnedFrom::name);
+        Self { kind, length, learned_from, ambiguous: attribution.is_ambiguous() }
+    }
 }
 
 impl Toa {
-    /// What says who the client is; nothing if it is taken to be who sends the packets.
-    pub(super) fn new(connection: &Connection) -> Option<Self> {
-        let Connection { toa_kind, toa_length, learned_from, ambiguous, .. } = *connection;
-        // No option has length 0.
-        let has_option = toa_length != 0;
-        (has_option || learned_from == LearnedFrom::Existing).then(|| Self {
-            kind: has_option.then_some(toa_kind),
-            length: has_option.then_some(toa_length),
-            learned_from: learned_from.name(),
-            ambiguous,
-        })
+    /// How the client is known; `None` if it is only assumed to be the sender.
+    pub(super) fn new(attribution: &Attribution) -> Option<Self> {
+        let is_known = attribution.toa().is_some() || attribution.learned_from() == Some(LearnedFrom::Socket);
+        is_known.then(|| attribution.into())
     }
 }
 

@@ -39,7 +39,7 @@ fn ipv6_addresses_stand_in_brackets() {
         Address::from_ipv6(&bytes)
     };
     connection.key = FlowKey { source: address(1), destination: address(2), ..connection.key };
-    connection.client.address = address(3);
+    connection.attribution.address = address(3);
     assert_eq!(
         print(&connection, "GET / HTTP/1.0\r\n\r\n", |_| ()),
         "12:01:02.123456 [2001:db8::3]:44208 > [2001:db8::2]:80 (via [2001:db8::1]:37608) GET / HTTP/1.0\n"

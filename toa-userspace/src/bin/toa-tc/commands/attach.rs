@@ -26,9 +26,9 @@ use toa_userspace::{
         host::{clock, interfaces::interface_name, privileges, sock_diag::SockDiag},
         maps::{
             balancers::{self, Untrusted},
+            bypass::BypassMap,
             counters::Counters,
             flows::Flows,
-            orders::Orders,
             watch::Watch,
         },
         program::{
@@ -38,14 +38,14 @@ use toa_userspace::{
         },
         rings::{
             self, PerfError, Rings,
-            reader::{self, Done, Kernel},
+            reader::{self, Done},
         },
         runs::{
             map_id,
             pins::{PINNED, Pins},
         },
     },
-    pipeline::Pipeline,
+    pipeline::{Pipeline, request_limit::RequestLimit},
     print::ledger::Summary,
     rule::{Rule, balancers::Balancers},
 };
@@ -108,8 +108,8 @@ async fn attach_and_read(args: AttachArgs, rules: Vec<Rule>, config: &Config) ->
     let flows = Flows::new(loaded.take_map("FLOWS")?)?;
     let shared = Arc::new(Shared { flows: flows.into(), begun: 0.into() });
     let counters = Counters::new(loaded.take_map("COUNTERS")?)?;
-    let orders = Orders::new(loaded.take_map("ORDERS")?)?;
-    let kernel = Kernel { rings: open_rings(&loaded, args.ring_size)?, orders };
+    let bypass = BypassMap::new(loaded.take_map("BYPASS")?)?;
+    let rings = open_rings(&loaded, args.ring_size)?;
     let existing = args
         .existing
         .map(|_| {
@@ -142,13 +142,12 @@ async fn attach_and_read(args: AttachArgs, rules: Vec<Rule>, config: &Config) ->
     let (stop, stopped) = watch::channel(false);
     let (done, mut is_done) = mpsc::channel(1);
     let offset_ns = clock::unix_offset_ns();
-    let pipeline = Pipeline::new(args.bounds.limits(), offset_ns);
+    let pipeline = Pipeline::with_bypass(args.bounds.limits(), offset_ns, bypass);
     let read = reader::read(
-        kernel,
+        rings,
         pipeline,
         offset_ns,
-        Printer::new(&args.results, Box::new(interface_name)),
-        args.results.count,
+        RequestLimit::new(Printer::new(&args.results, Box::new(interface_name)), args.results.count),
         stopped,
         done,
     );

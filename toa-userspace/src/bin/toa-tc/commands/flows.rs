@@ -4,11 +4,12 @@ mod existing;
 
 use anyhow::Result;
 use serde::Serialize;
+use toa_common::attribution::LearnedFrom;
 use toa_userspace::{
     address::ClientAddress,
     live::{host::clock, maps::flows::Followed, runs::Run},
     print::{
-        json::value::{Endpoint, PeerNetwork},
+        json::value::{Endpoint, PeerNetwork, Toa},
         push_fmt,
     },
 };
@@ -37,30 +38,15 @@ struct Flow {
     ended: bool,
 }
 
-#[derive(Serialize)]
-struct Toa {
-    kind: Option<u8>,
-    length: Option<u8>,
-    learned_from: &'static str,
-    ambiguous: bool,
-}
-
 impl Flow {
     fn new(run: &Run, followed: &Followed, now_ns: u64) -> Self {
         let flow = &followed.flow;
-        // No option has length 0.
-        let has_option = flow.toa_length != 0;
         Self {
             pid: run.info.pid,
             client: followed.client(),
             network: PeerNetwork { peer: followed.peer().into() },
             server: followed.server().into(),
-            toa: Toa {
-                kind: has_option.then_some(flow.toa_kind),
-                length: has_option.then_some(flow.toa_length),
-                learned_from: followed.learned_from(),
-                ambiguous: followed.is_ambiguous(),
-            },
+            toa: Toa::from(&flow.attribution),
             since: utc(flow.generation),
             age_ns: now_ns.saturating_sub(flow.generation),
             idle_ns: now_ns.saturating_sub(flow.last_ns),
@@ -106,6 +92,7 @@ fn lines(text: &mut String, run: &Run, flows: &[Followed], now_ns: u64) {
     let head = ["client", "balancer", "server", "age", "idle", "packets", "bytes", "learned", "state"];
     let rows = flows.iter().map(|followed| {
         let flow = &followed.flow;
+        let learned_from = flow.attribution.learned_from().map_or("unknown", LearnedFrom::name);
         [
             followed.client().to_string(),
             followed.peer().to_string(),
@@ -114,9 +101,9 @@ fn lines(text: &mut String, run: &Run, flows: &[Followed], now_ns: u64) {
             span(now_ns.saturating_sub(flow.last_ns)),
             flow.packets.to_string(),
             flow.payload_bytes.to_string(),
-            match flow.toa_length {
-                0 => followed.learned_from().to_owned(),
-                length => format!("{} {}:{length}", followed.learned_from(), flow.toa_kind),
+            match flow.attribution.toa() {
+                None => learned_from.to_owned(),
+                Some((kind, length)) => format!("{learned_from} {kind}:{length}"),
             },
             if flow.ended_ns == 0 { "open" } else { "ended" }.to_owned(),
         ]

@@ -16,7 +16,7 @@ use rustix::{
 use toa_common::{config::Config, counters::Counter};
 use toa_userspace::{
     capture::{classifier::Selection, replay::Replay},
-    pipeline::request_limit::Limited,
+    pipeline::request_limit::RequestLimit,
     print::{
         count::Count,
         ledger::Summary,
@@ -107,7 +107,7 @@ struct Session {
     input: File,
     config: Config,
     replay: Replay,
-    sink: Limited<Printer>,
+    sink: RequestLimit<Printer>,
 }
 
 impl Session {
@@ -116,7 +116,7 @@ impl Session {
         let replay = Replay::new(selection, args.bounds.limits());
         let names = replay.names();
         let printer = Printer::new(&args.results, Box::new(move |interface| names.get(interface)));
-        let sink = Limited::new(printer, args.results.count);
+        let sink = RequestLimit::new(printer, args.results.count);
         Self { path: args.file.clone(), input, config, replay, sink }
     }
 
@@ -151,7 +151,7 @@ impl Session {
         loop {
             loop {
                 match replay.step(sink) {
-                    Ok(_) if sink.is_done() => return End::Done,
+                    Ok(_) if sink.is_reached() => return End::Done,
                     Ok(true) => {}
                     Ok(false) => break,
                     Err(error) => return End::Failed(anyhow::Error::new(error).context(context())),
@@ -168,7 +168,7 @@ impl Session {
                     if let Err(error) = sink.flush() {
                         return End::Output(error);
                     }
-                    if sink.is_done() {
+                    if sink.is_reached() {
                         return End::Done;
                     }
                     match wait(input, stopped, None) {
@@ -210,7 +210,7 @@ fn say(replay: &Replay, summary: &Summary<'_>, config: &Config) {
             stderr::line(format_args!("{} {what}", Count(count)));
         }
     }
-    if let Some(explanation) = Explanation::new(&counters.seen(), Place::Capture, config.pairs()) {
+    if let Some(explanation) = Explanation::new(&counters.traffic(), Place::Capture, config.pairs()) {
         stderr::line(format_args!("{explanation}"));
     }
 }

@@ -92,7 +92,7 @@ struct Sum {
     #[serde(skip_serializing_if = "Option::is_none")]
     cut: Option<u64>,
     lost: u64,
-    skipped: u64,
+    bypassed: u64,
 }
 
 #[derive(Serialize)]
@@ -239,7 +239,7 @@ impl Ledger {
                     kernel.lost_no_reader_packets,
                     kernel.lost_other_packets,
                 ]),
-                skipped: kernel.skipped_packets,
+                bypassed: kernel.bypassed_packets,
             },
             bytes: Sum {
                 matched: kernel.matched_bytes,
@@ -250,7 +250,7 @@ impl Ledger {
                     kernel.lost_no_reader_bytes,
                     kernel.lost_other_bytes,
                 ]),
-                skipped: kernel.skipped_bytes,
+                bypassed: kernel.bypassed_bytes,
             },
         }
     }
@@ -284,20 +284,20 @@ impl fmt::Display for Status {
         let Ledger { packets, bytes } = &self.ledger;
         writeln!(
             f,
-            "  packets (after GRO): {} matched = {} delivered + {} lost + {} skipped on order",
+            "  packets (after GRO): {} matched = {} delivered + {} lost + {} bypassed",
             Count(packets.matched),
             Count(packets.delivered),
             Count(packets.lost),
-            Count(packets.skipped)
+            Count(packets.bypassed)
         )?;
         writeln!(
             f,
-            "  bytes of payload: {} matched = {} delivered + {} cut + {} lost + {} skipped on order",
+            "  bytes of payload: {} matched = {} delivered + {} cut + {} lost + {} bypassed",
             Count(bytes.matched),
             Count(bytes.delivered),
             Count(bytes.cut.unwrap_or(0)),
             Count(bytes.lost),
-            Count(bytes.skipped)
+            Count(bytes.bypassed)
         )?;
         match &self.cost {
             Some(CostReport { runs, ns_per_run, runs_per_second }) => {

@@ -24,9 +24,9 @@ fn the_ledger_has_every_term() {
     let lost = |ring_full, no_reader| json!({"ring_full": ring_full, "no_reader": no_reader, "other": 0});
     let expected = json!({
         "event": "ledger", "timestamp": "2026-11-22T07:43:27.123456789Z", "host": {"name": "web-17"},
-        "packets": {"matched": 10, "delivered": 7, "lost": lost(2, 1), "skipped": 0},
+        "packets": {"matched": 10, "delivered": 7, "lost": lost(2, 1), "bypassed": 0},
         "bytes": {
-            "matched": 1000, "delivered": 650, "cut": 100, "lost": lost(200, 50), "skipped": 0,
+            "matched": 1000, "delivered": 650, "cut": 100, "lost": lost(200, 50), "bypassed": 0,
             "used": 600, "duplicate": 40, "discarded": 10
         },
         "requests": 5, "incomplete": 1, "connections": 4, "gaps": {"count": 2, "bytes": 350}

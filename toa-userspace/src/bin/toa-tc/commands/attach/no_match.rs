@@ -21,7 +21,7 @@ pub(crate) async fn explain(counters: &Counters, targets: &[Target], pairs: &Toa
     if let Ok(snapshot) = counters.read() {
         let interfaces: Vec<_> = targets.iter().map(Target::interface).collect();
         let place = Place::Interfaces(&interfaces, PATIENCE);
-        if let Some(explanation) = Explanation::new(&snapshot.seen(), place, pairs) {
+        if let Some(explanation) = Explanation::new(&snapshot.traffic(), place, pairs) {
             stderr::line(format_args!("{explanation}"));
         }
     }

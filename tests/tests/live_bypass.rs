@@ -82,6 +82,6 @@ fn an_upload_that_is_broken_off_hides_nothing_of_the_next_connection() -> Result
     assert_eq!(targets, expected, "{}", output.stderr);
     let ledger = output.ledger()?;
     ledger.check()?;
-    assert!(ledger.bytes("skipped")? > 0, "{}", output.stderr);
+    assert!(ledger.bytes("bypassed")? > 0, "{}", output.stderr);
     Ok(())
 }

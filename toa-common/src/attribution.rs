@@ -1,0 +1,189 @@
+//! Who the client of a connection is, and how we know.
+
+use crate::{
+    address::{Address, Client},
+    tcp_packet::SegmentKind,
+    wire::{toa::Toa, toa_pairs::has_port},
+};
+
+/// Where a connection's client was learned from. Zero is not a value.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u8)]
+pub enum LearnedFrom {
+    /// A SYN.
+    Syn = 1,
+    /// A packet without payload.
+    Ack = 2,
+    /// A packet with payload.
+    Data = 3,
+    /// The server's own socket: the connection was open before.
+    Socket = 4,
+}
+
+impl LearnedFrom {
+    /// The value of a byte in a record or map.
+    #[must_use]
+    pub fn from_byte(byte: u8) -> Option<Self> {
+        match byte {
+            1 => Some(Self::Syn),
+            2 => Some(Self::Ack),
+            3 => Some(Self::Data),
+            4 => Some(Self::Socket),
+            _ => None,
+        }
+    }
+
+    /// The name used in results.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Syn => "syn",
+            Self::Ack => "ack",
+            Self::Data => "data",
+            Self::Socket => "existing",
+        }
+    }
+}
+
+impl From<SegmentKind> for LearnedFrom {
+    #[inline(always)]
+    fn from(segment: SegmentKind) -> Self {
+        match segment {
+            SegmentKind::Syn | SegmentKind::SynAck => Self::Syn,
+            SegmentKind::Ack | SegmentKind::Rst => Self::Ack,
+            SegmentKind::Data => Self::Data,
+        }
+    }
+}
+
+/// Who the client is and how we know, as it crosses from the kernel to user space. 24 bytes:
+///
+/// ```text
+///  0 client address             16 client port        18 TOA kind    19 TOA length
+/// 20 learned from               21 flags              22 unused
+/// ```
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(C)]
+pub struct Attribution {
+    /// The real client's address.
+    pub address: Address,
+    /// The real client's port, in network order.
+    pub port_be: u16,
+    /// Kind of the TOA option that named the client; 0 if none did.
+    pub toa_kind: u8,
+    /// Length of that option, in bytes; 0 if none named the client.
+    pub toa_length: u8,
+    /// A [`LearnedFrom`].
+    pub learned_from: u8,
+    /// A set of [`flags`].
+    pub flags: u8,
+    #[doc(hidden)]
+    pub _unused: u16,
+}
+
+/// Bits of [`Attribution::flags`].
+pub mod flags {
+    /// Only a SYN has named the client so far.
+    pub const PROVISIONAL: u8 = 1;
+    /// The TOA could be another protocol's option.
+    pub const AMBIGUOUS: u8 = 1 << 1;
+    /// The packet that named the client carried more than one TOA.
+    pub const MULTIPLE: u8 = 1 << 2;
+    /// A later TOA named another client.
+    pub const CONFLICT: u8 = 1 << 3;
+}
+
+const _: () = assert!(size_of::<Attribution>() == 24);
+
+impl Attribution {
+    /// Nobody.
+    pub const EMPTY: Self = Self {
+        address: Address([0; 4]),
+        port_be: 0,
+        toa_kind: 0,
+        toa_length: 0,
+        learned_from: 0,
+        flags: 0,
+        _unused: 0,
+    };
+
+    /// A client that the server's socket named.
+    #[must_use]
+    pub fn from_socket(client: &Client) -> Self {
+        Self {
+            address: client.address,
+            port_be: client.port_be,
+            learned_from: LearnedFrom::Socket as u8,
+            ..Self::EMPTY
+        }
+    }
+
+    /// Takes the client from `toa`, which a packet of this kind carried; with several TOA in the packet, or one. A
+    /// client that no TOA names, and one that only a SYN names, is provisional.
+    #[inline(always)]
+    pub fn name(&mut self, toa: &Toa, segment: SegmentKind, has_several: bool) {
+        let from = LearnedFrom::from(segment);
+        self.address = toa.client.address;
+        self.port_be = toa.client.port_be;
+        self.toa_kind = toa.kind;
+        self.toa_length = toa.length;
+        self.learned_from = from as u8;
+        self.flags = if from == LearnedFrom::Syn || !toa.is_some() { flags::PROVISIONAL } else { 0 };
+        if toa.is_ambiguous() {
+            self.flags |= flags::AMBIGUOUS;
+        }
+        if toa.is_some() && has_several {
+            self.flags |= flags::MULTIPLE;
+        }
+    }
+
+    /// A later packet named the same client.
+    #[inline(always)]
+    pub fn confirm(&mut self) {
+        self.flags &= !flags::PROVISIONAL;
+    }
+
+    /// A later packet named another client.
+    #[inline(always)]
+    pub fn conflict(&mut self) {
+        self.flags |= flags::CONFLICT;
+    }
+
+    /// The client.
+    #[inline(always)]
+    #[must_use]
+    pub fn client(&self) -> Client {
+        Client { address: self.address, port_be: self.port_be }
+    }
+
+    /// Whether the client's port is known.
+    #[must_use]
+    pub fn has_port(&self) -> bool {
+        has_port(self.toa_kind, self.toa_length)
+    }
+
+    /// Kind and length of the TOA option that named the client, if one did.
+    #[must_use]
+    pub fn toa(&self) -> Option<(u8, u8)> {
+        (self.toa_length != 0).then_some((self.toa_kind, self.toa_length))
+    }
+
+    /// Where the client was learned from. `None` if the byte is not a value.
+    #[must_use]
+    pub fn learned_from(&self) -> Option<LearnedFrom> {
+        LearnedFrom::from_byte(self.learned_from)
+    }
+
+    /// Whether only a SYN has named the client so far.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_provisional(&self) -> bool {
+        self.flags & flags::PROVISIONAL != 0
+    }
+
+    /// Whether the TOA could be another protocol's option.
+    #[must_use]
+    pub fn is_ambiguous(&self) -> bool {
+        self.flags & flags::AMBIGUOUS != 0
+    }
+}

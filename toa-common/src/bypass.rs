@@ -1,0 +1,116 @@
+//! What the kernel need not copy of a connection, as user space tells it.
+//!
+//! User space knows when the next bytes are a body, or when the rest of a connection is of no interest. A [`Bypass`] says
+//! so as a window of sequence numbers. A packet whose payload lies entirely in the window is not copied. One that lies
+//! partly in it is copied whole, and so is one with SYN, FIN or RST: it tells where the connection begins or ends. The
+//! window names the generation of its flow, so that it never applies to a later connection of the same 4-tuple. It is
+//! withdrawn once the stream has passed it: 4 GiB later the same numbers come again.
+
+use crate::{
+    seq::Seq,
+    wire::tcp::{FIN, RST, SYN},
+};
+
+/// A window of a connection that is not copied: the value of the map `BYPASS`, whose key is a
+/// [`crate::flow_key::FlowKey`]. 16 bytes:
+///
+/// ```text
+///  0 generation         8 from              12 until
+/// ```
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(C)]
+pub struct Bypass {
+    /// The flow's generation, see [`crate::flow::Flow::generation`].
+    pub generation: u64,
+    /// The first sequence number in the window.
+    pub from: u32,
+    /// The first sequence number after it.
+    pub until: u32,
+}
+
+const _: () = assert!(size_of::<Bypass>() == 16);
+
+impl Bypass {
+    /// Longest window, in bytes: TCP's own maximum (RFC 7323 section 2.3). So nothing in flight when the window has been
+    /// passed can be mistaken for something in it.
+    pub const MAX_BYTES: u32 = 1 << 30;
+
+    /// Bypasses `bytes` from `from` on, or as many of them as a window may have.
+    #[must_use]
+    pub fn new(generation: u64, from: Seq, bytes: u64) -> Self {
+        // Within 32 bits, by the bound.
+        let bytes = bytes.min(u64::from(Self::MAX_BYTES)) as u32;
+        Self { generation, from: from.0, until: (from + bytes).0 }
+    }
+
+    /// How many sequence numbers the window has.
+    #[inline(always)]
+    #[must_use]
+    pub fn bytes(&self) -> u32 {
+        self.until.wrapping_sub(self.from)
+    }
+
+    /// Whether a packet need not be copied: it has payload, all of it in the window, and neither SYN, FIN nor RST.
+    #[inline(always)]
+    #[must_use]
+    pub fn covers(&self, generation: u64, tcp_flags: u8, seq: Seq, payload_len: u32) -> bool {
+        let window = self.bytes();
+        let start = seq.0.wrapping_sub(self.from);
+        generation == self.generation
+            && tcp_flags & (SYN | FIN | RST) == 0
+            && payload_len > 0
+            && window <= Self::MAX_BYTES
+            && start < window
+            && payload_len <= window.wrapping_sub(start)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::tcp::ACK;
+
+    #[test]
+    fn only_what_lies_entirely_in_the_window_is_covered() {
+        for from in [0, 1000, u32::MAX - 50, u32::MAX, 1 << 31] {
+            let bypass = Bypass::new(7, Seq(from), 100);
+            let covers = |seq: u32, len| bypass.covers(7, ACK, Seq(from.wrapping_add(seq)), len);
+            for (seq, len, expected) in [
+                (0, 100, true),
+                (0, 1, true),
+                (99, 1, true),
+                (50, 50, true),
+                (0, 101, false),
+                (99, 2, false),
+                (100, 1, false),
+                (0, 0, false),
+                (u32::MAX, 1, false),
+                (u32::MAX, 2, false),
+                (1 << 31, 1, false),
+                (50, u32::MAX, false),
+            ] {
+                assert_eq!(covers(seq, len), expected, "{len} bytes at {seq} after {from}");
+            }
+        }
+    }
+
+    #[test]
+    fn packets_with_syn_fin_or_rst_are_not_covered() {
+        let bypass = Bypass::new(7, Seq(0), 100);
+        assert!(bypass.covers(7, ACK, Seq(0), 10));
+        assert!(!bypass.covers(8, ACK, Seq(0), 10), "of another connection");
+        for flag in [SYN, FIN, RST] {
+            assert!(!bypass.covers(7, ACK | flag, Seq(0), 10));
+        }
+    }
+
+    #[test]
+    fn a_window_is_bounded() {
+        let bypass = Bypass::new(7, Seq(u32::MAX), u64::MAX);
+        assert_eq!((bypass.bytes(), bypass.until), (1 << 30, (1 << 30) - 1));
+        assert_eq!(Bypass::new(7, Seq(5), 0).bytes(), 0);
+        assert!(!Bypass::new(7, Seq(5), 0).covers(7, ACK, Seq(5), 1));
+        let nonsense = Bypass { generation: 7, from: 5, until: 4 };
+        assert!(!nonsense.covers(7, ACK, Seq(5), 1));
+    }
+}

@@ -1,0 +1,30 @@
+//! The kernel's table of bypasses.
+
+use aya::maps::{HashMap, Map, MapData, MapError};
+use toa_common::{bypass::Bypass, flow_key::FlowKey};
+
+use crate::pipeline::bypass::BypassTable;
+
+/// The map `BYPASS`, which only one process writes.
+pub struct BypassMap(HashMap<MapData, FlowKey, Bypass>);
+
+impl BypassMap {
+    /// The table in the map `BYPASS`.
+    pub fn new(map: Map) -> Result<Self, MapError> {
+        map.try_into().map(Self)
+    }
+}
+
+impl BypassTable for BypassMap {
+    /// Fails if there is no room: then everything is copied.
+    fn set(&mut self, key: &FlowKey, bypass: &Bypass) -> bool {
+        self.0.insert(key, bypass, 0).is_ok()
+    }
+
+    fn clear(&mut self, key: &FlowKey, generation: u64) {
+        if self.0.get(key, 0).is_ok_and(|bypass| bypass.generation == generation) {
+            // If it stays, its generation matches no later connection.
+            let _ = self.0.remove(key);
+        }
+    }
+}

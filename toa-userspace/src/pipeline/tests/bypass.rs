@@ -1,0 +1,155 @@
+//! Bypasses, as the kernel gets them: exactly as large as what is of no interest, in time, and cleared.
+
+use toa_common::bypass::Bypass;
+
+use super::{traffic::Kernel, *};
+
+const POST: &[u8] = b"POST / HTTP/1.1\r\ncontent-length: 1000000\r\n\r\n";
+
+fn obeying(limits: Limits) -> (Pipeline<Kernel>, Kept) {
+    let kernel = Kernel { obeys: true, ..Kernel::default() };
+    (Pipeline::with_bypass(limits, 0, kernel), Kept::default())
+}
+
+/// Hands in a packet, unless the kernel bypasses it. Returns how many records it left.
+fn pass(pipeline: &mut Pipeline<Kernel>, kept: &mut Kept, segment: &Segment<'_>) -> u64 {
+    let is_copied = !pipeline.bypass.covers(segment);
+    if is_copied {
+        pipeline.segment(segment, kept);
+        check(pipeline);
+    }
+    is_copied.into()
+}
+
+#[test]
+fn a_bypass_is_as_long_as_the_body() {
+    let (mut pipeline, mut kept) = obeying(Limits::default());
+    pipeline.segment(&Segment { flags: SYN, ..segment(1, 0, POST) }, &mut kept);
+    let from = 1 + u32::try_from(POST.len()).unwrap();
+    assert_eq!(pipeline.bypass.bypass, Some(Bypass { generation: 1, from, until: from + 1_000_000 }));
+    pipeline.segment(&segment(1, from + 1_000_000, GET), &mut kept);
+    assert_eq!((pipeline.bypass.bypass, pipeline.bypass.set, pipeline.bypass.cleared), (None, 1, 1));
+    assert_eq!(kept.heads[&1], [POST, GET]);
+    assert_eq!(pipeline.ledger().stream.bypassed_bytes, 1_000_000);
+    assert_eq!((pipeline.ledger().bypasses, kept.gaps), (1, 0));
+}
+
+#[test]
+fn a_small_body_is_not_worth_a_bypass() {
+    let (mut pipeline, mut kept) = obeying(Limits::default());
+    let head = b"POST / HTTP/1.1\r\ncontent-length: 65535\r\n\r\n";
+    pipeline.segment(&Segment { flags: SYN, ..segment(1, 0, head) }, &mut kept);
+    assert_eq!(pipeline.bypass.set, 0);
+}
+
+#[test]
+fn a_kernel_that_refuses_changes_nothing() {
+    let (mut pipeline, mut kept) =
+        (Pipeline::with_bypass(Limits::default(), 0, Kernel::default()), Kept::default());
+    pipeline.segment(&Segment { flags: SYN, ..segment(1, 0, POST) }, &mut kept);
+    let end = 1 + u32::try_from(POST.len()).unwrap() + 1_000_000;
+    pipeline.segment(&segment(1, end, GET), &mut kept);
+    pipeline.tick(3_000_000_000, &mut kept);
+    assert_eq!((kept.gaps, pipeline.bypass.cleared), (1_000_000, 0));
+    assert_eq!(kept.heads[&1].len(), 2);
+}
+
+#[test]
+fn any_size_costs_a_few_records() {
+    // TLS has no end; a body of 5 GiB has one, which lies behind the wrap.
+    let head = format!("POST / HTTP/1.1\r\ncontent-length: {}\r\n\r\n", 5_u64 << 30).into_bytes();
+    for (first, is_endless) in [(&head[..], false), (b"SSH-2.0-x\r\n", true)] {
+        let (mut pipeline, mut kept) = obeying(Limits::default());
+        pipeline.segment(&Segment { flags: SYN, ..segment(1, u32::MAX - 1, first) }, &mut kept);
+        let mut seq = u32::try_from(first.len()).unwrap();
+        let payload = vec![b'\n'; 1 << 16];
+        let mut records = 0;
+        for _ in 0..(5_u64 << 30) / (1 << 16) {
+            records += pass(&mut pipeline, &mut kept, &segment(1, seq, &payload));
+            seq = seq.wrapping_add(1 << 16);
+        }
+        pass(&mut pipeline, &mut kept, &segment(1, seq, GET));
+        assert!(records < 10, "{records} records");
+        let ledger = pipeline.ledger();
+        assert_eq!((ledger.stream.gaps, ledger.stream.out_of_window_bytes), (0, 0));
+        if !is_endless {
+            assert_eq!(kept.heads[&1], [&head[..], GET]);
+            assert_eq!(pipeline.bypass.bypass, None);
+            // Nothing is left that could meet the same numbers again.
+            seq = seq.wrapping_add(u32::try_from(GET.len()).unwrap());
+            for _ in 0..(5_u64 << 30) / (1 << 26) {
+                assert_eq!(pass(&mut pipeline, &mut kept, &segment(1, seq, GET)), 1);
+                seq = seq.wrapping_add(1 << 26);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_window_is_renewed_before_it_is_passed() {
+    // All of it is copied, as if the bypass came late.
+    let (mut pipeline, mut kept) = obeying(Limits::default());
+    pipeline.segment(&Segment { flags: SYN, ..segment(1, 0, b"SSH-2.0-x\r\n") }, &mut kept);
+    let payload = vec![b'x'; 1 << 20];
+    for number in 0..600 {
+        pipeline.segment(&segment(1, 12 + (number << 20), &payload), &mut kept);
+    }
+    assert_eq!((pipeline.bypass.set, pipeline.bypass.cleared), (2, 0));
+    assert!(pipeline.bypass.bypass.unwrap().until > 3 << 29);
+}
+
+#[test]
+fn silence_clears_the_bypass_before_it_ends_the_connection() {
+    let idle_ns = Limits::default().idle_ns;
+    let (mut pipeline, mut kept) = obeying(Limits::default());
+    pipeline.segment(&Segment { flags: SYN, ..segment(1, 0, POST) }, &mut kept);
+    let body = 1 + u32::try_from(POST.len()).unwrap();
+    assert_eq!(pass(&mut pipeline, &mut kept, &segment(1, body, b"skipped")), 0);
+    pipeline.tick(idle_ns, &mut kept);
+    assert_eq!((pipeline.connections(), pipeline.bypass.bypass, pipeline.bypass.cleared), (1, None, 1));
+    // A sign of life, and what was bypassed is known; from here on it is bypassed again.
+    let segment_of = |at, time_ns| Segment { time_ns, ..segment(1, at, b"alive") };
+    assert_eq!(pass(&mut pipeline, &mut kept, &segment_of(body + 1000, idle_ns + 1)), 1);
+    assert_eq!((pipeline.ledger().stream.bypassed_bytes, pipeline.bypass.set), (1000, 2));
+    assert_eq!(pass(&mut pipeline, &mut kept, &segment_of(body + 2000, idle_ns + 1)), 0);
+    pass(&mut pipeline, &mut kept, &Segment { time_ns: idle_ns + 1, ..segment(1, body + 1_000_000, GET) });
+    assert_eq!((kept.heads[&1].len(), kept.gaps), (2, 0));
+    // And one that does not live.
+    let (mut pipeline, mut kept) = obeying(Limits::default());
+    pipeline.segment(&Segment { flags: SYN, ..segment(1, 0, POST) }, &mut kept);
+    pipeline.tick(idle_ns, &mut kept);
+    pipeline.tick(2 * idle_ns - 1, &mut kept);
+    assert_eq!(pipeline.connections(), 1);
+    pipeline.tick(2 * idle_ns, &mut kept);
+    assert_eq!((kept.closed, pipeline.bypass.cleared), (vec![Closed::Idle], 1));
+}
+
+#[test]
+fn a_bypass_ends_with_its_connection() {
+    for flags in [FIN | ACK, RST] {
+        let (mut pipeline, mut kept) = obeying(Limits::default());
+        pipeline.segment(&Segment { flags: SYN, ..segment(1, 0, POST) }, &mut kept);
+        let body = 1 + u32::try_from(POST.len()).unwrap();
+        assert_eq!(pass(&mut pipeline, &mut kept, &Segment { flags, ..segment(1, body + 500, b"") }), 1);
+        assert_eq!((pipeline.bypass.bypass, kept.closed.len(), kept.gaps), (None, 1, 0));
+    }
+    let limits = Limits { connections: 1, ..Limits::default() };
+    let (mut pipeline, mut kept) = obeying(limits);
+    pipeline.segment(&Segment { flags: SYN, ..segment(1, 0, POST) }, &mut kept);
+    pipeline.segment(&Segment { flags: SYN, ..segment(2, 0, GET) }, &mut kept);
+    assert_eq!((pipeline.bypass.bypass, kept.closed), (None, vec![Closed::Evicted]));
+}
+
+#[test]
+fn the_same_addresses_used_again_at_once_are_another_connection() {
+    let (mut pipeline, mut kept) = obeying(Limits::default());
+    pipeline.segment(&Segment { flags: SYN, ..segment(1, 0, POST) }, &mut kept);
+    let body = 1 + u32::try_from(POST.len()).unwrap();
+    // The bypass is still set; the next connection begins in the middle of its window.
+    assert_eq!(pass(&mut pipeline, &mut kept, &Segment { flags: SYN, ..segment(2, body + 100, b"") }), 1);
+    assert_eq!(pass(&mut pipeline, &mut kept, &segment(2, body + 101, POST)), 1);
+    assert_eq!(pipeline.bypass.bypass.map(|bypass| bypass.generation), Some(2));
+    // The first one is given up later, without clearing the bypass of the second.
+    pipeline.finish(&mut kept);
+    assert_eq!(kept.heads.len(), 2);
+}
