@@ -31,7 +31,7 @@ pub fn within<T>(
     }
 }
 
-/// As [`wait_within`], for [`PATIENCE`].
+/// As [`within`], for [`PATIENCE`].
 pub fn until<T>(what: &str, condition: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     within(PATIENCE, what, condition)
 }

@@ -20,6 +20,7 @@ pub mod flow_key;
 pub mod follow;
 pub mod inspect;
 pub mod limits;
+pub mod maps;
 #[cfg(feature = "user")]
 mod pod;
 pub mod record;

@@ -7,6 +7,9 @@ pub const FORMAT: u32 = 4;
 /// Interfaces that a record has room for. A run on more is told of without the others.
 pub const MAX_INTERFACES: usize = 64;
 
+/// Maps that a run pins besides its record.
+pub const PINNED_MAPS: usize = 5;
+
 /// Bytes of an interface's name, with the final NUL (`IFNAMSIZ` of `linux/if.h`).
 pub const INTERFACE_NAME_BYTES: usize = 16;
 
@@ -15,7 +18,7 @@ pub const INTERFACE_NAME_BYTES: usize = 16;
 /// ```text
 ///  0 format              4 version (4 × u16)   12 process id         16 ids of the maps (5 × u32)
 /// 36 interfaces         40 start, ticks        48 since, ns          56 PID namespace
-/// 64 network namespace  72 removed flows       80 additions            88 the interfaces, 24 bytes each
+/// 64 network namespace  72 flows removed       80 rule additions            88 the interfaces, 24 bytes each
 /// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(C)]
@@ -26,9 +29,9 @@ pub struct RunInfo {
     pub version: [u16; 4],
     /// The process, as its own PID namespace numbers it.
     pub pid: u32,
-    /// The kernel's numbers of `WATCH`, `PREFIXES`, `SHAPES`, `FLOWS` and `COUNTERS`, so that no other map of the same
-    /// shape can take a pin's place.
-    pub map_ids: [u32; 5],
+    /// The kernel's ids of the maps in [`crate::maps::PINNED`], so that no other map of the same shape can take a pin's
+    /// place.
+    pub map_ids: [u32; PINNED_MAPS],
     /// How many of [`Self::interfaces`] mean something.
     pub interface_count: u32,
     /// When the process began, in clock ticks since boot (field 22 of `/proc/PID/stat`): tells it from a later one
@@ -41,9 +44,9 @@ pub struct RunInfo {
     /// Inode of the network namespace that the interfaces are in.
     pub network_namespace: u64,
     /// How many followed connections other processes have removed: those that had not ended.
-    pub removed_flows: u64,
+    pub flows_removed_by_others: u64,
     /// How often other processes have added rules.
-    pub additions: u64,
+    pub rule_additions: u64,
     /// What the program is attached to.
     pub interfaces: [RunInterface; MAX_INTERFACES],
 }

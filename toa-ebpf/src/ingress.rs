@@ -236,7 +236,7 @@ fn learn(ctx: &TcContext, counters: &Counters, scratch: &mut Scratch) -> Option<
     let key = &inspected.tcp.key;
     *flow = Flow { generation: now_ns(), first_seq: inspected.tcp.seq.0, ..Flow::EMPTY };
     inspected.attribute(flow);
-    if FLOWS.insert(key, &*flow, 0).is_err() {
+    if FLOWS.insert(key, flow, 0).is_err() {
         counters.increment(Counter::FlowInsertFailed);
         return None;
     }

@@ -14,12 +14,7 @@ use toa_common::{
     counters::CounterValues,
     flow::Flow,
     flow_key::FlowKey,
-    inspect::Inspected,
-    limits::{
-        MAX_BALANCERS, MAX_BYPASSES, MAX_FLOWS, MAX_HEADERS_BYTES, MAX_PREFIXES, MAX_RULES, MAX_UNTRUSTED,
-        MAX_VIEW_BYTES,
-    },
-    record::SegmentRecord,
+    limits::{MAX_BALANCERS, MAX_BYPASSES, MAX_FLOWS, MAX_PREFIXES, MAX_RULES, MAX_UNTRUSTED},
     rule::{self, PrefixKey, RuleKey},
     tcp_packet::TcpPacket,
     wire::toa::Toa,

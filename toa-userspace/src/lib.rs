@@ -1,14 +1,11 @@
-//! The user-space half of toa-tc.
+//! The user-space half of toa-tc, as a library for its binary and its tests. It promises no stable interface.
 //!
-//! Responsible, in its pure part, for turning the kernel's records into printed HTTP heads: [`segment`]
-//! checks a record, [`stream`] orders bytes, [`http`] finds heads, [`print`](mod@print) writes them, and [`pipeline`]
-//! puts them together within [`limits`], while [`ledger`] counts what became of every byte. Where packets come from a
-//! file, [`pcap`] reads it, [`follower`] stands in for the kernel's program, and [`replay`] puts those before the pipeline.
+//! The pure part turns the kernel's records into printed HTTP heads: [`segment`] checks a record, [`stream`] orders
+//! bytes, [`http`] finds heads, [`print`](mod@print) writes them, and [`pipeline`] puts them together within
+//! [`limits`], while [`ledger`] counts what became of every byte. For packets from a file, [`capture`] takes the
+//! kernel's place. The pure part knows no clock, socket or kernel: time comes in as nanoseconds since the Unix epoch.
 //!
-//! [`live`] is the other part, which needs a kernel: it loads, attaches and reads the rings. Then the kernel has
-//! decided what is followed.
-//!
-//! The pure part knows no clock, socket or kernel: time comes in as nanoseconds since the Unix epoch.
+//! [`live`] needs a kernel: it loads and attaches the program and reads its rings.
 
 pub mod address;
 pub mod capture;

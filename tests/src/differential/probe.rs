@@ -14,7 +14,7 @@ use toa_packets::selection;
 use toa_userspace::{
     capture::classifier::Selection,
     ledger::counters::Snapshot,
-    live::maps::{balancers, counters::Counters, watch::Watch},
+    live::maps::{balancers::BalancersMap, counters::Counters, watch::Watch},
     rule::Rule,
 };
 
@@ -54,7 +54,7 @@ impl Probe {
             .context("loading the test object")?;
         program_of(&mut object)?.load().context("loading the probe")?;
         let mut map = |name: &str| object.take_map(name).with_context(|| format!("no map {name}"));
-        balancers::write(map("BALANCERS")?, &selection.balancers)?;
+        BalancersMap::new(map("BALANCERS")?)?.add(&selection.balancers)?;
         let watch = Watch::new(map("WATCH")?, map("PREFIXES")?, map("SHAPES")?)?;
         let counters = Counters::new(map("COUNTERS")?)?;
         let (flows, untrusted) = (map("FLOWS")?.try_into()?, map("UNTRUSTED")?.try_into()?);

@@ -18,7 +18,7 @@ pub const fn has_port(kind: u8, length: u8) -> bool {
 }
 
 /// Pairs of kind and length that balancers name a client by. A pair's place is its number, and its bit in a
-/// [`Class`]. Which of them are TOA for a run is chosen by its [`ToaPairs`]; the others are counted, so that a
+/// `Class`. Which of them are TOA for a run is chosen by its [`ToaPairs`]; the others are counted, so that a
 /// wrong choice is found.
 pub const KNOWN_PAIRS: [(u8, u8); 11] = [
     // LVS, DPVS and their kin.
@@ -42,7 +42,7 @@ pub const KNOWN_PAIRS: [(u8, u8); 11] = [
     (254, 24),
 ];
 
-/// Most pairs, selected ones and known ones each: half the bits of a [`Class`].
+/// Most pairs, selected ones and known ones each: half the bits of a `Class`.
 pub const MAX_PAIRS: usize = 16;
 
 /// What is TOA unless a run chooses otherwise.

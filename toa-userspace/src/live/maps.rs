@@ -1,7 +1,79 @@
-//! Responsible for the maps of the program, one file each. Not responsible for what fills them.
+//! The program's maps, one file each.
 
 pub mod balancers;
 pub mod bypass;
 pub mod counters;
 pub mod flows;
 pub mod watch;
+
+use aya::maps::{Map, MapError};
+use thiserror::Error;
+use toa_common::maps::{COUNTERS, FLOWS, PREFIXES, SHAPES, WATCH};
+
+use super::program::load::{LoadError, Loaded};
+use balancers::{BalancersMap, Untrusted};
+use bypass::BypassMap;
+use counters::Counters;
+use flows::Flows;
+use watch::Watch;
+
+/// The maps of a loaded program that user space reads or writes.
+pub struct Maps {
+    /// The watched set.
+    pub watch: Watch,
+    /// The followed connections.
+    pub flows: Flows,
+    /// What happened.
+    pub counters: Counters,
+    /// What need not be copied.
+    pub bypass: BypassMap,
+    /// The sources whose TOA is trusted.
+    pub balancers: BalancersMap,
+    /// Those whose TOA was not.
+    pub untrusted: Untrusted,
+}
+
+/// Why a program's maps cannot be used.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum MapsError {
+    /// The object has none of this name.
+    #[error(transparent)]
+    Missing(#[from] LoadError),
+    /// It has another type.
+    #[error("the map {name} has an unexpected type")]
+    Type {
+        /// Its name.
+        name: &'static str,
+        /// What failed.
+        #[source]
+        source: MapError,
+    },
+}
+
+impl Maps {
+    /// Takes them out of `loaded`, whose programs must be loaded already.
+    pub fn take(loaded: &mut Loaded) -> Result<Self, MapsError> {
+        Ok(Self {
+            watch: take(loaded, WATCH.name, |rules, loaded| {
+                let prefixes = loaded.take_map(PREFIXES.name)?;
+                let shapes = loaded.take_map(SHAPES.name)?;
+                Ok(Watch::new(rules, prefixes, shapes))
+            })?,
+            flows: take(loaded, FLOWS.name, |map, _| Ok(Flows::new(map)))?,
+            counters: take(loaded, COUNTERS.name, |map, _| Ok(Counters::new(map)))?,
+            bypass: take(loaded, "BYPASS", |map, _| Ok(BypassMap::new(map)))?,
+            balancers: take(loaded, "BALANCERS", |map, _| Ok(BalancersMap::new(map)))?,
+            untrusted: take(loaded, "UNTRUSTED", |map, _| Ok(Untrusted::new(map)))?,
+        })
+    }
+}
+
+fn take<T>(
+    loaded: &mut Loaded,
+    name: &'static str,
+    make: impl FnOnce(Map, &mut Loaded) -> Result<Result<T, MapError>, LoadError>,
+) -> Result<T, MapsError> {
+    let map = loaded.take_map(name)?;
+    make(map, loaded)?.map_err(|source| MapsError::Type { name, source })
+}

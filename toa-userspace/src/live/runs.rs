@@ -12,20 +12,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use aya::maps::{Array, Map, MapData, MapError, MapType, lpm_trie::Key};
+use aya::maps::{Array, Map, MapData, MapError};
 use rustix::fs::{FlockOperation, flock};
 use thiserror::Error;
 use toa_common::{
-    counters::CounterValues,
-    flow::Flow,
-    flow_key::FlowKey,
-    limits::{MAX_PREFIXES, MAX_RULES},
-    rule::{PrefixKey, RuleKey},
+    maps::{COUNTERS, FLOWS, INFO, MapSpec, PINNED, PREFIXES, SHAPES, WATCH},
     run_info::{FORMAT, RunInfo, RunInterface},
 };
 
 use identity::Identity;
-use pins::{INFO, PINNED, PinsError};
+use pins::PinsError;
 
 use crate::live::{
     host::namespace,
@@ -67,53 +63,23 @@ pub enum RunsError {
     },
 }
 
-/// What a map must be.
-struct Shape {
-    kind: MapType,
-    key_size: u32,
-    value_size: u32,
-    /// `None` for what a run chooses.
-    max_entries: Option<u32>,
-}
-
-impl Shape {
-    /// What the map of this name must be.
-    fn of(name: &str) -> Self {
-        let index = size_of::<u32>();
-        let bytes = |size: usize| u32::try_from(size).unwrap_or(u32::MAX);
-        let (kind, key_size, value_size, max_entries) = match name {
-            "WATCH" => (MapType::Hash, size_of::<RuleKey>(), size_of::<u32>(), Some(MAX_RULES)),
-            "PREFIXES" => {
-                (MapType::LpmTrie, size_of::<Key<PrefixKey>>(), size_of::<u32>(), Some(MAX_PREFIXES))
-            }
-            "SHAPES" => (MapType::Array, index, size_of::<u32>(), Some(1)),
-            "FLOWS" => (MapType::LruHash, size_of::<FlowKey>(), size_of::<Flow>(), None),
-            "COUNTERS" => (MapType::PerCpuArray, index, size_of::<CounterValues>(), Some(1)),
-            _ => (MapType::Array, index, size_of::<RunInfo>(), Some(1)),
-        };
-        Self { kind, key_size: bytes(key_size), value_size: bytes(value_size), max_entries }
-    }
-}
-
-/// Opens a pin. What it leads to is compared with what it must be, and only then is a map.
-fn open(directory: &Path, name: &str, id: Option<u32>) -> Result<Map, RunsError> {
-    let path = directory.join(name);
+/// Opens a pin. What it leads to is compared with `spec`, and only then used as a map.
+fn open(directory: &Path, spec: &MapSpec, id: Option<u32>) -> Result<Map, RunsError> {
+    let path = directory.join(spec.name);
     let failed = |source| RunsError::Map { path: path.clone(), source };
     let data = MapData::from_pin(&path).map_err(failed)?;
     let info = data.info().map_err(failed)?;
-    let shape = Shape::of(name);
     let foreign = |reason| RunsError::Foreign { path: path.clone(), reason };
-    let kind = info.map_type().map_err(|_| foreign("it is no map that is known here".to_owned()))?;
-    let numbers = [
-        ("bytes of key", info.key_size(), shape.key_size),
-        ("bytes of value", info.value_size(), shape.value_size),
-        ("entries", info.max_entries(), shape.max_entries.unwrap_or(info.max_entries())),
-    ];
-    if kind != shape.kind {
-        return Err(foreign(format!("it is a map of type {kind:?}, not {:?}", shape.kind)));
+    let kind = info.map_type().map_err(|_| foreign("it is not a map of a known type".to_owned()))?;
+    if kind as u32 != spec.kind {
+        return Err(foreign(format!("it is a map of type {kind:?}")));
     }
-    if let Some((what, found, expected)) = numbers.into_iter().find(|(_, found, expected)| found != expected)
-    {
+    let sizes = [
+        ("bytes of key", info.key_size(), spec.key_size),
+        ("bytes of value", info.value_size(), spec.value_size),
+        ("entries", info.max_entries(), spec.max_entries.unwrap_or(info.max_entries())),
+    ];
+    if let Some((what, found, expected)) = sizes.into_iter().find(|(_, found, expected)| found != expected) {
         return Err(foreign(format!("it has {found} {what}, not {expected}")));
     }
     if id.is_some_and(|id| id != info.id()) {
@@ -137,9 +103,9 @@ pub struct Lock(#[expect(dead_code, reason = "it is held, not used")] OwnedFd);
 
 impl Run {
     fn open(path: PathBuf, identity: Identity) -> Result<Self, RunsError> {
-        let pin = path.join(INFO);
+        let pin = path.join(INFO.name);
         let failed = |source| RunsError::Map { path: pin.clone(), source };
-        let map = Array::<_, RunInfo>::try_from(open(&path, INFO, None)?).map_err(failed)?;
+        let map = Array::<_, RunInfo>::try_from(open(&path, &INFO, None)?).map_err(failed)?;
         let info = map.get(&0, 0).map_err(failed)?;
         let reason = if info.format != FORMAT {
             Some(format!("it has format {}, this version knows {FORMAT}", info.format))
@@ -166,42 +132,45 @@ impl Run {
     }
 
     /// Opens one of the pinned maps.
-    fn map<T>(&self, name: &str, make: impl FnOnce(Map) -> Result<T, MapError>) -> Result<T, RunsError> {
-        let id = PINNED.iter().position(|it| *it == name).and_then(|at| self.info.map_ids.get(at).copied());
-        let map = open(&self.path, name, id)?;
-        make(map).map_err(|source| RunsError::Map { path: self.path.join(name), source })
+    fn map<T>(&self, spec: &MapSpec, make: impl FnOnce(Map) -> Result<T, MapError>) -> Result<T, RunsError> {
+        let position = PINNED.iter().position(|it| it == spec);
+        let id = position.and_then(|at| self.info.map_ids.get(at).copied());
+        let map = open(&self.path, spec, id)?;
+        make(map).map_err(|source| RunsError::Map { path: self.path.join(spec.name), source })
     }
 
     /// The watched set.
     pub fn watch(&self) -> Result<Watch, RunsError> {
-        let (prefixes, shapes) = (self.map("PREFIXES", Ok)?, self.map("SHAPES", Ok)?);
-        self.map("WATCH", |rules| Watch::new(rules, prefixes, shapes))
+        let (prefixes, shapes) = (self.map(&PREFIXES, Ok)?, self.map(&SHAPES, Ok)?);
+        self.map(&WATCH, |rules| Watch::new(rules, prefixes, shapes))
     }
 
     /// The followed connections.
     pub fn flows(&self) -> Result<Flows, RunsError> {
-        self.map("FLOWS", Flows::new)
+        self.map(&FLOWS, Flows::new)
     }
 
     /// The counters.
     pub fn counters(&self) -> Result<Counters, RunsError> {
-        self.map("COUNTERS", Counters::new)
+        self.map(&COUNTERS, Counters::new)
     }
 
     /// Tells the run that we have removed followed connections that had not ended: it would take them for evicted.
     /// Whoever calls this holds the lock.
     pub fn add_removed_flows(&self, count: usize) -> Result<(), RunsError> {
-        self.change_info(|info| info.removed_flows = info.removed_flows.saturating_add(count as u64))
+        self.change_info(|info| {
+            info.flows_removed_by_others = info.flows_removed_by_others.saturating_add(count as u64);
+        })
     }
 
     /// Tells the run that we have added rules, which open connections may match. Whoever calls this holds the lock.
     pub fn note_addition(&self) -> Result<(), RunsError> {
-        self.change_info(|info| info.additions = info.additions.wrapping_add(1))
+        self.change_info(|info| info.rule_additions = info.rule_additions.wrapping_add(1))
     }
 
     fn change_info(&self, change: impl FnOnce(&mut RunInfo)) -> Result<(), RunsError> {
-        let mut map = self.map(INFO, Array::<_, RunInfo>::try_from)?;
-        let failed = |source| RunsError::Map { path: self.path.join(INFO), source };
+        let mut map = self.map(&INFO, Array::<_, RunInfo>::try_from)?;
+        let failed = |source| RunsError::Map { path: self.path.join(INFO.name), source };
         let mut info = map.get(&0, 0).map_err(failed)?;
         change(&mut info);
         map.set(0, info, 0).map_err(failed)
@@ -275,13 +244,11 @@ impl Runs {
         let Some(directory) = pins::directory()? else {
             return Ok(found);
         };
-        let read = |result: io::Result<_>| {
-            result.map_err(|source| RunsError::Directory { path: directory.clone(), source })
-        };
-        found.swept = read(pins::sweep(&directory).map(|swept| (swept, Vec::new())))?.0;
-        for (path, identity) in read(pins::runs(&directory).map(|runs| (0, runs)))?.1 {
+        let failed = |source| RunsError::Directory { path: directory.clone(), source };
+        found.swept = pins::sweep(&directory).map_err(failed)?;
+        for (path, identity) in pins::runs(&directory).map_err(failed)? {
             // Without it, a run has not begun or is at its end.
-            if identity.is_alive() == Some(false) || !path.join(INFO).exists() {
+            if identity.is_alive() == Some(false) || !path.join(INFO.name).exists() {
                 continue;
             }
             match Run::open(path.clone(), identity) {
@@ -356,8 +323,8 @@ mod tests {
             pid_namespace: 0,
             network_namespace,
             interface_count: u32::try_from(names.len()).unwrap(),
-            removed_flows: 0,
-            additions: 0,
+            flows_removed_by_others: 0,
+            rule_additions: 0,
             interfaces,
         };
         Run { path: PathBuf::new(), info }

@@ -1,4 +1,4 @@
-//! Responsible for the line that explains why nothing has matched. Not responsible for when it is due.
+//! The line that explains why nothing has matched.
 //!
 //! ```text
 //! 0 TCP packets in 10 s on eth0 (3 others): …
@@ -14,9 +14,9 @@ use crate::ledger::traffic::Traffic;
 
 use crate::print::count::Count;
 
-/// Where it was looked.
+/// Where packets came from.
 #[derive(Clone, Copy, Debug)]
-pub enum Place<'a> {
+pub enum Source<'a> {
     /// On interfaces, for a time.
     Interfaces(&'a [&'a str], Duration),
     /// In a capture, from its beginning to its end.
@@ -25,60 +25,59 @@ pub enum Place<'a> {
 
 /// Why nothing has matched, in one line.
 #[derive(Clone, Copy, Debug)]
-pub struct Explanation<'a> {
-    seen: &'a Traffic,
-    place: Place<'a>,
+pub struct NoMatch<'a> {
+    traffic: &'a Traffic,
+    source: Source<'a>,
     /// What is TOA.
     pairs: &'a ToaPairs,
 }
 
-impl<'a> Explanation<'a> {
-    /// Explains what was `seen` at `place`, where `pairs` says what is TOA. `None` if something matched.
+impl<'a> NoMatch<'a> {
+    /// Explains the `traffic` of `source`, where `pairs` says what is TOA. `None` if something matched.
     #[must_use]
-    pub fn new(seen: &'a Traffic, place: Place<'a>, pairs: &'a ToaPairs) -> Option<Self> {
-        (seen.learned == 0).then_some(Self { seen, place, pairs })
+    pub fn new(traffic: &'a Traffic, source: Source<'a>, pairs: &'a ToaPairs) -> Option<Self> {
+        (traffic.learned == 0).then_some(Self { traffic, source, pairs })
     }
 }
 
-impl fmt::Display for Explanation<'_> {
+impl fmt::Display for NoMatch<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seen, place, pairs } = self;
-        write!(f, "{} TCP packets in ", Count(seen.tcp_packets))?;
-        match place {
-            Place::Interfaces(_, time) => write!(f, "{} s", time.as_secs())?,
-            Place::Capture => f.write_str("this capture")?,
+        let Self { traffic, source, pairs } = self;
+        write!(f, "{} TCP packets in ", Count(traffic.tcp_packets))?;
+        match source {
+            Source::Interfaces(_, time) => write!(f, "{} s", time.as_secs())?,
+            Source::Capture => f.write_str("this capture")?,
         }
-        if seen.tcp_packets == 0 {
-            if let Place::Interfaces(names, _) = place {
+        if traffic.tcp_packets == 0 {
+            if let Source::Interfaces(names, _) = source {
                 write!(f, " on {}", names.join(", "))?;
             }
-            if seen.other_packets > 0 {
-                write!(f, " ({} others)", Count(seen.other_packets))?;
+            if traffic.other_packets > 0 {
+                write!(f, " ({} others)", Count(traffic.other_packets))?;
             }
-            return match place {
-                Place::Interfaces(..) => f.write_str(
-                    ": nobody connects, or what the balancer sends comes by another interface or into another \
-                     network namespace",
-                ),
-                Place::Capture => Ok(()),
+            return match source {
+                Source::Interfaces(..) => {
+                    f.write_str(": no traffic, or it arrives on another interface or network namespace")
+                }
+                Source::Capture => Ok(()),
             };
         }
-        if seen.other_port_packets > 0 {
-            write!(f, ", {} of them to other ports than --server-port", Count(seen.other_port_packets))?;
+        if traffic.other_port_packets > 0 {
+            write!(f, ", {} of them to other ports than --server-port", Count(traffic.other_port_packets))?;
         }
-        write!(f, ", {} with TOA", Count(seen.toa_packets))?;
+        write!(f, ", {} with TOA", Count(traffic.toa_packets))?;
         for (kind, length) in pairs.selected() {
             write!(f, " {kind}:{length}")?;
         }
-        f.write_str(if seen.toa_packets == 0 {
+        f.write_str(if traffic.toa_packets == 0 {
             ", which only the first packets of a connection carry"
         } else {
             ", none of a watched client"
         })?;
-        if seen.untrusted_packets > 0 {
-            write!(f, "; {} of them from no balancer of --lb", Count(seen.untrusted_packets))?;
+        if traffic.untrusted_packets > 0 {
+            write!(f, "; {} of them from sources not listed with --lb", Count(traffic.untrusted_packets))?;
         }
-        for (count, (kind, length)) in seen.unselected_pairs.iter().zip(KNOWN_PAIRS) {
+        for (count, (kind, length)) in traffic.unselected_pairs.iter().zip(KNOWN_PAIRS) {
             if *count > 0 {
                 let count = Count(*count);
                 write!(f, "; {count} with option {kind}:{length} (try --toa {kind}:{length})")?;
@@ -103,15 +102,14 @@ mod tests {
     };
 
     fn explain(seen: &Traffic) -> Option<String> {
-        let place = Place::Interfaces(&["eth0", "eth1"], Duration::from_secs(10));
-        Explanation::new(seen, place, &ToaPairs::DEFAULT).map(|explanation| explanation.to_string())
+        let source = Source::Interfaces(&["eth0", "eth1"], Duration::from_secs(10));
+        NoMatch::new(seen, source, &ToaPairs::DEFAULT).map(|explanation| explanation.to_string())
     }
 
     #[test]
     fn nothing_at_all() {
         let seen = Traffic { tcp_packets: 0, ..TRAFFIC };
-        let reason = "nobody connects, or what the balancer sends comes by another interface or into another \
-                      network namespace";
+        let reason = "no traffic, or it arrives on another interface or network namespace";
         assert_eq!(
             explain(&seen).unwrap(),
             format!("0 TCP packets in 10 s on eth0, eth1 (3 others): {reason}")
@@ -143,14 +141,13 @@ mod tests {
     fn other_ports_and_sources() {
         let seen = Traffic { other_port_packets: 12_000, toa_packets: 45, untrusted_packets: 44, ..TRAFFIC };
         let expected = "12,431 TCP packets in 10 s, 12,000 of them to other ports than --server-port, 45 with TOA \
-                        254:8 254:20 253:20, none of a watched client; 44 of them from no balancer of --lb";
+                        254:8 254:20 253:20, none of a watched client; 44 of them from sources not listed with --lb";
         assert_eq!(explain(&seen).unwrap(), expected);
     }
 
     #[test]
     fn a_capture_has_neither_interfaces_nor_a_time_to_tell() {
-        let explain =
-            |seen| Explanation::new(seen, Place::Capture, &ToaPairs::DEFAULT).map(|it| it.to_string());
+        let explain = |seen| NoMatch::new(seen, Source::Capture, &ToaPairs::DEFAULT).map(|it| it.to_string());
         let empty = Traffic { tcp_packets: 0, ..TRAFFIC };
         assert_eq!(explain(&empty).unwrap(), "0 TCP packets in this capture (3 others)");
         let start = "12,431 TCP packets in this capture, 0 with TOA 254:8 254:20 253:20";

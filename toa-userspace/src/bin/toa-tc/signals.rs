@@ -1,28 +1,28 @@
-//! Responsible for the signals that end a run, and for ending it in time. Not responsible for what then is to be done.
+//! The signals that end a run, and ending it in time.
 
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     task::JoinHandle,
     time::timeout,
 };
 
-/// How long a reader that is blocked in writing is waited for at the end.
+/// How long to wait at the end for a task that is blocked in writing.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// The signals that end a run.
-pub(crate) struct Interrupts {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-    hangup: tokio::signal::unix::Signal,
+pub(crate) struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
 }
 
-impl Interrupts {
+impl Signals {
     /// Listens from now on.
     pub(crate) fn new() -> Result<Self> {
-        let on = |kind| signal(kind).context("cannot listen to signals");
+        let on = |kind| signal(kind).context("cannot listen for signals");
         Ok(Self {
             interrupt: on(SignalKind::interrupt())?,
             terminate: on(SignalKind::terminate())?,
@@ -31,7 +31,7 @@ impl Interrupts {
     }
 
     /// Waits for one.
-    pub(crate) async fn any(&mut self) {
+    pub(crate) async fn recv(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
@@ -39,14 +39,15 @@ impl Interrupts {
         }
     }
 
-    /// Waits for a task that may be blocked in writing. `None` if it is, and does not come back.
-    pub(crate) async fn finish<T>(&mut self, task: JoinHandle<T>) -> Result<Option<T>> {
+    /// Waits for a task that may be blocked in writing. `None` if it does not end within the grace period, or a signal
+    /// comes first.
+    pub(crate) async fn join_within_grace<T>(&mut self, task: JoinHandle<T>) -> Result<Option<T>> {
         tokio::select! {
             result = timeout(GRACE, task) => match result {
                 Ok(result) => Ok(Some(result.context("a task failed")?)),
                 Err(_) => Ok(None),
             },
-            () = self.any() => Ok(None),
+            () = self.recv() => Ok(None),
         }
     }
 }

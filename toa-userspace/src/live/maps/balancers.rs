@@ -1,4 +1,4 @@
-//! Responsible for the sources whose TOA is believed, and for those whose TOA was not. Not responsible for deciding.
+//! The sources whose TOA is trusted, and those whose TOA was not.
 
 use aya::maps::{
     HashMap, Map, MapData, MapError,
@@ -25,19 +25,28 @@ pub enum BalancersError {
     Map(#[from] MapError),
 }
 
-/// Writes the balancers' prefixes to the map `BALANCERS`.
-pub fn write(map: Map, balancers: &[IpNet]) -> Result<(), BalancersError> {
-    if balancers.len() > MAX_BALANCERS as usize {
-        return Err(BalancersError::TooMany { count: balancers.len() });
+/// The sources whose TOA is trusted.
+pub struct BalancersMap(LpmTrie<MapData, Address, u32>);
+
+impl BalancersMap {
+    /// Those in the map `BALANCERS`.
+    pub fn new(map: Map) -> Result<Self, MapError> {
+        map.try_into().map(Self)
     }
-    let mut map: LpmTrie<MapData, Address, u32> = map.try_into()?;
-    for net in balancers {
-        map.insert(&Key::new(net_bits(net), to_address(net.network())), 0, 0)?;
+
+    /// Adds the balancers' prefixes.
+    pub fn add(&mut self, balancers: &[IpNet]) -> Result<(), BalancersError> {
+        if balancers.len() > MAX_BALANCERS as usize {
+            return Err(BalancersError::TooMany { count: balancers.len() });
+        }
+        for net in balancers {
+            self.0.insert(&Key::new(net_bits(net), to_address(net.network())), 0, 0)?;
+        }
+        Ok(())
     }
-    Ok(())
 }
 
-/// The sources whose TOA was not believed.
+/// The sources whose TOA was not trusted.
 pub struct Untrusted(HashMap<MapData, Address, u32>);
 
 impl Untrusted {

@@ -1,5 +1,5 @@
 //! Responsible for the watched set in the kernel: the rules and the word of their shapes. Not responsible for
-//! how rules are written, nor for keeping two processes from changing it at once: see [`super::runs::Run::lock`].
+//! how rules are written, nor for keeping two processes from changing it at once: see [`crate::live::runs::Run::lock`].
 
 use std::io;
 

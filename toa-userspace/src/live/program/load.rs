@@ -150,3 +150,21 @@ fn write_log(program: &str, log: &str) -> io::Result<PathBuf> {
     io::Write::write_all(&mut file, log.as_bytes())?;
     Ok(path)
 }
+
+#[cfg(test)]
+mod tests {
+    use toa_common::maps::PINNED;
+
+    use super::*;
+
+    #[test]
+    fn the_objects_maps_are_as_their_specs_say() {
+        let object = aya_obj::Object::parse(OBJECT).unwrap();
+        for spec in PINNED {
+            let map = object.maps.get(spec.name).unwrap();
+            let found = (map.map_type(), map.key_size(), map.value_size());
+            assert_eq!(found, (spec.kind, spec.key_size, spec.value_size), "{}", spec.name);
+            assert!(spec.max_entries.is_none_or(|entries| entries == map.max_entries()), "{}", spec.name);
+        }
+    }
+}

@@ -21,7 +21,10 @@ use aya::{
 };
 use rustix::fs::statfs;
 use thiserror::Error;
-use toa_common::run_info::RunInfo;
+use toa_common::{
+    maps::{INFO, PINNED},
+    run_info::RunInfo,
+};
 
 use crate::live::runs::identity::Identity;
 
@@ -31,11 +34,6 @@ pub const BPF_FS: &str = "/sys/fs/bpf";
 const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
 /// Our directory in it.
 const OURS: &str = "toa-tc";
-
-/// Maps that other processes reach, in the order of `RunInfo::map_ids`.
-pub const PINNED: [&str; 5] = ["WATCH", "PREFIXES", "SHAPES", "FLOWS", "COUNTERS"];
-/// The map that says what a run is.
-pub const INFO: &str = "INFO";
 
 /// How often the directories are made again when another run that ends takes ours away.
 const ATTEMPTS: usize = 16;
@@ -70,7 +68,7 @@ pub enum PinsError {
         source: io::Error,
     },
     /// The map that says what this run is could not be made.
-    #[error("cannot make the map {INFO}")]
+    #[error("cannot make the map {}", INFO.name)]
     Info(#[source] MapError),
     /// A map could not be pinned.
     #[error("cannot pin {path}")]
@@ -137,8 +135,8 @@ pub fn sweep(directory: &Path) -> io::Result<usize> {
 /// Removes a run's directory, and in it only what a run pins.
 fn remove(path: &Path) {
     // What cannot be removed is a directory in which somebody else put something.
-    for name in PINNED.iter().chain([&INFO]) {
-        let _ = fs::remove_file(path.join(name));
+    for map in PINNED.iter().chain([&INFO]) {
+        let _ = fs::remove_file(path.join(map.name));
     }
     let _ = fs::remove_dir(path);
 }
@@ -192,13 +190,13 @@ impl Pins {
     pub fn publish(&self, info: &RunInfo) -> Result<(), PinsError> {
         let mut map = Array::<MapData, RunInfo>::create(1, 0).map_err(PinsError::Info)?;
         map.set(0, info, 0).map_err(PinsError::Info)?;
-        let path = self.path.join(INFO);
+        let path = self.path.join(INFO.name);
         map.pin(&path).map_err(|source| PinsError::Pin { path, source })
     }
 
     /// What this run is said to be: others write there, too.
     pub fn info(&self) -> Result<RunInfo, MapError> {
-        let map = Map::from_map_data(MapData::from_pin(self.path.join(INFO))?)?;
+        let map = Map::from_map_data(MapData::from_pin(self.path.join(INFO.name))?)?;
         Array::<_, RunInfo>::try_from(map)?.get(&0, 0)
     }
 }

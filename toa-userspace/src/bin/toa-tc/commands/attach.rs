@@ -1,5 +1,4 @@
-//! Responsible for the command `attach`, from its arguments to its last line. Not responsible for the parts that
-//! do the work.
+//! The command `attach`, in phases: prepare, attach, run until something ends it, finish.
 
 pub(crate) mod existing;
 mod interfaces;
@@ -19,18 +18,13 @@ use std::{
 use anyhow::{Context as _, Result, anyhow};
 use aya::maps::Map;
 use log::debug;
-use toa_common::config::Config;
+use toa_common::{config::Config, maps::PINNED};
 use toa_userspace::{
+    ledger::Ledger,
     live::{
         existing::rights,
         host::{clock, interfaces::interface_name, privileges, sock_diag::SockDiag},
-        maps::{
-            balancers::{self, Untrusted},
-            bypass::BypassMap,
-            counters::Counters,
-            flows::Flows,
-            watch::Watch,
-        },
+        maps::{Maps, balancers::Untrusted, bypass::BypassMap, counters::Counters},
         program::{
             attach::{Attached, Target, attach},
             load::{LoadOptions, Loaded},
@@ -40,32 +34,30 @@ use toa_userspace::{
             self, PerfError, Rings,
             reader::{self, Done},
         },
-        runs::{
-            map_id,
-            pins::{PINNED, Pins},
-        },
+        runs::{map_id, pins::Pins},
     },
     pipeline::{Pipeline, request_limit::RequestLimit},
-    print::ledger::Summary,
+    print::{count::plural, ledger::Summary},
     rule::{Rule, balancers::Balancers},
 };
 use tokio::{
     runtime::Handle,
     sync::{mpsc, watch},
+    task::JoinHandle,
     time::sleep,
 };
 
-use existing::{Shared, follow_existing};
-use interfaces::all_gone;
-use no_match::explain;
+use existing::{ExistingConnections, FollowedFlows, follow_existing};
+use interfaces::until_all_removed;
+use no_match::report_no_match;
 use run_info::publish;
 use sweep::sweep;
-use untrusted::distrust;
+use untrusted::report_untrusted;
 
 use crate::{
-    cli::{attach::AttachArgs, existing::Existing as ExistingArg, select::SelectArgs},
+    cli::{attach::AttachArgs, existing::Existing, select::SelectArgs},
     printer::{self, Printer},
-    signals::Interrupts,
+    signals::Signals,
     stderr,
 };
 
@@ -73,132 +65,205 @@ use crate::{
 pub(crate) fn run(args: AttachArgs) -> Result<()> {
     stderr::start_log(args.verbose);
     let rules = args.select.watched()?;
-    let config = args.select.config()?;
+    let config = Box::new(args.select.config()?);
     privileges::check()?;
     if let Some(existing) = args.existing {
-        rights::check(existing == ExistingArg::Force)?;
+        rights::check(existing == Existing::Force)?;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let result = runtime.block_on(attach_and_read(args, rules, &config));
+    let result = runtime.block_on(async {
+        let mut run = Prepared::new(args, rules, config)?.attach()?;
+        let failure = run.until_done().await;
+        run.finish(failure).await
+    });
     // A reader that is still blocked in writing must not keep us.
     runtime.shutdown_background();
     result
 }
 
-async fn attach_and_read(args: AttachArgs, rules: Vec<Rule>, config: &Config) -> Result<()> {
-    let log_level = log::max_level().to_level().map(|level| match level {
-        log::Level::Trace => aya_log::Level::Trace,
-        _ => aya_log::Level::Debug,
-    });
-    let targets = find_targets(&args.interfaces)?;
-    let options = LoadOptions { config: *config, max_flows: args.bounds.flows, log_level };
-    let mut loaded = Loaded::new(targets.iter().map(Target::program), &options)?;
-    // Before the signals could end us, and before anything is pinned.
-    let mut interrupts = Interrupts::new()?;
-    if log_level.is_some() {
-        tokio::spawn(KernelLog::new(&mut loaded)?.read());
-    }
-
-    let (pins, map_ids) = pin(&loaded).unzip();
-    let mut watch =
-        Watch::new(loaded.take_map("WATCH")?, loaded.take_map("PREFIXES")?, loaded.take_map("SHAPES")?)?;
-    watch.add(&rules).context("cannot write the rules")?;
-    balancers::write(loaded.take_map("BALANCERS")?, &args.select.balancers)?;
-    let untrusted = Untrusted::new(loaded.take_map("UNTRUSTED")?)?;
-    let flows = Flows::new(loaded.take_map("FLOWS")?)?;
-    let shared = Arc::new(Shared { flows: flows.into(), begun: 0.into() });
-    let counters = Counters::new(loaded.take_map("COUNTERS")?)?;
-    let bypass = BypassMap::new(loaded.take_map("BYPASS")?)?;
-    let rings = open_rings(&loaded, args.ring_size)?;
-    let existing = args
-        .existing
-        .map(|_| {
-            existing::Existing::new(
-                watch,
-                Arc::clone(&shared),
-                config,
-                Balancers::new(&args.select.balancers),
-            )
-        })
-        .transpose()?;
-
-    let mut attached = Vec::new();
-    for target in &targets {
-        debug!("{} has index {} and gets {}", target.interface(), target.index(), target.program());
-        attached.push((target.clone(), attach(&mut loaded, target)?));
-    }
-    for (target, attached) in &attached {
-        announce(target, attached, &rules);
-    }
-    let published = pins.as_ref().zip(map_ids).map(|(pins, ids)| publish(pins, ids, &attached));
-    if let Some(Err(error)) = &published {
-        cannot_change(error);
-    }
-    hint(&args.select, &rules, matches!(published, Some(Ok(()))));
-    if let Some(path) = &args.ready_file {
-        fs::write(path, b"").with_context(|| format!("cannot create {}", path.display()))?;
-    }
-
-    let (stop, stopped) = watch::channel(false);
-    let (done, mut is_done) = mpsc::channel(1);
-    let offset_ns = clock::unix_offset_ns();
-    let pipeline = Pipeline::with_bypass(args.bounds.limits(), offset_ns, bypass);
-    let read = reader::read(
-        rings,
-        pipeline,
-        offset_ns,
-        RequestLimit::new(Printer::new(&args.results, Box::new(interface_name)), args.results.count),
-        stopped,
-        done,
-    );
-    // On a thread of its own: while it is blocked in writing, a worker would wait for neither signals nor timers.
-    let handle = Handle::current();
-    let reader = tokio::task::spawn_blocking(move || handle.block_on(read));
-
-    let failure = tokio::select! {
-        () = interrupts.any() => None,
-        () = elapsed(args.duration) => None,
-        () = all_gone(&mut attached) => Some(anyhow!("ended: no interface is left")),
-        never = explain(&counters, &targets, config.pairs()) => match never {},
-        never = sweep(&shared, &counters, pins.as_ref(), args.bounds.flows) => match never {},
-        never = follow_existing(existing, pins.as_ref()) => match never {},
-        never = distrust(&untrusted), if config.restricts_balancers() => match never {},
-        done = is_done.recv() => match done {
-            Some(Done::Output(error)) => printer::failure(error),
-            _ => None,
-        },
-    };
-    // First nothing more comes in, then what is in the rings is read, and then everything is counted.
-    drop(attached);
-    // The receiver is only gone when the reader has failed, which is found below.
-    let _ = stop.send(true);
-    let read = interrupts.finish(reader).await?;
-    drop(pins);
-    let mut written = None;
-    if let Some(read) = read {
-        let (ledger, mut printer) = read.context("cannot read the rings")?;
-        let kernel = counters.read()?.ledger();
-        // There is nobody to tell when this cannot be written.
-        let summary = Summary { kernel: &kernel, pipeline: &ledger }.to_string();
-        let _ = io::stderr().write_all(summary.as_bytes());
-        let time_ns = clock::monotonic_ns() + offset_ns;
-        let last_line = tokio::task::spawn_blocking(move || {
-            printer.ledger(&Summary { kernel: &kernel, pipeline: &ledger }, time_ns)
-        });
-        written = interrupts.finish(last_line).await?;
-    }
-    let failure = match written {
-        None => {
-            printer::gave_up();
-            failure
-        }
-        Some(Err(error)) => failure.or_else(|| printer::failure(error)),
-        Some(Ok(())) => failure,
-    };
-    failure.map_or(Ok(()), Err)
+/// A run before anything is attached.
+struct Prepared {
+    args: AttachArgs,
+    rules: Vec<Rule>,
+    config: Box<Config>,
+    targets: Vec<Target>,
+    loaded: Loaded,
+    signals: Signals,
+    pins: Option<(Pins, [u32; PINNED.len()])>,
+    flows: Arc<FollowedFlows>,
+    counters: Counters,
+    bypass: BypassMap,
+    untrusted: Untrusted,
+    rings: Rings,
+    existing: Option<ExistingConnections>,
 }
 
-/// Finds interfaces. One that is named twice, or by two of its names, is one.
+/// A run.
+struct Run {
+    args: AttachArgs,
+    config: Box<Config>,
+    targets: Vec<Target>,
+    attached: Vec<(Target, Attached)>,
+    /// Keeps the program loaded.
+    _loaded: Loaded,
+    signals: Signals,
+    pins: Option<Pins>,
+    flows: Arc<FollowedFlows>,
+    counters: Counters,
+    untrusted: Untrusted,
+    existing: Option<ExistingConnections>,
+    reader: JoinHandle<io::Result<(Ledger, Printer)>>,
+    stop: watch::Sender<bool>,
+    done: mpsc::Receiver<Done>,
+    clock_offset_ns: u64,
+}
+
+impl Prepared {
+    /// Loads the program, fills its maps, pins them and opens the rings.
+    fn new(args: AttachArgs, rules: Vec<Rule>, config: Box<Config>) -> Result<Self> {
+        let log_level = log::max_level().to_level().map(|level| match level {
+            log::Level::Trace => aya_log::Level::Trace,
+            _ => aya_log::Level::Debug,
+        });
+        let targets = find_targets(&args.interfaces)?;
+        let options = LoadOptions { config: *config, max_flows: args.bounds.flows, log_level };
+        let mut loaded = Loaded::new(targets.iter().map(Target::program), &options)?;
+        // Before a signal could end us, and before anything is pinned.
+        let signals = Signals::new()?;
+        if log_level.is_some() {
+            tokio::spawn(KernelLog::new(&mut loaded)?.read());
+        }
+        let pins = pin(&loaded);
+        let Maps { mut watch, flows, counters, bypass, mut balancers, untrusted } = Maps::take(&mut loaded)?;
+        watch.add(&rules).context("cannot write the rules")?;
+        balancers.add(&args.select.balancers)?;
+        let rings = open_rings(&loaded, args.ring_size)?;
+        let flows = Arc::new(FollowedFlows::new(flows));
+        let existing = args.existing.map(|_| {
+            let balancers = Balancers::new(&args.select.balancers);
+            ExistingConnections::new(watch, Arc::clone(&flows), &config, balancers)
+        });
+        let existing = existing.transpose()?;
+        Ok(Self {
+            args,
+            rules,
+            config,
+            targets,
+            loaded,
+            signals,
+            pins,
+            flows,
+            counters,
+            bypass,
+            untrusted,
+            rings,
+            existing,
+        })
+    }
+
+    /// Attaches, says so, and starts to read.
+    fn attach(self) -> Result<Run> {
+        let Self { args, rules, config, targets, mut loaded, pins, .. } = self;
+        let mut attached = Vec::new();
+        for target in &targets {
+            debug!("{} has index {} and gets {}", target.interface(), target.index(), target.program());
+            attached.push((target.clone(), attach(&mut loaded, target)?));
+        }
+        for (target, attached) in &attached {
+            announce(target, attached, &rules);
+        }
+        let published = pins.as_ref().map(|(pins, ids)| publish(pins, *ids, &attached));
+        if let Some(Err(error)) = &published {
+            cannot_be_seen(error);
+        }
+        hint(&args.select, &rules, matches!(published, Some(Ok(()))));
+        if let Some(path) = &args.ready_file {
+            fs::write(path, b"").with_context(|| format!("cannot create {}", path.display()))?;
+        }
+
+        let (stop, stopped) = watch::channel(false);
+        let (finding, done) = mpsc::channel(1);
+        let clock_offset_ns = clock::unix_offset_ns();
+        let pipeline = Pipeline::with_bypass(args.bounds.limits(), clock_offset_ns, self.bypass);
+        let printer = Printer::new(&args.results, Box::new(interface_name));
+        let sink = RequestLimit::new(printer, args.results.count);
+        let read = reader::read(self.rings, pipeline, clock_offset_ns, sink, stopped, finding);
+        // On a thread of its own: while it is blocked in writing, a worker would wait for neither signals nor timers.
+        let handle = Handle::current();
+        let reader = tokio::task::spawn_blocking(move || handle.block_on(read));
+        Ok(Run {
+            args,
+            config,
+            targets,
+            attached,
+            _loaded: loaded,
+            signals: self.signals,
+            pins: pins.map(|(pins, _)| pins),
+            flows: self.flows,
+            counters: self.counters,
+            untrusted: self.untrusted,
+            existing: self.existing,
+            reader,
+            stop,
+            done,
+            clock_offset_ns,
+        })
+    }
+}
+
+impl Run {
+    /// Runs until something ends it. Returns why, if that is a failure.
+    async fn until_done(&mut self) -> Option<anyhow::Error> {
+        let Self { args, config, targets, attached, signals, flows, counters, untrusted, done, .. } = self;
+        let pins = self.pins.as_ref();
+        tokio::select! {
+            () = signals.recv() => None,
+            () = elapsed(args.duration) => None,
+            () = until_all_removed(attached) => Some(anyhow!("ended: no interface is left")),
+            never = report_no_match(counters, targets, config.pairs()) => match never {},
+            never = sweep(flows, counters, pins, args.bounds.flows) => match never {},
+            never = follow_existing(self.existing.take(), pins) => match never {},
+            never = report_untrusted(untrusted), if config.restricts_balancers() => match never {},
+            finding = done.recv() => match finding {
+                Some(Done::Output(error)) => printer::failure(error),
+                _ => None,
+            },
+        }
+    }
+
+    /// Detaches, reads what is left in the rings, and prints the ledger.
+    async fn finish(mut self, failure: Option<anyhow::Error>) -> Result<()> {
+        // First nothing more comes in, then what is in the rings is read, and then everything is counted.
+        drop(self.attached);
+        // The receiver is only gone if the reader has failed, which is found below.
+        let _ = self.stop.send(true);
+        let read = self.signals.join_within_grace(self.reader).await?;
+        drop(self.pins);
+        let mut written = None;
+        if let Some(read) = read {
+            let (ledger, mut printer) = read.context("cannot read the rings")?;
+            let kernel = self.counters.read()?.ledger();
+            let summary = Summary { kernel: &kernel, pipeline: &ledger }.to_string();
+            _ = io::stderr().write_all(summary.as_bytes());
+            let time_ns = clock::monotonic_ns() + self.clock_offset_ns;
+            let last_line = tokio::task::spawn_blocking(move || {
+                printer.ledger(&Summary { kernel: &kernel, pipeline: &ledger }, time_ns)
+            });
+            written = self.signals.join_within_grace(last_line).await?;
+        }
+        let failure = match written {
+            None => {
+                printer::gave_up();
+                failure
+            }
+            Some(Err(error)) => failure.or_else(|| printer::failure(error)),
+            Some(Ok(())) => failure,
+        };
+        failure.map_or(Ok(()), Err)
+    }
+}
+
+/// Finds interfaces. One that is named twice, or by two of its names, counts once.
 fn find_targets(names: &[String]) -> Result<Vec<Target>> {
     let mut targets: Vec<Target> = Vec::new();
     for name in names {
@@ -210,31 +275,31 @@ fn find_targets(names: &[String]) -> Result<Vec<Target>> {
     Ok(targets)
 }
 
-/// Pins the maps and returns their numbers, or says why changing the watched set from outside will not work.
+/// Pins the maps and returns their ids, or says why other commands will not see this run.
 fn pin(loaded: &Loaded) -> Option<(Pins, [u32; PINNED.len()])> {
     let pinned = || -> Result<_> {
         let pins = Pins::new()?;
         let mut ids = [0; PINNED.len()];
-        for (name, id) in PINNED.into_iter().zip(&mut ids) {
-            let map = loaded.map(name)?;
+        for (spec, id) in PINNED.iter().zip(&mut ids) {
+            let map = loaded.map(spec.name)?;
             *id = map_id(map)?;
-            pins.pin(name, map)?;
+            pins.pin(spec.name, map)?;
         }
         Ok((pins, ids))
     };
-    pinned().inspect_err(cannot_change).ok()
+    pinned().inspect_err(cannot_be_seen).ok()
 }
 
-fn cannot_change(error: &anyhow::Error) {
-    stderr::line(format_args!("the rules cannot be changed from outside: {error:#}"));
+fn cannot_be_seen(error: &anyhow::Error) {
+    stderr::line(format_args!("watch, status and flows will not see this run: {error:#}"));
 }
 
 fn open_rings(loaded: &Loaded, bytes: Option<usize>) -> Result<Rings> {
     let Map::PerfEventArray(map) = loaded.map("EVENTS")? else {
-        anyhow::bail!("the map of rings is none");
+        anyhow::bail!("EVENTS is not a perf event array");
     };
     let bytes = bytes.unwrap_or_else(rings::default_ring_bytes);
-    debug!("a ring of {bytes} bytes for each CPU");
+    debug!("a ring of {bytes} bytes per CPU");
     Rings::open(map.fd().as_fd(), bytes).map_err(|error| {
         let is_limit =
             matches!(&error, PerfError::Ring { source, .. } if source.raw_os_error() == Some(libc::EPERM));
@@ -248,12 +313,11 @@ fn open_rings(loaded: &Loaded, bytes: Option<usize>) -> Result<Rings> {
 }
 
 fn announce(target: &Target, attached: &Attached, rules: &[Rule]) {
-    let (interface, mode, count) = (target.interface(), attached.mode.describe(), rules.len());
-    let noun = if count == 1 { "rule" } else { "rules" };
-    stderr::line(format_args!("attached to {interface} ({mode}), {count} {noun}"));
+    let (interface, mode) = (target.interface(), attached.mode.describe());
+    stderr::line(format_args!("attached to {interface} ({mode}), {}", plural(rules.len(), "rule")));
 }
 
-/// Says what is probably not meant.
+/// Points out what was probably not intended.
 fn hint(select: &SelectArgs, rules: &[Rule], can_change: bool) {
     if rules.is_empty() && can_change {
         stderr::line(format_args!("nothing is watched yet: add a client with toa-tc watch add IP"));
@@ -265,9 +329,9 @@ fn hint(select: &SelectArgs, rules: &[Rule], can_change: bool) {
     }
 }
 
-/// A port that clients connect to is seldom one that they connect from.
+/// A port that clients connect to is rarely one that they connect from.
 fn hint_at_listening(ports: &[u16]) {
-    // What cannot be seen is no reason for a hint.
+    // Without the list there is no hint.
     let listeners =
         if ports.is_empty() { Ok(Vec::new()) } else { SockDiag::new().and_then(|mut it| it.listeners()) };
     let listeners = listeners.unwrap_or_default();

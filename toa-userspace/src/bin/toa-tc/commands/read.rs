@@ -20,7 +20,7 @@ use toa_userspace::{
     print::{
         count::Count,
         ledger::Summary,
-        no_match::{Explanation, Place},
+        no_match::{NoMatch, Source},
     },
 };
 
@@ -28,7 +28,7 @@ use crate::{
     cli::read::ReadArgs,
     error::UsageError,
     printer::{self, Printer},
-    signals::Interrupts,
+    signals::Signals,
     stderr,
 };
 
@@ -71,16 +71,16 @@ fn open(path: &Path) -> Result<File> {
 }
 
 async fn read(args: ReadArgs, selection: Selection, input: File) -> Result<()> {
-    let mut interrupts = Interrupts::new()?;
+    let mut signals = Signals::new()?;
     let (stopped, stop) = rustix::pipe::pipe()?;
     // On a thread of its own: it is blocked in reading and in writing.
     let mut session =
         tokio::task::spawn_blocking(move || Session::new(&args, selection, input).run(&stopped));
     let ended = tokio::select! {
         ended = &mut session => Some(ended.context("a task failed")?),
-        () = interrupts.any() => {
+        () = signals.recv() => {
             drop(stop);
-            interrupts.finish(session).await?
+            signals.join_within_grace(session).await?
         }
     };
     ended.unwrap_or_else(|| {
@@ -210,8 +210,8 @@ fn say(replay: &Replay, summary: &Summary<'_>, config: &Config) {
             stderr::line(format_args!("{} {what}", Count(count)));
         }
     }
-    if let Some(explanation) = Explanation::new(&counters.traffic(), Place::Capture, config.pairs()) {
-        stderr::line(format_args!("{explanation}"));
+    if let Some(no_match) = NoMatch::new(&counters.traffic(), Source::Capture, config.pairs()) {
+        stderr::line(format_args!("{no_match}"));
     }
 }
 

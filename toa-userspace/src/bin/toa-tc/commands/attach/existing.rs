@@ -6,7 +6,7 @@ use std::{
     convert::Infallible,
     future::pending,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -39,19 +39,33 @@ const AGAIN_AT_MOST: Duration = Duration::from_mins(1);
 const INTERVAL: Duration = Duration::from_millis(200);
 
 /// The flows of a run, which several tasks change.
-pub(crate) struct Shared {
-    pub(crate) flows: Mutex<Flows>,
-    /// Connections whose following began here.
-    pub(crate) begun: AtomicU64,
+pub(crate) struct FollowedFlows {
+    flows: Mutex<Flows>,
+    /// Connections whose following began here, and not in the kernel.
+    begun_here: AtomicU64,
+}
+
+impl FollowedFlows {
+    pub(crate) fn new(flows: Flows) -> Self {
+        Self { flows: Mutex::new(flows), begun_here: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Flows> {
+        self.flows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn begun_here(&self) -> u64 {
+        self.begun_here.load(Ordering::Relaxed)
+    }
 }
 
 /// Follows existing connections.
-pub(crate) struct Existing {
+pub(crate) struct ExistingConnections {
     survey: Survey,
     /// The kernel's table once more, to look again what another look has found.
     table: SockDiag,
     watch: Watch,
-    shared: Arc<Shared>,
+    shared: Arc<FollowedFlows>,
     config: Box<Config>,
     balancers: Balancers,
     /// The cookies of connections whose following began since rules were added: one that the map evicted is not
@@ -73,10 +87,10 @@ impl Looked {
     }
 }
 
-impl Existing {
+impl ExistingConnections {
     pub(crate) fn new(
         watch: Watch,
-        shared: Arc<Shared>,
+        shared: Arc<FollowedFlows>,
         config: &Config,
         balancers: Balancers,
     ) -> Result<Self> {
@@ -117,7 +131,7 @@ impl Existing {
 }
 
 /// Follows a connection that was found if a rule watches its client. Returns whether that is new.
-fn follow(found: &Found<'_>, table: &mut SockDiag, watch: &Watch, shared: &Shared) -> Result<bool> {
+fn follow(found: &Found<'_>, table: &mut SockDiag, watch: &Watch, shared: &FollowedFlows) -> Result<bool> {
     let Ok(client) = found.client.map(|real| real.client()) else {
         return Ok(false);
     };
@@ -126,31 +140,33 @@ fn follow(found: &Found<'_>, table: &mut SockDiag, watch: &Watch, shared: &Share
         return Ok(false);
     }
     let (key, now_ns) = (connection.key(), clock::monotonic_ns());
-    let flows = || shared.flows.lock().unwrap_or_else(PoisonError::into_inner);
-    if !flows().begin(&key, &client, now_ns)? {
+    if !shared.lock().begin(&key, &client, now_ns)? {
         return Ok(false);
     }
     // What is there before and after was there meanwhile. Otherwise the 4-tuple may be another connection's by now, or
     // who removed the rule has ended the following of its connections too early for this one.
     if !table.is_there(connection)? || !watch.contains(&client, true)? {
-        flows().take_back(&key, now_ns)?;
+        shared.lock().take_back(&key, now_ns)?;
         return Ok(false);
     }
     // A packet may have named the client at the same time: then the program has counted it.
-    let is_ours = flows().is_begun(&key, now_ns)?;
-    shared.begun.fetch_add(u64::from(is_ours), Ordering::Relaxed);
+    let is_ours = shared.lock().is_begun(&key, now_ns)?;
+    shared.begun_here.fetch_add(u64::from(is_ours), Ordering::Relaxed);
     Ok(is_ours)
 }
 
 /// Looks at once, again when connections that were being opened are, and then whenever rules were added or as long as
 /// something is left.
-pub(crate) async fn follow_existing(existing: Option<Existing>, pins: Option<&Pins>) -> Infallible {
+pub(crate) async fn follow_existing(
+    existing: Option<ExistingConnections>,
+    pins: Option<&Pins>,
+) -> Infallible {
     let Some(mut existing) = existing else {
         return pending().await;
     };
     // Before sockets are asked, which moves the module's counters.
     let module = Module::now();
-    let additions = || pins.and_then(|pins| pins.info().ok()).map_or(0, |info| info.additions);
+    let additions = || pins.and_then(|pins| pins.info().ok()).map_or(0, |info| info.rule_additions);
     let (mut is_told, mut pause, mut new_rules) = (false, AGAIN, true);
     loop {
         let known_additions = additions();

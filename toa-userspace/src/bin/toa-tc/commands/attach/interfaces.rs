@@ -1,4 +1,4 @@
-//! Responsible for noticing and saying that interfaces are gone. Not responsible for what then becomes of the run.
+//! Noticing that interfaces are removed.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use tokio::time::sleep;
 
 use crate::stderr;
 
-/// How often it is looked. Nobody waits for it.
+/// Poll interval.
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// Says of each interface when it is gone, detaches from it, and returns when none is left. One that moves to another
-/// network namespace takes our program along, where nobody asked for it.
-pub(crate) async fn all_gone(attached: &mut Vec<(Target, Attached)>) {
+/// Reports each interface that is removed, detaches from it, and returns when none is left. An interface that moves to
+/// another network namespace counts as removed: it would take our program along.
+pub(crate) async fn until_all_removed(attached: &mut Vec<(Target, Attached)>) {
     while !attached.is_empty() {
         sleep(INTERVAL).await;
         attached.retain(|(target, _)| {

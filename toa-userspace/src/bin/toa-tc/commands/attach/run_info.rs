@@ -1,11 +1,14 @@
 //! Responsible for what `attach` tells other processes of itself. Not responsible for where it is kept.
 
 use anyhow::{Context as _, Result};
-use toa_common::run_info::{FORMAT, MAX_INTERFACES, RunInfo, RunInterface, mode};
+use toa_common::{
+    maps::PINNED,
+    run_info::{FORMAT, MAX_INTERFACES, RunInfo, RunInterface, mode},
+};
 use toa_userspace::live::{
     host::{clock, namespace},
     program::attach::{Attached, Mode, Target},
-    runs::pins::{PINNED, Pins},
+    runs::pins::Pins,
 };
 
 /// The parts of the version, as cargo knows them.
@@ -45,8 +48,8 @@ pub(crate) fn publish(
         pid_namespace: identity.pid_namespace,
         network_namespace: namespace::inode("self", "net").context("cannot read /proc/self/ns/net")?,
         interface_count: u32::try_from(count).unwrap_or(0),
-        removed_flows: 0,
-        additions: 0,
+        flows_removed_by_others: 0,
+        rule_additions: 0,
         interfaces,
     };
     Ok(pins.publish(&info)?)

@@ -1,11 +1,7 @@
 //! Responsible for looking after a run's maps now and then: connections that ended are forgotten, ones that were
 //! evicted are told of. Not responsible for the maps.
 
-use std::{
-    convert::Infallible,
-    sync::{PoisonError, atomic::Ordering},
-    time::Duration,
-};
+use std::{convert::Infallible, time::Duration};
 
 use aya::maps::MapError;
 use toa_userspace::{
@@ -18,7 +14,7 @@ use toa_userspace::{
 };
 use tokio::time::sleep;
 
-use super::existing::Shared;
+use super::existing::FollowedFlows;
 use crate::stderr;
 
 /// How often it is swept: several times in the time for which an ended connection is remembered.
@@ -26,7 +22,7 @@ const INTERVAL: Duration = Duration::from_secs(3);
 
 /// Sweeps for ever.
 pub(crate) async fn sweep(
-    shared: &Shared,
+    flows: &FollowedFlows,
     counters: &Counters,
     pins: Option<&Pins>,
     max_flows: u32,
@@ -35,7 +31,7 @@ pub(crate) async fn sweep(
     loop {
         sleep(INTERVAL).await;
         // If the maps cannot be read now, they cannot at the end either, where that is an error.
-        let Ok(evicted) = sweep_once(shared, counters, pins) else {
+        let Ok(evicted) = sweep_once(flows, counters, pins) else {
             continue;
         };
         if evicted > told {
@@ -50,13 +46,10 @@ pub(crate) async fn sweep(
 }
 
 /// Sweeps once, and returns how many open connections the kernel has evicted, at least.
-fn sweep_once(shared: &Shared, counters: &Counters, pins: Option<&Pins>) -> Result<u64, MapError> {
+fn sweep_once(flows: &FollowedFlows, counters: &Counters, pins: Option<&Pins>) -> Result<u64, MapError> {
     let before = counters.read()?;
-    let begun = shared.begun.load(Ordering::Relaxed);
-    let swept = {
-        let mut flows = shared.flows.lock().unwrap_or_else(PoisonError::into_inner);
-        flows.sweep(clock::monotonic_ns())?
-    };
-    let removed = pins.map_or(Ok(0), |pins| pins.info().map(|info| info.removed_flows))?;
-    Ok(evicted(&before, &counters.read()?, swept.open, begun, removed))
+    let begun_here = flows.begun_here();
+    let swept = flows.lock().sweep(clock::monotonic_ns())?;
+    let removed = pins.map_or(Ok(0), |pins| pins.info().map(|info| info.flows_removed_by_others))?;
+    Ok(evicted(&before, &counters.read()?, swept.open, begun_here, removed))
 }

@@ -1,4 +1,4 @@
-//! Responsible for telling of each source, once, that its TOA is not believed. Not responsible for not believing it.
+//! Reporting sources whose TOA is not trusted.
 
 use std::{collections::HashSet, convert::Infallible, future::pending, time::Duration};
 
@@ -8,21 +8,23 @@ use tokio::time::sleep;
 
 use crate::stderr;
 
-/// How often it is looked.
+/// Poll interval.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Tells for ever, but of no more sources than the kernel remembers at once: anybody may write a TOA.
-pub(crate) async fn distrust(untrusted: &Untrusted) -> Infallible {
-    let mut told = HashSet::new();
-    while told.len() < MAX_UNTRUSTED as usize {
+/// Reports each untrusted source once, at most `MAX_UNTRUSTED` of them: anyone can send a TOA.
+pub(crate) async fn report_untrusted(untrusted: &Untrusted) -> Infallible {
+    let mut reported = HashSet::new();
+    while reported.len() < MAX_UNTRUSTED as usize {
         sleep(INTERVAL).await;
-        // What cannot be read now is read the next time.
+        // What cannot be read now is read next time.
         for source in untrusted.read().unwrap_or_default() {
-            if told.insert(source) {
-                stderr::line(format_args!("{source} sends TOA and is no balancer of --lb: not believed"));
+            if reported.insert(source) {
+                stderr::line(format_args!("ignoring TOA from {source}: not listed with --lb"));
             }
         }
     }
-    stderr::line(format_args!("more sources than {MAX_UNTRUSTED} send TOA that is not believed"));
+    stderr::line(format_args!(
+        "ignoring TOA from more than {MAX_UNTRUSTED} sources that are not listed with --lb"
+    ));
     pending().await
 }

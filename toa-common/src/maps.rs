@@ -1,0 +1,64 @@
+//! The maps' names and shapes, once for the program, the tool and the tests.
+
+use crate::{
+    counters::CounterValues,
+    flow::Flow,
+    flow_key::FlowKey,
+    limits::{MAX_PREFIXES, MAX_RULES},
+    rule::{PrefixKey, RuleKey},
+    run_info::{PINNED_MAPS, RunInfo},
+};
+
+/// What a map that other processes open must be. Sizes are in bytes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct MapSpec {
+    /// Its name in the object, and of its pin.
+    pub name: &'static str,
+    /// Its type, see [`kind`].
+    pub kind: u32,
+    /// Size of a key.
+    pub key_size: u32,
+    /// Size of a value.
+    pub value_size: u32,
+    /// Its entries; `None` if a run chooses.
+    pub max_entries: Option<u32>,
+}
+
+/// Types of maps (`enum bpf_map_type` of `linux/bpf.h`).
+pub mod kind {
+    /// A hash map.
+    pub const HASH: u32 = 1;
+    /// An array.
+    pub const ARRAY: u32 = 2;
+    /// An array for each CPU.
+    pub const PER_CPU_ARRAY: u32 = 6;
+    /// A hash map that evicts what was used least recently.
+    pub const LRU_HASH: u32 = 9;
+    /// A trie of prefixes.
+    pub const LPM_TRIE: u32 = 11;
+}
+
+impl MapSpec {
+    const fn new<K, V>(name: &'static str, kind: u32, max_entries: Option<u32>) -> Self {
+        Self { name, kind, key_size: size_of::<K>() as u32, value_size: size_of::<V>() as u32, max_entries }
+    }
+}
+
+/// What is watched. The value means nothing.
+pub const WATCH: MapSpec = MapSpec::new::<RuleKey, u32>("WATCH", kind::HASH, Some(MAX_RULES));
+/// What is watched by prefix: a length in bits, then a key.
+pub const PREFIXES: MapSpec =
+    MapSpec::new::<(u32, PrefixKey), u32>("PREFIXES", kind::LPM_TRIE, Some(MAX_PREFIXES));
+/// One word: the shapes of the rules.
+pub const SHAPES: MapSpec = MapSpec::new::<u32, u32>("SHAPES", kind::ARRAY, Some(1));
+/// The followed connections.
+pub const FLOWS: MapSpec = MapSpec::new::<FlowKey, Flow>("FLOWS", kind::LRU_HASH, None);
+/// What happened, per CPU.
+pub const COUNTERS: MapSpec = MapSpec::new::<u32, CounterValues>("COUNTERS", kind::PER_CPU_ARRAY, Some(1));
+/// What a run is. Made by user space, and not in the object.
+pub const INFO: MapSpec = MapSpec::new::<u32, RunInfo>("INFO", kind::ARRAY, Some(1));
+
+/// The program's maps that a run pins, in the order of [`RunInfo::map_ids`].
+pub const PINNED: [MapSpec; PINNED_MAPS] = [WATCH, PREFIXES, SHAPES, FLOWS, COUNTERS];
+
+const _: () = assert!(PREFIXES.key_size == 4 + size_of::<PrefixKey>() as u32);
