@@ -44,7 +44,6 @@ pub const BALANCER_IPV6: Ipv6Addr = Ipv6Addr::new(0xfd00, 9, 0, 0, 0, 0, 0, 1);
 pub const SERVER_IPV6: Ipv6Addr = Ipv6Addr::new(0xfd00, 9, 0, 0, 0, 0, 0, 2);
 
 /// Where nginx listens.
-#[must_use]
 pub fn nginx_address() -> SocketAddr {
     SocketAddr::new(SERVER.into(), nginx::PORT)
 }

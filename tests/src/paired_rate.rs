@@ -53,7 +53,6 @@ pub fn compare(blocks: u32, mut rate: impl FnMut(Leg) -> Result<f64>) -> Result<
 }
 
 /// How likely the interval of so many blocks has the true median within.
-#[must_use]
 pub fn confidence(blocks: u32) -> f64 {
     interval(blocks).map_or(0.0, |(_, confidence)| confidence)
 }

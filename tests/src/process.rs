@@ -46,7 +46,6 @@ pub struct Process {
 
 impl Process {
     /// Takes charge of `child`.
-    #[must_use]
     pub fn new(name: &str, child: Child) -> Self {
         Self { child, name: name.to_owned() }
     }
@@ -57,7 +56,6 @@ impl Process {
     }
 
     /// Its process id.
-    #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
     }
@@ -103,7 +101,6 @@ impl Drop for Process {
 }
 
 /// How a status reads in a message: its code, or the signal's number.
-#[must_use]
 pub fn describe(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit code {code}"),

@@ -1,7 +1,6 @@
 //! Running the tool, reading what it prints, and what it should print.
 
 pub mod attached;
-pub mod columns;
 pub mod commands;
 pub mod expected_ledger;
 pub mod expected_rows;

@@ -60,7 +60,7 @@ fn wait_for(tool: &ToaTc, line: &str) -> Result<()> {
 
 /// Waits until nginx has accepted so many connections, whose clients are known.
 fn wait_until_accepted(lab: &Lab, count: usize) -> Result<()> {
-    let named = format!(": {count} with a real client");
+    let named = format!("({count} with a known client");
     wait::until("nginx to accept", || {
         let output = ToaTc::run(&lab.server.namespace, &["flows", "--existing"])?.succeeded()?;
         Ok(output.stderr.contains(&named).then_some(()))
@@ -118,7 +118,7 @@ fn the_watched_clients_open_connections_are_printed_from_then_on() -> Result<()>
             open.push((client, connection));
         }
     }
-    let line = "open connections: 20 are followed, of 200 established connections: 200 with a real client\n";
+    let line = "open connections: following 20 of 200 (200 with a known client)\n";
     let tool = attach(&lab, &["--ip", WATCHED], line)?;
     let mut expected = Vec::new();
     for (client, connection) in &mut open {
@@ -144,7 +144,7 @@ fn ipv6_clients_are_followed() -> Result<()> {
     let (watched, other) = (client_ipv6(3, 1), client_ipv6(4, 1));
     let mut connections = [watched, other].map(|client| lab.connect_unmarked(&mut module, client));
     wait_until_accepted(&lab, 2)?;
-    let tool = attach(&lab, &["--ip", &watched.ip().to_string()], "1 are followed, of 2 ")?;
+    let tool = attach(&lab, &["--ip", &watched.ip().to_string()], "following 1 of 2 ")?;
     for connection in connections.iter_mut().flatten() {
         connection.ask(Request::get("/after"))?;
     }
@@ -246,8 +246,7 @@ fn rules_that_are_added_later_apply_to_open_connections() -> Result<()> {
         let mut of_first = lab.connect_unmarked(&mut module, first)?;
         let mut of_second = lab.connect_unmarked(&mut module, second)?;
         wait_until_accepted(&lab, 2)?;
-        let tool =
-            attach(&lab, &[], "open connections: 0 are followed, of 2 established connections: 2 with")?;
+        let tool = attach(&lab, &[], "open connections: following 0 of 2 (2 with")?;
         let flows = || objects(&lab.server.namespace, &["flows", "-o", "json"]);
         let wait_for_flows =
             |count| wait::until("connections to be followed", || Ok((flows()?.len() == count).then_some(())));
@@ -294,7 +293,7 @@ fn a_connection_whose_client_a_packet_names_as_well_is_one() -> Result<()> {
     lab.marker.assign(bound.local(), &toa_option(watched))?;
     let mut connection = bound.connect(nginx_address())?;
     wait_until_accepted(&lab, 1)?;
-    let tool = attach(&lab, &["--any"], "1 are followed, of 1 ")?;
+    let tool = attach(&lab, &["--any"], "following 1 of 1 ")?;
     connection.ask(Request::get("/after"))?;
     let output = tool.stop(Signal::Interrupt)?.succeeded()?;
     assert_eq!(requests(&output, &["existing"])?, [row(watched, &connection, "/after")]);
@@ -304,10 +303,10 @@ fn a_connection_whose_client_a_packet_names_as_well_is_one() -> Result<()> {
 #[test]
 fn balancers_and_server_ports_restrict_whom_it_asks() -> Result<()> {
     for (arguments, line) in [
-        (["--lb", "10.9.0.0/24"], "1 are followed, of 1 established connections: 1 with a real client\n"),
-        (["--lb", "192.0.2.0/24"], "0 with a real client; 1 not from a balancer of --lb\n"),
-        (["--server-port", "80"], "1 are followed, of 1 established connections: 1 with a real client\n"),
-        (["--server-port", "443"], "0 with a real client; 1 not to a --server-port\n"),
+        (["--lb", "10.9.0.0/24"], "following 1 of 1 (1 with a known client)\n"),
+        (["--lb", "192.0.2.0/24"], "(0 with a known client; 1 from a source not listed with --lb)\n"),
+        (["--server-port", "80"], "following 1 of 1 (1 with a known client)\n"),
+        (["--server-port", "443"], "(0 with a known client; 1 not on a --server-port)\n"),
     ] {
         let (lab, mut module) = lab()?;
         let _nginx = lab.nginx()?;
@@ -326,7 +325,7 @@ fn what_a_packet_has_taught_is_not_taught_again() -> Result<()> {
         let _nginx = lab.nginx()?;
         let (first, second) = (client(3, 1), client(4, 1));
         let mut of_second = lab.connect_unmarked(&mut module, second)?;
-        let tool = attach(&lab, &["--ip", WATCHED], "open connections: 0 are followed")?;
+        let tool = attach(&lab, &["--ip", WATCHED], "open connections: following 0 of")?;
         let bound = lab.bind()?;
         module.name_client(bound.local(), first)?;
         lab.marker.assign(bound.local(), &toa_option(first))?;
@@ -351,7 +350,7 @@ fn open_connections_that_are_evicted_are_told_of() -> Result<()> {
     let connect = |port| lab.connect_unmarked(&mut module, client(3, port));
     let _open = (0..400).map(connect).collect::<Result<Vec<_>>>()?;
     wait_until_accepted(&lab, 400)?;
-    let tool = attach(&lab, &["--any", "--max-flows", "64"], "400 with a real client")?;
+    let tool = attach(&lab, &["--any", "--max-flows", "64"], "400 with a known client")?;
     let line = "open connections are followed no more: there is room for 64, see --max-flows";
     // Once, and of no more than there were, although it is looked again meanwhile.
     wait_for(&tool, line)?;

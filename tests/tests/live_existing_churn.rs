@@ -41,15 +41,15 @@ const KEPT: usize = 8;
 const PORTS: std::ops::Range<u16> = 20_000..60_000;
 
 /// The lines of a run of `flows --existing`, and of `attach --existing`, after `toa-tc: `: they contain one of these.
-const OF_FLOWS: [&str; 2] = [" established connections: ", "not looked at: "];
+const OF_FLOWS: [&str; 2] = [" established connections: ", "not scanned: "];
 const OF_ATTACH: [&str; 8] = [
     "attached to web0",
     "nothing is watched yet: ",
     " TCP packets in ",
-    " requests (",
+    " incomplete) on ",
     "open connections: ",
-    "not looked at: ",
-    "packets (after GRO) ",
+    "not scanned: ",
+    "packets (after GRO): ",
     "bytes ",
 ];
 
@@ -263,7 +263,7 @@ fn processes_that_pass_on_close_and_exit_are_not_disturbed_and_disturb_nothing()
         let server = Churn::start(&lab.server.namespace, binary, WORKERS)?;
         let tool = ToaTc::attach(&lab.server, &["--existing", "-o", "json"])?;
         wait::until("the first look", || {
-            Ok(tool.stderr()?.contains("open connections: 0 are followed").then_some(()))
+            Ok(tool.stderr()?.contains("open connections: following 0 of").then_some(()))
         })?;
         let descriptors = || Ok::<_, anyhow::Error>((churn::descriptors(tool.id())?, server.descriptors()?));
         // It has others for moments, while it looks whether rules were added.

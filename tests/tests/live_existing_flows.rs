@@ -105,7 +105,7 @@ fn every_row_of_ss_has_its_real_client() -> Result<()> {
     assert_eq!(rows.len(), 200);
     assert_eq!(found, expected);
     assert_eq!(found.into_keys().collect::<BTreeSet<_>>(), ss(&lab.server.namespace)?);
-    assert_eq!(said.lines().next(), Some("toa-tc: 200 established connections: 200 with a real client"));
+    assert_eq!(said.lines().next(), Some("toa-tc: 200 established connections: 200 with a known client"));
 
     let (rows, _) = existing(&lab.server.namespace, &["203.0.113.3", "2001:db8::/124"])?;
     let wanted = |client: &SocketAddr| client.ip().to_string() == "203.0.113.3" || client.is_ipv6();
@@ -177,11 +177,11 @@ fn what_is_not_known_has_its_reason() -> Result<()> {
     let of_nat64 = rows.iter().find(|row| row["named_by"] == "nat64").context("no row")?;
     assert_eq!(address(&of_nat64["client"]), Some(SocketAddrV6::into(ipv6)));
     assert_eq!(address(&of_nat64["network"]["peer"]), Some(nat64.local()));
-    let line = "toa-tc: 6 established connections: 2 with a real client; 1 unknown: its socket names no other than the \
-                sender; 1 not accepted yet; 1 held by no process that is seen here; 1 opened by this host, as its port says";
+    let line = "toa-tc: 6 established connections: 2 with a known client; 1 unknown: the socket names only its peer; \
+                1 not accepted yet; 1 owner process not visible; 1 outbound (local ephemeral port)";
     assert!(said.lines().next().is_some_and(|first| first.starts_with(line)), "{said}");
     // A process of the balancer's namespace has some, too.
-    assert!(said.contains("toa-tc: not looked at: "), "{said}");
+    assert!(said.contains("toa-tc: not scanned: "), "{said}");
     Ok(())
 }
 
@@ -245,13 +245,13 @@ fn what_the_kernel_refuses_is_said() -> Result<()> {
     let (code, stdout, stderr) = without(&lab, libc::SYS_pidfd_getfd, libc::EPERM)?;
     assert_eq!(code, Some(0), "{stderr}");
     assert!(stdout.lines().any(|line| line.ends_with("no permission to ask its process")), "{stdout}");
-    let line = "toa-tc: 1 established connections: 0 with a real client; 1 no permission to ask its process";
+    let line = "toa-tc: 1 established connection: 0 with a known client; 1 no permission to query the owner";
     assert_eq!(stderr.lines().next(), Some(line));
 
     // Descriptors that may not be looked at.
     let (code, stdout, stderr) = without(&lab, libc::SYS_readlinkat, libc::EACCES)?;
     assert_eq!(code, Some(0), "{stderr}");
-    assert!(stdout.lines().any(|line| line.ends_with("held by no process that is seen here")), "{stdout}");
+    assert!(stdout.lines().any(|line| line.ends_with("owner process not visible")), "{stdout}");
     assert!(
         stderr.lines().next().is_some_and(|line| line.ends_with(" processes may not be looked into")),
         "{stderr}"
@@ -273,7 +273,7 @@ fn that_no_socket_knows_better_is_explained() -> Result<()> {
     let (rows, said) = existing(&lab.server.namespace, &[])?;
     assert_eq!(reasons(&rows), [("same".to_owned(), 1)].into());
     assert_eq!(rows[0]["client"], Value::Null);
-    assert!(said.contains("no socket names a real client: no module named toa is loaded"), "{said}");
+    assert!(said.contains("no socket knows a real client: no TOA module is loaded"), "{said}");
     let tool = ToaTc::attach(&lab.server, &["--existing", "--any"])?;
     wait::until("the explanation", || {
         Ok(tool.stderr()?.contains("no module named toa is loaded").then_some(()))
@@ -329,7 +329,7 @@ fn where_sockets_would_change_their_class_it_is_refused_unless_forced() -> Resul
             assert_eq!(attached::on(&lab.server)?, []);
             let forced = wait::until("nginx to accept", || {
                 let forced = run(&["flows", "--existing=force"])?.succeeded()?;
-                Ok(forced.stderr.contains("1 with a real client").then_some(forced))
+                Ok(forced.stderr.contains("1 with a known client").then_some(forced))
             })?;
             assert!(forced.stdout.contains("203.0.113.1:40001"), "{}", forced.stdout);
             Ok(())

@@ -13,7 +13,7 @@ use toa_common::{
     limits::LINGER_NS,
 };
 use toa_tests::lab::mounts;
-use toa_userspace::live::maps::flows::{Flows, Swept};
+use toa_userspace::live::maps::flows::{Flows, SweepResult};
 
 const WATCHED: Address = Address([1; 4]);
 const UNWATCHED: Address = Address([2; 4]);
@@ -63,7 +63,7 @@ fn a_sweep_removes_what_ended_long_ago_and_nothing_else() -> Result<()> {
             kernel.insert(key(ports), Flow { ended_ns, ..flow(ports.into(), WATCHED) }, 0)?;
         }
         let mut flows = Flows::new(open()?)?;
-        assert_eq!(flows.sweep(now_ns)?, Swept { open: 1, removed: 2 });
+        assert_eq!(flows.sweep(now_ns)?, SweepResult { open: 1, removed: 2 });
         let left: Vec<_> = flows.read()?.iter().map(|followed| followed.key.ports).collect();
         assert_eq!(left, [1, 3]);
         Ok(())

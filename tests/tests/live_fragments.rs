@@ -98,7 +98,7 @@ fn a_head_in_the_first_fragment_is_whole() -> Result<()> {
             printed.iter().map(|it| (it.target.as_str(), it.incomplete.as_deref())).collect();
         assert_eq!(targets, [("/upload", None), ("/next", None)], "{}", output.stderr);
         assert_eq!(fragments, 1);
-        assert!(output.stderr.contains("1 gaps of 24 bytes"), "{}", output.stderr);
+        assert!(output.stderr.contains("1 gap of 24 bytes"), "{}", output.stderr);
     }
     Ok(())
 }

@@ -74,7 +74,7 @@ fn a_run_whose_disk_is_full_ends_with_its_ledger_and_exit_code_1() -> Result<()>
         let status = process.wait(PATIENCE)?;
         let said = std::fs::read_to_string(&stderr)?;
         assert_eq!(status.code(), Some(1), "{format}: {said}");
-        assert!(said.contains("toa-tc: bytes of payload "), "{format}: {said}");
+        assert!(said.contains("toa-tc: payload bytes: "), "{format}: {said}");
         let reason = "toa-tc: cannot write to stdout: No space left on device (os error 28)";
         assert_eq!(said.lines().last(), Some(reason), "{format}: {said}");
         assert_eq!(attached::on(&lab.server)?, []);

@@ -19,7 +19,6 @@ impl Address {
 
     /// The IPv4 address of four bytes, mapped.
     #[inline(always)]
-    #[must_use]
     pub fn from_ipv4(bytes: &[u8; 4]) -> Self {
         // For the verifier, the two families are one from here on.
         let zero = unknown(0);
@@ -28,7 +27,6 @@ impl Address {
 
     /// The address of sixteen bytes. A mapped IPv4 address stays what it is: equal to [`Self::from_ipv4`].
     #[inline(always)]
-    #[must_use]
     pub fn from_ipv6(bytes: &[u8; 16]) -> Self {
         Self([
             ne32(field::<0, 4, _>(bytes)),
@@ -39,7 +37,6 @@ impl Address {
     }
 
     /// The sixteen bytes in network order.
-    #[must_use]
     pub fn octets(&self) -> [u8; 16] {
         let mut bytes = [0; 16];
         for (to, word) in bytes.chunks_exact_mut(4).zip(self.0) {
@@ -60,7 +57,6 @@ pub struct Client {
 
 impl Client {
     /// Its port.
-    #[must_use]
     pub fn port(&self) -> u16 {
         u16::from_be(self.port_be)
     }

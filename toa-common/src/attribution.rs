@@ -22,7 +22,6 @@ pub enum LearnedFrom {
 
 impl LearnedFrom {
     /// The value of a byte in a record or map.
-    #[must_use]
     pub fn from_byte(byte: u8) -> Option<Self> {
         match byte {
             1 => Some(Self::Syn),
@@ -34,7 +33,6 @@ impl LearnedFrom {
     }
 
     /// The name used in results.
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Syn => "syn",
@@ -108,7 +106,6 @@ impl Attribution {
     };
 
     /// A client that the server's socket named.
-    #[must_use]
     pub fn from_socket(client: &Client) -> Self {
         Self {
             address: client.address,
@@ -151,38 +148,32 @@ impl Attribution {
 
     /// The client.
     #[inline(always)]
-    #[must_use]
     pub fn client(&self) -> Client {
         Client { address: self.address, port_be: self.port_be }
     }
 
     /// Whether the client's port is known.
-    #[must_use]
     pub fn has_port(&self) -> bool {
         has_port(self.toa_kind, self.toa_length)
     }
 
     /// Kind and length of the TOA option that named the client, if one did.
-    #[must_use]
     pub fn toa(&self) -> Option<(u8, u8)> {
         (self.toa_length != 0).then_some((self.toa_kind, self.toa_length))
     }
 
     /// Where the client was learned from. `None` if the byte is not a value.
-    #[must_use]
     pub fn learned_from(&self) -> Option<LearnedFrom> {
         LearnedFrom::from_byte(self.learned_from)
     }
 
     /// Whether only a SYN has named the client so far.
     #[inline(always)]
-    #[must_use]
     pub fn is_provisional(&self) -> bool {
         self.flags & flags::PROVISIONAL != 0
     }
 
     /// Whether the TOA could be another protocol's option.
-    #[must_use]
     pub fn is_ambiguous(&self) -> bool {
         self.flags & flags::AMBIGUOUS != 0
     }

@@ -36,7 +36,6 @@ impl Bypass {
     pub const MAX_BYTES: u32 = 1 << 30;
 
     /// Bypasses `bytes` from `from` on, or as many of them as a window may have.
-    #[must_use]
     pub fn new(generation: u64, from: Seq, bytes: u64) -> Self {
         // Within 32 bits, by the bound.
         let bytes = bytes.min(u64::from(Self::MAX_BYTES)) as u32;
@@ -45,14 +44,12 @@ impl Bypass {
 
     /// How many sequence numbers the window has.
     #[inline(always)]
-    #[must_use]
     pub fn bytes(&self) -> u32 {
         self.until.wrapping_sub(self.from)
     }
 
     /// Whether a packet need not be copied: it has payload, all of it in the window, and neither SYN, FIN nor RST.
     #[inline(always)]
-    #[must_use]
     pub fn covers(&self, generation: u64, tcp_flags: u8, seq: Seq, payload_len: u32) -> bool {
         let window = self.bytes();
         let start = seq.0.wrapping_sub(self.from);

@@ -75,7 +75,6 @@ impl Config {
     }
 
     /// What counts as TOA.
-    #[must_use]
     pub fn pairs(&self) -> &ToaPairs {
         &self.pairs
     }
@@ -94,21 +93,18 @@ impl Config {
 
     /// Whether only some local ports are of interest.
     #[inline(always)]
-    #[must_use]
     pub fn restricts_ports(&self) -> bool {
         self.has(bits::SERVER_PORTS)
     }
 
     /// Whether TOA is believed from some sources only.
     #[inline(always)]
-    #[must_use]
     pub fn restricts_balancers(&self) -> bool {
         self.has(bits::BALANCERS)
     }
 
     /// Whether packets to a local port, in network order, are of interest.
     #[inline(always)]
-    #[must_use]
     pub fn serves(&self, port_be: u16) -> bool {
         if !self.restricts_ports() {
             return true;

@@ -20,7 +20,6 @@ macro_rules! counters {
             pub const ALL: &'static [Self] = &[$(Self::$variant),*];
 
             /// The counter's name.
-            #[must_use]
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$variant => $name,)*

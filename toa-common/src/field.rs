@@ -8,7 +8,6 @@
 
 /// The `N` bytes of `header` from `AT` on.
 #[inline(always)]
-#[must_use]
 pub fn field<const AT: usize, const N: usize, const M: usize>(header: &[u8; M]) -> &[u8; N] {
     const { assert!(AT + N <= M) };
     // By the assertion the default is never taken, and the compiler knows.
@@ -17,7 +16,6 @@ pub fn field<const AT: usize, const N: usize, const M: usize>(header: &[u8; M]) 
 
 /// Four bytes as they lie there.
 #[inline(always)]
-#[must_use]
 pub fn ne32(bytes: &[u8; 4]) -> u32 {
     #[cfg(target_arch = "bpf")]
     {
@@ -34,7 +32,6 @@ pub fn ne32(bytes: &[u8; 4]) -> u32 {
 
 /// Two bytes as they lie there.
 #[inline(always)]
-#[must_use]
 pub fn ne16(bytes: &[u8; 2]) -> u16 {
     #[cfg(target_arch = "bpf")]
     {
@@ -51,21 +48,18 @@ pub fn ne16(bytes: &[u8; 2]) -> u16 {
 
 /// Four bytes in network order.
 #[inline(always)]
-#[must_use]
 pub fn be32(bytes: &[u8; 4]) -> u32 {
     u32::from_be(ne32(bytes))
 }
 
 /// Two bytes in network order.
 #[inline(always)]
-#[must_use]
 pub fn be16(bytes: &[u8; 2]) -> u16 {
     u16::from_be(ne16(bytes))
 }
 
 /// One byte.
 #[inline(always)]
-#[must_use]
 pub fn byte<const AT: usize, const M: usize>(header: &[u8; M]) -> u8 {
     let [byte] = *field::<AT, 1, M>(header);
     byte

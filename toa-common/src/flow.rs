@@ -47,7 +47,6 @@ impl Flow {
     /// Whether it ended so long ago that a packet of its 4-tuple belongs to another connection. Asks for the time only
     /// where it matters.
     #[inline(always)]
-    #[must_use]
     pub fn has_lingered(&self, now_ns: impl FnOnce() -> u64) -> bool {
         self.ended_ns != 0 && now_ns().saturating_sub(self.ended_ns) > LINGER_NS
     }

@@ -20,14 +20,12 @@ const _: () = assert!(size_of::<FlowKey>() == 36);
 
 impl FlowKey {
     /// The source port.
-    #[must_use]
     pub fn source_port(&self) -> u16 {
         let [a, b, _, _] = self.ports.to_ne_bytes();
         u16::from_be_bytes([a, b])
     }
 
     /// The destination port.
-    #[must_use]
     pub fn destination_port(&self) -> u16 {
         let [_, _, c, d] = self.ports.to_ne_bytes();
         u16::from_be_bytes([c, d])

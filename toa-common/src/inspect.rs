@@ -30,14 +30,12 @@ pub struct Inspected {
 impl Inspected {
     /// A packet whose options say nothing.
     #[inline(always)]
-    #[must_use]
     pub fn plain(tcp: TcpPacket) -> Self {
         Self { tcp, toa: Toa::none(), walk: Walk::none() }
     }
 
     /// What it is to a decision.
     #[inline(always)]
-    #[must_use]
     pub fn segment_kind(&self) -> SegmentKind {
         SegmentKind::new(self.tcp.flags, self.tcp.payload_len != 0)
     }

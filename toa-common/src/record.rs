@@ -54,7 +54,6 @@ impl SegmentRecord {
 
     /// Reads the record at the beginning of `sample`, and returns what follows it. `None` if the sample is shorter than
     /// a record.
-    #[must_use]
     pub fn decode(sample: &[u8]) -> Option<(Self, &[u8])> {
         let (bytes, rest) = sample.split_first_chunk::<{ Self::LEN }>()?;
         let mut fields = Fields(bytes);

@@ -67,21 +67,18 @@ impl RuleKey {
 
     /// The rule for `address` on any port.
     #[inline(always)]
-    #[must_use]
     pub const fn address(address: Address) -> Self {
         Self { address, port_be: 0, shape: shape::ADDRESS }
     }
 
     /// The rule for exactly `client`.
     #[inline(always)]
-    #[must_use]
     pub const fn address_port(client: Client) -> Self {
         Self { address: client.address, port_be: client.port_be as u32, shape: shape::ADDRESS_PORT }
     }
 
     /// The rule for `port_be` of any address.
     #[inline(always)]
-    #[must_use]
     pub const fn port(port_be: u16) -> Self {
         Self { address: Address([0; 4]), port_be: port_be as u32, shape: shape::PORT }
     }

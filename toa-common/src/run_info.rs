@@ -79,7 +79,6 @@ impl RunInterface {
     pub const EMPTY: Self = Self { index: 0, mode: 0, name: [0; INTERFACE_NAME_BYTES] };
 
     /// The name as bytes, without what fills it up.
-    #[must_use]
     pub fn name(&self) -> &[u8] {
         self.name.split(|byte| *byte == 0).next().unwrap_or_default()
     }
@@ -87,7 +86,6 @@ impl RunInterface {
 
 impl RunInfo {
     /// The interfaces that mean something.
-    #[must_use]
     pub fn interfaces(&self) -> &[RunInterface] {
         let count = (self.interface_count as usize).min(MAX_INTERFACES);
         self.interfaces.get(..count).unwrap_or_default()

@@ -7,7 +7,6 @@ pub struct Seq(pub u32);
 
 impl Seq {
     /// How many bytes `self` lies after `earlier`; negative if it lies before.
-    #[must_use]
     pub fn distance(self, earlier: Self) -> i32 {
         self.0.wrapping_sub(earlier.0).cast_signed()
     }

@@ -24,7 +24,6 @@ pub enum SkipReason {
 impl SkipReason {
     /// The reason with this number.
     #[inline(always)]
-    #[must_use]
     pub fn from_code(code: u32) -> Option<Self> {
         match code {
             1 => Some(Self::NotIp),

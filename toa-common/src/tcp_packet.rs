@@ -85,21 +85,18 @@ impl TcpPacket {
 
     /// Whether it has neither payload nor SYN, FIN or RST.
     #[inline(always)]
-    #[must_use]
     pub fn is_pure_ack(&self) -> bool {
         self.payload_len == 0 && self.flags & (SYN | FIN | RST) == 0
     }
 
     /// Where the options begin.
     #[inline(always)]
-    #[must_use]
     pub fn options_offset(&self) -> u32 {
         self.transport_offset.wrapping_add(Tcp::FIXED_LEN)
     }
 
     /// Where the payload begins.
     #[inline(always)]
-    #[must_use]
     pub fn payload_offset(&self) -> u32 {
         self.options_offset().wrapping_add(self.options_len)
     }
@@ -144,7 +141,6 @@ pub enum SegmentKind {
 impl SegmentKind {
     /// Reads TCP flags.
     #[inline(always)]
-    #[must_use]
     pub fn new(flags: u8, has_payload: bool) -> Self {
         if flags & SYN != 0 {
             if flags & ACK == 0 { Self::Syn } else { Self::SynAck }
@@ -165,7 +161,6 @@ impl SegmentKind {
 
 /// Whether a packet with these flags says that its connection ends.
 #[inline(always)]
-#[must_use]
 pub fn is_last(flags: u8) -> bool {
     flags & (FIN | RST) != 0
 }

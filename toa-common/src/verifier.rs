@@ -24,7 +24,6 @@ mod zero {
 
 /// Returns `word` as a value unknown to the verifier, so that states that differ only in it are merged.
 #[inline(always)]
-#[must_use]
 pub(crate) fn unknown(word: u32) -> u32 {
     #[cfg(target_arch = "bpf")]
     {
@@ -36,7 +35,6 @@ pub(crate) fn unknown(word: u32) -> u32 {
 
 /// Returns `value` as one unknown to the compiler, so that it neither folds it nor turns arithmetic into branches.
 #[inline(always)]
-#[must_use]
 pub fn black_box(value: u64) -> u64 {
     #[cfg(target_arch = "bpf")]
     {
@@ -53,7 +51,6 @@ pub fn black_box(value: u64) -> u64 {
 /// Returns `value`, which is at most `MASK`, in a form whose bound the verifier sees: it forgets the bounds of what was
 /// in memory. In assembly, because the compiler drops a mask that it can prove to do nothing.
 #[inline(always)]
-#[must_use]
 pub fn masked<const MASK: u32>(value: u32) -> usize {
     const { assert!((MASK as usize + 1).is_power_of_two()) };
     #[cfg(target_arch = "bpf")]

@@ -21,7 +21,6 @@ pub struct ClientAddress {
 
 impl ClientAddress {
     /// The client of an attribution.
-    #[must_use]
     pub fn new(attribution: &Attribution) -> Self {
         let port = attribution.has_port().then(|| attribution.client().port());
         Self { address: to_ip(attribution.address), port }
@@ -39,7 +38,6 @@ impl fmt::Display for ClientAddress {
 }
 
 /// An address as the kernel's maps have it.
-#[must_use]
 pub fn to_address(ip: IpAddr) -> Address {
     match ip {
         IpAddr::V4(ip) => Address::from_ipv4(&ip.octets()),
@@ -51,7 +49,6 @@ pub fn to_address(ip: IpAddr) -> Address {
 const MAPPED_BITS: u8 = 96;
 
 /// The length of a prefix in bits, as the kernel's maps have it.
-#[must_use]
 pub fn net_bits(net: &IpNet) -> u32 {
     let before = match net {
         IpNet::V4(_) => MAPPED_BITS,
@@ -61,7 +58,6 @@ pub fn net_bits(net: &IpNet) -> u32 {
 }
 
 /// The prefix of the first `bits` of an address, an IPv4 one if it is mapped.
-#[must_use]
 pub fn to_net(address: Address, bits: u32) -> Option<IpNet> {
     let bits = u8::try_from(bits).ok()?;
     match (to_ip(address), bits.checked_sub(MAPPED_BITS)) {
@@ -71,7 +67,6 @@ pub fn to_net(address: Address, bits: u32) -> Option<IpNet> {
 }
 
 /// The prefix of an IPv4 address, if it is a mapped one.
-#[must_use]
 pub fn canonical(net: IpNet) -> IpNet {
     let IpNet::V6(v6) = net else { return net };
     match (v6.addr().to_canonical(), v6.prefix_len().checked_sub(MAPPED_BITS)) {
@@ -81,7 +76,6 @@ pub fn canonical(net: IpNet) -> IpNet {
 }
 
 /// An address as people write it: an IPv4 one if it is mapped.
-#[must_use]
 pub fn to_ip(address: Address) -> IpAddr {
     Ipv6Addr::from(address.octets()).to_canonical()
 }

@@ -49,7 +49,6 @@ pub enum Closed {
 
 impl Closed {
     /// The name used in results.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Fin => "fin",

@@ -49,7 +49,6 @@ pub enum NotHttp {
 
 impl NotHttp {
     /// Its name for people and machines.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Http2 => "http2",

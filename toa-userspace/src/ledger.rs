@@ -12,6 +12,7 @@
 //! `held` and `buffered` are gauges and 0 after a flush. Used means handed to the parser, whatever the parser
 //! made of it.
 
+pub mod account;
 pub mod counters;
 pub mod kernel;
 pub mod traffic;
@@ -85,7 +86,6 @@ pub struct StreamLedger {
 
 impl StreamLedger {
     /// Bytes discarded by a limit.
-    #[must_use]
     pub fn discarded_bytes(&self) -> u64 {
         self.late_bytes
             .saturating_add(self.before_start_bytes)

@@ -70,7 +70,6 @@ pub struct Pipeline<B = NoBypass> {
 
 impl Pipeline {
     /// An empty pipeline without a kernel.
-    #[must_use]
     pub fn new(limits: Limits) -> Self {
         Self::with_bypass(limits, 0, NoBypass)
     }
@@ -79,7 +78,6 @@ impl Pipeline {
 impl<B: BypassTable> Pipeline<B> {
     /// An empty pipeline. `clock_offset_ns` is what to add to `CLOCK_MONOTONIC` nanoseconds to get
     /// nanoseconds since the Unix epoch.
-    #[must_use]
     pub fn with_bypass(limits: Limits, clock_offset_ns: u64, bypass: B) -> Self {
         Self {
             limits,
@@ -94,13 +92,11 @@ impl<B: BypassTable> Pipeline<B> {
     }
 
     /// The counts so far.
-    #[must_use]
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
     }
 
     /// How many connections are open.
-    #[must_use]
     pub fn connections(&self) -> usize {
         self.open.len()
     }

@@ -2,10 +2,12 @@
 
 pub mod count;
 pub mod escape;
+pub mod existing;
 pub mod json;
 pub mod ledger;
 pub mod no_match;
 pub mod redact;
+pub mod table;
 pub mod text;
 
 use std::fmt::{self, Write as _};

@@ -38,7 +38,6 @@ pub enum Rule {
 
 /// Why a text is not a rule.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
-#[non_exhaustive]
 pub enum RuleError {
     /// Neither an address nor one of the other forms.
     #[error("{text:?} is not a rule: IP, CIDR, IP:PORT, [IPv6]:PORT, :PORT or any")]
@@ -85,7 +84,6 @@ pub enum Key {
 
 impl Key {
     /// Its shape.
-    #[must_use]
     pub fn shape(&self) -> u32 {
         match self {
             Self::Exact(key) => key.shape,
@@ -97,7 +95,6 @@ impl Key {
 
 impl Rule {
     /// Its key.
-    #[must_use]
     pub fn key(&self) -> Key {
         Key::Exact(match self {
             Self::Address(address) => RuleKey::address(to_address(*address)),
@@ -115,7 +112,6 @@ impl Rule {
     }
 
     /// The rule of a key. `None` if it is none.
-    #[must_use]
     pub fn from_key(key: &Key) -> Option<Self> {
         let key = match key {
             Key::Exact(key) => key,
@@ -137,7 +133,6 @@ impl Rule {
 
     /// Every combination of `addresses`, which may be any rules, and `ports`; where there is none of one sort, the
     /// other alone. Those that no client can match are left out, which may be all.
-    #[must_use]
     pub fn combine(addresses: &[Self], ports: &[u16]) -> Vec<Self> {
         if ports.is_empty() {
             return addresses.to_vec();

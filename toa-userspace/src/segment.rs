@@ -43,7 +43,6 @@ pub struct Segment<'a> {
 
 /// Why a sample is not a segment.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
-#[non_exhaustive]
 pub enum SegmentError {
     /// The sample ends within the record.
     #[error("a sample of {len} bytes holds no record")]
@@ -136,7 +135,6 @@ impl<'a> Segment<'a> {
     }
 
     /// Bytes of payload that the kernel cut off.
-    #[must_use]
     pub fn cut_bytes(&self) -> u64 {
         u64::from(self.payload_len).saturating_sub(self.payload.len() as u64)
     }

@@ -59,7 +59,6 @@ pub struct Stream {
 
 impl Stream {
     /// A stream whose first segment seen is `segment`, which is still to be accepted.
-    #[must_use]
     pub fn new(segment: &Segment<'_>) -> Self {
         Self {
             next: ORIGIN,
@@ -113,7 +112,6 @@ impl Stream {
 
     /// When to call [`Self::expire`], in nanoseconds since the Unix epoch, if nothing comes before. `is_start`
     /// says whether bytes look like the start of a message.
-    #[must_use]
     pub fn deadline(&self, limits: &Limits, is_start: impl FnOnce(&[u8]) -> bool) -> Option<u64> {
         let pending = self.pending.as_ref()?;
         Some(pending.since_ns()?.saturating_add(if self.started {
@@ -151,19 +149,16 @@ impl Stream {
     }
 
     /// How it ended, once everything before the end was handed on.
-    #[must_use]
     pub fn ended(&self) -> Option<EndKind> {
         self.end().filter(|end| self.started && end.position <= self.next).map(|end| end.kind)
     }
 
     /// The sequence number of the next byte to hand on.
-    #[must_use]
     pub fn next_seq(&self) -> Seq {
         self.next_seq
     }
 
     /// Memory of what waits, in bytes.
-    #[must_use]
     pub fn memory(&self) -> usize {
         self.pending.as_ref().map_or(0, |pending| pending.chunks.memory())
     }

@@ -111,7 +111,6 @@ impl HelloReader {
     }
 
     /// Bytes that are kept.
-    #[must_use]
     pub fn memory(&self) -> usize {
         self.message.len().saturating_add(self.header.len())
     }

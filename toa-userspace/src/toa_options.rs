@@ -14,7 +14,6 @@ pub struct ToaOptions(Vec<(u8, u8)>);
 
 /// Why a text names no TOA.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
-#[non_exhaustive]
 pub enum ToaOptionsError {
     /// Neither a pair nor a profile.
     #[error("{text:?} is neither KIND:LEN nor a profile: {}", list(PROFILES.iter().map(|(name, _)| *name)))]

@@ -147,8 +147,8 @@ fn a_capture_is_printed_as_attach_prints() -> Result {
         let output = file.read(rule)?;
         assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(0), PRINTED), "{output:?}");
         let said = text(&output.stderr);
-        let packets = "packets (after GRO) 2 matched = 2 delivered + 0 lost + 0 bypassed\n";
-        let bytes = format!("bytes of payload {0} matched = {0} delivered + 0 cut + 0 lost", REQUEST.len());
+        let packets = "packets: 2 matched = 2 delivered + 0 lost + 0 bypassed\n";
+        let bytes = format!("payload bytes: {0} matched = {0} delivered + 0 cut + 0 lost", REQUEST.len());
         assert!(said.contains(packets) && said.contains(&bytes), "{said}");
     }
     let shown = text(&file.read(&["--any", "--show-secrets"])?.stdout);
@@ -259,7 +259,7 @@ fn a_signal_ends_the_reading_of_a_pipe_with_a_ledger() -> Result {
     rustix::process::kill_process(id, rustix::process::Signal::INT)?;
     let output = child.wait_with_output()?;
     assert_eq!(output.status.code(), Some(0), "{output:?}");
-    assert!(text(&output.stderr).contains("1 requests (0 incomplete) on 1 connections"), "{output:?}");
+    assert!(text(&output.stderr).contains("1 request (0 incomplete) on 1 connection"), "{output:?}");
     drop(stdin);
     Ok(())
 }

@@ -107,7 +107,6 @@ impl Toolchain {
     /// A cargo command (`build`, `clippy` or `doc`) for the BPF target, free of what an outer cargo has set.
     ///
     /// `target_dir` must not be the outer cargo's own: that is locked while a build script runs.
-    #[must_use]
     pub fn cargo(&self, subcommand: &str, target_dir: &Path) -> Command {
         let mut command = match self.compiler {
             Compiler::Nightly => {

@@ -87,8 +87,7 @@ fn measure_attach(site: &Site, is_existing: bool) -> Result<()> {
         Ok(whole.find(|said| said.contains(line)).map(str::to_owned))
     })?;
     let (wall, usage) = (start.elapsed(), usage::so_far(tool.id())?);
-    let all =
-        format!("{OF_ONE} are followed, of {TOTAL} established connections: {TOTAL} with a real client");
+    let all = format!("following {OF_ONE} of {TOTAL} ({TOTAL} with a known client");
     ensure!(!is_existing || said.contains(&all), "attach said: {said}");
     row(name, wall, usage, said.trim());
     tool.stop(Signal::Terminate)?.succeeded().map(drop)

@@ -4,7 +4,6 @@
 use toa_common::{address::Address, follow::Decision, inspect::Inspected, skip_reason::SkipReason};
 
 /// The digest of either outcome.
-#[must_use]
 pub fn digest(result: Result<(&Inspected, Decision), SkipReason>) -> u32 {
     match result {
         Ok((inspected, decision)) => digest_of(inspected, decision),
@@ -14,7 +13,6 @@ pub fn digest(result: Result<(&Inspected, Decision), SkipReason>) -> u32 {
 
 /// A number that differs, but for chance, whenever anything that was found or decided differs. Never a reason's.
 #[inline(always)]
-#[must_use]
 pub fn digest_of(inspected: &Inspected, decision: Decision) -> u32 {
     let Inspected { tcp, toa, walk } = inspected;
     let mut digest = Digest(0x9e37_79b9_7f4a_7c15);

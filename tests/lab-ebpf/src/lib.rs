@@ -54,7 +54,6 @@ pub mod habit {
 }
 
 /// The key of a connection in the maps `ASSIGNED` and `MARKED`: address family and local port.
-#[must_use]
 pub const fn key(family: u32, local_port: u32) -> u32 {
     family << 16 | local_port
 }
@@ -80,7 +79,6 @@ pub struct End {
 const _: () = assert!(size_of::<End>() == 20);
 
 /// The words of an IPv4 address in IPv6's form, `::ffff:a.b.c.d`. All in network byte order.
-#[must_use]
 pub const fn mapped(ipv4: u32) -> [u32; 4] {
     [0, 0, 0xffff_u32.to_be(), ipv4]
 }

@@ -55,7 +55,6 @@ pub struct PacketBuilder {
 
 impl PacketBuilder {
     /// A packet with ACK from `source` to `destination`. They are of one family, which makes it IPv4 or IPv6.
-    #[must_use]
     pub fn new(source: SocketAddr, destination: SocketAddr) -> Self {
         Self {
             source,
@@ -79,13 +78,11 @@ impl PacketBuilder {
     }
 
     /// From a balancer to a server over IPv4.
-    #[must_use]
     pub fn ipv4() -> Self {
         Self::new(([10, 9, 0, 1], 37608).into(), ([10, 9, 0, 2], 80).into())
     }
 
     /// From a balancer to a server over IPv6.
-    #[must_use]
     pub fn ipv6() -> Self {
         let address = |last| [0xfd00, 9, 0, 0, 0, 0, 0, last];
         Self::new((address(1), 37608).into(), (address(2), 80).into())
@@ -205,7 +202,6 @@ impl PacketBuilder {
     }
 
     /// The frame.
-    #[must_use]
     pub fn build(&self) -> Vec<u8> {
         let ether_type = if self.source.is_ipv4() { 0x0800 } else { 0x86dd };
         let mut frame = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1];
@@ -219,7 +215,6 @@ impl PacketBuilder {
     }
 
     /// The IP packet alone, as devices without a link header carry it, and what stands behind it.
-    #[must_use]
     pub fn build_packet(&self) -> Vec<u8> {
         let mut packet = match (self.source.ip(), self.destination.ip()) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
@@ -315,7 +310,6 @@ fn set_checksum(bytes: &mut [u8], at: usize, pseudo_header: &[u8]) {
 }
 
 /// The internet checksum (RFC 1071).
-#[must_use]
 pub fn checksum(bytes: &[u8]) -> u16 {
     let word = |pair: &[u8]| match pair {
         [high, low] => u64::from(u16::from_be_bytes([*high, *low])),

@@ -35,7 +35,6 @@ pub struct Segment<'a> {
 
 impl<'a> Segment<'a> {
     /// Reads a frame; `None` if there is no whole TCP header in it, options included.
-    #[must_use]
     pub fn of(frame: &'a [u8]) -> Option<Self> {
         let mut ip_at = 14;
         for _ in 0..MAX_TAGS {
@@ -64,31 +63,26 @@ impl<'a> Segment<'a> {
     }
 
     /// The sequence number.
-    #[must_use]
     pub fn seq(&self) -> u32 {
         self.tcp.get(4..8).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_be_bytes)
     }
 
     /// The flags.
-    #[must_use]
     pub fn flags(&self) -> u8 {
         self.tcp.get(13).copied().unwrap_or_default()
     }
 
     /// The options.
-    #[must_use]
     pub fn options(&self) -> &'a [u8] {
         self.tcp.get(20..self.header_len()).unwrap_or_default()
     }
 
     /// The payload.
-    #[must_use]
     pub fn payload(&self) -> &'a [u8] {
         self.tcp.get(self.header_len()..).unwrap_or_default()
     }
 
     /// What its options come to.
-    #[must_use]
     pub fn opinion(&self, wanted: Wanted<'_>) -> Opinion {
         options::look(self.options(), wanted)
     }

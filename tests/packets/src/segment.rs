@@ -9,7 +9,6 @@ use toa_common::{
 use toa_userspace::segment::Segment;
 
 /// A segment of connection number `connection`, whole.
-#[must_use]
 pub fn segment(connection: u32, seq: u32, flags: u8, payload: &[u8]) -> Segment<'_> {
     let address = Address::from_ipv4(&connection.to_be_bytes());
     Segment {

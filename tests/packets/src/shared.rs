@@ -8,13 +8,11 @@ use toa_common::{
 };
 
 /// A client as the shared code writes it.
-#[must_use]
 pub fn client_of(client: SocketAddr) -> Client {
     Client { address: address_of(client.ip()), port_be: client.port().to_be() }
 }
 
 /// An address as the shared code writes it.
-#[must_use]
 pub fn address_of(address: IpAddr) -> Address {
     match address {
         IpAddr::V4(address) => Address::from_ipv4(&address.octets()),
@@ -23,7 +21,6 @@ pub fn address_of(address: IpAddr) -> Address {
 }
 
 /// A whole frame as the shared code reads it.
-#[must_use]
 pub fn captured(frame: &[u8]) -> Captured<'_> {
     Captured { bytes: frame, wire_len: u32::try_from(frame.len()).unwrap_or(u32::MAX) }
 }

@@ -3,13 +3,11 @@
 use std::net::{IpAddr, SocketAddr};
 
 /// The bytes of the common TOA option for `client`: kind 254, length 8 or 20, port, address.
-#[must_use]
 pub fn toa_option(client: SocketAddr) -> Vec<u8> {
     port_address_option(254, client)
 }
 
 /// As [`toa_option`], of another kind.
-#[must_use]
 pub fn port_address_option(kind: u8, client: SocketAddr) -> Vec<u8> {
     let port = client.port().to_be_bytes();
     match client.ip() {

@@ -22,7 +22,6 @@ static OBJECT: &[u8] = include_bytes_aligned!(env!("TOA_PROBE_OBJECT"));
 
 /// Whether the kernel takes a frame for a test run: not without the whole IP header that its type announces
 /// (Linux 6.18, `bpf_prog_test_run_skb`).
-#[must_use]
 pub fn takes(frame: &[u8]) -> bool {
     match frame.get(12..14) {
         Some([0x08, 0x00]) => frame.len() >= 14 + 20,

@@ -20,7 +20,6 @@ use toa_packets::{
 use toa_userspace::{capture::classifier::Selection, rule::Rule};
 
 /// What a run may choose of TOA, and the same for the second opinion.
-#[must_use]
 pub fn selections() -> Vec<(Selection, Wanted<'static>)> {
     let extended = Config::DEFAULT.with_pairs(ToaPairs::new(&EXTENDED));
     let all = Wanted { pairs: &EXTENDED, last: false };
@@ -33,7 +32,6 @@ pub fn selections() -> Vec<(Selection, Wanted<'static>)> {
 }
 
 /// The selection of somebody whose balancer writes what hardly any other does.
-#[must_use]
 pub fn unusual() -> (Selection, Wanted<'static>) {
     const PAIRS: [(u8, u8); 3] = [(254, 24), (77, 8), (200, 20)];
     (

@@ -5,10 +5,14 @@ use std::{
     ffi::CString,
     fs,
     path::{Path, PathBuf},
-    ptr, thread,
+    thread,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
+use rustix::{
+    mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount},
+    thread::{UnshareFlags, unshare_unsafe},
+};
 
 /// Where the BPF file system is usually mounted.
 pub const BPF: &str = "/sys/fs/bpf";
@@ -19,7 +23,7 @@ const PRELOADED: [&str; 2] = ["maps.debug", "progs.debug"];
 /// Runs `work` where an empty BPF file system is mounted. Nothing else sees it, and it goes afterwards.
 pub fn with_bpf_file_system<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     with_private_mounts(|| {
-        mount("bpf", Path::new(BPF), Some("bpf"), 0)?;
+        mount("bpf", BPF, "bpf", MountFlags::empty(), None).context("mounting a BPF file system")?;
         work()
     })
 }
@@ -28,10 +32,7 @@ pub fn with_bpf_file_system<T: Send>(work: impl FnOnce() -> Result<T> + Send) ->
 pub fn without_bpf_file_system<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     with_private_mounts(|| {
         while let Some(place) = last_mount_of("bpf", &fs::read_to_string("/proc/thread-self/mounts")?) {
-            let place = CString::new(place)?;
-            // SAFETY: the path is a string that ends in NUL.
-            let result = unsafe { libc::umount2(place.as_ptr(), libc::MNT_DETACH) };
-            ensure!(result == 0, "unmounting {place:?}: {}", std::io::Error::last_os_error());
+            unmount(place, UnmountFlags::DETACH).with_context(|| format!("unmounting {place}"))?;
         }
         work()
     })
@@ -45,44 +46,23 @@ pub fn with_cgroup_hierarchy<T: Send>(
 ) -> Result<T> {
     let directory = tempfile::Builder::new().prefix("toa-cgroup-").tempdir()?;
     with_private_mounts(|| {
-        mount_with("none", directory.path(), Some("cgroup"), 0, Some(controller))?;
+        let controller = CString::new(controller)?;
+        mount("none", directory.path(), "cgroup", MountFlags::empty(), controller.as_c_str())
+            .context("mounting a cgroup hierarchy")?;
         work(directory.path())
     })
 }
 
 fn with_private_mounts<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     let private = || {
-        // SAFETY: takes a flag and no pointer; changes this thread only.
-        let result = unsafe { libc::unshare(libc::CLONE_NEWNS) };
-        ensure!(result == 0, "making a mount namespace: {}", std::io::Error::last_os_error());
-        mount("none", Path::new("/"), None, libc::MS_REC | libc::MS_PRIVATE)?;
+        // SAFETY: shares its descriptors as before; changes this thread only.
+        unsafe { unshare_unsafe(UnshareFlags::NEWNS) }.context("making a mount namespace")?;
+        let private = MountPropagationFlags::REC | MountPropagationFlags::PRIVATE;
+        mount_change("/", private).context("making mounts private")?;
         work()
     };
     let done = thread::scope(|scope| scope.spawn(private).join());
     done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-}
-
-fn mount(source: &str, place: &Path, kind: Option<&str>, flags: libc::c_ulong) -> Result<()> {
-    mount_with(source, place, kind, flags, None)
-}
-
-fn mount_with(
-    source: &str,
-    place: &Path,
-    kind: Option<&str>,
-    flags: libc::c_ulong,
-    data: Option<&str>,
-) -> Result<()> {
-    let (kind, data) = (kind.map(CString::new).transpose()?, data.map(CString::new).transpose()?);
-    let (source, path) =
-        (CString::new(source)?, CString::new(place.to_str().context("a path that is no text")?)?);
-    let kind = kind.as_ref().map_or(ptr::null(), |kind| kind.as_ptr());
-    let data = data.as_ref().map_or(ptr::null(), |data| data.as_ptr().cast());
-    // SAFETY: strings that end in NUL, or null where the kernel takes it: no type when it changes a mount, and
-    // no data.
-    let result = unsafe { libc::mount(source.as_ptr(), path.as_ptr(), kind, flags, data) };
-    ensure!(result == 0, "mounting {}: {}", place.display(), std::io::Error::last_os_error());
-    Ok(())
 }
 
 /// The last place in the text of `/proc/mounts` where a file system of this type is mounted.

@@ -7,7 +7,7 @@
 use std::{
     fs::File,
     os::{
-        fd::{AsRawFd, RawFd},
+        fd::{AsFd as _, AsRawFd as _},
         unix::process::CommandExt,
     },
     path::PathBuf,
@@ -17,6 +17,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use rustix::{
+    process::{Signal, set_parent_process_death_signal},
+    thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe},
+};
 
 /// The calling thread's network namespace.
 const OWN: &str = "/proc/thread-self/ns/net";
@@ -31,8 +35,8 @@ impl Namespace {
     /// Makes a namespace with nothing but a working loopback device.
     pub fn new() -> Result<Self> {
         let file = thread::spawn(|| -> Result<File> {
-            // SAFETY: takes a flag and no pointer; changes this thread only, which ends right after.
-            check(unsafe { libc::unshare(libc::CLONE_NEWNET) }).context("making a network namespace")?;
+            // SAFETY: shares its descriptors as before; changes this thread only, which ends right after.
+            unsafe { unshare_unsafe(UnshareFlags::NEWNET) }.context("making a network namespace")?;
             File::open(OWN).context(OWN)
         })
         .join()
@@ -43,18 +47,16 @@ impl Namespace {
     }
 
     /// A path that leads here for as long as this process holds the namespace: for `ip link … netns PATH`.
-    #[must_use]
     pub fn path(&self) -> PathBuf {
         format!("/proc/{}/fd/{}", process::id(), self.file.as_raw_fd()).into()
     }
 
     /// Runs `work` in the namespace, on a thread of its own. A panic in it goes on in the caller.
     pub fn run<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-        let descriptor = self.file.as_raw_fd();
         let done = thread::scope(|scope| {
             scope
-                .spawn(move || {
-                    enter(descriptor).context("entering a network namespace")?;
+                .spawn(|| {
+                    enter(&self.file).context("entering a network namespace")?;
                     work()
                 })
                 .join()
@@ -68,9 +70,8 @@ impl Namespace {
         let mut command = Command::new(program);
         let file = Arc::clone(&self.file);
         let prepare = move || {
-            enter(file.as_raw_fd())?;
-            // SAFETY: takes integers and no pointer; concerns this process only.
-            check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) })
+            enter(&file)?;
+            Ok(set_parent_process_death_signal(Some(Signal::TERM))?)
         };
         // SAFETY: between fork and exec, `prepare` makes two system calls and neither allocates nor locks.
         unsafe { command.pre_exec(prepare) };
@@ -114,9 +115,8 @@ impl Namespace {
 }
 
 /// Moves the calling thread.
-fn enter(descriptor: RawFd) -> std::io::Result<()> {
-    // SAFETY: takes a descriptor and a flag, no pointer; changes the calling thread only.
-    check(unsafe { libc::setns(descriptor, libc::CLONE_NEWNET) })
+fn enter(namespace: &File) -> std::io::Result<()> {
+    Ok(move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?)
 }
 
 fn check(result: libc::c_int) -> std::io::Result<()> {

@@ -24,7 +24,6 @@ use crate::{
 };
 
 /// Where it listens.
-#[must_use]
 pub fn address() -> SocketAddr {
     SocketAddr::new(SERVER.into(), 80)
 }
@@ -110,7 +109,6 @@ pub fn descriptors(id: u32) -> Result<usize> {
 }
 
 /// The server's answer: 20 digits of its monotonic clock, in nanoseconds.
-#[must_use]
 pub fn answer() -> Vec<u8> {
     format!("HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\n{:020}", now().as_nanos()).into_bytes()
 }
@@ -140,7 +138,6 @@ pub fn ask_to_end(mut connection: Connection, request: &Request, ends_too: bool)
 
 impl Counts {
     /// A line for [`Tally`].
-    #[must_use]
     pub fn line(&self, is_edge_triggered: bool) -> String {
         let Self { accepted, passed, closed, reused, exited, stale } = self;
         format!("{is_edge_triggered} {accepted} {passed} {closed} {reused} {exited} {stale}")

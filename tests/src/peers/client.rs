@@ -32,13 +32,11 @@ pub struct Request {
 
 impl Request {
     /// A `GET` of `target`.
-    #[must_use]
     pub fn get(target: &str) -> Self {
         Self { method: "GET".to_owned(), target: target.to_owned(), fields: Vec::new(), body: 0 }
     }
 
     /// A `POST` to `target` of so many bytes.
-    #[must_use]
     pub fn post(target: &str, body: usize) -> Self {
         Self { method: "POST".to_owned(), body, ..Self::get(target) }
     }
@@ -51,13 +49,11 @@ impl Request {
     }
 
     /// The value of a header field.
-    #[must_use]
     pub fn value(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str())
     }
 
     /// The bytes before the body.
-    #[must_use]
     pub fn head(&self) -> Vec<u8> {
         let mut head = format!("{} {} HTTP/1.1\r\nhost: lab\r\n", self.method, self.target);
         for (name, value) in &self.fields {
@@ -91,7 +87,6 @@ impl Bound {
     }
 
     /// Its address and port.
-    #[must_use]
     pub fn local(&self) -> SocketAddr {
         self.local
     }
@@ -130,13 +125,11 @@ pub struct Connection {
 
 impl Connection {
     /// Its address and port on this side.
-    #[must_use]
     pub fn local(&self) -> SocketAddr {
         self.local
     }
 
     /// Whom it is to.
-    #[must_use]
     pub fn server(&self) -> SocketAddr {
         self.server
     }
@@ -147,13 +140,11 @@ impl Connection {
     }
 
     /// What was asked, in order.
-    #[must_use]
     pub fn sent(&self) -> &[Request] {
         &self.sent
     }
 
     /// Bytes of heads and bodies that were sent.
-    #[must_use]
     pub fn sent_bytes(&self) -> usize {
         self.sent.iter().map(|request| request.head().len() + request.body).sum()
     }

@@ -13,7 +13,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::{
+    process::{Resource, Rlimit, getrlimit, setrlimit},
+    thread::{UnshareFlags, unshare_unsafe},
+};
 use socket2::{Domain, Socket, Type};
 
 use crate::lab::netns::Namespace;
@@ -87,9 +90,8 @@ struct Share {
 
 impl Share {
     fn open(address: IpAddr, count: u16, server: SocketAddr) -> Result<Self> {
-        // SAFETY: takes a flag and no pointer; from here on, what this thread opens is its own.
-        let result = unsafe { libc::unshare(libc::CLONE_FILES) };
-        ensure!(result == 0, "making a table of descriptors: {}", std::io::Error::last_os_error());
+        // SAFETY: from here on, this thread uses only descriptors that it opens itself.
+        unsafe { unshare_unsafe(UnshareFlags::FILES) }.context("making a table of descriptors")?;
         let open = |port| -> Result<TcpStream> {
             let local = SocketAddr::new(address, port);
             let socket = Socket::new(Domain::for_address(local), Type::STREAM, None)?;

@@ -106,7 +106,6 @@ impl Nginx {
     }
 
     /// Its process id.
-    #[must_use]
     pub fn id(&self) -> u32 {
         self.process.id()
     }

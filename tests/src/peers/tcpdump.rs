@@ -7,7 +7,8 @@ use std::{
     process::Stdio,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use pcap_parser::parse_pcap;
 use tempfile::TempDir;
 
 use crate::{
@@ -17,9 +18,8 @@ use crate::{
 };
 use toa_packets::{builder::flags::FIN, oracle::Segment};
 
-/// Bytes of a pcap file's header, and of the one before each packet.
+/// Bytes of a pcap file's header.
 const FILE_HEADER: usize = 24;
-const PACKET_HEADER: usize = 16;
 
 /// Bytes that hold the headers of any frame of a test.
 const HEADERS: &str = "256";
@@ -118,7 +118,6 @@ pub struct Captured {
 
 impl Captured {
     /// Where it is.
-    #[must_use]
     pub fn path(&self) -> &Path {
         &self.file
     }
@@ -128,42 +127,31 @@ impl Captured {
     }
 }
 
-/// The packets of a pcap file in this machine's byte order, each as long as it was on the wire.
+/// The packets of a pcap file, each as long as it was on the wire.
 fn frames(file: &[u8]) -> Result<Vec<Vec<u8>>> {
-    ensure!(file.starts_with(&0xa1b2_c3d4_u32.to_ne_bytes()), "no pcap file of this machine");
-    let mut rest = file.get(FILE_HEADER..).context("a pcap file without header")?;
-    let mut frames = Vec::new();
-    while let Some((header, behind)) = rest.split_at_checked(PACKET_HEADER) {
-        let number = |at: usize| -> Result<usize> {
-            let number = header.get(at..).and_then(<[u8]>::first_chunk).context("no length")?;
-            Ok(usize::try_from(u32::from_ne_bytes(*number))?)
-        };
-        let (length, on_the_wire) = (number(8)?, number(12)?);
-        let (frame, behind) =
-            behind.split_at_checked(length).context("a packet reaches past the file's end")?;
-        let mut frame = frame.to_vec();
-        frame.resize(on_the_wire.max(length), 0);
-        frames.push(frame);
-        rest = behind;
-    }
-    Ok(frames)
+    let Ok((rest, capture)) = parse_pcap(file) else { bail!("not a pcap file") };
+    ensure!(rest.is_empty(), "the file ends within a packet");
+    let frames = capture.blocks.iter().map(|block| {
+        let mut frame = block.data.to_vec();
+        frame.resize(frame.len().max(block.origlen as usize), 0);
+        frame
+    });
+    Ok(frames.collect())
 }
 
 #[cfg(test)]
 mod tests {
+    use toa_packets::capture_file::PcapFile;
+
     use super::*;
 
     #[test]
     fn packets_are_taken_from_a_file() {
-        let mut file = 0xa1b2_c3d4_u32.to_ne_bytes().to_vec();
-        file.resize(FILE_HEADER, 0);
-        for frame in [&b"abc"[..], b"de"] {
-            file.extend([0; 8]);
-            file.extend(u32::try_from(frame.len()).unwrap().to_ne_bytes());
-            file.extend(3_u32.to_ne_bytes());
-            file.extend(frame);
-        }
-        assert_eq!(frames(&file).unwrap(), [b"abc".to_vec(), b"de\0".to_vec()]);
+        let mut file = PcapFile::new(Vec::new()).unwrap();
+        file.write(b"abc").unwrap();
+        file.write(b"de").unwrap();
+        let file = file.finish().unwrap();
+        assert_eq!(frames(&file).unwrap(), [b"abc", &b"de"[..]]);
         assert!(frames(&file[..file.len() - 1]).is_err());
         assert!(frames(b"nothing").is_err());
     }

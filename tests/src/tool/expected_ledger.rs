@@ -26,7 +26,6 @@ pub struct Account {
 
 impl Account {
     /// Of the frames of followed connections.
-    #[must_use]
     pub fn of(frames: &[Vec<u8>]) -> Self {
         let mut account = Self::default();
         for frame in frames {

@@ -8,8 +8,8 @@ use anyhow::{Context, Result, ensure};
 /// How the lines of the account begin, and which part of it they are.
 const LINES: [(&str, Part); 3] = [
     ("toa-tc: packets ", Part::Packets),
-    ("toa-tc: bytes of payload ", Part::Bytes),
-    ("toa-tc: of the delivered bytes ", Part::Delivered),
+    ("toa-tc: payload bytes: ", Part::Bytes),
+    ("toa-tc: delivered bytes: ", Part::Delivered),
 ];
 
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -88,9 +88,9 @@ mod tests {
 
     const SAID: &str = "\
 toa-tc: attached to eth0 (tcx, first), 2 rules
-toa-tc: packets (after GRO) 1,234 matched = 1,200 delivered + 34 lost (30 ring full, 4 no reader, 0 other) + 0 bypassed
-toa-tc: bytes of payload 1,000,000 matched = 990,000 delivered + 4,000 cut + 6,000 lost (5,000 ring full) + 0 bypassed
-toa-tc: of the delivered bytes 980,000 used, 9,000 duplicate, 1,000 discarded by a limit
+toa-tc: packets (after GRO): 1,234 matched = 1,200 delivered + 34 lost (30 ring full, 4 no reader, 0 other) + 0 bypassed
+toa-tc: payload bytes: 1,000,000 matched = 990,000 delivered + 4,000 cut + 6,000 lost (5,000 ring full) + 0 bypassed
+toa-tc: delivered bytes: 980,000 used, 9,000 duplicate, 1,000 discarded
 toa-tc: 2,000 requests (3 incomplete) on 56 connections, 3 gaps of 4,344 bytes
 ";
 

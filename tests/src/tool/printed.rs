@@ -31,13 +31,11 @@ pub type Row = (SocketAddr, SocketAddr, SocketAddr, String, String, String, Stri
 
 impl Printed {
     /// The value of a header field.
-    #[must_use]
     pub fn field(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str())
     }
 
     /// What identifies it.
-    #[must_use]
     pub fn row(&self) -> Row {
         let field = |name| self.field(name).unwrap_or_default().to_owned();
         let (id, team) = (field("x-request-id"), field("x-team"));
@@ -84,7 +82,6 @@ pub fn parse(output: &str) -> Result<Vec<Printed>> {
 }
 
 /// What must be printed of a connection whose real client is `client`.
-#[must_use]
 pub fn rows_of(client: SocketAddr, connection: &Connection) -> Vec<Row> {
     let server = connection.server();
     let row = |request: &crate::peers::client::Request| {

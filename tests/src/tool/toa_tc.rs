@@ -136,7 +136,6 @@ impl ToaTc {
     }
 
     /// Its process id.
-    #[must_use]
     pub fn id(&self) -> u32 {
         self.process.id()
     }

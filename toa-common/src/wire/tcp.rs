@@ -30,35 +30,30 @@ impl Tcp<'_> {
 
     /// Source and destination port, as the four bytes lie there.
     #[inline(always)]
-    #[must_use]
     pub fn ports(&self) -> u32 {
         ne32(field::<0, 4, _>(self.0))
     }
 
     /// Destination port, in network order.
     #[inline(always)]
-    #[must_use]
     pub fn destination_port_be(&self) -> u16 {
         ne16(field::<2, 2, _>(self.0))
     }
 
     /// Sequence number.
     #[inline(always)]
-    #[must_use]
     pub fn seq(&self) -> Seq {
         Seq(be32(field::<4, 4, _>(self.0)))
     }
 
     /// Bytes of header with options, 0 to 60: what the data offset says, right or wrong.
     #[inline(always)]
-    #[must_use]
     pub fn header_len(&self) -> u32 {
         u32::from(byte::<12, _>(self.0) >> 4) << 2
     }
 
     /// The flags.
     #[inline(always)]
-    #[must_use]
     pub fn flags(&self) -> u8 {
         byte::<13, _>(self.0)
     }

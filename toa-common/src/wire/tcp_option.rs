@@ -41,7 +41,6 @@ pub enum Stop {
 impl Stop {
     /// Whether the sender wrote options that no receiver can read.
     #[inline(always)]
-    #[must_use]
     pub fn is_malformed(self) -> bool {
         matches!(self, Self::TooShort | Self::PastEnd)
     }
@@ -63,7 +62,6 @@ pub struct Walk {
 impl Walk {
     /// Nothing was walked, because there is nothing to walk.
     #[inline(always)]
-    #[must_use]
     pub fn none() -> Self {
         // A zero that the compiler does not know, or it would call `memset`, which goes byte by byte.
         let zero = black_box(0);
@@ -76,35 +74,30 @@ impl Walk {
 
     /// Whether there is a selected option.
     #[inline(always)]
-    #[must_use]
     pub fn has_hit(self) -> bool {
         self.hits != 0
     }
 
     /// Whether there are several.
     #[inline(always)]
-    #[must_use]
     pub fn has_several(self) -> bool {
         self.hits & self.hits.wrapping_sub(1) != 0
     }
 
     /// Where they are, in bytes from the first option's kind.
     #[inline(always)]
-    #[must_use]
     pub fn hits(self) -> impl DoubleEndedIterator<Item = u32> {
         Hits(self.hits)
     }
 
     /// A bit for each of [`KNOWN_PAIRS`](super::toa_pairs::KNOWN_PAIRS) that was there and is not selected.
     #[inline(always)]
-    #[must_use]
     pub fn unselected(self) -> u32 {
         self.unselected
     }
 
     /// Why the walk ended.
     #[inline(always)]
-    #[must_use]
     pub fn stop(self) -> Stop {
         match self.end >> 8 {
             0 => Stop::End,
@@ -117,7 +110,6 @@ impl Walk {
 
     /// The position at which it ended.
     #[inline(always)]
-    #[must_use]
     pub fn end(self) -> u32 {
         self.end & 63
     }

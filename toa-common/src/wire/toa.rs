@@ -39,7 +39,6 @@ impl Toa {
     /// No TOA: an option of length 0 does not exist. An `Option` would leave its bytes undefined, and what the
     /// compiler then spills is refused by the verifier.
     #[inline(always)]
-    #[must_use]
     pub fn none() -> Self {
         // A zero that the compiler does not know, or it would call `memset`, which goes byte by byte.
         let zero = black_box(0) as u32;
@@ -52,21 +51,18 @@ impl Toa {
 
     /// Whether there is one.
     #[inline(always)]
-    #[must_use]
     pub fn is_some(&self) -> bool {
         self.length != 0
     }
 
     /// Whether it names a port.
     #[inline(always)]
-    #[must_use]
     pub fn has_port(&self) -> bool {
         has_port(self.kind, self.length)
     }
 
     /// Whether the option could be another protocol's.
     #[inline(always)]
-    #[must_use]
     pub fn is_ambiguous(&self) -> bool {
         let [fast_open, self_test] = AMBIGUOUS_PORTS;
         self.kind >= 253

@@ -12,7 +12,6 @@ pub(super) const KIND_WITHOUT_PORT: u8 = 28;
 
 /// Whether a TOA of this kind and length names a port.
 #[inline(always)]
-#[must_use]
 pub const fn has_port(kind: u8, length: u8) -> bool {
     !(kind == KIND_WITHOUT_PORT && matches!(length, 7 | 19))
 }
@@ -67,7 +66,6 @@ impl ToaPairs {
     pub const DEFAULT: Self = Self::new(&DEFAULT_PAIRS);
 
     /// The first [`MAX_PAIRS`] of `selected` are TOA; the other known ones are known.
-    #[must_use]
     pub const fn new(selected: &[(u8, u8)]) -> Self {
         let mut this = Self { kinds: [0; 256], lengths: [0; 256] };
         let mut bit = MAX_PAIRS;
@@ -112,7 +110,6 @@ impl ToaPairs {
     ///
     /// Reads volatile: the loader of the eBPF program sets other pairs in the object, behind the compiler's back.
     #[inline(always)]
-    #[must_use]
     pub(crate) fn class_of(&self, kind: u8, length: u8) -> Class {
         match read(&self.kinds, kind) {
             // Almost every option.

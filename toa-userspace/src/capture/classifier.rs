@@ -70,7 +70,6 @@ pub struct Classifier {
 
 impl Classifier {
     /// Knows no connection yet.
-    #[must_use]
     pub fn new(selection: Selection) -> Self {
         let Selection { config, mut rules, balancers, any_flow, max_flows } = selection;
         if any_flow {
@@ -90,19 +89,16 @@ impl Classifier {
     }
 
     /// What was counted so far.
-    #[must_use]
     pub fn counters(&self) -> &Snapshot {
         &self.counters
     }
 
     /// How many connections were forgotten because there were too many.
-    #[must_use]
     pub fn evicted(&self) -> u64 {
         self.evicted
     }
 
     /// What is known of a connection, if it is followed.
-    #[must_use]
     pub fn flow(&self, key: &FlowKey) -> Option<&Flow> {
         self.flows.peek(key)
     }

@@ -6,7 +6,6 @@ use super::limits::MAX_INTERFACES;
 
 /// Why a capture cannot be read, or not any further.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
-#[non_exhaustive]
 pub enum CaptureError {
     /// The first bytes are no capture's.
     #[error("neither pcap nor pcapng")]

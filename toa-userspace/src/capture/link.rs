@@ -27,7 +27,6 @@ const COOKED2_LEN: u32 = 20;
 
 /// What a capture's packets begin with.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
 pub enum LinkType {
     /// An address family of four bytes: BSD loopback, in either byte order.
     Loopback,
@@ -43,7 +42,6 @@ pub enum LinkType {
 
 impl LinkType {
     /// The link type with this number, if it is one of those that can be read.
-    #[must_use]
     pub fn from_number(number: u16) -> Option<Self> {
         match number {
             0 | 108 => Some(Self::Loopback),

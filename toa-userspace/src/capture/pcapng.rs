@@ -24,7 +24,6 @@ pub struct Names(Arc<Mutex<Vec<Option<Vec<u8>>>>>);
 
 impl Names {
     /// The name of the interface with this number within the file, escaped: whoever wrote the file has chosen it.
-    #[must_use]
     pub fn get(&self, interface: u32) -> Option<String> {
         let names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let name = names.get(usize::try_from(interface).ok()?)?.as_deref()?;

@@ -92,7 +92,6 @@ impl Default for Reader {
 
 impl Reader {
     /// The names of the interfaces, of which more may become known.
-    #[must_use]
     pub fn names(&self) -> Names {
         self.names.clone()
     }
@@ -125,7 +124,7 @@ impl Reader {
     }
 
     /// Passes what stands before the next packet, and the packet itself, if all of that is here.
-    fn find_packet(&mut self) -> Result<Option<Found>, CaptureError> {
+    fn find_packet(&mut self) -> Result<Option<PacketBlock>, CaptureError> {
         while let Some(Measured { kind, len }) = self.measure()? {
             let (begin, offset) = (self.start, self.offset);
             let range = begin..begin.saturating_add(len);
@@ -133,7 +132,7 @@ impl Reader {
             self.offset = offset.saturating_add(len as u64);
             let bytes = self.buffer.get(range.clone()).unwrap_or_default();
             if self.format.take(kind, bytes, offset, &self.names)? {
-                return Ok(Some(Found { kind, range, offset }));
+                return Ok(Some(PacketBlock { kind, range, offset }));
             }
         }
         Ok(None)
@@ -171,7 +170,7 @@ struct Measured {
 }
 
 /// A packet's block.
-struct Found {
+struct PacketBlock {
     kind: u32,
     /// Where it is in the buffer.
     range: Range<usize>,

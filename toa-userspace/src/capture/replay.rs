@@ -35,7 +35,6 @@ pub struct Replay {
 
 impl Replay {
     /// Has read nothing yet.
-    #[must_use]
     pub fn new(selection: Selection, limits: Limits) -> Self {
         Self {
             reader: Reader::default(),
@@ -48,7 +47,6 @@ impl Replay {
     }
 
     /// The names of the capture's interfaces, of which more may become known.
-    #[must_use]
     pub fn names(&self) -> Names {
         self.reader.names()
     }
@@ -93,31 +91,26 @@ impl Replay {
     }
 
     /// What became of the packets that were followed.
-    #[must_use]
     pub fn ledger(&self) -> &Ledger {
         self.pipeline.ledger()
     }
 
     /// What became of all packets.
-    #[must_use]
     pub fn counters(&self) -> &Snapshot {
         self.classifier.counters()
     }
 
     /// How many packets were read.
-    #[must_use]
     pub fn packets(&self) -> u64 {
         self.packets
     }
 
     /// How many connections were forgotten because there were too many.
-    #[must_use]
     pub fn evicted(&self) -> u64 {
         self.classifier.evicted()
     }
 
     /// When the latest packet was captured, in nanoseconds since the Unix epoch.
-    #[must_use]
     pub fn now_ns(&self) -> u64 {
         self.now_ns
     }

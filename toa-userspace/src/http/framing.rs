@@ -14,7 +14,6 @@ pub(super) enum Framing {
 /// Why the length of a request's body can be read in two ways, or in none (RFC 9112 section 6.3). Two servers in a
 /// row that read it differently see different requests.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
 pub enum FramingFault {
     /// Content-Length comes more than once, always with the same value.
     RepeatedLength,
@@ -30,7 +29,6 @@ pub enum FramingFault {
 
 impl FramingFault {
     /// Its name for people and machines.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::RepeatedLength => "repeated content-length",

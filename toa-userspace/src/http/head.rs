@@ -151,25 +151,21 @@ impl<'a> HttpRequest<'a> {
     }
 
     /// The method.
-    #[must_use]
     pub fn method(&self) -> &[u8] {
         self.method.get(&self.head)
     }
 
     /// The request target, as it was sent.
-    #[must_use]
     pub fn target(&self) -> &[u8] {
         self.target.get(&self.head)
     }
 
     /// The version: 1.0 or 1.1.
-    #[must_use]
     pub fn version(&self) -> &'static str {
         if self.minor_version == 0 { "1.0" } else { "1.1" }
     }
 
     /// The fields in the order in which they were sent.
-    #[must_use]
     pub fn fields(&self) -> impl ExactSizeIterator<Item = Field<'_>> {
         self.fields
             .iter()
@@ -189,13 +185,11 @@ impl<'a> HttpRequest<'a> {
     }
 
     /// Why the length of its body can be read in two ways, or in none.
-    #[must_use]
     pub fn framing_fault(&self) -> Option<FramingFault> {
         self.framing_fault
     }
 
     /// The raw head: start line, fields, empty line; unfolded.
-    #[must_use]
     pub fn raw(&self) -> &[u8] {
         &self.head
     }

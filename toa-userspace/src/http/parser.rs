@@ -97,7 +97,6 @@ impl Parser {
     }
 
     /// Bytes of memory for what is incomplete.
-    #[must_use]
     pub fn buffered_bytes(&self) -> usize {
         match &self.state {
             State::Hello(reader) => reader.memory(),
@@ -116,7 +115,6 @@ impl Parser {
 
     /// How many of the next bytes are of no interest, whatever they are; [`u64::MAX`] if that is the rest of the
     /// connection.
-    #[must_use]
     pub fn unneeded_bytes(&self) -> u64 {
         match &self.state {
             State::Body(body) => body.unneeded_bytes(),

@@ -27,7 +27,6 @@ pub enum ProxyVersion {
 
 impl ProxyVersion {
     /// Its name for people and machines.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::V1 => "proxy-v1",

@@ -181,7 +181,6 @@ pub(super) fn find(bytes: &[u8], max_bytes: usize) -> (usize, Search) {
 }
 
 /// Whether bytes look like the start of a request, as far as they go.
-#[must_use]
 pub fn is_request_start(bytes: &[u8]) -> bool {
     let lines = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
     known_request_line(bytes.get(lines..).unwrap_or_default()) != Start::Other

@@ -53,13 +53,11 @@ impl Snapshot {
     }
 
     /// One of them.
-    #[must_use]
     pub fn get(&self, counter: Counter) -> u64 {
         self.0.get(counter as usize).copied().unwrap_or(0)
     }
 
     /// What was seen of all packets.
-    #[must_use]
     pub fn traffic(&self) -> Traffic {
         let sum = |counters: &[Counter]| {
             counters.iter().fold(0_u64, |sum, counter| sum.saturating_add(self.get(*counter)))
@@ -96,7 +94,6 @@ impl Snapshot {
     }
 
     /// The kernel's part of the ledger.
-    #[must_use]
     pub fn ledger(&self) -> KernelLedger {
         KernelLedger {
             matched_packets: self.get(Counter::Matched),

@@ -1,6 +1,9 @@
-//! Responsible for what the kernel, or what stands in for it, counted of followed packets. Not responsible for counting.
+//! What the kernel counted of followed packets.
 
-/// What the kernel counted, over all CPUs, or what stands in for it where a file is read. Packets are packets after GRO, bytes are bytes of payload.
+use super::account::{Account, Lost};
+
+/// What the kernel counted, over all CPUs, or the classifier that takes its place for a file. Packets are counted after
+/// GRO; bytes are bytes of payload.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[expect(missing_docs, reason = "the names are those of `toa_common::counters::Counter`, documented there")]
 pub struct KernelLedger {
@@ -18,4 +21,36 @@ pub struct KernelLedger {
     pub lost_other_bytes: u64,
     pub bypassed_packets: u64,
     pub bypassed_bytes: u64,
+}
+
+impl KernelLedger {
+    /// The packets, all that were emitted taken for delivered.
+    pub fn packets(&self) -> Account {
+        Account {
+            matched: self.matched_packets,
+            delivered: self.emitted_packets,
+            cut: None,
+            lost: Lost {
+                ring_full: self.lost_ring_full_packets,
+                no_reader: self.lost_no_reader_packets,
+                other: self.lost_other_packets,
+            },
+            bypassed: self.bypassed_packets,
+        }
+    }
+
+    /// The bytes, all that were emitted taken for delivered.
+    pub fn bytes(&self) -> Account {
+        Account {
+            matched: self.matched_bytes,
+            delivered: self.emitted_bytes,
+            cut: Some(self.cut_bytes),
+            lost: Lost {
+                ring_full: self.lost_ring_full_bytes,
+                no_reader: self.lost_no_reader_bytes,
+                other: self.lost_other_bytes,
+            },
+            bypassed: self.bypassed_bytes,
+        }
+    }
 }

@@ -33,7 +33,6 @@ pub enum State {
 
 impl State {
     /// For people and machines.
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -61,7 +60,6 @@ fn check(name: &'static str, state: State, found: impl Into<String>, advice: Opt
 }
 
 /// Makes every check.
-#[must_use]
 pub fn examine() -> Vec<Check> {
     let mut checks = vec![kernel(), tcx(), capabilities(), bpf_file_system(), rings(), jit(), btf()];
     checks.extend(interfaces());

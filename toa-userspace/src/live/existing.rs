@@ -1,16 +1,16 @@
-//! Responsible for the real clients of connections that were open before anybody looked: what the servers' own sockets
-//! say where a TOA module is loaded. Not responsible for following them.
+//! The real clients of connections that were open before we attached: what the servers' own sockets report where a TOA
+//! module is loaded.
 //!
-//! A module keeps the TOA of a connection and changes what `getpeername` returns, and nothing else: the kernel's table
-//! of sockets goes on to show the balancer. So each connection of the table is looked for among the descriptors of all
-//! processes, duplicated (`pidfd_getfd`), asked and closed again, one after the other. Where the answer is another than
-//! the table's remote side, it is the real client.
+//! A module keeps the TOA of a connection and changes only what `getpeername` returns; the kernel's socket table goes on
+//! to show the balancer. So for each connection in that table we find the owner's descriptor, duplicate it
+//! (`pidfd_getfd`), query it and close it again, one after the other. If the answer differs from the table, it is the
+//! real client.
 //!
 //! # What this does to a server
-//! While a duplicate is held, the owner's `close` ends no connection, and its epoll goes on to report the descriptor:
-//! so nothing stands between getting, asking and closing, no ordinary thread takes the CPU meanwhile where we have the
-//! right to that (`CAP_SYS_NICE`), and no two are ever held. Besides, `pidfd_getfd` writes our own class of the cgroup-v1
-//! hierarchies `net_cls` and `net_prio` into the socket, see [`rights`].
+//! While we hold a duplicate, the owner's `close` does not end the connection, and its epoll keeps reporting the
+//! descriptor. So nothing comes between duplicating, querying and closing; with `CAP_SYS_NICE` no ordinary thread takes
+//! the CPU meanwhile; and we never hold two. `pidfd_getfd` also writes our own class of the cgroup-v1 hierarchies
+//! `net_cls` and `net_prio` into the socket, see [`rights`].
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -37,16 +37,15 @@ mod realtime;
 pub mod rights;
 mod tally;
 
-pub use proc_fds::{Elsewhere, elsewhere};
+pub use proc_fds::{OtherNamespaces, other_namespaces};
 pub use real_client::{NamedBy, RealClient};
-pub use tally::{Counts, Reason};
+pub use tally::{Counts, UnknownReason};
 
 /// `TOA_SO_GET_LOOKUP` of DPVS's module: asks for the IPv6 client of a connection over IPv4 (NAT64).
 const NAT64_CLIENT: libc::c_int = 4096;
 
-/// Why connections cannot be asked.
+/// Why connections cannot be scanned.
 #[derive(Debug, Error)]
-#[non_exhaustive]
 pub enum ExistingError {
     /// The table of sockets.
     #[error(transparent)]
@@ -59,18 +58,18 @@ pub enum ExistingError {
     Duplicate(#[source] io::Error),
 }
 
-/// A connection that was looked at.
+/// A scanned connection.
 #[derive(Debug)]
-pub struct Found<'a> {
-    /// As the kernel's table has it.
+pub struct ScannedConnection<'a> {
+    /// Its entry in the kernel's table.
     pub connection: &'a Established,
-    /// Its client, or why there is none.
-    pub client: Result<RealClient, Reason>,
-    /// The process that holds it, if it was asked now.
+    /// Its client, or why that is not known.
+    pub client: Result<RealClient, UnknownReason>,
+    /// Its owner, if that was queried in this scan.
     pub pid: Option<u32>,
 }
 
-/// Which connections are looked at.
+/// Which connections to query.
 #[derive(Clone, Copy, Debug)]
 pub struct Select<'a> {
     /// Local ports.
@@ -80,31 +79,31 @@ pub struct Select<'a> {
 }
 
 impl Select<'_> {
-    /// Says why a connection is not to be asked.
-    fn refuses(&self, connection: &Established, doors: &Doors) -> Option<Reason> {
+    /// Why a connection is not to be queried, if so.
+    fn refuses(&self, connection: &Established, accepted_ports: &AcceptedPorts) -> Option<UnknownReason> {
         let (peer, server) = (connection.peer(), connection.server());
         if !self.config.serves(server.port().to_be()) {
-            Some(Reason::OtherPort)
+            Some(UnknownReason::OtherPort)
         } else if !self.balancers.trusts(to_address(peer.ip())) {
-            Some(Reason::NoBalancer)
-        } else if !doors.accepted(server) {
-            Some(Reason::ConnectedOut)
+            Some(UnknownReason::NoBalancer)
+        } else if !accepted_ports.accepted(server) {
+            Some(UnknownReason::ConnectedOut)
         } else if connection.inode == 0 {
-            Some(Reason::Queued)
+            Some(UnknownReason::Queued)
         } else {
             None
         }
     }
 }
 
-/// By what connections that servers have accepted are told from those that this host has opened: no socket says it.
-struct Doors {
+/// Tells inbound from outbound connections; the kernel's table does not.
+struct AcceptedPorts {
     listeners: Vec<Listener>,
-    /// The ports that the kernel takes for connections out, except those that somebody listens on.
+    /// The kernel's ports for outbound connections. Servers may listen on some of them.
     ephemeral: RangeInclusive<u16>,
 }
 
-impl Doors {
+impl AcceptedPorts {
     fn now(table: &mut SockDiag) -> Result<Self, SockDiagError> {
         let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
         let mut ports = range.split_ascii_whitespace().map_while(|port| port.parse().ok());
@@ -112,7 +111,7 @@ impl Doors {
         Ok(Self { listeners: table.listeners()?, ephemeral })
     }
 
-    /// Whether a connection came in by this address and port. Its listener may be closed by now.
+    /// Whether a connection to this address and port was accepted. Its listener may be closed by now.
     fn accepted(&self, server: SocketAddr) -> bool {
         let is_listener = |it: &Listener| {
             it.port == server.port() && (it.address.is_unspecified() || it.address == server.ip())
@@ -121,48 +120,48 @@ impl Doors {
     }
 }
 
-/// What is known of all connections. One that has answered is not asked again.
-pub struct Survey {
+/// Scans connections, and remembers what their sockets answered: none is queried twice.
+pub struct Scanner {
     table: SockDiag,
     /// By the sockets' cookies.
-    answers: HashMap<u64, Result<RealClient, Reason>>,
+    answers: HashMap<u64, Result<RealClient, UnknownReason>>,
 }
 
-impl Survey {
-    /// Knows nothing yet.
+impl Scanner {
+    /// Starts without any answer.
     pub fn new() -> Result<Self, ExistingError> {
         Ok(Self { table: SockDiag::new()?, answers: HashMap::new() })
     }
 
-    /// Looks at all connections that are established now, and hands each to `each` as soon as it is known.
+    /// Scans all connections that are established now, and hands each to `each` as soon as its client is known.
     /// `with_times` asks for [`Established::silent_for`].
-    pub fn look(
+    pub fn scan(
         &mut self,
         select: &Select<'_>,
         with_times: bool,
-        mut each: impl FnMut(&Found<'_>),
+        mut each: impl FnMut(&ScannedConnection<'_>),
     ) -> Result<Counts, ExistingError> {
         let mut counts = Counts::default();
-        let doors = Doors::now(&mut self.table)?;
+        let accepted_ports = AcceptedPorts::now(&mut self.table)?;
         let (mut pending, mut left) = (HashMap::new(), Vec::new());
         let mut known = HashMap::with_capacity(self.answers.len());
         for connection in self.table.established(with_times)? {
             let cookie = connection.cookie();
-            let client = match (select.refuses(&connection, &doors), self.answers.remove(&cookie)) {
+            let client = match (select.refuses(&connection, &accepted_ports), self.answers.remove(&cookie)) {
                 (Some(reason), _) => Err(reason),
                 (None, Some(answer)) => {
                     known.insert(cookie, answer);
                     answer
                 }
                 (None, None) => {
-                    // Two of one inode cannot be told apart by it.
-                    let other = pending.insert(connection.inode, (connection, Reason::Unseen));
+                    // Of two connections with one inode, only the last can be found by it.
+                    let other = pending.insert(connection.inode, (connection, UnknownReason::Unseen));
                     left.extend(other);
                     continue;
                 }
             };
             counts.add(&client);
-            each(&Found { connection: &connection, client, pid: None });
+            each(&ScannedConnection { connection: &connection, client, pid: None });
         }
         self.answers = known;
         if !pending.is_empty() {
@@ -172,39 +171,39 @@ impl Survey {
             })?;
         }
         for (connection, reason) in pending.into_values().chain(left) {
-            let is_gone = reason == Reason::Closed || !self.table.is_there(&connection)?;
-            let client = Err(if is_gone { Reason::Closed } else { reason });
+            let is_gone = reason == UnknownReason::Closed || !self.table.is_there(&connection)?;
+            let client = Err(if is_gone { UnknownReason::Closed } else { reason });
             counts.add(&client);
-            each(&Found { connection: &connection, client, pid: None });
+            each(&ScannedConnection { connection: &connection, client, pid: None });
         }
         Ok(counts)
     }
 
-    /// Asks those of `pending` that a process holds, and takes them out. They are found by their inodes. Returns how many
-    /// processes may not be looked into.
+    /// Queries those of `pending` that a process owns, found by inode, and removes them. Returns the number of processes
+    /// whose descriptors we may not list.
     fn ask(
         &mut self,
-        pending: &mut HashMap<u32, (Established, Reason)>,
-        mut each: impl FnMut(&Found<'_>),
+        pending: &mut HashMap<u32, (Established, UnknownReason)>,
+        mut each: impl FnMut(&ScannedConnection<'_>),
     ) -> Result<u64, ExistingError> {
         let mut failure = None;
-        let walked = proc_fds::walk(|holder, inode, descriptor| {
+        let walked = proc_fds::walk(|process, inode, descriptor| {
             let Entry::Occupied(mut entry) = pending.entry(inode) else {
                 return ControlFlow::Continue(());
             };
             let (connection, reason) = entry.get_mut();
-            let answer = holder.with_duplicate(descriptor, |duplicate| ask(duplicate, connection));
+            let answer = process.with_duplicate(descriptor, |duplicate| ask(duplicate, connection));
             match answer {
                 Ok(client) => {
                     let (connection, _) = entry.remove();
                     self.answers.insert(connection.cookie(), client);
-                    each(&Found { connection: &connection, client, pid: Some(holder.pid) });
+                    each(&ScannedConnection { connection: &connection, client, pid: Some(process.pid) });
                 }
                 Err(error) => match error.raw_os_error() {
-                    // Its number or its inode is another socket's by now, or the process is gone. Another may hold it.
+                    // The descriptor or inode is another socket's by now, or the process is gone. Another may own it.
                     Some(libc::EBADF | libc::ESRCH | libc::ESTALE | libc::ENOTSOCK) => {}
-                    Some(libc::ENOTCONN) => *reason = Reason::Closed,
-                    Some(libc::EPERM | libc::EACCES) => *reason = Reason::Denied,
+                    Some(libc::ENOTCONN) => *reason = UnknownReason::Closed,
+                    Some(libc::EPERM | libc::EACCES) => *reason = UnknownReason::Denied,
                     _ => {
                         failure = Some(error);
                         return ControlFlow::Break(());
@@ -218,8 +217,8 @@ impl Survey {
     }
 }
 
-/// Asks a duplicate of a server's socket for its client. `ESTALE` if it is another connection's.
-fn ask(duplicate: &OwnedFd, connection: &Established) -> io::Result<Result<RealClient, Reason>> {
+/// Queries a duplicate of a server's socket for its client. `ESTALE` if it belongs to another connection.
+fn ask(duplicate: &OwnedFd, connection: &Established) -> io::Result<Result<RealClient, UnknownReason>> {
     let other = || io::Error::from_raw_os_error(libc::ESTALE);
     if socket_cookie(duplicate)? != connection.cookie() {
         return Err(other());
@@ -232,12 +231,12 @@ fn ask(duplicate: &OwnedFd, connection: &Established) -> io::Result<Result<RealC
     if let Some(address) = nat64_client(duplicate).filter(|_| address.is_ipv4()) {
         return Ok(Ok(RealClient { address: address.into(), named_by: NamedBy::Nat64 }));
     }
-    Ok(Err(if is_ktls(duplicate) { Reason::KernelTls } else { Reason::Same }))
+    Ok(Err(if is_ktls(duplicate) { UnknownReason::KernelTls } else { UnknownReason::Same }))
 }
 
-/// The IPv6 client that DPVS's module knows of a connection over IPv4: an address and a port, both in network order.
+/// The IPv6 client that DPVS's module keeps for a connection over IPv4: address and port, in network order.
 fn nat64_client(socket: &OwnedFd) -> Option<SocketAddrV6> {
-    // `struct toa_nat64_peer`, with what aligns its end.
+    // `struct toa_nat64_peer`, with its trailing padding.
     let mut value = [0; 20];
     let len = socket_option(socket, libc::IPPROTO_IP, NAT64_CLIENT, &mut value)?;
     let (address, rest) = value.get(..len)?.split_first_chunk::<16>()?;
@@ -246,14 +245,14 @@ fn nat64_client(socket: &OwnedFd) -> Option<SocketAddrV6> {
     (!address.is_unspecified()).then(|| SocketAddrV6::new(address, u16::from_be_bytes(*port), 0, 0))
 }
 
-/// Whether the kernel encrypts for this socket: then a module's answer is not given any more.
+/// Whether the socket uses kTLS: then `getpeername` no longer reaches the module.
 fn is_ktls(socket: &OwnedFd) -> bool {
     let mut name = [0; 16];
     let len = socket_option(socket, libc::IPPROTO_TCP, libc::TCP_ULP, &mut name).unwrap_or(0);
     name.get(..len).is_some_and(|name| name.split(|byte| *byte == 0).next() == Some(b"tls"))
 }
 
-/// Reads an option of a socket, and returns how many bytes of it there are.
+/// Reads a socket option, and returns its length in bytes.
 fn socket_option(
     socket: &OwnedFd,
     level: libc::c_int,

@@ -35,7 +35,6 @@ pub struct Maps {
 
 /// Why a program's maps cannot be used.
 #[derive(Debug, Error)]
-#[non_exhaustive]
 pub enum MapsError {
     /// The object has none of this name.
     #[error(transparent)]

@@ -41,7 +41,6 @@ const RINGS_BYTES: usize = 64 << 20;
 const RING_BYTES: (usize, usize) = (256 << 10, 4 << 20);
 
 /// Bytes of one ring, if nothing else is said.
-#[must_use]
 pub fn default_ring_bytes() -> usize {
     ring_bytes_for(aya::util::nr_cpus().map_or(1, |cpus| cpus.max(1)))
 }
@@ -55,7 +54,6 @@ fn ring_bytes_for(cpus: usize) -> usize {
 
 /// Why the rings could not be opened.
 #[derive(Debug, Error)]
-#[non_exhaustive]
 pub enum PerfError {
     /// The list of CPUs could not be read.
     #[error("cannot read the list of online CPUs: {path}")]

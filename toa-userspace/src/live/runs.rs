@@ -30,7 +30,6 @@ use crate::live::{
 
 /// Why runs cannot be found, or what they pinned not be used.
 #[derive(Debug, Error)]
-#[non_exhaustive]
 pub enum RunsError {
     /// The directory of all runs.
     #[error(transparent)]
@@ -177,14 +176,12 @@ impl Run {
     }
 
     /// The version of the tool that runs.
-    #[must_use]
     pub fn version(&self) -> String {
         let [major, minor, patch, _] = self.info.version;
         format!("{major}.{minor}.{patch}")
     }
 
     /// The interfaces' names.
-    #[must_use]
     pub fn interface_names(&self) -> String {
         let names: Vec<_> = self.info.interfaces().iter().map(interface_name).collect();
         names.join(", ")
@@ -196,7 +193,6 @@ impl Run {
 }
 
 /// An interface's name as text.
-#[must_use]
 pub fn interface_name(interface: &RunInterface) -> String {
     String::from_utf8_lossy(interface.name()).into_owned()
 }
@@ -263,7 +259,6 @@ impl Runs {
 
     /// The runs that `selector` matches. An interface's name means the one of our own network namespace, if a run is on
     /// that.
-    #[must_use]
     pub fn selected(&self, selector: &RunSelector) -> Vec<&Run> {
         let mut runs: Vec<_> = self.alive.iter().collect();
         if let Some(pid) = selector.pid {

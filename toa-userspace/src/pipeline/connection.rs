@@ -32,7 +32,6 @@ pub struct Connection {
 
 impl Connection {
     /// The connection of `segment`, its first one.
-    #[must_use]
     pub fn new(id: u64, segment: &Segment<'_>) -> Self {
         Self {
             id,
@@ -68,19 +67,16 @@ impl Connection {
     }
 
     /// The real client.
-    #[must_use]
     pub fn client(&self) -> ClientAddress {
         ClientAddress::new(&self.attribution)
     }
 
     /// The sender of the packets: the balancer.
-    #[must_use]
     pub fn peer(&self) -> SocketAddr {
         SocketAddr::new(to_ip(self.key.source), self.key.source_port())
     }
 
     /// The receiver of the packets: this host.
-    #[must_use]
     pub fn server(&self) -> SocketAddr {
         SocketAddr::new(to_ip(self.key.destination), self.key.destination_port())
     }

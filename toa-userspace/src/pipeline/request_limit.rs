@@ -26,7 +26,6 @@ impl<S: FlushSink> RequestLimit<S> {
     }
 
     /// Whether as many requests were printed as were asked for.
-    #[must_use]
     pub fn is_reached(&self) -> bool {
         self.left == Some(0)
     }

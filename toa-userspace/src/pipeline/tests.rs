@@ -15,7 +15,7 @@ use crate::{
 
 /// Keeps what it is given.
 #[derive(Default)]
-struct Kept {
+struct RecordingSink {
     /// By generation: the raw heads of complete requests.
     heads: HashMap<u64, Vec<Vec<u8>>>,
     incomplete: usize,
@@ -25,7 +25,7 @@ struct Kept {
     not_http: Vec<NotHttp>,
 }
 
-impl Sink for Kept {
+impl Sink for RecordingSink {
     fn event(&mut self, connection: &Connection, event: &Event<'_>) {
         match event {
             Event::Request(request) if request.incomplete.is_some() => self.incomplete += 1,
@@ -41,8 +41,8 @@ impl Sink for Kept {
     }
 }
 
-fn pipeline() -> (Pipeline, Kept) {
-    (Pipeline::new(Limits::default()), Kept::default())
+fn pipeline() -> (Pipeline, RecordingSink) {
+    (Pipeline::new(Limits::default()), RecordingSink::default())
 }
 
 fn check<B: BypassTable>(pipeline: &Pipeline<B>) {
@@ -89,7 +89,7 @@ fn a_retransmission_after_the_end_opens_nothing() {
 #[test]
 fn too_many_ended_connections_are_forgotten() {
     let limits = Limits { ended_connections: 2, ..Limits::default() };
-    let (mut pipeline, mut kept) = (Pipeline::new(limits), Kept::default());
+    let (mut pipeline, mut kept) = (Pipeline::new(limits), RecordingSink::default());
     for generation in 0..5 {
         pipeline.segment(&Segment { flags: SYN | FIN, ..segment(generation, 0, GET) }, &mut kept);
     }
@@ -124,7 +124,7 @@ fn silent_connections_are_forgotten_in_their_order() {
 #[test]
 fn too_many_connections_evict_the_most_silent() {
     let limits = Limits { connections: 3, ..Limits::default() };
-    let (mut pipeline, mut kept) = (Pipeline::new(limits), Kept::default());
+    let (mut pipeline, mut kept) = (Pipeline::new(limits), RecordingSink::default());
     for generation in 0..100 {
         pipeline.segment(&Segment { flags: SYN, ..segment(generation, 0, b"GET") }, &mut kept);
         pipeline.segment(&segment(generation, 10, b"x"), &mut kept);
@@ -137,7 +137,7 @@ fn too_many_connections_evict_the_most_silent() {
 #[test]
 fn all_connections_together_wait_for_so_much_only() {
     let limits = Limits { total_bytes: 10_000, ..Limits::default() };
-    let (mut pipeline, mut kept) = (Pipeline::new(limits), Kept::default());
+    let (mut pipeline, mut kept) = (Pipeline::new(limits), RecordingSink::default());
     for generation in 0..100 {
         pipeline.segment(&Segment { flags: SYN, ..segment(generation, 0, GET) }, &mut kept);
         pipeline.segment(&segment(generation, 19, b"GET /unfinished HTTP/1.1\r\nx: "), &mut kept);
@@ -242,7 +242,7 @@ fn sending(losses: usize) -> impl Strategy<Value = Sending> {
 }
 
 /// Sends `stream` through a pipeline and returns what came out.
-fn send(stream: &[u8], sending: &Sending) -> (Pipeline, Kept) {
+fn send(stream: &[u8], sending: &Sending) -> (Pipeline, RecordingSink) {
     let (mut pipeline, mut kept) = pipeline();
     let mut segments = Vec::new();
     let mut at = 0;
@@ -330,7 +330,7 @@ proptest! {
         let mut limits = Limits::default();
         (limits.connections, limits.ended_connections, limits.ranges) = (3, 2, 3);
         (limits.connection_bytes, limits.total_bytes, limits.head_bytes) = (600, 900, 40);
-        let (mut pipeline, mut kept) = (Pipeline::new(limits), Kept::default());
+        let (mut pipeline, mut kept) = (Pipeline::new(limits), RecordingSink::default());
         let mut now_ns = 0;
         for (generation, seq, fragment, cut, flags, pause_ns) in steps {
             let payload = FRAGMENTS[fragment];

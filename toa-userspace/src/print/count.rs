@@ -1,10 +1,22 @@
-//! Responsible for numbers as people read them. Not responsible for what is counted.
+//! Counts, for people.
 
 use std::fmt;
 
 /// A count with its digits in groups of three.
 #[derive(Clone, Copy, Debug)]
 pub struct Count(pub u64);
+
+impl From<u64> for Count {
+    fn from(count: u64) -> Self {
+        Self(count)
+    }
+}
+
+impl From<usize> for Count {
+    fn from(count: usize) -> Self {
+        Self(count as u64)
+    }
+}
 
 impl fmt::Display for Count {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -20,10 +32,10 @@ impl fmt::Display for Count {
 }
 
 /// `1 rule`, `2 rules`: a count with its noun.
-#[must_use]
-pub fn plural(count: usize, noun: &str) -> String {
-    let ending = if count == 1 { "" } else { "s" };
-    format!("{} {noun}{ending}", Count(count as u64))
+pub fn plural(count: impl Into<Count>, noun: &str) -> String {
+    let count = count.into();
+    let ending = if count.0 == 1 { "" } else { "s" };
+    format!("{count} {noun}{ending}")
 }
 
 #[cfg(test)]

@@ -18,14 +18,13 @@ impl fmt::Display for Escaped<'_> {
 
 /// Adds `bytes` to `out`, escaped.
 pub fn escape(bytes: &[u8], out: &mut Vec<u8>) {
-    // Memory does not refuse.
-    let _ = write_escaped(bytes, &mut Memory(out));
+    // Writing to a `Vec` cannot fail.
+    _ = write_escaped(bytes, &mut VecWriter(out));
 }
 
-/// Text in the making, as bytes.
-struct Memory<'a>(&'a mut Vec<u8>);
+struct VecWriter<'a>(&'a mut Vec<u8>);
 
-impl Write for Memory<'_> {
+impl Write for VecWriter<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.0.extend_from_slice(text.as_bytes());
         Ok(())

@@ -23,6 +23,7 @@ use crate::{
     print::ledger::Summary,
 };
 use event::{Common, ConnectionEvent, Gap, Ledger, Request, State, Tls};
+use value::Protocol;
 
 /// Finds the name of an interface by its index. It is asked once per index.
 pub type InterfaceName = Box<dyn FnMut(u32) -> Option<String> + Send>;
@@ -96,29 +97,33 @@ impl<W: Write> Sink for Json<W> {
             Event::Request(request) => request.time_ns,
             _ => connection.last_ns,
         };
-        let common = Common::new(connection, time_ns, host_name, interface);
+        let protocol = match event {
+            Event::Request(request) => Some(Protocol { name: "http", version: request.version() }),
+            _ => None,
+        };
+        let common = &Common::new(connection, time_ns, host_name, interface, protocol);
+        let mut state = |state: &State<'_>| {
+            let fields = ConnectionEvent::new(common, connection, state);
+            print(writer, buffer, error, &common.line("connection", fields));
+        };
         match event {
-            Event::Request(request) => {
-                head::redact_target(redactor, request.target(), target);
-                print(writer, buffer, error, &Request::new(&common, connection, request, redactor, target));
-            }
-            Event::Gap { bytes } => print(writer, buffer, error, &Gap::new(&common, connection, *bytes)),
-            Event::Opened => {
-                print(writer, buffer, error, &ConnectionEvent::new(&common, connection, &State::Opened));
-            }
-            Event::Tls(hello) => print(writer, buffer, error, &Tls::new(&common, connection, hello)),
-            Event::Proxy(version) => {
-                let state = State::Proxy(*version);
-                print(writer, buffer, error, &ConnectionEvent::new(&common, connection, &state));
-            }
+            Event::Opened => state(&State::Opened),
+            Event::Proxy(version) => state(&State::Proxy(*version)),
+            Event::Closed(reason) => state(&State::Closed(*reason)),
             Event::NotHttp { reason, preview } => {
                 head::redact_preview(redactor, preview, target);
-                let state = State::NotHttp { reason: *reason, preview: target };
-                print(writer, buffer, error, &ConnectionEvent::new(&common, connection, &state));
+                state(&State::NotHttp { reason: *reason, preview: target });
             }
-            Event::Closed(reason) => {
-                let state = State::Closed(*reason);
-                print(writer, buffer, error, &ConnectionEvent::new(&common, connection, &state));
+            Event::Request(request) => {
+                head::redact_target(redactor, request.target(), target);
+                let fields = Request::new(common, connection, request, redactor, target);
+                print(writer, buffer, error, &common.line("request", fields));
+            }
+            Event::Gap { bytes } => {
+                print(writer, buffer, error, &common.line("gap", Gap::new(common, connection, *bytes)));
+            }
+            Event::Tls(hello) => {
+                print(writer, buffer, error, &common.line("tls", Tls::new(common, connection, hello)));
             }
         }
     }

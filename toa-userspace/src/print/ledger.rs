@@ -1,71 +1,81 @@
-//! Responsible for the ledger that is printed at the end: what the kernel and the pipeline counted, as sums
-//! that add up or say that they do not. Not responsible for counting.
+//! The ledger as text: what the kernel and the pipeline counted, as sums that add up or say that they do not.
 
 use std::fmt;
 
-use super::count::Count;
-use crate::ledger::{Ledger, kernel::KernelLedger};
+use super::count::{Count, plural};
+use crate::ledger::{Ledger, account::Account, kernel::KernelLedger};
 
-/// Both ledgers, to be printed line by line.
+/// Both ledgers, for printing line by line.
 #[derive(Clone, Copy, Debug)]
 pub struct Summary<'a> {
-    /// The kernel's, or of what stands in for it.
+    /// The kernel's, or that of the classifier that takes its place for a file.
     pub kernel: &'a KernelLedger,
     /// The pipeline's.
     pub pipeline: &'a Ledger,
+    /// Whether packets were counted after GRO, which merges several on the wire: in a live run, but not in a capture.
+    pub after_gro: bool,
+}
+
+impl Summary<'_> {
+    /// The account of the packets.
+    pub(super) fn packets(&self) -> Account {
+        Account { delivered: self.pipeline.stream.delivered_packets, ..self.kernel.packets() }
+    }
+
+    /// The account of their bytes of payload.
+    pub(super) fn bytes(&self) -> Account {
+        Account { delivered: self.pipeline.stream.delivered_bytes, ..self.kernel.bytes() }
+    }
 }
 
 impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kernel, pipeline: ledger } = *self;
+        let Self { kernel, pipeline: ledger, after_gro } = *self;
         let (stream, http) = (&ledger.stream, &ledger.http);
-        Account {
-            unit: "packets (after GRO)",
-            matched: kernel.matched_packets,
-            delivered: stream.delivered_packets,
-            cut: None,
-            lost: [kernel.lost_ring_full_packets, kernel.lost_no_reader_packets, kernel.lost_other_packets],
-            bypassed: kernel.bypassed_packets,
+        let packets = if after_gro { PACKETS_AFTER_GRO } else { "packets" };
+        for (unit, account) in [(packets, self.packets()), (PAYLOAD_BYTES, self.bytes())] {
+            writeln!(f, "toa-tc: {unit}: {}", Equation(&account))?;
+            let (matched, sum) = (account.matched, account.accounted());
+            if matched != sum {
+                let (matched, sum, difference) = (Count(matched), Count(sum), Count(sum.abs_diff(matched)));
+                writeln!(
+                    f,
+                    "toa-tc: {unit} do not add up: {matched} matched, {sum} accounted for, {difference} apart"
+                )?;
+            }
         }
-        .fmt(f)?;
-        Account {
-            unit: "bytes of payload",
-            matched: kernel.matched_bytes,
-            delivered: stream.delivered_bytes,
-            cut: Some(kernel.cut_bytes),
-            lost: [kernel.lost_ring_full_bytes, kernel.lost_no_reader_bytes, kernel.lost_other_bytes],
-            bypassed: kernel.bypassed_bytes,
-        }
-        .fmt(f)?;
         let pairs = [
             ("packets", kernel.emitted_packets, stream.delivered_packets),
             ("bytes", kernel.emitted_bytes, stream.delivered_bytes),
             ("cut packets", kernel.cut_packets, stream.cut_packets),
             ("cut bytes", kernel.cut_bytes, stream.cut_bytes),
         ];
-        for (unit, sent, delivered) in pairs.into_iter().filter(|(_, sent, read)| sent != read) {
-            let (sent, delivered) = (Count(sent), Count(delivered));
-            writeln!(f, "toa-tc: the kernel sent {sent} {unit}, {delivered} were read")?;
+        for (unit, sent, read) in pairs.into_iter().filter(|(_, sent, read)| sent != read) {
+            let (sent, read) = (Count(sent), Count(read));
+            writeln!(f, "toa-tc: {unit} do not add up: {sent} sent by the kernel, {read} read")?;
         }
         writeln!(
             f,
-            "toa-tc: of the delivered bytes {} used, {} duplicate, {} discarded by a limit",
+            "toa-tc: delivered bytes: {} used, {} duplicate, {} discarded",
             Count(stream.used_bytes),
             Count(stream.duplicate_bytes),
             Count(stream.discarded_bytes()),
         )?;
-        writeln!(
+        write!(
             f,
-            "toa-tc: {} requests ({} incomplete) on {} connections, {} gaps of {} bytes",
-            Count(http.requests),
+            "toa-tc: {} ({} incomplete) on {}, ",
+            plural(http.requests, "request"),
             Count(http.incomplete_requests),
-            Count(ledger.connections),
-            Count(stream.gaps),
-            Count(stream.gap_bytes),
+            plural(ledger.connections, "connection"),
         )?;
-        for (count, what) in remarks(ledger) {
+        if stream.gaps == 0 {
+            writeln!(f, "no gaps")?;
+        } else {
+            writeln!(f, "{} of {}", plural(stream.gaps, "gap"), plural(stream.gap_bytes, "byte"))?;
+        }
+        for (count, noun, what) in remarks(ledger) {
             if count > 0 {
-                writeln!(f, "toa-tc: {} {what}", Count(count))?;
+                writeln!(f, "toa-tc: {}{what}", plural(count, noun))?;
             }
         }
         Ok(())
@@ -73,67 +83,53 @@ impl fmt::Display for Summary<'_> {
 }
 
 /// What is worth a line only if it happened.
-fn remarks(ledger: &Ledger) -> [(u64, &'static str); 18] {
+fn remarks(ledger: &Ledger) -> [(u64, &'static str, &'static str); 18] {
     let (stream, http) = (&ledger.stream, &ledger.http);
     [
-        (ledger.undecodable_samples, "samples were no segments"),
-        (stream.hole_timeouts, "holes given up: not filled in time"),
-        (stream.connection_bytes_limits, "holes given up: too many bytes wait in one connection"),
-        (stream.range_limits, "holes given up: too many ranges wait in one connection"),
-        (ledger.total_bytes_limits, "times given up waiting: too many bytes wait in all connections"),
-        (stream.late_bytes, "bytes discarded: later than their hole was given up"),
-        (stream.before_start_bytes, "bytes discarded: before the start of their connection"),
-        (stream.after_end_bytes, "bytes discarded: behind the end of their connection"),
-        (stream.out_of_window_bytes, "bytes discarded: further ahead than TCP allows"),
-        (ledger.connections_evicted, "connections forgotten: too many"),
-        (ledger.ended_evicted, "ended connections forgotten: too many"),
-        (http.not_http, "connections, or rests of them, not HTTP/1"),
-        (http.oversized_heads, "heads beyond a limit"),
-        (http.oversized_hellos, "TLS hellos beyond a limit"),
-        (http.malformed_heads, "malformed heads"),
-        (http.unfinished_heads, "heads without an end"),
-        (http.faulty_framings, "requests with a doubtful length of their body"),
-        (http.resync_bytes, "bytes passed over in search of the next request"),
+        (ledger.undecodable_samples, "undecodable ring sample", ""),
+        (stream.hole_timeouts, "hole", " given up: not filled in time"),
+        (stream.connection_bytes_limits, "hole", " given up: too much data waiting on one connection"),
+        (stream.range_limits, "hole", " given up: too many ranges waiting on one connection"),
+        (ledger.total_bytes_limits, "wait", " given up: --max-memory reached"),
+        (stream.late_bytes, "byte", " discarded: arrived after their gap was reported"),
+        (stream.before_start_bytes, "byte", " discarded: before the start of the connection"),
+        (stream.after_end_bytes, "byte", " discarded: after the end of the connection"),
+        (stream.out_of_window_bytes, "byte", " discarded: outside the TCP window"),
+        (ledger.connections_evicted, "connection", " evicted: too many are open"),
+        (ledger.ended_evicted, "ended connection", " forgotten early: too many"),
+        (http.not_http, "connection", " not HTTP/1, or not any more"),
+        (http.oversized_heads, "request head", " longer than --max-head"),
+        (http.oversized_hellos, "TLS ClientHello", " too long"),
+        (http.malformed_heads, "malformed request head", ""),
+        (http.unfinished_heads, "request head", " without an end"),
+        (http.faulty_framings, "request", " with ambiguous body length"),
+        (http.resync_bytes, "byte", " skipped in search of the next request"),
     ]
 }
 
-/// One line of the kernel's account.
-struct Account {
-    unit: &'static str,
-    matched: u64,
-    delivered: u64,
-    cut: Option<u64>,
-    /// Ring full, no reader, other.
-    lost: [u64; 3],
-    bypassed: u64,
-}
+/// The name of packets in a live run.
+pub const PACKETS_AFTER_GRO: &str = "packets (after GRO)";
+/// The name of bytes.
+pub const PAYLOAD_BYTES: &str = "payload bytes";
 
-impl Account {
+/// An account as an equation.
+#[derive(Debug)]
+pub struct Equation<'a>(pub &'a Account);
+
+impl fmt::Display for Equation<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [ring_full, no_reader, other] = self.lost;
-        let lost = ring_full.saturating_add(no_reader).saturating_add(other);
-        let (matched, delivered) = (Count(self.matched), Count(self.delivered));
-        write!(f, "toa-tc: {} {matched} matched = {delivered} delivered", self.unit)?;
-        if let Some(cut) = self.cut {
-            write!(f, " + {} cut", Count(cut))?;
+        let Account { matched, delivered, cut, lost, bypassed } = self.0;
+        write!(f, "{} matched = {} delivered", Count(*matched), Count(*delivered))?;
+        if let Some(cut) = cut {
+            write!(f, " + {} cut", Count(*cut))?;
         }
-        write!(f, " + {} lost", Count(lost))?;
-        if lost > 0 {
-            let (ring_full, no_reader, other) = (Count(ring_full), Count(no_reader), Count(other));
+        write!(f, " + {} lost", Count(lost.total()))?;
+        if lost.total() > 0 {
+            let (ring_full, no_reader, other) =
+                (Count(lost.ring_full), Count(lost.no_reader), Count(lost.other));
             write!(f, " ({ring_full} ring full, {no_reader} no reader, {other} other)")?;
         }
-        writeln!(f, " + {} bypassed", Count(self.bypassed))?;
-        let sum = self.delivered.saturating_add(self.cut.unwrap_or(0)).saturating_add(lost);
-        let sum = sum.saturating_add(self.bypassed);
-        if sum != self.matched {
-            let (difference, sum) = (Count(sum.abs_diff(self.matched)), Count(sum));
-            writeln!(
-                f,
-                "toa-tc: this does not add up: {matched} {} matched, {sum} accounted for, {difference} apart",
-                self.unit
-            )?;
-        }
-        Ok(())
+        write!(f, " + {} bypassed", Count(*bypassed))
     }
 }
 
@@ -177,22 +173,32 @@ mod tests {
     #[test]
     fn sums_add_up() {
         let expected = "\
-toa-tc: packets (after GRO) 1,234 matched = 1,200 delivered + 34 lost (30 ring full, 4 no reader, 0 other) + 0 bypassed
-toa-tc: bytes of payload 1,000,000 matched = 990,000 delivered + 4,000 cut + 6,000 lost (5,000 ring full, 1,000 no reader, 0 other) + 0 bypassed
-toa-tc: of the delivered bytes 980,000 used, 9,000 duplicate, 1,000 discarded by a limit
+toa-tc: packets (after GRO): 1,234 matched = 1,200 delivered + 34 lost (30 ring full, 4 no reader, 0 other) + 0 bypassed
+toa-tc: payload bytes: 1,000,000 matched = 990,000 delivered + 4,000 cut + 6,000 lost (5,000 ring full, 1,000 no reader, 0 other) + 0 bypassed
+toa-tc: delivered bytes: 980,000 used, 9,000 duplicate, 1,000 discarded
 toa-tc: 2,000 requests (3 incomplete) on 56 connections, 3 gaps of 4,344 bytes
-toa-tc: 1,000 bytes discarded: later than their hole was given up
+toa-tc: 1,000 bytes discarded: arrived after their gap was reported
 ";
-        assert_eq!(Summary { kernel: &KERNEL, pipeline: &pipeline() }.to_string(), expected);
+        assert_eq!(Summary { kernel: &KERNEL, pipeline: &pipeline(), after_gro: true }.to_string(), expected);
     }
 
     #[test]
     fn sums_that_do_not_add_up_say_so() {
         let kernel = KernelLedger { matched_packets: 1240, emitted_packets: 1201, ..KERNEL };
-        let text = Summary { kernel: &kernel, pipeline: &pipeline() }.to_string();
-        assert!(text.contains(
-            "this does not add up: 1,240 packets (after GRO) matched, 1,234 accounted for, 6 apart"
-        ));
-        assert!(text.contains("the kernel sent 1,201 packets, 1,200 were read"));
+        let text = Summary { kernel: &kernel, pipeline: &pipeline(), after_gro: true }.to_string();
+        assert!(
+            text.contains("packets (after GRO) do not add up: 1,240 matched, 1,234 accounted for, 6 apart")
+        );
+        assert!(text.contains("packets do not add up: 1,201 sent by the kernel, 1,200 read"));
+    }
+
+    #[test]
+    fn one_is_singular_and_a_capture_has_no_gro() {
+        let mut ledger = Ledger { connections: 1, ..Ledger::default() };
+        ledger.http.requests = 1;
+        let kernel = KernelLedger::default();
+        let text = Summary { kernel: &kernel, pipeline: &ledger, after_gro: false }.to_string();
+        assert!(text.starts_with("toa-tc: packets: 0 matched = "), "{text}");
+        assert!(text.ends_with("toa-tc: 1 request (0 incomplete) on 1 connection, no gaps\n"), "{text}");
     }
 }

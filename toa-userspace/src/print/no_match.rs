@@ -34,7 +34,6 @@ pub struct NoMatch<'a> {
 
 impl<'a> NoMatch<'a> {
     /// Explains the `traffic` of `source`, where `pairs` says what is TOA. `None` if something matched.
-    #[must_use]
     pub fn new(traffic: &'a Traffic, source: Source<'a>, pairs: &'a ToaPairs) -> Option<Self> {
         (traffic.learned == 0).then_some(Self { traffic, source, pairs })
     }

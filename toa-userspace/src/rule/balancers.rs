@@ -12,13 +12,11 @@ pub struct Balancers(Vec<(u32, u128)>);
 impl Balancers {
     /// Trusts `nets` only, or every source if there are none. As in the kernel's map, an IPv6 prefix short enough to
     /// cover the mapped addresses covers IPv4.
-    #[must_use]
     pub fn new(nets: &[IpNet]) -> Self {
         Self(nets.iter().map(|net| (net_bits(net), bits(to_address(net.network())))).collect())
     }
 
     /// Whether a TOA from `source` is trusted.
-    #[must_use]
     pub fn trusts(&self, source: Address) -> bool {
         let covers = |(length, prefix): &(u32, u128)| {
             (bits(source) ^ prefix).checked_shr(Address::BITS.saturating_sub(*length)).unwrap_or(0) == 0

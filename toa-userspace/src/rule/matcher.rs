@@ -23,7 +23,6 @@ pub struct Matcher {
 
 impl Matcher {
     /// Those of `rules`.
-    #[must_use]
     pub fn new(rules: &[Rule]) -> Self {
         let mut watched = Self::default();
         for key in rules.iter().map(Rule::key) {
@@ -44,7 +43,6 @@ impl Matcher {
     }
 
     /// Whether a rule watches `client`, which has a port or not.
-    #[must_use]
     pub fn contains(&self, client: &Client, has_port: bool) -> bool {
         is_watched(
             self.shapes,

@@ -11,19 +11,16 @@ pub(super) struct Assembler(Vec<Range<u64>>);
 
 impl Assembler {
     /// How many ranges there are.
-    #[must_use]
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
 
     /// Whether there is none.
-    #[must_use]
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// The lowest range.
-    #[must_use]
     pub(super) fn first(&self) -> Option<Range<u64>> {
         self.0.first().cloned()
     }
@@ -59,7 +56,6 @@ impl Assembler {
     }
 
     /// How many positions of `range` are there.
-    #[must_use]
     pub(super) fn covered(&self, range: &Range<u64>) -> u64 {
         let from = self.0.partition_point(|other| other.end <= range.start);
         let touching = self.0.iter().skip(from).take_while(|other| other.start < range.end);

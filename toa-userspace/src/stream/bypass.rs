@@ -28,7 +28,6 @@ impl Stream {
     }
 
     /// How many of the next bytes the kernel does not copy.
-    #[must_use]
     pub fn bypassed_bytes(&self) -> u64 {
         self.bypassed.saturating_sub(self.next)
     }

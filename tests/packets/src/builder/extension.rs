@@ -16,31 +16,26 @@ pub const DESTINATION_OPTIONS: u8 = 60;
 pub type Extension = (u8, Vec<u8>);
 
 /// Hop-by-hop options of so many bytes, a multiple of eight, all of them padding.
-#[must_use]
 pub fn hop_by_hop(bytes: usize) -> Extension {
     (HOP_BY_HOP, with_length(bytes, 8, 1))
 }
 
 /// Destination options of so many bytes, a multiple of eight, all of them padding.
-#[must_use]
 pub fn destination_options(bytes: usize) -> Extension {
     (DESTINATION_OPTIONS, with_length(bytes, 8, 1))
 }
 
 /// A routing header of so many bytes, a multiple of eight, with no segment left.
-#[must_use]
 pub fn routing(bytes: usize) -> Extension {
     (ROUTING, with_length(bytes, 8, 1))
 }
 
 /// An authentication header of so many bytes, a multiple of four and at least twelve.
-#[must_use]
 pub fn authentication(bytes: usize) -> Extension {
     (AUTHENTICATION, with_length(bytes, 4, 2))
 }
 
 /// A fragment header: the fragment's offset in units of eight bytes, and whether more follow.
-#[must_use]
 pub fn fragment(offset: u16, more: bool) -> Extension {
     let field = (offset << 3 | u16::from(more)).to_be_bytes();
     (FRAGMENT, [&[0, 0], &field[..], &[0, 0, 0, 1]].concat())

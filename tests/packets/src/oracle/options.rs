@@ -59,7 +59,6 @@ pub struct Opinion {
 }
 
 /// Looks for TOA in an option area.
-#[must_use]
 pub fn look(options: &[u8], wanted: Wanted<'_>) -> Opinion {
     let mut opinion = Opinion { found: None, hits: Vec::new(), others: Vec::new(), end: 0, why: "end" };
     let mut rest = options;

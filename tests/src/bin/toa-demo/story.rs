@@ -21,13 +21,13 @@ use toa_tests::{
     },
     process::Signal,
     tool::{
-        columns,
         expected_rows::Log,
         printed::{self, Printed, Row},
         toa_tc::ToaTc,
     },
     wait,
 };
+use toa_userspace::print::table::table;
 
 /// How long a log and a print may take. nginx writes its log once a second.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -176,10 +176,11 @@ fn round(stage: &Stage, tool: &ToaTc, number: u32, watched: &Client) -> Result<R
             let team = printed.field("x-team").unwrap_or("(none)");
             format!("{}  {} {}  x-team: {team}", printed.client, printed.method, printed.target)
         });
-        rows.push((left, right.unwrap_or_default()));
+        rows.push([left, right.unwrap_or_default()]);
     }
-    let heading = "what nginx logged";
-    print!("{}", columns::table((heading, "what toa-tc printed"), &rows));
+    let mut text = String::new();
+    table(&mut text, "  ", ["what nginx logged", "what toa-tc printed"], rows.into_iter());
+    print!("{text}");
 
     let ids: BTreeSet<String> = asked.iter().map(|(_, request)| id(request)).collect();
     let of_round: Vec<Printed> = printed

@@ -22,7 +22,7 @@ pub(crate) fn follow() -> Result<()> {
     let _accepted = listener.accept()?;
 
     let tool = ToaTc::attach(&lab.server, &["--existing", "--ip", "203.0.113.9"])?;
-    let line = "open connections: 1 are followed, of 1 established connections: 1 with a real client";
+    let line = "open connections: following 1 of 1 (1 with a known client";
     wait::until(line, || Ok(tool.stderr()?.contains(line).then_some(())))
         .with_context(|| tool.stderr().unwrap_or_default())?;
     connection.stream().write_all(&Request::get("/existing").head())?;

@@ -1,9 +1,9 @@
-//! How times, time spans and tables are shown to people, and values to machines.
+//! Times and time spans for people, values for machines.
 
 use anyhow::Result;
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
-use toa_userspace::{live::host::clock, print::push_fmt};
+use toa_userspace::live::host::clock;
 
 /// A time of `CLOCK_MONOTONIC`, of which this is now in nanoseconds.
 pub(crate) fn timestamp(time_ns: u64) -> Timestamp {
@@ -28,26 +28,6 @@ pub(crate) fn span(ns: u64) -> String {
         0..60 => format!("{seconds}.{}s", ns / 100_000_000 % 10),
         60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
         _ => format!("{}h{:02}m", seconds / 3600, seconds / 60 % 60),
-    }
-}
-
-/// Adds rows in columns, below their heads.
-pub(crate) fn table<const N: usize>(
-    text: &mut String,
-    indent: &str,
-    head: [&str; N],
-    rows: impl Iterator<Item = [String; N]>,
-) {
-    let rows: Vec<_> = std::iter::once(head.map(str::to_owned)).chain(rows).collect();
-    let mut widths = [0; N];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.len().max(*width);
-        }
-    }
-    for row in &rows {
-        let cells: Vec<_> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        push_fmt(text, format_args!("{indent}{}\n", cells.join("  ").trim_end()));
     }
 }
 

@@ -13,9 +13,9 @@ use crate::{
 
 /// Keeps the targets of requests.
 #[derive(Default)]
-struct Kept(Vec<String>);
+struct RecordingSink(Vec<String>);
 
-impl Sink for Kept {
+impl Sink for RecordingSink {
     fn event(&mut self, _: &Connection, event: &Event<'_>) {
         if let Event::Request(request) = event {
             self.0.push(String::from_utf8_lossy(request.target()).into_owned());
@@ -60,7 +60,7 @@ fn pcapng() -> Vec<u8> {
 
 /// Reads a whole file as the command does, and checks what must hold at the end of any.
 fn run(file: &[u8]) -> (Vec<String>, Result<(), CaptureError>) {
-    let (mut replay, mut kept) = (replay(), Kept::default());
+    let (mut replay, mut kept) = (replay(), RecordingSink::default());
     let mut input = file;
     let end = loop {
         match replay.step(&mut kept) {
@@ -71,8 +71,8 @@ fn run(file: &[u8]) -> (Vec<String>, Result<(), CaptureError>) {
     };
     replay.finish(&mut kept);
     let kernel = replay.counters().ledger();
-    let summary = Summary { kernel: &kernel, pipeline: replay.ledger() }.to_string();
-    assert!(!summary.contains("does not add up") && !summary.contains("the kernel sent"), "{summary}");
+    let summary = Summary { kernel: &kernel, pipeline: replay.ledger(), after_gro: false }.to_string();
+    assert!(!summary.contains("do not add up"), "{summary}");
     (kept.0, end)
 }
 
@@ -97,7 +97,7 @@ fn requests_before_an_error_are_found() {
 fn a_request_is_found_as_soon_as_it_is_complete() {
     let file = pcap();
     let second = file.windows(7).position(|window| window == b"GET /2 ").unwrap();
-    let (mut replay, mut kept) = (replay(), Kept::default());
+    let (mut replay, mut kept) = (replay(), RecordingSink::default());
     replay.fill(&mut &file[..second]).unwrap();
     while replay.step(&mut kept).unwrap() {}
     assert_eq!(kept.0, ["/1"]);
@@ -107,7 +107,7 @@ fn a_request_is_found_as_soon_as_it_is_complete() {
 fn a_stream_whose_beginning_may_be_missing_begins_when_nothing_comes() {
     let (order, packets) = (Order::Little, packets());
     let file = [order.pcap(false, 101), order.packet(1, 0, &packets[1], packets[1].len())].concat();
-    let (mut replay, mut kept) = (replay(), Kept::default());
+    let (mut replay, mut kept) = (replay(), RecordingSink::default());
     replay.fill(&mut &file[..]).unwrap();
     while replay.step(&mut kept).unwrap() {}
     assert_eq!(kept.0, [""; 0]);

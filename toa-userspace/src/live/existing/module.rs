@@ -1,48 +1,23 @@
-//! Responsible for what can be seen of a TOA module of the kernel, which servers have their real clients from. Not
-//! responsible for its answers.
+//! The TOA kernel module, from which servers have their real clients.
 
 use std::{fs, path::Path};
 
-use crate::print::count::Count;
-
-/// What can be seen of a module, at one time. Every question to a socket moves its counters.
+/// The state of the module at one time. Querying a socket changes its counters.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Module {
-    /// Whether it is loaded, under the name that LVS, DPVS and Huawei give it.
+    /// Whether a module named `toa`, as LVS, DPVS and Huawei call it, is loaded.
     pub is_loaded: bool,
-    /// Connections that came with a TOA since then (`syn_recv_sock_toa`), where it says so.
+    /// Connections with TOA since it was loaded (`syn_recv_sock_toa`), if it reports them.
     pub with_toa: Option<u64>,
 }
 
 impl Module {
-    /// Looks. What cannot be seen is not there.
-    #[must_use]
+    /// Reads it. A module that cannot be seen counts as not loaded.
     pub fn now() -> Self {
-        // The module's table is in the first network namespace only.
+        // The module's table exists in the initial network namespace only.
         let stats = fs::read_to_string("/proc/1/net/toa_stats").ok();
         let is_loaded = stats.is_some() || Path::new("/sys/module/toa").exists();
         Self { is_loaded, with_toa: stats.and_then(|stats| sum(&stats, "syn_recv_sock_toa")) }
-    }
-
-    /// What it can mean that no socket names another client than the kernel's table does.
-    #[must_use]
-    pub fn explain(&self) -> String {
-        match (self.is_loaded, self.with_toa) {
-            (false, _) => "no socket names a real client: no module named toa is loaded, so servers here see the \
-                           balancer, and open connections can be told by no one (new ones are, by their TOA); or all \
-                           clients came directly"
-                .to_owned(),
-            (true, Some(0)) => "no socket names a real client: the module toa is loaded, but has seen no TOA: it expects \
-                                another option, or all clients came directly"
-                .to_owned(),
-            (true, with_toa) => {
-                let seen = with_toa.map_or_else(String::new, |count| format!(" and has seen {} TOA", Count(count)));
-                format!(
-                    "no socket names a real client: the module toa is loaded{seen}, so these connections are older than \
-                     the module, or their clients came directly"
-                )
-            }
-        }
     }
 }
 
@@ -71,14 +46,5 @@ getname_toa_ok                     :          0          0
         assert_eq!(sum(TABLE, "syn_recv_sock_toa"), Some(15));
         assert_eq!(sum(TABLE, "syn_recv_sock"), None);
         assert_eq!(sum("syn_recv_sock_toa : x", "syn_recv_sock_toa"), None);
-    }
-
-    #[test]
-    fn every_reason_is_explained() {
-        let loaded = Module { is_loaded: true, with_toa: Some(15) };
-        assert!(loaded.explain().contains("has seen 15 TOA, so these connections are older"));
-        assert!(Module { with_toa: Some(0), ..loaded }.explain().contains("has seen no TOA"));
-        assert!(Module { with_toa: None, ..loaded }.explain().contains("loaded, so these"));
-        assert!(Module::default().explain().contains("no module named toa is loaded"));
     }
 }

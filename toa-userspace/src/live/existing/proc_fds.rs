@@ -19,7 +19,7 @@ use rustix::{
     process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open},
 };
 
-use super::realtime::Urgency;
+use super::realtime::RealtimeGuard;
 
 /// What the link of a socket's descriptor begins with; its inode and `]` follow.
 const SOCKET: &[u8] = b"socket:[";
@@ -29,13 +29,13 @@ const ENTRIES_BYTES: usize = 32 << 10;
 
 /// A process while its descriptors are looked at.
 #[derive(Debug)]
-pub(super) struct Holder {
+pub(super) struct Process {
     /// Its number.
     pub(super) pid: u32,
     pidfd: Option<OwnedFd>,
 }
 
-impl Holder {
+impl Process {
     /// Makes a duplicate of one of its descriptors, lets `ask` use it, and closes it. While it is held, closing the
     /// original ends no connection and takes it out of no epoll.
     pub(super) fn with_duplicate<T>(
@@ -50,7 +50,7 @@ impl Holder {
             pidfd_open(pid.ok_or(io::ErrorKind::InvalidInput)?, PidfdFlags::empty()).map_err(gone)?
         };
         let pidfd = self.pidfd.insert(pidfd);
-        let _urgency = Urgency::begin();
+        let _urgency = RealtimeGuard::begin();
         let duplicate = pidfd_getfd(pidfd.as_fd(), descriptor, PidfdGetfdFlags::empty())?;
         ask(&duplicate)
     }
@@ -67,7 +67,7 @@ fn gone(error: Errno) -> Errno {
 
 /// What cannot be seen from here.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Elsewhere {
+pub struct OtherNamespaces {
     /// Network namespaces of other processes.
     pub namespaces: u64,
     /// TCP sockets in them, those that listen included.
@@ -76,12 +76,12 @@ pub struct Elsewhere {
 
 /// Hands every socket that a process holds to `each`, with its inode and descriptor, until that says to stop. Returns how
 /// many processes may not be looked into.
-pub(super) fn walk(mut each: impl FnMut(&mut Holder, u32, i32) -> ControlFlow<()>) -> io::Result<u64> {
+pub(super) fn walk(mut each: impl FnMut(&mut Process, u32, i32) -> ControlFlow<()>) -> io::Result<u64> {
     let mut refused = 0;
     let own = std::process::id();
     let mut entries = Vec::with_capacity(ENTRIES_BYTES);
     for pid in processes()?.filter(|pid| *pid != own) {
-        let mut holder = Holder { pid, pidfd: None };
+        let mut process = Process { pid, pidfd: None };
         let path = format!("/proc/{pid}/fd");
         let directory = match open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         {
@@ -97,7 +97,7 @@ pub(super) fn walk(mut each: impl FnMut(&mut Holder, u32, i32) -> ControlFlow<()
         while let Some(Ok(entry)) = names.next() {
             match socket(&directory, entry.file_name()) {
                 Ok(Some((descriptor, inode))) => {
-                    if each(&mut holder, inode, descriptor).is_break() {
+                    if each(&mut process, inode, descriptor).is_break() {
                         return Ok(refused);
                     }
                 }
@@ -138,7 +138,7 @@ fn socket(directory: &OwnedFd, name: &CStr) -> Result<Option<(i32, u32)>, Errno>
 }
 
 /// What processes of other network namespaces have.
-pub fn elsewhere() -> io::Result<Elsewhere> {
+pub fn other_namespaces() -> io::Result<OtherNamespaces> {
     let own = fs::metadata("/proc/thread-self/ns/net")?.ino();
     let mut others = HashMap::new();
     for pid in processes()? {
@@ -153,7 +153,7 @@ pub fn elsewhere() -> io::Result<Elsewhere> {
             });
         }
     }
-    Ok(Elsewhere { namespaces: others.len() as u64, sockets: others.values().sum() })
+    Ok(OtherNamespaces { namespaces: others.len() as u64, sockets: others.values().sum() })
 }
 
 /// The TCP sockets of a table of `/proc/net/sockstat` or its sister of IPv6.

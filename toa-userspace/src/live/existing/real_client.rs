@@ -26,7 +26,6 @@ pub struct RealClient {
 
 impl RealClient {
     /// As rules and records have it.
-    #[must_use]
     pub fn client(&self) -> Client {
         Client { address: to_address(self.address.ip()), port_be: self.address.port().to_be() }
     }

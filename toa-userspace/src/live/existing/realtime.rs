@@ -10,12 +10,12 @@ const PRIORITY: libc::c_int = 1;
 ///
 /// On a busy CPU, a thread that loses it between getting a duplicate of a descriptor and closing it would hold that for
 /// as long as others have their turn: milliseconds, for what takes microseconds.
-pub(super) struct Urgency {
+pub(super) struct RealtimeGuard {
     /// The policy to go back to.
     policy: libc::c_int,
 }
 
-impl Urgency {
+impl RealtimeGuard {
     /// Begins. `None` if the thread is one of real time already, or may not become one.
     pub(super) fn begin() -> Option<Self> {
         // SAFETY: 0 is this thread; no pointer.
@@ -25,7 +25,7 @@ impl Urgency {
     }
 }
 
-impl Drop for Urgency {
+impl Drop for RealtimeGuard {
     fn drop(&mut self) {
         // Less is always allowed. Its niceness is as it was.
         let _ = set(self.policy, 0);
@@ -51,11 +51,11 @@ mod tests {
         let policy = || unsafe { libc::sched_getscheduler(0) };
         for before in [libc::SCHED_OTHER, libc::SCHED_BATCH] {
             set(before, 0).unwrap();
-            let urgency = Urgency::begin();
+            let guard = RealtimeGuard::begin();
             // Only with the right to.
-            assert_eq!(policy(), if urgency.is_some() { libc::SCHED_FIFO } else { before });
-            assert!(Urgency::begin().is_none() || urgency.is_none());
-            drop(urgency);
+            assert_eq!(policy(), if guard.is_some() { libc::SCHED_FIFO } else { before });
+            assert!(RealtimeGuard::begin().is_none() || guard.is_none());
+            drop(guard);
             assert_eq!(policy(), before);
         }
     }

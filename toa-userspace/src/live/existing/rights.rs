@@ -18,7 +18,6 @@ const CLASSES: [&str; 2] = ["net_cls", "net_prio"];
 
 /// Why servers' sockets cannot or should not be asked.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
-#[non_exhaustive]
 pub enum RightsError {
     /// Rights are missing.
     #[error(

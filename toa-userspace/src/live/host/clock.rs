@@ -4,13 +4,11 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// What is to be added to a time of the kernel program (`CLOCK_MONOTONIC`) to make it one since the Unix epoch,
 /// in nanoseconds. Read once: a clock that is set later does not tear the times of one run apart.
-#[must_use]
 pub fn unix_offset_ns() -> u64 {
     now_ns(ClockId::Realtime).saturating_sub(now_ns(ClockId::Monotonic))
 }
 
 /// The time of the kernel program, in nanoseconds.
-#[must_use]
 pub fn monotonic_ns() -> u64 {
     now_ns(ClockId::Monotonic)
 }

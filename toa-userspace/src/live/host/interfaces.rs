@@ -12,26 +12,22 @@ use rustix::{
 };
 
 /// The host's name, as `uname -n` says it.
-#[must_use]
 pub fn name() -> String {
     uname().nodename().to_string_lossy().into_owned()
 }
 
 /// The name of the interface with this index, if it is there.
-#[must_use]
 pub fn interface_name(index: u32) -> Option<String> {
     look_up(index).ok()
 }
 
 /// Whether there is no interface with this index in our network namespace. An index is not given again before all
 /// others were, so a new interface of the same name is another one.
-#[must_use]
 pub fn is_interface_gone(index: u32) -> bool {
     look_up(index) == Err(Errno::NODEV)
 }
 
 /// The index of the interface with this name, if it is there.
-#[must_use]
 pub fn interface_index(name: &str) -> Option<u32> {
     name_to_index(any_socket().ok()?, name).ok()
 }

@@ -1,11 +1,13 @@
-//! Responsible for namespaces of processes. Not responsible for what is in them.
+//! Namespaces of processes.
 
 use std::{
     fs::{self, File},
     io,
-    os::{fd::AsRawFd as _, unix::fs::MetadataExt as _},
+    os::{fd::AsFd as _, unix::fs::MetadataExt as _},
     thread,
 };
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// Inode of a namespace of a process.
 pub fn inode(pid: &str, kind: &str) -> io::Result<u64> {
@@ -22,10 +24,8 @@ pub fn run_in<T: Send>(pid: u32, inode: u64, work: impl FnOnce() -> io::Result<T
         return Err(io::Error::other("the process is in another network namespace now"));
     }
     let enter = || {
-        // SAFETY: takes a descriptor and a flag, no pointer; changes the calling thread only, which ends after it.
-        if unsafe { libc::setns(file.as_raw_fd(), libc::CLONE_NEWNET) } != 0 {
-            return Err(io::Error::last_os_error());
-        }
+        // Moves the calling thread only, which ends after it.
+        move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))?;
         work()
     };
     let failed = || io::Error::other("the thread in the namespace failed");

@@ -14,14 +14,12 @@ pub struct PrivilegesError {
 
 impl PrivilegesError {
     /// Which, as the subject of a sentence.
-    #[must_use]
     pub fn missing(&self) -> &str {
         &self.missing
     }
 }
 
 /// Whether this thread may open pinned maps and look at programs.
-#[must_use]
 pub fn may_open_maps() -> bool {
     let has = |capability| caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false);
     has(Capability::CAP_BPF) || has(Capability::CAP_SYS_ADMIN)

@@ -30,7 +30,6 @@ const LAST_DATA_RECEIVED: std::ops::Range<usize> = 52..56;
 
 /// Why the kernel's sockets cannot be seen.
 #[derive(Debug, Error)]
-#[non_exhaustive]
 pub enum SockDiagError {
     /// The netlink socket.
     #[error("cannot ask the kernel for its TCP sockets: {call}")]
@@ -62,19 +61,16 @@ pub struct Established {
 
 impl Established {
     /// The remote side.
-    #[must_use]
     pub fn peer(&self) -> SocketAddr {
         SocketAddr::new(self.id.destination_address.to_canonical(), self.id.destination_port)
     }
 
     /// This host's side.
-    #[must_use]
     pub fn server(&self) -> SocketAddr {
         SocketAddr::new(self.id.source_address.to_canonical(), self.id.source_port)
     }
 
     /// What tells this socket from every other since boot (`SO_COOKIE`).
-    #[must_use]
     pub fn cookie(&self) -> u64 {
         // Two words, the lower one first, each as the host has it (`sock_diag_save_cookie`).
         let (low, high) = self.id.cookie.split_at(4);
@@ -83,7 +79,6 @@ impl Established {
     }
 
     /// The 4-tuple of its packets.
-    #[must_use]
     pub fn key(&self) -> FlowKey {
         let (peer, server) = (self.peer(), self.server());
         let ([a, b], [c, d]) = (peer.port().to_be_bytes(), server.port().to_be_bytes());

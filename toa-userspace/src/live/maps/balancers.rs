@@ -12,7 +12,6 @@ use crate::address::{net_bits, to_address, to_ip};
 
 /// Why the balancers were not written.
 #[derive(Debug, Error)]
-#[non_exhaustive]
 pub enum BalancersError {
     /// There is no room.
     #[error("{count} prefixes of balancers are too many: at most {MAX_BALANCERS}")]

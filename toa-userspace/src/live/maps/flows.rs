@@ -25,7 +25,7 @@ pub struct Flows {
 
 /// What a sweep has seen and done.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Swept {
+pub struct SweepResult {
     /// Connections that have not ended.
     pub open: u64,
     /// Connections that had ended and are remembered no more.
@@ -34,7 +34,7 @@ pub struct Swept {
 
 /// A followed connection.
 #[derive(Clone, Copy, Debug)]
-pub struct Followed {
+pub struct FollowedFlow {
     /// Its 4-tuple.
     pub key: FlowKey,
     /// What is known of it.
@@ -53,13 +53,13 @@ impl Flows {
     }
 
     /// All of them, the oldest first.
-    pub fn read(&self) -> Result<Vec<Followed>, MapError> {
+    pub fn read(&self) -> Result<Vec<FollowedFlow>, MapError> {
         let mut found = Table::new();
         for entry in self.map.iter().take(self.max_steps) {
             let (key, flow) = entry?;
             found.insert(key, flow);
         }
-        let mut flows: Vec<_> = found.into_iter().map(|(key, flow)| Followed { key, flow }).collect();
+        let mut flows: Vec<_> = found.into_iter().map(|(key, flow)| FollowedFlow { key, flow }).collect();
         flows.sort_unstable_by_key(|followed| (followed.flow.generation, followed.key.ports));
         Ok(flows)
     }
@@ -68,7 +68,7 @@ impl Flows {
     pub fn unwatched<E: From<MapError>>(
         &self,
         mut is_watched: impl FnMut(&Client, bool) -> Result<bool, E>,
-    ) -> Result<Vec<Followed>, E> {
+    ) -> Result<Vec<FollowedFlow>, E> {
         let mut unwatched = Vec::new();
         for followed in self.read()? {
             if !ask(&followed.flow, &mut is_watched)? {
@@ -83,11 +83,11 @@ impl Flows {
     /// system calls apart, is ended too.
     pub fn end<E: From<MapError>>(
         &mut self,
-        unwatched: &[Followed],
+        unwatched: &[FollowedFlow],
         mut is_watched: impl FnMut(&Client, bool) -> Result<bool, E>,
     ) -> Result<usize, E> {
         let mut ended = 0;
-        for Followed { key, .. } in unwatched {
+        for FollowedFlow { key, .. } in unwatched {
             // Since they were read, which takes long if they are many, another connection may have taken its place.
             match self.map.get(key, 0) {
                 Ok(flow) if ask(&flow, &mut is_watched)? => continue,
@@ -149,8 +149,8 @@ impl Flows {
 
     /// Removes the connections that had ended more than [`toa_common::limits::LINGER_NS`] before `now_ns`, so that they take no room from
     /// open ones, which the map evicts when it is full.
-    pub fn sweep(&mut self, now_ns: u64) -> Result<Swept, MapError> {
-        let mut swept = Swept::default();
+    pub fn sweep(&mut self, now_ns: u64) -> Result<SweepResult, MapError> {
+        let mut swept = SweepResult::default();
         for followed in self.read()? {
             if followed.is_current(now_ns) {
                 swept.open += u64::from(followed.flow.ended_ns == 0);
@@ -177,7 +177,6 @@ impl Flows {
 /// How many open connections the map evicted, at least: those whose following began and did not end in any other way,
 /// by the counters `before` the map was read, and are not among the `open` ones. `begun` and `removed` are how many of
 /// them user space has begun to follow and removed.
-#[must_use]
 pub fn evicted(before: &Snapshot, after: &Snapshot, open: u64, begun: u64, removed: u64) -> u64 {
     before
         .get(Counter::Learned)
@@ -193,27 +192,23 @@ fn ask<E>(flow: &Flow, is_watched: &mut impl FnMut(&Client, bool) -> Result<bool
     is_watched(&flow.attribution.client(), flow.attribution.has_port())
 }
 
-impl Followed {
+impl FollowedFlow {
     /// Whether it is followed at this time of `CLOCK_MONOTONIC`, and not only remembered.
-    #[must_use]
     pub fn is_current(&self, now_ns: u64) -> bool {
         !self.flow.has_lingered(|| now_ns)
     }
 
     /// The real client.
-    #[must_use]
     pub fn client(&self) -> ClientAddress {
         ClientAddress::new(&self.flow.attribution)
     }
 
     /// The balancer's side.
-    #[must_use]
     pub fn peer(&self) -> SocketAddr {
         SocketAddr::new(to_ip(self.key.source), self.key.source_port())
     }
 
     /// This host's side.
-    #[must_use]
     pub fn server(&self) -> SocketAddr {
         SocketAddr::new(to_ip(self.key.destination), self.key.destination_port())
     }

@@ -21,7 +21,6 @@ pub(super) const NO_EXIST: u64 = 1;
 
 /// Why the watched set was not changed.
 #[derive(Debug, Error)]
-#[non_exhaustive]
 pub enum WatchError {
     /// There is no room.
     #[error(
@@ -42,7 +41,7 @@ pub struct Watch {
 
 /// Whether a rule was there before.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Changed {
+pub struct RuleChange {
     /// Rules that were added or removed.
     pub changed: usize,
     /// Rules for which there was nothing to do.
@@ -77,7 +76,7 @@ impl Watch {
     }
 
     /// Adds all of `rules`, or none.
-    pub fn add(&mut self, rules: &[Rule]) -> Result<Changed, WatchError> {
+    pub fn add(&mut self, rules: &[Rule]) -> Result<RuleChange, WatchError> {
         let mut shapes = self.shapes.get(&0, 0)?;
         let mut added = Vec::new();
         for rule in rules {
@@ -99,7 +98,7 @@ impl Watch {
         }
         // The rules first: a shape that is asked for too early costs a lookup, one that is missing a connection.
         self.shapes.set(0, shapes, 0)?;
-        Ok(Changed { changed: added.len(), unchanged: rules.len().saturating_sub(added.len()) })
+        Ok(RuleChange { changed: added.len(), unchanged: rules.len().saturating_sub(added.len()) })
     }
 
     /// Removes `rules`. Those that are not there are returned.

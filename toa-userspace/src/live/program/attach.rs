@@ -28,7 +28,6 @@ const NETLINK_PRIORITY: u16 = 7;
 
 /// Why the program could not be attached.
 #[derive(Debug, Error)]
-#[non_exhaustive]
 pub enum AttachError {
     /// There is no such interface.
     #[error("no interface {interface} in this network namespace")]
@@ -87,7 +86,6 @@ pub enum Mode {
 
 impl Mode {
     /// For people.
-    #[must_use]
     pub fn describe(self) -> &'static str {
         match self {
             Self::Tcx => "tcx, first",
@@ -123,19 +121,16 @@ impl Target {
     }
 
     /// The program's name.
-    #[must_use]
     pub fn program(&self) -> &'static str {
         self.program
     }
 
     /// The interface's name.
-    #[must_use]
     pub fn interface(&self) -> &str {
         &self.interface
     }
 
     /// The interface's index, which stays when it is renamed.
-    #[must_use]
     pub fn index(&self) -> u32 {
         self.index
     }

@@ -39,7 +39,6 @@ pub struct Cost {
 }
 
 /// Whether the kernel measures what programs cost.
-#[must_use]
 pub fn is_measured() -> bool {
     fs::read_to_string("/proc/sys/kernel/bpf_stats_enabled").is_ok_and(|text| text.trim() == "1")
 }

@@ -18,7 +18,6 @@ const LOG_OFF: u8 = 0;
 
 /// Why the programs could not be loaded.
 #[derive(Debug, Error)]
-#[non_exhaustive]
 pub enum LoadError {
     /// The object or one of its maps.
     #[error("the kernel refused the maps of the eBPF object")]

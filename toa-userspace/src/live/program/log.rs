@@ -12,7 +12,6 @@ use crate::live::program::load::Loaded;
 
 /// Why the log cannot be read.
 #[derive(Debug, Error)]
-#[non_exhaustive]
 pub enum LogError {
     /// Its map.
     #[error("the eBPF object's log cannot be opened")]

@@ -25,7 +25,6 @@ const TICK: Duration = Duration::from_millis(10);
 
 /// Why a reader has nothing more to do.
 #[derive(Debug)]
-#[non_exhaustive]
 pub enum Done {
     /// As many requests were printed as were asked for.
     Count,

@@ -25,7 +25,6 @@ impl Identity {
     }
 
     /// Whether it still runs. `None` if that cannot be seen from here.
-    #[must_use]
     pub fn is_alive(&self) -> Option<bool> {
         if namespace::inode("self", "pid").ok()? != self.pid_namespace {
             return None;

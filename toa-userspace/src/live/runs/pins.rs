@@ -40,7 +40,6 @@ const ATTEMPTS: usize = 16;
 
 /// Why the maps are not pinned, or not found.
 #[derive(Debug, Error)]
-#[non_exhaustive]
 pub enum PinsError {
     /// There is no BPF file system.
     #[error("no BPF file system at {BPF_FS} (mount -t bpf bpf {BPF_FS})")]
@@ -175,7 +174,6 @@ impl Pins {
     }
 
     /// Whose it is.
-    #[must_use]
     pub fn identity(&self) -> Identity {
         self.identity
     }

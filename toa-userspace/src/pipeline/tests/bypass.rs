@@ -6,13 +6,13 @@ use super::{traffic::Kernel, *};
 
 const POST: &[u8] = b"POST / HTTP/1.1\r\ncontent-length: 1000000\r\n\r\n";
 
-fn obeying(limits: Limits) -> (Pipeline<Kernel>, Kept) {
+fn obeying(limits: Limits) -> (Pipeline<Kernel>, RecordingSink) {
     let kernel = Kernel { obeys: true, ..Kernel::default() };
-    (Pipeline::with_bypass(limits, 0, kernel), Kept::default())
+    (Pipeline::with_bypass(limits, 0, kernel), RecordingSink::default())
 }
 
 /// Hands in a packet, unless the kernel bypasses it. Returns how many records it left.
-fn pass(pipeline: &mut Pipeline<Kernel>, kept: &mut Kept, segment: &Segment<'_>) -> u64 {
+fn pass(pipeline: &mut Pipeline<Kernel>, kept: &mut RecordingSink, segment: &Segment<'_>) -> u64 {
     let is_copied = !pipeline.bypass.covers(segment);
     if is_copied {
         pipeline.segment(segment, kept);
@@ -45,7 +45,7 @@ fn a_small_body_is_not_worth_a_bypass() {
 #[test]
 fn a_kernel_that_refuses_changes_nothing() {
     let (mut pipeline, mut kept) =
-        (Pipeline::with_bypass(Limits::default(), 0, Kernel::default()), Kept::default());
+        (Pipeline::with_bypass(Limits::default(), 0, Kernel::default()), RecordingSink::default());
     pipeline.segment(&Segment { flags: SYN, ..segment(1, 0, POST) }, &mut kept);
     let end = 1 + u32::try_from(POST.len()).unwrap() + 1_000_000;
     pipeline.segment(&segment(1, end, GET), &mut kept);

@@ -139,7 +139,7 @@ struct Outcome {
     heads: Vec<Vec<u8>>,
     syn: bool,
     pipeline: Pipeline<Kernel>,
-    kept: Kept,
+    kept: RecordingSink,
     lost: usize,
 }
 
@@ -157,7 +157,7 @@ fn send(seed: u64, obeys: bool, losses: usize) -> Outcome {
 
     let limits = Limits { bypass_bytes: 50, ..Limits::default() };
     let mut pipeline = Pipeline::with_bypass(limits, 0, Kernel { obeys, ..Kernel::default() });
-    let mut kept = Kept::default();
+    let mut kept = RecordingSink::default();
     if syn {
         pipeline.segment(&Segment { flags: SYN, ..segment(1, isn, b"") }, &mut kept);
     }
@@ -216,7 +216,7 @@ fn whatever_is_lost_what_is_said_to_be_complete_is_right() {
     let mut incomplete = 0;
     for seed in 0..CASES {
         let Outcome { heads, syn, kept, lost, .. } = send(seed, seed % 2 == 0, 3);
-        let Kept { heads: found, gaps, closed, .. } = &kept;
+        let RecordingSink { heads: found, gaps, closed, .. } = &kept;
         // In their order, some may be missing.
         let mut sent = heads.iter();
         for head in found.get(&1).into_iter().flatten() {

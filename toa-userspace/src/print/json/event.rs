@@ -1,5 +1,4 @@
-//! Responsible for the objects of the output: one struct an object, its fields in the order in which they are
-//! written. Not responsible for request heads.
+//! The objects of the output, one struct each, fields in the order in which they are written.
 
 use serde::Serialize;
 
@@ -11,19 +10,32 @@ use crate::{
     address::ClientAddress,
     event::Closed,
     http::{FramingFault, NotHttp, ProxyVersion, head::HttpRequest},
+    ledger::account::Account,
     pipeline::connection::Connection,
     print::{ledger::Summary, redact::Redactor},
     tls::ClientHello,
 };
 
-/// What every event of a connection says.
+/// An event of a connection: what every event has, and its own fields.
+#[derive(Serialize)]
+pub(super) struct ConnectionLine<'a, T> {
+    event: &'static str,
+    #[serde(flatten)]
+    common: &'a Common<'a>,
+    #[serde(flatten)]
+    fields: T,
+}
+
+/// What every event of a connection has.
+#[derive(Serialize)]
 pub(super) struct Common<'a> {
     timestamp: Time,
     host: Host<'a>,
     client: ClientAddress,
-    peer: Endpoint,
-    interface: Interface<'a>,
+    network: Network<'a>,
     server: Endpoint,
+    /// Where each event has it.
+    #[serde(skip)]
     toa: Option<Toa>,
 }
 
@@ -33,32 +45,30 @@ impl<'a> Common<'a> {
         time_ns: u64,
         host_name: &'a str,
         interface_name: Option<&'a str>,
+        protocol: Option<Protocol>,
     ) -> Self {
         Self {
             timestamp: Time(time_ns),
             host: Host { name: host_name },
             client: connection.client(),
-            peer: connection.peer().into(),
-            interface: Interface { name: interface_name },
+            network: Network {
+                peer: connection.peer().into(),
+                interface: Interface { name: interface_name },
+                protocol,
+            },
             server: connection.server().into(),
             toa: Toa::new(&connection.attribution),
         }
     }
 
-    fn network(&self, protocol: Option<Protocol>) -> Network<'_> {
-        Network { peer: &self.peer, interface: &self.interface, protocol }
+    pub(super) fn line<T: Serialize>(&'a self, event: &'static str, fields: T) -> ConnectionLine<'a, T> {
+        ConnectionLine { event, common: self, fields }
     }
 }
 
 /// A request.
 #[derive(Serialize)]
 pub(super) struct Request<'a> {
-    event: &'static str,
-    timestamp: &'a Time,
-    host: &'a Host<'a>,
-    client: &'a ClientAddress,
-    network: Network<'a>,
-    server: &'a Endpoint,
     http: Http<'a>,
     url: Url<'a>,
     toa: Option<&'a Toa>,
@@ -76,12 +86,6 @@ impl<'a> Request<'a> {
         target: &'a str,
     ) -> Self {
         Self {
-            event: "request",
-            timestamp: &common.timestamp,
-            host: &common.host,
-            client: &common.client,
-            network: common.network(Some(Protocol { name: "http", version: request.version() })),
-            server: &common.server,
             http: Http {
                 request: HttpPart { method: Text(request.method()), header: Headers::new(request, redactor) },
             },
@@ -94,9 +98,9 @@ impl<'a> Request<'a> {
     }
 }
 
-/// What a connection has come to.
+/// The state of a connection.
 pub(super) enum State<'a> {
-    /// It is seen for the first time.
+    /// Seen for the first time.
     Opened,
     /// It begins with a header of the PROXY protocol.
     Proxy(ProxyVersion),
@@ -107,19 +111,13 @@ pub(super) enum State<'a> {
         /// Its first bytes, redacted and escaped.
         preview: &'a str,
     },
-    /// It is not known any more.
+    /// Dropped from the table.
     Closed(Closed),
 }
 
 /// A connection's beginning or end, or that it is not HTTP.
 #[derive(Serialize)]
 pub(super) struct ConnectionEvent<'a> {
-    event: &'static str,
-    timestamp: &'a Time,
-    host: &'a Host<'a>,
-    client: &'a ClientAddress,
-    network: Network<'a>,
-    server: &'a Endpoint,
     toa: Option<&'a Toa>,
     connection: ConnectionState<'a>,
 }
@@ -133,29 +131,16 @@ impl<'a> ConnectionEvent<'a> {
             State::Closed(reason) => ("closed", Some(reason.name()), None),
         };
         Self {
-            event: "connection",
-            timestamp: &common.timestamp,
-            host: &common.host,
-            client: &common.client,
-            network: common.network(None),
-            server: &common.server,
             toa: common.toa.as_ref(),
             connection: ConnectionState { id: Id(connection), state, reason, preview },
         }
     }
 }
 
-/// What a TLS client says in clear.
+/// What a TLS client sends in the clear.
 #[derive(Serialize)]
 pub(super) struct Tls<'a> {
-    event: &'static str,
-    timestamp: &'a Time,
-    host: &'a Host<'a>,
-    client: &'a ClientAddress,
-    network: Network<'a>,
-    server: &'a Endpoint,
-    #[serde(rename = "tls")]
-    said: TlsPart<'a>,
+    tls: TlsPart<'a>,
     toa: Option<&'a Toa>,
     connection: OnlyId<'a>,
 }
@@ -166,48 +151,21 @@ impl<'a> Tls<'a> {
             server_name: hello.server_name.as_deref().map(Text),
             alpn: hello.alpn.iter().map(|name| Text(name)).collect(),
         };
-        Self {
-            event: "tls",
-            timestamp: &common.timestamp,
-            host: &common.host,
-            client: &common.client,
-            network: common.network(None),
-            server: &common.server,
-            said: TlsPart { client },
-            toa: common.toa.as_ref(),
-            connection: OnlyId { id: Id(connection) },
-        }
+        Self { tls: TlsPart { client }, toa: common.toa.as_ref(), connection: OnlyId { id: Id(connection) } }
     }
 }
 
 /// Bytes that are missing for good.
 #[derive(Serialize)]
 pub(super) struct Gap<'a> {
-    event: &'static str,
-    timestamp: &'a Time,
-    host: &'a Host<'a>,
-    client: &'a ClientAddress,
-    network: Network<'a>,
-    server: &'a Endpoint,
     toa: Option<&'a Toa>,
     connection: OnlyId<'a>,
-    #[serde(rename = "gap")]
-    missing: Bytes,
+    gap: Bytes,
 }
 
 impl<'a> Gap<'a> {
     pub(super) fn new(common: &'a Common<'a>, connection: &'a Connection, bytes: u64) -> Self {
-        Self {
-            event: "gap",
-            timestamp: &common.timestamp,
-            host: &common.host,
-            client: &common.client,
-            network: common.network(None),
-            server: &common.server,
-            toa: common.toa.as_ref(),
-            connection: OnlyId { id: Id(connection) },
-            missing: Bytes { bytes },
-        }
+        Self { toa: common.toa.as_ref(), connection: OnlyId { id: Id(connection) }, gap: Bytes { bytes } }
     }
 }
 
@@ -217,8 +175,8 @@ pub(super) struct Ledger<'a> {
     event: &'static str,
     timestamp: Time,
     host: Host<'a>,
-    packets: Packets,
-    bytes: Account,
+    packets: Account,
+    bytes: BytesAccount,
     requests: u64,
     incomplete: u64,
     connections: u64,
@@ -227,32 +185,15 @@ pub(super) struct Ledger<'a> {
 
 impl<'a> Ledger<'a> {
     pub(super) fn new(summary: &Summary<'_>, time_ns: u64, host_name: &'a str) -> Self {
-        let Summary { kernel, pipeline } = *summary;
+        let pipeline = summary.pipeline;
         let stream = &pipeline.stream;
         Self {
             event: "ledger",
             timestamp: Time(time_ns),
             host: Host { name: host_name },
-            packets: Packets {
-                matched: kernel.matched_packets,
-                delivered: stream.delivered_packets,
-                lost: Lost {
-                    ring_full: kernel.lost_ring_full_packets,
-                    no_reader: kernel.lost_no_reader_packets,
-                    other: kernel.lost_other_packets,
-                },
-                bypassed: kernel.bypassed_packets,
-            },
-            bytes: Account {
-                matched: kernel.matched_bytes,
-                delivered: stream.delivered_bytes,
-                cut: kernel.cut_bytes,
-                lost: Lost {
-                    ring_full: kernel.lost_ring_full_bytes,
-                    no_reader: kernel.lost_no_reader_bytes,
-                    other: kernel.lost_other_bytes,
-                },
-                bypassed: kernel.bypassed_bytes,
+            packets: summary.packets(),
+            bytes: BytesAccount {
+                account: summary.bytes(),
                 used: stream.used_bytes,
                 duplicate: stream.duplicate_bytes,
                 discarded: stream.discarded_bytes(),
@@ -266,30 +207,12 @@ impl<'a> Ledger<'a> {
 }
 
 #[derive(Serialize)]
-struct Packets {
-    matched: u64,
-    delivered: u64,
-    lost: Lost,
-    bypassed: u64,
-}
-
-#[derive(Serialize)]
-struct Account {
-    matched: u64,
-    delivered: u64,
-    cut: u64,
-    lost: Lost,
-    bypassed: u64,
+struct BytesAccount {
+    #[serde(flatten)]
+    account: Account,
     used: u64,
     duplicate: u64,
     discarded: u64,
-}
-
-#[derive(Serialize)]
-struct Lost {
-    ring_full: u64,
-    no_reader: u64,
-    other: u64,
 }
 
 #[derive(Serialize)]

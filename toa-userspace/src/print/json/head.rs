@@ -21,19 +21,18 @@ use crate::{
 /// Writes `target`, redacted and escaped, in the place of what `out` holds.
 pub(super) fn redact_target(redactor: &Redactor, target: &[u8], out: &mut String) {
     out.clear();
-    redactor.target(target, &mut |part| {
-        // Memory does not refuse.
-        let _ = write_part(part, out);
-    });
+    redactor.target(target, &mut |part| push_part(part, out));
 }
 
 /// Writes the first bytes of an unknown protocol, redacted and escaped, in the place of what `out` holds.
 pub(super) fn redact_preview(redactor: &Redactor, preview: &[u8], out: &mut String) {
     out.clear();
-    redactor.preview(preview, &mut |part| {
-        // Memory does not refuse.
-        let _ = write_part(part, out);
-    });
+    redactor.preview(preview, &mut |part| push_part(part, out));
+}
+
+fn push_part(part: Part<'_>, out: &mut String) {
+    // Writing to a `String` cannot fail.
+    _ = write_part(part, out);
 }
 
 fn write_part(part: Part<'_>, out: &mut impl Write) -> fmt::Result {

@@ -25,7 +25,6 @@ pub struct Endpoint {
 
 impl Endpoint {
     /// Both as one.
-    #[must_use]
     pub fn address(self) -> SocketAddr {
         SocketAddr::new(self.address, self.port)
     }
@@ -39,8 +38,8 @@ impl From<SocketAddr> for Endpoint {
 
 #[derive(Serialize)]
 pub(super) struct Network<'a> {
-    pub(super) peer: &'a Endpoint,
-    pub(super) interface: &'a Interface<'a>,
+    pub(super) peer: Endpoint,
+    pub(super) interface: Interface<'a>,
     pub(super) protocol: Option<Protocol>,
 }
 

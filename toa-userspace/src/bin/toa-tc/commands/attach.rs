@@ -47,7 +47,7 @@ use tokio::{
     time::sleep,
 };
 
-use existing::{ExistingConnections, FollowedFlows, follow_existing};
+use existing::{ExistingConnections, SharedFlows, follow_existing};
 use interfaces::until_all_removed;
 use no_match::report_no_match;
 use run_info::publish;
@@ -90,7 +90,7 @@ struct Prepared {
     loaded: Loaded,
     signals: Signals,
     pins: Option<(Pins, [u32; PINNED.len()])>,
-    flows: Arc<FollowedFlows>,
+    flows: Arc<SharedFlows>,
     counters: Counters,
     bypass: BypassMap,
     untrusted: Untrusted,
@@ -108,7 +108,7 @@ struct Run {
     _loaded: Loaded,
     signals: Signals,
     pins: Option<Pins>,
-    flows: Arc<FollowedFlows>,
+    flows: Arc<SharedFlows>,
     counters: Counters,
     untrusted: Untrusted,
     existing: Option<ExistingConnections>,
@@ -138,7 +138,7 @@ impl Prepared {
         watch.add(&rules).context("cannot write the rules")?;
         balancers.add(&args.select.balancers)?;
         let rings = open_rings(&loaded, args.ring_size)?;
-        let flows = Arc::new(FollowedFlows::new(flows));
+        let flows = Arc::new(SharedFlows::new(flows));
         let existing = args.existing.map(|_| {
             let balancers = Balancers::new(&args.select.balancers);
             ExistingConnections::new(watch, Arc::clone(&flows), &config, balancers)
@@ -243,11 +243,11 @@ impl Run {
         if let Some(read) = read {
             let (ledger, mut printer) = read.context("cannot read the rings")?;
             let kernel = self.counters.read()?.ledger();
-            let summary = Summary { kernel: &kernel, pipeline: &ledger }.to_string();
+            let summary = Summary { kernel: &kernel, pipeline: &ledger, after_gro: true }.to_string();
             _ = io::stderr().write_all(summary.as_bytes());
             let time_ns = clock::monotonic_ns() + self.clock_offset_ns;
             let last_line = tokio::task::spawn_blocking(move || {
-                printer.ledger(&Summary { kernel: &kernel, pipeline: &ledger }, time_ns)
+                printer.ledger(&Summary { kernel: &kernel, pipeline: &ledger, after_gro: true }, time_ns)
             });
             written = self.signals.join_within_grace(last_line).await?;
         }

@@ -7,17 +7,18 @@ use serde::Serialize;
 use toa_common::attribution::LearnedFrom;
 use toa_userspace::{
     address::ClientAddress,
-    live::{host::clock, maps::flows::Followed, runs::Run},
+    live::{host::clock, maps::flows::FollowedFlow, runs::Run},
     print::{
         json::value::{Endpoint, PeerNetwork, Toa},
         push_fmt,
+        table::table,
     },
 };
 
 use super::find_runs;
 use crate::{
     cli::{existing::Existing, flows::FlowsArgs, run::ReportFormat},
-    format::{json, span, table, utc},
+    format::{json, span, utc},
     printer::print,
 };
 
@@ -39,7 +40,7 @@ struct Flow {
 }
 
 impl Flow {
-    fn new(run: &Run, followed: &Followed, now_ns: u64) -> Self {
+    fn new(run: &Run, followed: &FollowedFlow, now_ns: u64) -> Self {
         let flow = &followed.flow;
         Self {
             pid: run.info.pid,
@@ -84,7 +85,7 @@ pub(crate) fn run(args: &FlowsArgs) -> Result<()> {
     print(&text)
 }
 
-fn lines(text: &mut String, run: &Run, flows: &[Followed], now_ns: u64) {
+fn lines(text: &mut String, run: &Run, flows: &[FollowedFlow], now_ns: u64) {
     push_fmt(text, format_args!("{run}: {} followed\n", flows.len()));
     if flows.is_empty() {
         return;

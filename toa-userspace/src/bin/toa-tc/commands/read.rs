@@ -130,7 +130,7 @@ impl Session {
         let flushed = self.sink.flush();
         let Self { config, replay, sink, .. } = self;
         let (kernel, mut printer) = (replay.counters().ledger(), sink.into_inner());
-        let summary = Summary { kernel: &kernel, pipeline: replay.ledger() };
+        let summary = Summary { kernel: &kernel, pipeline: replay.ledger(), after_gro: false };
         // Of what is no capture there is nothing to count.
         if replay.packets() > 0 || !matches!(end, End::Failed(_)) {
             say(&replay, &summary, &config);

@@ -7,19 +7,23 @@ use std::{
 };
 
 use anyhow::Result;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use toa_common::{
     counters::Counter,
     run_info::{RunInterface, mode},
 };
 use toa_userspace::{
-    ledger::kernel::KernelLedger,
+    ledger::{account::Account, kernel::KernelLedger},
     live::{
         host::namespace,
         program::chain::{self, Cost, Program},
         runs::{Run, Runs, interface_name},
     },
-    print::{count::Count, push_fmt},
+    print::{
+        count::Count,
+        ledger::{Equation, PACKETS_AFTER_GRO, PAYLOAD_BYTES},
+        push_fmt,
+    },
 };
 
 use super::find_runs;
@@ -80,8 +84,10 @@ struct ChainProgram {
 
 #[derive(Serialize)]
 struct Ledger {
-    packets: Sum,
-    bytes: Sum,
+    #[serde(serialize_with = "total")]
+    packets: Account,
+    #[serde(serialize_with = "total")]
+    bytes: Account,
 }
 
 #[derive(Serialize)]
@@ -228,32 +234,14 @@ impl fmt::Display for Interface {
 
 impl Ledger {
     fn new(kernel: &KernelLedger) -> Self {
-        let lost = |parts: [u64; 3]| parts.into_iter().fold(0, u64::saturating_add);
-        Self {
-            packets: Sum {
-                matched: kernel.matched_packets,
-                delivered: kernel.emitted_packets,
-                cut: None,
-                lost: lost([
-                    kernel.lost_ring_full_packets,
-                    kernel.lost_no_reader_packets,
-                    kernel.lost_other_packets,
-                ]),
-                bypassed: kernel.bypassed_packets,
-            },
-            bytes: Sum {
-                matched: kernel.matched_bytes,
-                delivered: kernel.emitted_bytes,
-                cut: Some(kernel.cut_bytes),
-                lost: lost([
-                    kernel.lost_ring_full_bytes,
-                    kernel.lost_no_reader_bytes,
-                    kernel.lost_other_bytes,
-                ]),
-                bypassed: kernel.bypassed_bytes,
-            },
-        }
+        Self { packets: kernel.packets(), bytes: kernel.bytes() }
     }
+}
+
+/// The sum of the losses, which is all that `status` says of them.
+fn total<S: Serializer>(account: &Account, serializer: S) -> Result<S::Ok, S::Error> {
+    let Account { matched, delivered, cut, lost, bypassed } = *account;
+    Sum { matched, delivered, cut, lost: lost.total(), bypassed }.serialize(serializer)
 }
 
 impl CostReport {
@@ -282,23 +270,8 @@ impl fmt::Display for Status {
         }
         writeln!(f, "  rules: {}", Count(self.rules as u64))?;
         let Ledger { packets, bytes } = &self.ledger;
-        writeln!(
-            f,
-            "  packets (after GRO): {} matched = {} delivered + {} lost + {} bypassed",
-            Count(packets.matched),
-            Count(packets.delivered),
-            Count(packets.lost),
-            Count(packets.bypassed)
-        )?;
-        writeln!(
-            f,
-            "  bytes of payload: {} matched = {} delivered + {} cut + {} lost + {} bypassed",
-            Count(bytes.matched),
-            Count(bytes.delivered),
-            Count(bytes.cut.unwrap_or(0)),
-            Count(bytes.lost),
-            Count(bytes.bypassed)
-        )?;
+        writeln!(f, "  {PACKETS_AFTER_GRO}: {}", Equation(packets))?;
+        writeln!(f, "  {PAYLOAD_BYTES}: {}", Equation(bytes))?;
         match &self.cost {
             Some(CostReport { runs, ns_per_run, runs_per_second }) => {
                 let (runs, per_second) = (Count(*runs), Count(*runs_per_second));

@@ -19,7 +19,7 @@ fn the_ledger_has_every_term() {
     (pipeline.stream.gaps, pipeline.stream.gap_bytes) = (2, 350);
     (pipeline.http.requests, pipeline.http.incomplete_requests) = (5, 1);
     let mut json = printer(Redactor::default());
-    json.ledger(&Summary { kernel: &kernel, pipeline: &pipeline }, TIME_NS);
+    json.ledger(&Summary { kernel: &kernel, pipeline: &pipeline, after_gro: true }, TIME_NS);
     let lines = lines(&mut json);
     let lost = |ring_full, no_reader| json!({"ring_full": ring_full, "no_reader": no_reader, "other": 0});
     let expected = json!({

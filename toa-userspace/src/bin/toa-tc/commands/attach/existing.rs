@@ -1,5 +1,4 @@
-//! Responsible for following connections that were open before anybody looked, at first and whenever rules were added.
-//! Not responsible for finding out who their clients are.
+//! Follows connections that were open before we attached: at the start, and whenever rules were added.
 
 use std::{
     collections::HashSet,
@@ -16,36 +15,42 @@ use anyhow::Result;
 use toa_common::config::Config;
 use toa_userspace::{
     live::{
-        existing::{Counts, Elsewhere, Found, Reason, Select, Survey, elsewhere, module::Module},
+        existing::{
+            Counts, OtherNamespaces, ScannedConnection, Scanner, Select, UnknownReason, module::Module,
+            other_namespaces,
+        },
         host::{clock, sock_diag::SockDiag},
         maps::{flows::Flows, watch::Watch},
         runs::pins::Pins,
     },
-    print::count::Count,
+    print::{
+        count::Count,
+        existing::{Tally, describe_other_namespaces, explain_unknown},
+    },
     rule::balancers::Balancers,
 };
 use tokio::{task::spawn_blocking, time::sleep};
 
 use crate::stderr;
 
-/// When it is looked again first: connections whose handshake was going on are accepted by then.
+/// Delay before the second scan, by when handshakes in progress have completed.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// How often it is looked again at least, for what a look has left (RFC 6298 section 2: a lost packet of a handshake is
-/// sent again after a second, after two more, and so on).
+/// Longest delay between scans while some connections were not accepted or had no visible owner. The delays grow as those
+/// between retransmissions of a lost handshake packet do (RFC 6298 section 2).
 const AGAIN_AT_MOST: Duration = Duration::from_mins(1);
 
-/// How often it is looked whether rules were added.
+/// How often to check whether rules were added.
 const INTERVAL: Duration = Duration::from_millis(200);
 
-/// The flows of a run, which several tasks change.
-pub(crate) struct FollowedFlows {
+/// The followed connections of a run, which several tasks change.
+pub(crate) struct SharedFlows {
     flows: Mutex<Flows>,
-    /// Connections whose following began here, and not in the kernel.
+    /// Connections that user space began to follow, and not the kernel.
     begun_here: AtomicU64,
 }
 
-impl FollowedFlows {
+impl SharedFlows {
     pub(crate) fn new(flows: Flows) -> Self {
         Self { flows: Mutex::new(flows), begun_here: AtomicU64::new(0) }
     }
@@ -61,41 +66,41 @@ impl FollowedFlows {
 
 /// Follows existing connections.
 pub(crate) struct ExistingConnections {
-    survey: Survey,
-    /// The kernel's table once more, to look again what another look has found.
+    scanner: Scanner,
+    /// The kernel's table once more, to check again what a scan has found.
     table: SockDiag,
     watch: Watch,
-    shared: Arc<FollowedFlows>,
+    shared: Arc<SharedFlows>,
     config: Box<Config>,
     balancers: Balancers,
-    /// The cookies of connections whose following began since rules were added: one that the map evicted is not
-    /// brought back, where it would evict another.
+    /// Cookies of connections that were begun since rules were last added. One that the map evicted is not brought back,
+    /// where it would evict another.
     begun: HashSet<u64>,
 }
 
-/// What one look has come to.
-struct Looked {
+/// What one scan has found.
+struct ScanResult {
     counts: Counts,
     begun: u64,
-    elsewhere: Elsewhere,
+    other_namespaces: OtherNamespaces,
 }
 
-impl Looked {
-    /// Whether a later look can find more.
+impl ScanResult {
+    /// Whether a later scan can find more.
     fn is_unfinished(&self) -> bool {
-        self.counts.of(Reason::Queued) + self.counts.of(Reason::Unseen) > 0
+        self.counts.of(UnknownReason::Queued) + self.counts.of(UnknownReason::Unseen) > 0
     }
 }
 
 impl ExistingConnections {
     pub(crate) fn new(
         watch: Watch,
-        shared: Arc<FollowedFlows>,
+        shared: Arc<SharedFlows>,
         config: &Config,
         balancers: Balancers,
     ) -> Result<Self> {
         Ok(Self {
-            survey: Survey::new()?,
+            scanner: Scanner::new()?,
             table: SockDiag::new()?,
             watch,
             shared,
@@ -105,16 +110,16 @@ impl ExistingConnections {
         })
     }
 
-    /// Looks at all connections, and follows those that a rule watches; again those that were evicted only if there are
+    /// Scans all connections, and follows those that a rule watches. Evicted ones are followed again only if there are
     /// `new_rules`.
-    fn look(&mut self, new_rules: bool) -> Result<Looked> {
-        let Self { survey, table, watch, shared, config, balancers, begun } = self;
+    fn scan(&mut self, new_rules: bool) -> Result<ScanResult> {
+        let Self { scanner, table, watch, shared, config, balancers, begun } = self;
         if new_rules {
             begun.clear();
         }
         let before = begun.len();
         let mut failure = None;
-        let counts = survey.look(&Select { config, balancers }, false, |found| {
+        let counts = scanner.scan(&Select { config, balancers }, false, |found| {
             if failure.is_none() && !begun.contains(&found.connection.cookie()) {
                 match follow(found, table, watch, shared) {
                     Ok(true) => _ = begun.insert(found.connection.cookie()),
@@ -124,14 +129,19 @@ impl ExistingConnections {
             }
         })?;
         let begun = begun.len().saturating_sub(before) as u64;
-        // What cannot be seen is not told of.
-        let elsewhere = elsewhere().unwrap_or_default();
-        failure.map_or(Ok(Looked { counts, begun, elsewhere }), Err)
+        // Without the right to see them, there is nothing to report.
+        let other_namespaces = other_namespaces().unwrap_or_default();
+        failure.map_or(Ok(ScanResult { counts, begun, other_namespaces }), Err)
     }
 }
 
-/// Follows a connection that was found if a rule watches its client. Returns whether that is new.
-fn follow(found: &Found<'_>, table: &mut SockDiag, watch: &Watch, shared: &FollowedFlows) -> Result<bool> {
+/// Follows a scanned connection if a rule watches its client. Returns whether it was not followed before.
+fn follow(
+    found: &ScannedConnection<'_>,
+    table: &mut SockDiag,
+    watch: &Watch,
+    shared: &SharedFlows,
+) -> Result<bool> {
     let Ok(client) = found.client.map(|real| real.client()) else {
         return Ok(false);
     };
@@ -143,20 +153,20 @@ fn follow(found: &Found<'_>, table: &mut SockDiag, watch: &Watch, shared: &Follo
     if !shared.lock().begin(&key, &client, now_ns)? {
         return Ok(false);
     }
-    // What is there before and after was there meanwhile. Otherwise the 4-tuple may be another connection's by now, or
-    // who removed the rule has ended the following of its connections too early for this one.
+    // A connection and rule that exist before and after existed meanwhile. Otherwise the 4-tuple may be another
+    // connection's by now, or whoever removed the rule has missed this entry.
     if !table.is_there(connection)? || !watch.contains(&client, true)? {
         shared.lock().take_back(&key, now_ns)?;
         return Ok(false);
     }
-    // A packet may have named the client at the same time: then the program has counted it.
+    // If a packet named the client at the same time, the program has counted the connection.
     let is_ours = shared.lock().is_begun(&key, now_ns)?;
     shared.begun_here.fetch_add(u64::from(is_ours), Ordering::Relaxed);
     Ok(is_ours)
 }
 
-/// Looks at once, again when connections that were being opened are, and then whenever rules were added or as long as
-/// something is left.
+/// Scans at once, again when handshakes in progress have completed, and then whenever rules were added or while
+/// connections are left whose client may still become known.
 pub(crate) async fn follow_existing(
     existing: Option<ExistingConnections>,
     pins: Option<&Pins>,
@@ -164,32 +174,32 @@ pub(crate) async fn follow_existing(
     let Some(mut existing) = existing else {
         return pending().await;
     };
-    // Before sockets are asked, which moves the module's counters.
+    // Before the scan, which changes the module's counters.
     let module = Module::now();
     let additions = || pins.and_then(|pins| pins.info().ok()).map_or(0, |info| info.rule_additions);
     let (mut is_told, mut pause, mut new_rules) = (false, AGAIN, true);
     loop {
         let known_additions = additions();
-        let looked;
+        let result;
         let look = spawn_blocking(move || {
-            let looked = existing.look(new_rules);
-            (existing, looked)
+            let result = existing.scan(new_rules);
+            (existing, result)
         });
-        // It fails when the runtime ends.
+        // It fails only when the runtime shuts down.
         let Ok(done) = look.await else {
             return pending().await;
         };
-        (existing, looked) = done;
-        let is_unfinished = looked.as_ref().map_or(true, Looked::is_unfinished);
-        match looked {
-            Err(error) => stderr::line(format_args!("open connections are not all followed: {error:#}")),
-            Ok(looked) if !is_told => {
+        (existing, result) = done;
+        let is_unfinished = result.as_ref().map_or(true, ScanResult::is_unfinished);
+        match result {
+            Err(error) => stderr::line(format_args!("cannot follow all open connections: {error:#}")),
+            Ok(result) if !is_told => {
                 is_told = true;
-                tell(&looked, &module);
+                report(&result, &module);
             }
-            Ok(Looked { begun: 0, .. }) => {}
-            Ok(Looked { begun, .. }) => {
-                stderr::line(format_args!("open connections: {} more are followed", Count(begun)));
+            Ok(ScanResult { begun: 0, .. }) => {}
+            Ok(ScanResult { begun, .. }) => {
+                stderr::line(format_args!("open connections: following {} more", Count(begun)));
             }
         }
         let is_second = pause == AGAIN;
@@ -207,24 +217,11 @@ pub(crate) async fn follow_existing(
     }
 }
 
-/// Says what other network namespaces have.
-pub(crate) fn tell_elsewhere(elsewhere: Elsewhere) {
-    let Elsewhere { sockets, namespaces } = elsewhere;
-    if sockets > 0 {
-        stderr::line(format_args!(
-            "not looked at: {} TCP sockets in {} other network namespaces, of containers perhaps",
-            Count(sockets),
-            Count(namespaces)
-        ));
-    }
-}
-
-/// Says what the first look has come to.
-fn tell(looked: &Looked, module: &Module) {
-    let Looked { counts, begun, elsewhere } = looked;
-    stderr::line(format_args!("open connections: {} are followed, of {counts}", Count(*begun)));
-    tell_elsewhere(*elsewhere);
-    if counts.named == 0 && counts.of(Reason::Same) > 0 {
-        stderr::line(format_args!("{}", module.explain()));
-    }
+/// Reports what the first scan has found.
+fn report(result: &ScanResult, module: &Module) {
+    let ScanResult { counts, begun, other_namespaces } = result;
+    let (begun, total) = (Count(*begun), Count(counts.total()));
+    stderr::line(format_args!("open connections: following {begun} of {total} ({})", Tally(counts)));
+    let hints = [describe_other_namespaces(other_namespaces), explain_unknown(counts, module)];
+    hints.into_iter().flatten().for_each(|hint| stderr::line(format_args!("{hint}")));
 }

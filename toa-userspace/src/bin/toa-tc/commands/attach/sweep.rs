@@ -14,7 +14,7 @@ use toa_userspace::{
 };
 use tokio::time::sleep;
 
-use super::existing::FollowedFlows;
+use super::existing::SharedFlows;
 use crate::stderr;
 
 /// How often it is swept: several times in the time for which an ended connection is remembered.
@@ -22,7 +22,7 @@ const INTERVAL: Duration = Duration::from_secs(3);
 
 /// Sweeps for ever.
 pub(crate) async fn sweep(
-    flows: &FollowedFlows,
+    flows: &SharedFlows,
     counters: &Counters,
     pins: Option<&Pins>,
     max_flows: u32,
@@ -46,7 +46,7 @@ pub(crate) async fn sweep(
 }
 
 /// Sweeps once, and returns how many open connections the kernel has evicted, at least.
-fn sweep_once(flows: &FollowedFlows, counters: &Counters, pins: Option<&Pins>) -> Result<u64, MapError> {
+fn sweep_once(flows: &SharedFlows, counters: &Counters, pins: Option<&Pins>) -> Result<u64, MapError> {
     let before = counters.read()?;
     let begun_here = flows.begun_here();
     let swept = flows.lock().sweep(clock::monotonic_ns())?;

@@ -12,19 +12,22 @@ use toa_common::config::Config;
 use toa_userspace::{
     address::ClientAddress,
     live::existing::{
-        Counts, Found, NamedBy, RealClient, Reason, Select, Survey, elsewhere, module::Module, rights,
+        Counts, NamedBy, RealClient, ScannedConnection, Scanner, Select, UnknownReason, module::Module,
+        other_namespaces, rights,
     },
     print::{
+        count::plural,
         escape::Escaped,
+        existing::{Tally, describe, describe_other_namespaces, explain_unknown},
         json::value::{Endpoint, PeerNetwork},
+        table::table,
     },
     rule::{Rule, balancers::Balancers, matcher::Matcher},
 };
 
 use crate::{
     cli::run::ReportFormat,
-    commands::attach::existing::tell_elsewhere,
-    format::{json, span, table},
+    format::{json, span},
     printer::print,
     stderr,
 };
@@ -60,8 +63,8 @@ struct Executable {
 }
 
 impl Row {
-    fn new(found: &Found<'_>, process: Option<Process>) -> Self {
-        let Found { connection, client, .. } = found;
+    fn new(found: &ScannedConnection<'_>, process: Option<Process>) -> Self {
+        let ScannedConnection { connection, client, .. } = found;
         let named = client.ok();
         Self {
             client: named.map(|RealClient { address, .. }| ClientAddress {
@@ -72,8 +75,8 @@ impl Row {
                 NamedBy::PeerName => "getpeername",
                 NamedBy::Nat64 => "nat64",
             }),
-            reason: client.err().map(Reason::name),
-            description: client.err().map_or("", Reason::describe),
+            reason: client.err().map(UnknownReason::name),
+            description: client.err().map_or("", describe),
             network: PeerNetwork { peer: connection.peer().into() },
             server: connection.server().into(),
             process,
@@ -94,12 +97,12 @@ pub(super) fn run(rules: &[Rule], force: bool, format: ReportFormat) -> Result<(
     // Before sockets are asked, which moves the module's counters.
     let module = Module::now();
     let watched = Matcher::new(rules);
-    let is_wanted = |client: &Result<RealClient, Reason>| {
+    let is_wanted = |client: &Result<RealClient, UnknownReason>| {
         rules.is_empty() || client.is_ok_and(|client| watched.contains(&client.client(), true))
     };
     let (mut rows, mut names) = (Vec::new(), HashMap::new());
     let select = Select { config: &Config::DEFAULT, balancers: &Balancers::default() };
-    let counts = Survey::new()?.look(&select, true, |found| {
+    let counts = Scanner::new()?.scan(&select, true, |found| {
         if is_wanted(&found.client) {
             rows.push(Row::new(found, found.pid.map(|pid| process(pid, &mut names))));
         }
@@ -115,18 +118,18 @@ pub(super) fn run(rules: &[Rule], force: bool, format: ReportFormat) -> Result<(
         ReportFormat::Text => lines(&mut text, &rows),
     }
     print(&text)?;
-    tell(&counts, &module);
+    report(&counts, &module);
     Ok(())
 }
 
-/// Says what there was besides what is printed.
-fn tell(counts: &Counts, module: &Module) {
-    stderr::line(format_args!("{counts}"));
-    // What cannot be seen is not told of.
-    tell_elsewhere(elsewhere().unwrap_or_default());
-    if counts.named == 0 && counts.of(Reason::Same) > 0 {
-        stderr::line(format_args!("{}", module.explain()));
-    }
+/// Reports what was scanned besides what is printed.
+fn report(counts: &Counts, module: &Module) {
+    let total = plural(counts.total(), "established connection");
+    stderr::line(format_args!("{total}: {}", Tally(counts)));
+    // Without the right to see them, there is nothing to report.
+    let others = other_namespaces().unwrap_or_default();
+    let hints = [describe_other_namespaces(&others), explain_unknown(counts, module)];
+    hints.into_iter().flatten().for_each(|hint| stderr::line(format_args!("{hint}")));
 }
 
 fn lines(text: &mut String, rows: &[Row]) {
