@@ -60,7 +60,7 @@ fn wait_for(tool: &ToaTc, line: &str) -> Result<()> {
 
 /// Waits until nginx has accepted so many connections, whose clients are known.
 fn wait_until_accepted(lab: &Lab, count: usize) -> Result<()> {
-    let named = format!("({count} with a known client");
+    let named = format!(": {count} with a known client");
     wait::until("nginx to accept", || {
         let output = ToaTc::run(&lab.server.namespace, &["flows", "--existing"])?.succeeded()?;
         Ok(output.stderr.contains(&named).then_some(()))
@@ -351,7 +351,7 @@ fn open_connections_that_are_evicted_are_told_of() -> Result<()> {
     let _open = (0..400).map(connect).collect::<Result<Vec<_>>>()?;
     wait_until_accepted(&lab, 400)?;
     let tool = attach(&lab, &["--any", "--max-flows", "64"], "400 with a known client")?;
-    let line = "open connections are followed no more: there is room for 64, see --max-flows";
+    let line = "open connections were evicted: the table holds 64 (--max-flows)";
     // Once, and of no more than there were, although it is looked again meanwhile.
     wait_for(&tool, line)?;
     let said = tool.stop(Signal::Interrupt)?.succeeded()?.stderr;

@@ -50,7 +50,7 @@ const OF_ATTACH: [&str; 8] = [
     "open connections: ",
     "not scanned: ",
     "packets (after GRO): ",
-    "bytes ",
+    "bytes: ",
 ];
 
 /// The balancer's ends of connections: each visitor has an address of its own, those that are open all the time the first.

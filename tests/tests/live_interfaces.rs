@@ -100,7 +100,7 @@ fn a_run_whose_last_interface_goes_ends_with_its_ledger_and_exit_code_1() -> Res
         for line in ["toa-tc: web0 is gone", "toa-tc: web1 is gone"] {
             assert_eq!(output.stderr.lines().filter(|said| *said == line).count(), 1, "{}", output.stderr);
         }
-        assert_eq!(output.stderr.lines().last(), Some("toa-tc: ended: no interface is left"));
+        assert_eq!(output.stderr.lines().last(), Some("toa-tc: no interface is left"));
         assert_eq!(asked(&output)?, [(nginx_address(), "/".to_owned())]);
         output.ledger()?.check()?;
         assert_eq!(mounts::pins()?, Vec::<std::path::PathBuf>::new());

@@ -201,7 +201,7 @@ fn doctor_says_that_attach_would_work() -> Result<()> {
         };
         let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
         assert_eq!(found("kernel"), Some(release.trim()));
-        assert_eq!(found("tcx"), Some("attaches first in the TCX chain"));
+        assert_eq!(found("tcx"), Some("attaching first in the TCX chain"));
         assert_eq!(found("capabilities"), Some("CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"));
         assert_eq!(found("bpf file system"), Some("at /sys/fs/bpf"));
         let module = if PathBuf::from("/sys/module/toa").exists() { "loaded" } else { "not loaded" };
@@ -357,7 +357,7 @@ fn a_directory_that_is_not_only_ours_is_not_used() -> Result<()> {
         fs::create_dir(&ours)?;
         std::os::unix::fs::chown(&ours, Some(65534), None)?;
         let tool = ToaTc::attach(&lab.server, &["--any"])?;
-        assert!(tool.stderr()?.contains("not only ours"), "{}", tool.stderr()?);
+        assert!(tool.stderr()?.contains("is not private"), "{}", tool.stderr()?);
         tool.stop(Signal::Interrupt)?.succeeded()?;
         let output = ToaTc::run(&lab.server.namespace, &["status"])?;
         assert_eq!(output.status.code(), Some(1));

@@ -96,7 +96,7 @@ fn a_run_whose_reader_stands_still_ends_and_says_what_it_gave_up() -> Result<()>
     }
     let output = tool.stop(Signal::Interrupt)?.succeeded()?;
     let last = output.stderr.lines().last();
-    assert!(last.is_some_and(|line| line.starts_with("toa-tc: gave up: stdout takes nothing")), "{last:?}");
+    assert!(last.is_some_and(|line| line.starts_with("toa-tc: stdout is blocked: gave up")), "{last:?}");
     assert_eq!(attached::on(&lab.server)?, []);
     drop(pipe);
     Ok(())

@@ -71,7 +71,7 @@ fn watch_add_shows_the_next_connection_and_remove_ends_following_at_once() -> Re
         ask(&mut other, "/other")?;
 
         let output = ToaTc::run(&namespace, &["watch", "remove", "203.0.113.9"])?.succeeded()?;
-        assert!(output.stderr.contains("1 connection no longer followed"), "{}", output.stderr);
+        assert!(output.stderr.contains("1 connection dropped"), "{}", output.stderr);
         assert_eq!(succeed(&namespace, &["flows", "-o", "json"])?, "");
         ask(&mut watched, "/removed")?;
         ask(&mut lab.connect(Some(client))?, "/later")?;
@@ -137,7 +137,7 @@ fn watch_remove_of_what_is_not_there_says_so_and_removes_the_others() -> Result<
         let _tool = ToaTc::attach(&lab.server, &["--any", "--ip", "203.0.113.9"])?;
         let namespace = &lab.server.namespace;
         let output = ToaTc::run(namespace, &["watch", "remove", "any", "192.0.2.1"])?;
-        check(&output, FAILED, "192.0.2.1 was not watched");
+        check(&output, FAILED, "not watched: 192.0.2.1");
         assert_eq!(succeed(namespace, &["watch", "list"])?, "203.0.113.9\n");
         Ok(())
     })
@@ -198,7 +198,7 @@ fn many_rules_are_quick_and_a_full_set_is_one_error() -> Result<()> {
         ToaTc::run(namespace, &prefixes)?.succeeded()?;
         println!("10,000 prefixes in {} ms by 1 command", begin.elapsed().as_millis());
         let full = add(200_000..204_000)?;
-        check(&full, FAILED, "full");
+        check(&full, FAILED, "the watched set holds at most");
         assert_eq!(full.stderr.lines().count(), 1, "{}", full.stderr);
         // Nothing of it was added.
         let count = || Ok::<_, anyhow::Error>(succeed(namespace, &["watch", "list"])?.lines().count());
@@ -284,7 +284,7 @@ fn refusals_are_one_clear_line() -> Result<()> {
         check(&ToaTc::run(namespace, &["watch", "add"])?, USAGE, "RULE");
         let tool = ToaTc::attach::<&str>(&lab.server, &[])?;
         check(&ToaTc::run(namespace, &["watch", "list", "--iface", "nosuch0"])?, FAILED, "nosuch0");
-        check(&ToaTc::run(namespace, &["watch", "list", "--pid", "1"])?, FAILED, "process 1");
+        check(&ToaTc::run(namespace, &["watch", "list", "--pid", "1"])?, FAILED, "process ID 1");
         for change in changes {
             check(&as_nobody(namespace, &[&["watch"], change].concat())?, FAILED, "root");
         }

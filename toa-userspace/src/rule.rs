@@ -64,7 +64,7 @@ pub enum RuleError {
         text: String,
     },
     /// A prefix with bits behind its length: perhaps the length is wrong, perhaps the address.
-    #[error("{text:?} has bits behind its prefix: did you mean {meant}?")]
+    #[error("{text:?} has bits set after its prefix: did you mean {meant}?")]
     HostBits {
         /// What was typed.
         text: String,

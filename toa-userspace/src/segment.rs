@@ -45,13 +45,13 @@ pub struct Segment<'a> {
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 pub enum SegmentError {
     /// The sample ends within the record.
-    #[error("a sample of {len} bytes holds no record")]
+    #[error("a sample of {len} bytes is too short for a record")]
     NoRecord {
         /// Bytes of the sample.
         len: usize,
     },
     /// The sample ends within the captured part of the frame.
-    #[error("the record announces {captured_len} bytes of frame, {found} are there")]
+    #[error("the record announces {captured_len} bytes of frame, but has {found}")]
     FrameMissing {
         /// Bytes that the record announces.
         captured_len: u32,
@@ -67,7 +67,7 @@ pub enum SegmentError {
         frame_len: u32,
     },
     /// The frame has no readable IP and TCP header where the record says.
-    #[error("no TCP header behind offset {network_offset}: {reason:?}")]
+    #[error("no TCP header after offset {network_offset}: {reason:?}")]
     Headers {
         /// Where the record says that the IP header begins.
         network_offset: u8,
@@ -85,7 +85,7 @@ pub enum SegmentError {
         frame: u32,
     },
     /// No packet teaches like this.
-    #[error("{byte} names no way to learn a client")]
+    #[error("{byte} is not a known way to learn a client")]
     LearnedFrom {
         /// The record's byte.
         byte: u8,

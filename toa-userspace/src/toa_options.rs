@@ -16,21 +16,20 @@ pub struct ToaOptions(Vec<(u8, u8)>);
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 pub enum ToaOptionsError {
     /// Neither a pair nor a profile.
-    #[error("{text:?} is neither KIND:LEN nor a profile: {}", list(PROFILES.iter().map(|(name, _)| *name)))]
+    #[error("{text:?} is neither KIND:LEN nor a profile (profiles: {})", list(PROFILES.iter().map(|(name, _)| *name)))]
     Syntax {
         /// What was typed.
         text: String,
     },
     /// A kind that is no option's.
-    #[error("kind {kind} is no option: 2 to 255")]
+    #[error("kind {kind} is not an option: 2 to 255")]
     Kind {
         /// What was typed.
         kind: u8,
     },
     /// A length of which nobody knows what it means.
     #[error(
-        "nobody knows what an option {kind}:{length} carries: the length is 8 (port and IPv4 address) or 20 (port and \
-         IPv6 address), or it is one of {}",
+        "unknown TOA layout {kind}:{length}: use length 8 (port, IPv4) or 20 (port, IPv6), or one of {}",
         list(KNOWN_PAIRS.iter().filter(|(_, length)| !is_usual(*length)).map(|(kind, length)| format!("{kind}:{length}")))
     )]
     Length {
@@ -40,7 +39,7 @@ pub enum ToaOptionsError {
         length: u8,
     },
     /// More pairs than a run takes.
-    #[error("{count} kinds of TOA are too many: at most {MAX_PAIRS}")]
+    #[error("too many TOA options: {count}, but at most {MAX_PAIRS}")]
     TooMany {
         /// How many were named.
         count: usize,
@@ -108,7 +107,7 @@ const fn is_usual(length: u8) -> bool {
 }
 
 fn list(items: impl Iterator<Item = impl fmt::Display>) -> String {
-    items.map(|item| item.to_string()).collect::<Vec<_>>().join(" ")
+    items.map(|item| item.to_string()).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -146,10 +145,10 @@ mod tests {
     #[test]
     fn mistakes_are_answered_with_what_there_is() {
         let error = |text: &str| text.parse::<ToaOptions>().unwrap_err().to_string();
-        assert!(error("dpvs").ends_with("default lvs tencent alibaba ucloud akamai all"));
-        assert!(error("254:12").ends_with("249:40 254:16 28:7 28:19 254:24"));
+        assert!(error("dpvs").ends_with("default, lvs, tencent, alibaba, ucloud, akamai, all)"));
+        assert!(error("254:12").ends_with("249:40, 254:16, 28:7, 28:19, 254:24"));
         assert!(error("200:7").contains("200:7"));
-        assert_eq!(error("1:8"), "kind 1 is no option: 2 to 255");
+        assert_eq!(error("1:8"), "kind 1 is not an option: 2 to 255");
         for wrong in ["", ":", "254", "254:", ":8", "256:8", "254:256", "+254:8", "254:8:1"] {
             assert!(error(wrong).contains("is neither KIND:LEN nor a profile"), "{wrong}");
         }

@@ -191,7 +191,7 @@ fn an_interface_has_the_name_that_the_capture_gives_it() -> Result {
 fn what_cannot_be_read_is_one_line_and_exit_code_1() -> Result {
     let broken = |name, bytes: &[u8]| File::new(name, bytes);
     for (file, reason) in [
-        (broken("none", REQUEST)?, "neither pcap nor pcapng"),
+        (broken("none", REQUEST)?, "not a pcap or pcapng file"),
         (broken("empty", b"")?, "empty"),
         (broken("wifi", &words(&[0xa1b2_c3d4, 0x0004_0002, 0, 0, 262_144, 105]))?, "link type 105"),
         (File(PathBuf::from("/nonexistent/capture")), "cannot open /nonexistent/capture: No such file"),
@@ -213,7 +213,7 @@ fn a_truncated_capture_is_printed_up_to_its_end_and_is_a_failure() -> Result {
     assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(1), PRINTED));
     let said = text(&output.stderr);
     let last = said.lines().last().unwrap_or_default();
-    assert!(last.contains("ends in the middle of a packet"), "{said}");
+    assert!(last.contains("ends within a packet"), "{said}");
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 
 /// How the lines of the account begin, and which part of it they are.
 const LINES: [(&str, Part); 3] = [
-    ("toa-tc: packets ", Part::Packets),
+    ("toa-tc: packets", Part::Packets),
     ("toa-tc: payload bytes: ", Part::Bytes),
     ("toa-tc: delivered bytes: ", Part::Delivered),
 ];

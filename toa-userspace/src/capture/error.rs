@@ -8,19 +8,19 @@ use super::limits::MAX_INTERFACES;
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 pub enum CaptureError {
     /// The first bytes are no capture's.
-    #[error("neither pcap nor pcapng")]
+    #[error("not a pcap or pcapng file")]
     NoCapture,
     /// Nothing at all.
-    #[error("empty: not even the header of a capture")]
+    #[error("the capture is empty: it has no header")]
     Empty,
     /// It ends within a header or a packet.
-    #[error("the capture ends in the middle of a packet: {bytes} bytes are left over")]
+    #[error("the capture ends within a packet: {bytes} bytes are left over")]
     Truncated {
         /// Bytes of what is incomplete.
         bytes: usize,
     },
     /// A length makes no sense.
-    #[error("at byte {offset}: a length of {length} bytes makes no sense")]
+    #[error("at byte {offset}: impossible length of {length} bytes")]
     Length {
         /// Where the block begins, in bytes from the file's beginning.
         offset: u64,
@@ -28,7 +28,7 @@ pub enum CaptureError {
         length: u64,
     },
     /// A block contradicts itself.
-    #[error("at byte {offset}: a malformed block of type {kind:#x}")]
+    #[error("at byte {offset}: malformed block of type {kind:#x}")]
     Malformed {
         /// Where the block begins, in bytes from the file's beginning.
         offset: u64,
@@ -36,7 +36,7 @@ pub enum CaptureError {
         kind: u32,
     },
     /// A packet names an interface that its section has not described.
-    #[error("at byte {offset}: a packet of interface {interface}, which was not described")]
+    #[error("at byte {offset}: packet of undescribed interface {interface}")]
     NoInterface {
         /// Where the block begins, in bytes from the file's beginning.
         offset: u64,
@@ -48,8 +48,8 @@ pub enum CaptureError {
     TooManyInterfaces,
     /// A link type whose packets cannot be read.
     #[error(
-        "link type {number} is not known: Ethernet (1), Linux cooked (113, 276), raw IP (101, 228, 229) and loopback \
-         (0, 108) are"
+        "unsupported link type {number}: supported are Ethernet (1), Linux cooked (113, 276), raw IP (101, 228, 229) \
+         and loopback (0, 108)"
     )]
     LinkType {
         /// Its number.

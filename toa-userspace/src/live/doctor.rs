@@ -73,16 +73,16 @@ fn kernel() -> Check {
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
     match KernelVersion::current() {
         Ok(version) if version >= OLDEST => check("kernel", State::Ok, release, None),
-        _ => check("kernel", State::Warn, release, Some("Linux 5.15 or later is what toa-tc is made for")),
+        _ => check("kernel", State::Warn, release, Some("toa-tc needs Linux 5.15 or later")),
     }
 }
 
 fn tcx() -> Check {
     if KernelVersion::current().is_ok_and(|version| version >= TCX) {
-        check("tcx", State::Ok, "attaches first in the TCX chain", None)
+        check("tcx", State::Ok, "attaching first in the TCX chain", None)
     } else {
-        let advice = "Linux 6.6 or later has TCX; a program that ends its chain may hide packets from us";
-        check("tcx", State::Warn, "not in this kernel: attaches as a netlink filter", Some(advice))
+        let advice = "TCX needs Linux 6.6; without it, another filter may hide packets from toa-tc";
+        check("tcx", State::Warn, "not in this kernel: attaching as a netlink filter", Some(advice))
     }
 }
 
@@ -115,7 +115,7 @@ fn rings() -> Check {
     let number = |path: &str| fs::read_to_string(path).ok()?.trim().parse::<i64>().ok();
     let paranoid = number("/proc/sys/kernel/perf_event_paranoid");
     let Some((paranoid, mlock_kib)) = paranoid.zip(number("/proc/sys/kernel/perf_event_mlock_kb")) else {
-        return check(name, State::Fail, "none in this kernel", Some("CONFIG_PERF_EVENTS is needed"));
+        return check(name, State::Fail, "not in this kernel", Some("needs CONFIG_PERF_EVENTS"));
     };
     let found = format!("perf_event_paranoid {paranoid}, perf_event_mlock_kb {mlock_kib}");
     let may_lock = caps::has_cap(None, CapSet::Effective, Capability::CAP_IPC_LOCK).unwrap_or(false);
@@ -143,7 +143,7 @@ fn jit() -> Check {
         Ok(_) => check("jit", State::Ok, "on", None),
         // It is shown in the first network namespace only.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            check("jit", State::Ok, "not shown in this network namespace", None)
+            check("jit", State::Ok, "not visible in this network namespace", None)
         }
         Err(error) => check("jit", State::Warn, format!("cannot be seen: {error}"), None),
     }
@@ -182,7 +182,7 @@ fn interfaces() -> Vec<Check> {
             }
             Err(error) => {
                 let found = format!("{interface}: cannot be seen: {}", last_source(&error));
-                checks.push(check(name, State::Warn, found, Some("CAP_NET_ADMIN is needed to look")));
+                checks.push(check(name, State::Warn, found, Some("needs CAP_NET_ADMIN")));
             }
         }
     }
@@ -197,9 +197,9 @@ fn interface_names() -> io::Result<Vec<String>> {
 
 fn module() -> Check {
     let found = if Module::now().is_loaded {
-        "loaded: servers on this host see real clients; toa-tc reads the option itself"
+        "loaded: servers on this host see real clients"
     } else {
-        "not loaded, and not needed but for --existing"
+        "not loaded; only --existing needs it"
     };
     check("toa module", State::Ok, found, None)
 }
@@ -208,8 +208,10 @@ fn module() -> Check {
 fn existing() -> Check {
     let name = "existing connections";
     match rights::check(false) {
-        Ok(()) => check(name, State::Ok, "servers' sockets can be asked", None),
-        Err(error) => check(name, State::Warn, error.to_string(), Some("attach works, but not --existing")),
+        Ok(()) => check(name, State::Ok, "the servers' sockets can be queried", None),
+        Err(error) => {
+            check(name, State::Warn, error.to_string(), Some("attach works, but without --existing"))
+        }
     }
 }
 
@@ -217,7 +219,7 @@ fn existing() -> Check {
 fn programs() -> Check {
     let name = "programs";
     if privileges::check().is_err() {
-        return check(name, State::Warn, "not tried without the capabilities", None);
+        return check(name, State::Warn, "not tested without the capabilities", None);
     }
     let tried = Loaded::new(["toa_ingress_eth", "toa_ingress_ip"], &LoadOptions::default());
     match tried {

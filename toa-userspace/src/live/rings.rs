@@ -65,7 +65,7 @@ pub enum PerfError {
         source: io::Error,
     },
     /// A ring's size is no power of two of pages.
-    #[error("a ring of {bytes} bytes: must be a power of two and at least {page} (a page)")]
+    #[error("ring size {bytes} is not a power of two of at least {page} bytes (a page)")]
     Size {
         /// What was asked for.
         bytes: usize,

@@ -21,7 +21,6 @@ use read::ReadArgs;
 use status::StatusArgs;
 use watch::WatchArgs;
 
-/// Follows the TCP connections of real clients behind a full-NAT load balancer (TOA) and prints what they request.
 #[derive(Debug, Parser)]
 #[command(name = "toa-tc", version, about, arg_required_else_help = true)]
 pub(crate) struct Cli {
@@ -31,17 +30,17 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Attach to interfaces and print the requests of watched clients, until SIGINT or SIGTERM
+    /// Attach to interfaces and print the requests of watched clients until SIGINT or SIGTERM
     Attach(AttachArgs),
-    /// Print the requests of watched clients in a capture
+    /// Print the requests of watched clients from a capture file
     Read(ReadArgs),
-    /// Change what a running attach watches, at once
+    /// Change what a running attach watches
     Watch(WatchArgs),
-    /// Show what is attached where, its rules, counters, ledger and cost
+    /// Show running instances: interfaces, rules, counters, packet accounting, cost
     Status(StatusArgs),
-    /// Show the connections that are followed now
+    /// Show the connections being followed
     Flows(FlowsArgs),
-    /// Show what this host can do and what would stop attach
+    /// Check whether this host can run attach
     Doctor(DoctorArgs),
 }
 

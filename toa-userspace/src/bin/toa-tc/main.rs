@@ -50,8 +50,8 @@ fn usage(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() || error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
     {
         let code = if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
-        // There is nobody to tell when this cannot be written.
-        let _ = error.print();
+        // Nothing can be done if stderr is gone.
+        _ = error.print();
         return code;
     }
     let text = error.to_string();

@@ -106,7 +106,9 @@ pub(crate) fn failure(error: io::Error) -> Option<anyhow::Error> {
 
 /// Says that a reader of stdout that stands still was waited for long enough.
 pub(crate) fn gave_up() {
-    stderr::line(format_args!("gave up: stdout takes nothing, so not everything was printed or counted"));
+    stderr::line(format_args!(
+        "stdout is blocked: gave up, so some results were neither printed nor counted"
+    ));
 }
 
 /// Writes results. That nobody wants to read them is no failure.

@@ -9,8 +9,8 @@ use log::LevelFilter;
 
 /// Writes one line.
 pub(crate) fn line(text: fmt::Arguments<'_>) {
-    // There is nobody to tell when this cannot be written.
-    let _ = io::stderr().write_all(format!("toa-tc: {text}\n").as_bytes());
+    // Nothing can be done if stderr is gone.
+    _ = io::stderr().write_all(format!("toa-tc: {text}\n").as_bytes());
 }
 
 /// Starts the diagnostics that were asked for so many times, ours and the kernel's.

@@ -21,22 +21,22 @@ const CLASSES: [&str; 2] = ["net_cls", "net_prio"];
 pub enum RightsError {
     /// Rights are missing.
     #[error(
-        "asking servers' sockets needs root or the capabilities CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH; {missing} missing"
+        "--existing needs root or the capabilities CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH; {missing} missing"
     )]
     Capabilities {
         /// Which, as the subject of a sentence.
         missing: String,
     },
     /// The kernel cannot.
-    #[error("asking servers' sockets needs Linux 5.6 or later (pidfd_getfd)")]
+    #[error("--existing needs Linux 5.6 or later (pidfd_getfd)")]
     Kernel,
     /// Yama forbids it to everybody.
-    #[error("asking servers' sockets is forbidden: kernel.yama.ptrace_scope is 3, until the next boot")]
+    #[error("--existing is impossible until the next boot: kernel.yama.ptrace_scope is 3")]
     Yama,
     /// It would change more than it should.
     #[error(
-        "asking a server's socket would rewrite its class of the cgroup-v1 hierarchy at {mount_point} (net_cls, \
-         net_prio), by which traffic may be filtered or shaped; --existing=force asks all the same"
+        "--existing would reset the net_cls/net_prio class of the servers' sockets (cgroup-v1 hierarchy at \
+         {mount_point}), by which traffic may be filtered or shaped; --existing=force does it anyway"
     )]
     Classes {
         /// Where that is mounted.

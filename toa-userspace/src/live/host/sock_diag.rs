@@ -32,7 +32,7 @@ const LAST_DATA_RECEIVED: std::ops::Range<usize> = 52..56;
 #[derive(Debug, Error)]
 pub enum SockDiagError {
     /// The netlink socket.
-    #[error("cannot ask the kernel for its TCP sockets: {call}")]
+    #[error("cannot list TCP sockets: {call}")]
     Socket {
         /// What was called.
         call: &'static str,
@@ -41,10 +41,10 @@ pub enum SockDiagError {
         source: io::Error,
     },
     /// The kernel does not want to tell.
-    #[error("the kernel does not tell its TCP sockets (CONFIG_INET_TCP_DIAG)")]
+    #[error("this kernel cannot list TCP sockets (CONFIG_INET_TCP_DIAG)")]
     Refused(#[source] io::Error),
     /// An answer makes no sense.
-    #[error("the kernel's answer about TCP sockets makes no sense")]
+    #[error("malformed list of TCP sockets from the kernel")]
     Answer(#[source] DecodeError),
 }
 

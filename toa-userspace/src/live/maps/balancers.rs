@@ -14,7 +14,7 @@ use crate::address::{net_bits, to_address, to_ip};
 #[derive(Debug, Error)]
 pub enum BalancersError {
     /// There is no room.
-    #[error("{count} prefixes of balancers are too many: at most {MAX_BALANCERS}")]
+    #[error("too many --lb prefixes: {count}, but at most {MAX_BALANCERS}")]
     TooMany {
         /// How many there are.
         count: usize,

@@ -23,9 +23,7 @@ pub(super) const NO_EXIST: u64 = 1;
 #[derive(Debug, Error)]
 pub enum WatchError {
     /// There is no room.
-    #[error(
-        "the watched set is full: there is room for {MAX_RULES} rules and {MAX_PREFIXES} prefixes, and nothing was added"
-    )]
+    #[error("nothing was added: the watched set holds at most {MAX_RULES} rules and {MAX_PREFIXES} prefixes")]
     Full,
     /// A map.
     #[error("cannot use the maps of rules")]

@@ -45,7 +45,7 @@ pub enum AttachError {
         source: io::Error,
     },
     /// The program does not know how packets of this interface begin.
-    #[error("{interface} has link type {link_type}, which is neither Ethernet nor without a link header")]
+    #[error("unsupported link type {link_type} of {interface}: neither Ethernet nor raw IP")]
     UnknownLinkType {
         /// The interface.
         interface: String,

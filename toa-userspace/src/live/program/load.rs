@@ -23,7 +23,7 @@ pub enum LoadError {
     #[error("the kernel refused the maps of the eBPF object")]
     Object(#[source] Box<EbpfError>),
     /// The verifier or another check of the kernel.
-    #[error("kernel {kernel} refused program {program}: {summary}; the verifier's whole log is in {log}")]
+    #[error("kernel {kernel} refused program {program}: {summary}; full verifier log: {log}")]
     Refused {
         /// The program's name.
         program: &'static str,

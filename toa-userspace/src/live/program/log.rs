@@ -14,10 +14,10 @@ use crate::live::program::load::Loaded;
 #[derive(Debug, Error)]
 pub enum LogError {
     /// Its map.
-    #[error("the eBPF object's log cannot be opened")]
+    #[error("cannot open the log of the eBPF object")]
     Map(#[source] aya_log::Error),
     /// Waiting for it.
-    #[error("cannot wait for the eBPF object's log")]
+    #[error("cannot wait for the log of the eBPF object")]
     Wait(#[source] io::Error),
 }
 

@@ -45,7 +45,7 @@ pub enum PinsError {
     #[error("no BPF file system at {BPF_FS} (mount -t bpf bpf {BPF_FS})")]
     NoFileSystem,
     /// Others may write where only we should.
-    #[error("{path} is not only ours: it belongs to user {uid} and has mode {mode:o}; remove it")]
+    #[error("{path} is not private: it belongs to user {uid} and has mode {mode:o}; remove it")]
     NotOurs {
         /// The directory.
         path: PathBuf,
@@ -67,7 +67,7 @@ pub enum PinsError {
         source: io::Error,
     },
     /// The map that says what this run is could not be made.
-    #[error("cannot make the map {}", INFO.name)]
+    #[error("cannot create the map {}", INFO.name)]
     Info(#[source] MapError),
     /// A map could not be pinned.
     #[error("cannot pin {path}")]

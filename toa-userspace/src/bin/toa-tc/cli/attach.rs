@@ -14,30 +14,30 @@ pub(crate) struct AttachArgs {
     #[arg(required = true, value_name = "IFACE", num_args = 1..=MAX_INTERFACES)]
     pub(crate) interfaces: Vec<String>,
 
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Selection")]
     pub(crate) select: SelectArgs,
 
-    /// Also follow connections that were open before, by asking the servers' own sockets for their real clients, where a
-    /// TOA module is loaded; =force also where that changes their cgroup-v1 class of network traffic
-    #[arg(long, value_enum, value_name = "force", num_args = 0..=1, require_equals = true, default_missing_value = "yes")]
+    /// Also follow connections that are already open (needs a loaded TOA kernel module). With =force, do so even if that
+    /// resets the cgroup-v1 net_cls/net_prio class of the servers' sockets
+    #[arg(help_heading = "Selection", long, value_enum, value_name = "force", num_args = 0..=1, require_equals = true, default_missing_value = "yes")]
     pub(crate) existing: Option<Existing>,
 
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Output")]
     pub(crate) results: ResultArgs,
 
-    /// Stop after this time, for example 30s or 5m
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    /// Stop after this time, such as 30s or 5m
+    #[arg(help_heading = "Limits", long, value_name = "TIME", value_parser = duration)]
     pub(crate) duration: Option<SignedDuration>,
 
-    /// Size of the ring of each CPU in bytes, a power of two [default: 64 MiB over all CPUs]
-    #[arg(long, value_name = "BYTES", value_parser = ring_size)]
+    /// Size of each CPU's ring in bytes, a power of two [default: 64 MiB over all CPUs]
+    #[arg(help_heading = "Limits", long, value_name = "BYTES", value_parser = ring_size)]
     pub(crate) ring_size: Option<usize>,
 
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Limits")]
     pub(crate) bounds: BoundArgs,
 
-    /// Print diagnostics, the kernel's included; twice: of every followed connection, too
-    #[arg(short, action = clap::ArgAction::Count)]
+    /// Print diagnostics, including the kernel program's; -vv also logs every followed connection
+    #[arg(help_heading = "Output", short, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
 
     /// Create this file once attached
@@ -48,7 +48,7 @@ pub(crate) struct AttachArgs {
 fn duration(text: &str) -> Result<SignedDuration, String> {
     match text.parse::<SignedDuration>() {
         Ok(duration) if duration.is_positive() => Ok(duration),
-        _ => Err("not a time: for example 30s, 5m or 1h30m".to_owned()),
+        _ => Err("not a time such as 30s, 5m or 1h30m".to_owned()),
     }
 }
 

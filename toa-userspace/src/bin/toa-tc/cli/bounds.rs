@@ -1,5 +1,4 @@
-//! Responsible for the options that bound what is kept, the same for every source of packets. Not responsible for
-//! keeping to them.
+//! The options that limit memory, for every source of packets.
 
 use clap::Args;
 use toa_common::limits::MAX_FLOWS;
@@ -14,11 +13,11 @@ pub(crate) struct BoundArgs {
     #[arg(long = "max-flows", value_name = "N", default_value_t = MAX_FLOWS, value_parser = clap::value_parser!(u32).range(1..=MOST_FLOWS.into()))]
     pub(crate) flows: u32,
 
-    /// Give up heads of requests that are longer than this
+    /// Skip request heads longer than this
     #[arg(long = "max-head", value_name = "BYTES", default_value_t = 64 << 10, value_parser = clap::value_parser!(u32).range(256..=1 << 24))]
     head: u32,
 
-    /// Keep at most this many bytes that wait for others, over all connections
+    /// Limit for out-of-order and incomplete data, over all connections
     #[arg(long = "max-memory", value_name = "BYTES", default_value_t = 128 << 20, value_parser = clap::value_parser!(u64).range(1 << 20..=1 << 40))]
     memory: u64,
 }

@@ -6,7 +6,7 @@ use super::run::ReportFormat;
 
 #[derive(Args, Debug)]
 pub(crate) struct DoctorArgs {
-    /// How it is printed
+    /// Output format
     #[arg(short, long, value_enum, default_value_t = ReportFormat::Text)]
     pub(crate) output: ReportFormat,
 }

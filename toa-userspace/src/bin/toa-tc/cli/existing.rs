@@ -1,13 +1,13 @@
-//! The option that says whether servers' sockets are asked.
+//! The value of `--existing`.
 
 use clap::ValueEnum;
 
-/// Whether servers' sockets are asked.
+/// Whether to query the servers' sockets.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum Existing {
-    /// Unless that changes their class
+    /// Unless that resets their net_cls/net_prio class
     #[value(hide = true)]
     Yes,
-    /// Whatever it changes
+    /// Even if that resets their net_cls/net_prio class
     Force,
 }

@@ -13,8 +13,8 @@ pub(crate) struct FlowsArgs {
     #[command(flatten)]
     pub(crate) run: RunArgs,
 
-    /// Show every established connection instead, by asking the servers' own sockets for their real clients, without
-    /// attaching; =force also where that changes their cgroup-v1 class of network traffic
+    /// Show all established connections and their real clients instead, without attaching (needs a loaded TOA kernel
+    /// module). With =force, do so even if that resets the cgroup-v1 net_cls/net_prio class of the servers' sockets
     #[arg(
         long,
         value_enum,
@@ -26,11 +26,11 @@ pub(crate) struct FlowsArgs {
     )]
     pub(crate) existing: Option<Existing>,
 
-    /// With --existing: only connections of these real clients
+    /// With --existing, show only connections of these clients
     #[arg(value_name = "RULE", requires = "existing")]
     pub(crate) rules: Vec<Rule>,
 
-    /// How they are printed
+    /// Output format
     #[arg(short, long, value_enum, default_value_t = ReportFormat::Text)]
     pub(crate) output: ReportFormat,
 }

@@ -8,24 +8,24 @@ use super::{bounds::BoundArgs, results::ResultArgs, select::SelectArgs};
 
 #[derive(Args, Debug)]
 pub(crate) struct ReadArgs {
-    /// A capture, pcap or pcapng; - is stdin
+    /// A pcap or pcapng file, or - for stdin
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
 
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Selection")]
     pub(crate) select: SelectArgs,
 
-    /// Follow every TCP connection, whether or not it has a TOA; without one, its sender is the client
-    #[arg(long, conflicts_with_all = ["rules", "ports", "any"])]
+    /// Follow every TCP connection; without TOA, the client is the sender
+    #[arg(help_heading = "Selection", long, conflicts_with_all = ["rules", "ports", "any"])]
     pub(crate) any_flow: bool,
 
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Output")]
     pub(crate) results: ResultArgs,
 
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Limits")]
     pub(crate) bounds: BoundArgs,
 
-    /// Print diagnostics: twice, of every followed connection
-    #[arg(short, action = clap::ArgAction::Count)]
+    /// Print diagnostics; -vv also logs every followed connection
+    #[arg(help_heading = "Output", short, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
 }

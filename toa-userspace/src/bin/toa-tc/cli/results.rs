@@ -1,14 +1,14 @@
-//! The options that say how requests are printed, the same for every source of packets.
+//! The options for printing requests, for every source of packets.
 
 use clap::{Args, ValueEnum};
 
 #[derive(Args, Debug)]
 pub(crate) struct ResultArgs {
-    /// How requests are printed
+    /// Output format
     #[arg(short, long, value_enum, default_value_t = Format::Text)]
     pub(crate) output: Format,
 
-    /// Print secrets (authorization, cookies, …) as they are
+    /// Print secrets (authorization, cookies, ...) unredacted
     #[arg(long)]
     pub(crate) show_secrets: bool,
 
@@ -19,8 +19,8 @@ pub(crate) struct ResultArgs {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Format {
-    /// A line for each request and one for each of its fields
+    /// One line per request, followed by one per header field
     Text,
-    /// JSON Lines: an object for each request, connection and gap, and the ledger as the last one
+    /// JSON Lines: one object per request, connection event and gap; the last line is the ledger
     Json,
 }

@@ -1,4 +1,4 @@
-//! The options of commands that inspect running instances: which run is meant, and the report's format.
+//! The options of commands that inspect running instances.
 
 use anyhow::{Result, anyhow};
 use clap::{Args, ValueEnum};
@@ -12,20 +12,20 @@ use crate::{error::UsageError, format::local};
 /// The format of a report.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum ReportFormat {
-    /// For people
+    /// Readable text
     Text,
-    /// For machines, as schema/commands.schema.json says
+    /// JSON, as in schema/commands.schema.json
     Json,
 }
 
 /// Selects a run.
 #[derive(Args, Debug)]
 pub(crate) struct RunArgs {
-    /// The run that is attached to this interface (of this network namespace, if a run is on that)
+    /// Select the run attached to this interface
     #[arg(long, value_name = "IFACE")]
     iface: Option<String>,
 
-    /// The run with this process id
+    /// Select the run with this process ID
     #[arg(long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
     pid: Option<u32>,
 }
@@ -42,7 +42,7 @@ impl RunArgs {
                 "no toa-tc is attached: start one with toa-tc attach IFACE".to_owned()
             }
             (Some(iface), None) => format!("no toa-tc is attached to {iface}: see toa-tc status"),
-            (_, Some(pid)) => format!("process {pid} is no toa-tc that is attached there: see toa-tc status"),
+            (_, Some(pid)) => format!("no toa-tc with process ID {pid} is attached: see toa-tc status"),
             (None, None) => "no toa-tc is attached".to_owned(),
         };
         for refused in &runs.refused {
@@ -62,7 +62,7 @@ impl RunArgs {
 }
 
 fn ambiguous(runs: &[&Run]) -> UsageError {
-    let mut text = format!("{} runs: choose one by --pid or --iface", runs.len());
+    let mut text = format!("{} runs are attached: select one with --pid or --iface", runs.len());
     for run in runs {
         push_fmt(&mut text, format_args!("\n  {run} since {}", local(run.info.since_ns)));
     }

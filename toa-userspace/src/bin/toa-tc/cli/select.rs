@@ -1,5 +1,4 @@
-//! Responsible for the options that say which connections are followed, the same for every source of packets. Not
-//! responsible for what is done with those.
+//! The options that select connections, for every source of packets.
 
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
@@ -13,41 +12,45 @@ use crate::error::UsageError;
 
 #[derive(Args, Debug)]
 pub(crate) struct SelectArgs {
-    /// Watch this real client: IP, CIDR, IP:PORT, `[IPv6]:PORT` or any (repeatable)
-    #[arg(long = "ip", value_name = "RULE")]
+    /// Rules for clients' addresses.
+    #[arg(
+        long = "ip",
+        value_name = "RULE",
+        help = "Watch this client: IP, CIDR, IP:PORT, [IPv6]:PORT, or 'any' (repeatable)"
+    )]
     pub(crate) rules: Vec<Rule>,
 
-    /// Watch this port of real clients; with --ip, both must match (repeatable)
+    /// Watch this client port; with --ip, both must match (repeatable)
     #[arg(long = "port", value_name = "PORT", value_parser = port)]
     pub(crate) ports: Vec<u16>,
 
-    /// Watch every connection that has a TOA
+    /// Watch every connection with TOA
     #[arg(long)]
     pub(crate) any: bool,
 
-    /// What counts as TOA: KIND:LEN, or one of default, lvs, tencent, alibaba, ucloud, akamai, all (repeatable)
-    /// [default: default]
+    /// TCP options that carry the client's address: KIND:LEN, or one of default, lvs, tencent, alibaba, ucloud, akamai,
+    /// all (repeatable) [default: default]
     #[arg(long, value_name = "KIND:LEN|PROFILE")]
     toa: Vec<ToaOptions>,
 
-    /// Which of several TOA in one packet is taken
+    /// Which TOA option to use if a packet carries several
     #[arg(long, value_enum, default_value_t = ToaPick::First, value_name = "WHICH")]
     toa_pick: ToaPick,
 
-    /// Believe TOA from these sources only: the balancers' addresses (repeatable) [default: any source]
+    /// Trust TOA only from these sources: the load balancers' addresses (repeatable) [default: any source]
     #[arg(long = "lb", value_name = "CIDR", value_parser = balancer)]
     pub(crate) balancers: Vec<IpNet>,
 
-    /// Look only at connections to this local port (repeatable) [default: every port]
+    /// Follow only connections to this local port (repeatable) [default: every port]
     #[arg(long = "server-port", value_name = "PORT", value_parser = port)]
     server_ports: Vec<u16>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 enum ToaPick {
-    /// The first: what balancers that insert it put there
+    /// As written by balancers that insert the option
     First,
-    /// The last: what balancers that append it put there
+    /// As written by balancers that append the option
     Last,
 }
 
@@ -56,9 +59,7 @@ impl SelectArgs {
     pub(crate) fn watched(&self) -> Result<Vec<Rule>, UsageError> {
         let mut rules = Rule::combine(&self.rules, &self.ports);
         if rules.is_empty() && !self.rules.is_empty() {
-            return Err(UsageError(
-                "no client can match both --ip and --port: their ports differ".to_owned(),
-            ));
+            return Err(UsageError("--ip and --port exclude each other: their ports differ".to_owned()));
         }
         if self.any {
             rules.push(Rule::Any);

@@ -9,7 +9,7 @@ pub(crate) struct StatusArgs {
     #[command(flatten)]
     pub(crate) run: RunArgs,
 
-    /// How it is printed
+    /// Output format
     #[arg(short, long, value_enum, default_value_t = ReportFormat::Text)]
     pub(crate) output: ReportFormat,
 }

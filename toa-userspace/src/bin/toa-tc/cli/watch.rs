@@ -14,30 +14,29 @@ pub(crate) struct WatchArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Change {
-    /// Watch these clients, too: the next packet that names one is followed, and of an attach --existing also what is open
+    /// Watch more clients. New connections are followed from their next TOA; with attach --existing, open ones as well
     Add {
-        /// IP, IP:PORT, `[IPv6]:PORT`, :PORT or any: the real client's
-        #[arg(required = true, value_name = "RULE")]
+        #[arg(required = true, value_name = "RULE", help = "IP, CIDR, IP:PORT, [IPv6]:PORT, :PORT or 'any'")]
         rules: Vec<Rule>,
         #[command(flatten)]
         run: RunArgs,
     },
-    /// Watch these no more, and end the following of connections that no other rule matches
+    /// Stop watching these clients and drop their connections, unless another rule matches
     ///
-    /// A rule that is not there is said, and the exit code is 1; the others are removed all the same.
+    /// If a rule is not there, the others are still removed, and the exit code is 1.
     Remove {
-        /// The rule as `watch list` prints it
+        /// A rule as printed by 'watch list'
         #[arg(required = true, value_name = "RULE")]
         rules: Vec<Rule>,
         #[command(flatten)]
         run: RunArgs,
     },
-    /// Print the rules, one a line
+    /// Print the rules, one per line
     List {
         #[command(flatten)]
         run: RunArgs,
     },
-    /// Watch nobody, and end the following of every connection
+    /// Remove all rules and drop all connections
     Clear {
         #[command(flatten)]
         run: RunArgs,

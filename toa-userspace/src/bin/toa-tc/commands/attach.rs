@@ -219,7 +219,7 @@ impl Run {
         tokio::select! {
             () = signals.recv() => None,
             () = elapsed(args.duration) => None,
-            () = until_all_removed(attached) => Some(anyhow!("ended: no interface is left")),
+            () = until_all_removed(attached) => Some(anyhow!("no interface is left")),
             never = report_no_match(counters, targets, config.pairs()) => match never {},
             never = sweep(flows, counters, pins, args.bounds.flows) => match never {},
             never = follow_existing(self.existing.take(), pins) => match never {},
@@ -337,8 +337,8 @@ fn hint_at_listening(ports: &[u16]) {
     let listeners = listeners.unwrap_or_default();
     for port in ports.iter().filter(|port| listeners.iter().any(|listener| listener.port == **port)) {
         stderr::line(format_args!(
-            "this host listens on port {port}, but what was given is the real client's port: for this host's \
-             give --server-port {port}, with --any for every client"
+            "this host listens on port {port}, but --port means the client's port: for connections to port {port}, use \
+             --server-port {port} (and --any for every client)"
         ));
     }
 }

@@ -18,7 +18,7 @@ use toa_userspace::{
     capture::{classifier::Selection, replay::Replay},
     pipeline::request_limit::RequestLimit,
     print::{
-        count::Count,
+        count::plural,
         ledger::Summary,
         no_match::{NoMatch, Source},
     },
@@ -193,21 +193,22 @@ impl Session {
 
 /// Says what was counted.
 fn say(replay: &Replay, summary: &Summary<'_>, config: &Config) {
-    // There is nobody to tell when this cannot be written.
-    let _ = io::stderr().write_all(summary.to_string().as_bytes());
+    // Nothing can be done if stderr is gone.
+    _ = io::stderr().write_all(summary.to_string().as_bytes());
     let counters = replay.counters();
-    for (count, what) in [
-        (replay.evicted(), "connections forgotten: more than --max-flows"),
+    for (count, noun, what) in [
+        (replay.evicted(), "connection", "evicted: the table is full (--max-flows)"),
         (
             counters.get(Counter::Fragment),
-            "IP fragments passed over: only the first one of a packet has a TCP header",
+            "IP fragment",
+            "skipped: only the first of a packet has a TCP header",
         ),
-        (counters.get(Counter::Truncated), "packets passed over: their headers were not captured as a whole"),
-        (counters.get(Counter::Malformed), "packets passed over: their lengths contradict each other"),
-        (counters.get(Counter::ExtensionHeaders), "packets passed over: too many IPv6 extension headers"),
+        (counters.get(Counter::Truncated), "packet", "skipped: headers not fully captured"),
+        (counters.get(Counter::Malformed), "packet", "skipped: lengths contradict each other"),
+        (counters.get(Counter::ExtensionHeaders), "packet", "skipped: too many IPv6 extension headers"),
     ] {
         if count > 0 {
-            stderr::line(format_args!("{} {what}", Count(count)));
+            stderr::line(format_args!("{} {what}", plural(count, noun)));
         }
     }
     if let Some(no_match) = NoMatch::new(&counters.traffic(), Source::Capture, config.pairs()) {

@@ -52,7 +52,7 @@ fn remove(run: &Run, rules: Vec<Rule>) -> Result<()> {
     say(
         run,
         format_args!(
-            "{} removed, {} now, {} no longer followed",
+            "{} removed, {} now, {} dropped",
             plural(removed, "rule"),
             plural(watch.count()?, "rule"),
             plural(ended, "connection")
@@ -62,7 +62,7 @@ fn remove(run: &Run, rules: Vec<Rule>) -> Result<()> {
         return Ok(());
     }
     for rule in missing {
-        stderr::line(format_args!("{rule} was not watched"));
+        stderr::line(format_args!("not watched: {rule}"));
     }
     Err(AlreadyReported.into())
 }
@@ -83,7 +83,7 @@ fn clear(run: &Run) -> Result<()> {
     say(
         run,
         format_args!(
-            "{} removed, none now, {} no longer followed",
+            "{} removed, none now, {} dropped",
             plural(removed, "rule"),
             plural(ended, "connection")
         ),
@@ -101,7 +101,7 @@ fn end_following(run: &Run, watch: &Watch) -> Result<usize> {
     let unwatched = flows.unwatched(is_watched)?;
     // Before they are removed, or the run could take them for evicted.
     run.add_removed_flows(unwatched.len())?;
-    flows.end(&unwatched, is_watched).context("cannot end the following")
+    flows.end(&unwatched, is_watched).context("cannot drop connections")
 }
 
 fn without_repetitions(mut rules: Vec<Rule>) -> Vec<Rule> {

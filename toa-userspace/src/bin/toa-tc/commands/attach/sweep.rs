@@ -37,7 +37,7 @@ pub(crate) async fn sweep(
         if evicted > told {
             told = evicted;
             stderr::line(format_args!(
-                "at least {} open connections are followed no more: there is room for {}, see --max-flows",
+                "at least {} open connections were evicted: the table holds {} (--max-flows)",
                 Count(evicted),
                 Count(max_flows.into())
             ));
