@@ -1,5 +1,5 @@
-//! Responsible for embedding every eBPF object in the tests: the shipped one, the probe, the lab's two and the bench's.
-//! Not responsible for how they are compiled: see `xtask/src/toolchain.rs`.
+//! Embeds every eBPF object that the tests use: the shipped one, the probe, the lab's two and the
+//! benchmark's. `xtask/src/toolchain.rs` has the compiler's flags.
 
 use xtask::embed::{Package, embed};
 

@@ -1,5 +1,5 @@
-//! Responsible for embedding the shipped eBPF object: its path is `env!("TOA_INGRESS_OBJECT")`.
-//! Not responsible for how it is compiled: see `xtask/src/toolchain.rs`.
+//! Embeds the shipped eBPF object in the binary: its path is `env!("TOA_INGRESS_OBJECT")`. How it is compiled is in
+//! `xtask/src/toolchain.rs`.
 
 use xtask::embed::{Package, embed};
 

@@ -1,8 +1,9 @@
-//! How fast captures are read, beside tshark and tcpflow on the same files in the same run. `cargo xtask bench captures`
-//! runs this.
+//! Compares how fast `toa-tc read`, tshark and tcpflow read the same captures in the same run. Run it with
+//! `cargo xtask bench captures`.
 //!
-//! Each reads a file of requests to its last packet: `toa-tc read` prints every head as text, tshark method, target and host of
-//! every request, tcpflow writes every stream to a file. Then one upload, of which there is one head to print.
+//! Each reader reads a file of requests to its last packet: `toa-tc read` prints every head as text, tshark
+//! prints method, target and host of every request, and tcpflow writes every stream to a file. A second file
+//! contains one upload, with a single head to print.
 
 use std::{
     fs::File,
@@ -19,12 +20,12 @@ use toa_packets::{
 };
 use toa_tests::tool::toa_tc;
 
-/// Rounds, of which medians are taken. In each, every reader reads every file once.
+/// Number of rounds to take medians of. In each, every reader reads every file once.
 const ROUNDS: usize = 5;
-/// Requests in the file of requests, on [`CONNECTIONS`] in turn.
+/// Requests in the first file, distributed over [`CONNECTIONS`] in turn.
 const REQUESTS: u32 = 100_000;
 const CONNECTIONS: u16 = 100;
-/// Bytes of the upload, in full packets of an Ethernet cable.
+/// Body bytes of the upload, sent in full Ethernet packets of [`SEGMENT`] bytes.
 const UPLOAD: usize = 256 << 20;
 const SEGMENT: usize = 1448;
 
@@ -69,7 +70,7 @@ fn write_upload(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Runs a reader to its end, and returns the time and the lines that it printed.
+/// Runs a reader to completion and returns its time and the number of lines that it printed.
 fn run(command: &mut Command) -> Result<(Duration, usize)> {
     let start = Instant::now();
     let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output()?;
@@ -86,7 +87,7 @@ fn toa_tc(file: &Path) -> Result<Command> {
 
 fn tshark(file: &Path) -> Command {
     let mut command = Command::new("tshark");
-    // Without putting segments together, which takes it minutes for the upload: every head is in one.
+    // Without reassembly, which takes tshark minutes for the upload: every head is in one segment.
     command.args(["-n", "-o", "tcp.desegment_tcp_streams:FALSE", "-Y", "http.request", "-T", "fields"]);
     command.args(["-e", "http.request.method", "-e", "http.request.uri", "-e", "http.host", "-r"]).arg(file);
     command

@@ -1,9 +1,9 @@
-//! What a packet costs in the kernel: the shipped program, by `BPF_PROG_TEST_RUN` with real frames, against a program
-//! that only reads the headers and looks the connection up.
+//! Measures what a packet costs in the kernel: runs the shipped program with `BPF_PROG_TEST_RUN` on real
+//! frames and compares it with a program that only parses the headers and looks up the connection.
 //!
-//! Every figure is a time added to that of an empty program, and a ratio to what the reference adds. All are taken in
-//! turns, so that they share whatever the machine does meanwhile. Printed are medians, and the lowest and highest ratio
-//! of a round.
+//! Every figure is the time added to that of an empty program, and its ratio to what the reference adds. All
+//! programs run in turn in each round, so that other load on the machine affects them alike. The output has
+//! medians, and the lowest and highest ratio of a round.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -28,12 +28,12 @@ use toa_userspace::{
 
 static YARDSTICKS: &[u8] = include_bytes_aligned!(env!("TOA_BENCH_OBJECT"));
 
-/// Rounds, of which medians are taken.
+/// Number of rounds to take medians of.
 const ROUNDS: usize = 7;
-/// Runs of one program on one frame in one round.
+/// Runs of one program on one frame per round.
 const REPEAT: u32 = 1_000_000;
 
-/// A loaded program with maps in a certain state.
+/// A loaded program with its maps in a certain state.
 struct Setup {
     name: &'static str,
     loaded: Loaded,
@@ -54,7 +54,7 @@ impl Setup {
     }
 }
 
-/// Fills a map of connections with others than those of the frames.
+/// Fills the map of followed connections with connections other than those of the frames.
 fn fill(mut flows: HashMap<MapData, FlowKey, Flow>) -> Result<()> {
     let to = Address::from_ipv4(&[10, 9, 0, 2]);
     for number in 0..MAX_FLOWS {
@@ -64,14 +64,14 @@ fn fill(mut flows: HashMap<MapData, FlowKey, Flow>) -> Result<()> {
     Ok(())
 }
 
-/// Nanoseconds of one run.
+/// Returns the nanoseconds of one run.
 fn time(program: &mut SchedClassifier, frame: &[u8]) -> Result<f64> {
     let options = TestRunOptions { data_in: Some(frame), repeat: REPEAT, ..TestRunOptions::default() };
-    // The kernel's own division: whole nanoseconds a run.
+    // The kernel has already divided by the number of runs, in whole nanoseconds.
     Ok(program.test_run(options)?.duration.as_secs_f64() * 1e9)
 }
 
-/// A frame and the most that it may cost, as a ratio to the reference.
+/// A frame and the maximum that it may cost, as a ratio to the reference.
 struct Case {
     setup: usize,
     name: &'static str,
@@ -79,7 +79,7 @@ struct Case {
     target: f64,
 }
 
-/// The frames: what almost every packet of a server is, and what opens a connection.
+/// Returns the frames: typical packets of a server, and packets that open a connection.
 fn frames() -> [(&'static str, Vec<u8>, f64); 10] {
     const NOP: u8 = 1;
     let timestamp = [NOP, NOP, 8, 10, 0, 1, 2, 3, 0, 4, 5, 6];
@@ -106,12 +106,12 @@ fn frames() -> [(&'static str, Vec<u8>, f64); 10] {
     .map(|(name, packet, target)| (name, packet.build(), target))
 }
 
-/// That many addresses of clients who send nothing.
+/// Returns this many addresses of clients that send nothing.
 fn addresses(count: u32) -> Vec<Rule> {
     (0..count).map(|number| Rule::Address(IpAddr::from((0x0b00_0000 + number * 3).to_be_bytes()))).collect()
 }
 
-/// That many prefixes in which nobody is, of lengths 17 to 28 and of both families.
+/// Returns this many prefixes that contain no client: IPv4 of lengths 17 to 28, and IPv6 of length 64.
 fn prefixes(count: u32) -> Result<Vec<Rule>> {
     let prefix = |number: u32| {
         let length = 17 + number % 12;
@@ -128,7 +128,7 @@ fn prefixes(count: u32) -> Result<Vec<Rule>> {
     Ok(rules)
 }
 
-/// What is measured against one state of the map of connections.
+/// The measurements for one state of the map of connections.
 struct Bench {
     title: &'static str,
     yardsticks: Ebpf,
@@ -223,7 +223,7 @@ fn median(values: &[f64]) -> f64 {
 }
 
 fn main() -> Result<()> {
-    // All on one CPU: another one may run at another speed.
+    // Stay on one CPU: another one may run at another speed.
     let mut cpus = rustix::thread::CpuSet::new();
     cpus.set(0);
     rustix::thread::sched_setaffinity(None, &cpus).context("cannot stay on one CPU")?;

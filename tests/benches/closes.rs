@@ -1,10 +1,11 @@
-//! How much later a client sees the end of a connection while somebody looks at the server's descriptors. `cargo xtask
-//! bench closes` runs this.
+//! Measures how much later a client sees the end of a connection while another process inspects the server's
+//! descriptors. Run it with `cargo xtask bench closes`.
 //!
-//! The server writes its clock and closes; the client takes the time when it reads the end. Meanwhile nobody looks, or
-//! `ss -p` does, which walks through the same descriptors and duplicates none, or `toa-tc flows --existing`, each over
-//! and over. They take turns forth and back, so that they share whatever the machine does meanwhile. Besides, how often
-//! epoll told a worker of a descriptor that it had closed.
+//! The server writes its clock and closes; the client takes the time when it reads the end of the stream. In
+//! the meantime, one of three runs over and over: nothing; `ss -p`, which walks the same descriptors without
+//! duplicating any; or `toa-tc flows --existing`. They alternate in forward and reverse order, so that other
+//! load on the machine affects them alike. The benchmark also counts how often epoll reported a descriptor
+//! that a worker had closed.
 
 use std::{
     net::SocketAddr,
@@ -25,18 +26,18 @@ use toa_tests::{
     tool::toa_tc,
 };
 
-/// Rounds forth and back.
+/// Rounds, each of one turn in forward order and one in reverse.
 const ROUNDS: usize = 2;
-/// Clients that ask at the same time.
+/// Clients that send requests concurrently.
 const VISITORS: u16 = 2;
-/// Connections of each in one turn, each from a port of its own.
+/// Connections of each client in one turn, each from its own port.
 const CLOSES: u16 = 5_000;
 const FIRST_PORT: u16 = 20_000;
 const WORKERS: usize = 4;
-/// What no end should be later by.
+/// A close that a client sees later than this counts as late.
 const LATE: Duration = Duration::from_millis(10);
 
-/// Who looks.
+/// What inspects the descriptors.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Looker {
     Nobody,
@@ -66,7 +67,7 @@ impl Looker {
     }
 }
 
-/// What turns have come to.
+/// The results of all turns of a looker.
 #[derive(Default)]
 struct Seen {
     delays: Vec<Duration>,
@@ -78,7 +79,7 @@ fn peer(port: u16) -> SocketAddr {
     SocketAddr::new(BALANCER.into(), port)
 }
 
-/// Opens and loses connections, one after another.
+/// Opens connections one after another and lets the server close each.
 fn visit(lab: &Lab, first: u16) -> Result<Vec<Duration>> {
     let visit = |port: u16| {
         let connection = Bound::new(&lab.balancer.namespace, peer(port))?.connect(churn::address())?;
@@ -124,7 +125,7 @@ fn turn(looker: Looker, seen: &mut Seen) -> Result<()> {
     Ok(())
 }
 
-/// The value that so many of a thousand are not above.
+/// Returns the value that `permille` of a thousand do not exceed, in milliseconds.
 fn quantile(sorted: &[Duration], permille: usize) -> f64 {
     let value = sorted.get((sorted.len() * permille / 1000).min(sorted.len().saturating_sub(1)));
     value.map_or(f64::NAN, |value| value.as_secs_f64() * 1e3)

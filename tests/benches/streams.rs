@@ -1,5 +1,6 @@
-//! How fast the pure part is on one core: from segments in memory to requests that a sink takes. And what it keeps of
-//! connections that are open and idle. `cargo xtask bench streams` runs this.
+//! Measures how fast user space is without a kernel, on one core: from segments in memory to requests that a
+//! sink takes. It also measures the memory of open, idle connections. Run it with `cargo xtask bench
+//! streams`.
 
 use std::{
     fs,
@@ -16,19 +17,19 @@ use toa_userspace::{
     pipeline::{Pipeline, Sink, connection::Connection},
 };
 
-/// Runs of each measurement, after one that warms up.
+/// Runs of each measurement, after a warm-up run.
 const RUNS: usize = 11;
 
-/// Requests of one run.
+/// Requests per run.
 const REQUESTS: u32 = 200_000;
 
-/// Bytes of body of one run.
+/// Body bytes per run.
 const BODY_BYTES: u32 = 1 << 30;
 
-/// Bytes of payload of a packet after GRO, as large as one gets.
+/// Payload bytes of a packet after GRO, at its largest.
 const SEGMENT_BYTES: u32 = 64_240;
 
-/// A request as a browser sends it: 8 fields, 411 bytes.
+/// A typical browser request: 8 fields, 411 bytes.
 const REQUEST: &[u8] = b"GET /api/v1/orders?customer=4711&limit=50 HTTP/1.1\r\nhost: api.example\r\n\
     user-agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n\
     accept: application/json, text/plain, */*\r\naccept-language: en-US,en;q=0.5\r\n\
@@ -48,7 +49,7 @@ impl Sink for Count {
     }
 }
 
-/// Keep-alive requests on 100 connections in turn, one a segment.
+/// Sends keep-alive requests on 100 connections in turn, one per segment.
 fn keep_alive() -> Result<Duration> {
     let (mut pipeline, mut sink) = (Pipeline::new(Limits::default()), Count::default());
     let len = u32::try_from(REQUEST.len())?;
@@ -63,7 +64,7 @@ fn keep_alive() -> Result<Duration> {
     Ok(time)
 }
 
-/// One upload, in order.
+/// Sends one upload, in order.
 fn body() -> Result<Duration> {
     let (mut pipeline, mut sink) = (Pipeline::new(Limits::default()), Count::default());
     let head = format!("POST /upload HTTP/1.1\r\ncontent-length: {BODY_BYTES}\r\n\r\n");
@@ -84,7 +85,7 @@ fn body() -> Result<Duration> {
     Ok(time)
 }
 
-/// The same in chunks of 8 KiB, as many small packets of 1,448 bytes.
+/// Sends one upload in chunks of 8 KiB, in many small packets of 1,448 bytes.
 fn chunks() -> Result<Duration> {
     let (mut pipeline, mut sink) = (Pipeline::new(Limits::default()), Count::default());
     let head = b"POST /upload HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n";
@@ -107,7 +108,7 @@ fn chunks() -> Result<Duration> {
     Ok(time)
 }
 
-/// Measures, and prints the median and the spread of what a run does per second.
+/// Runs a measurement and prints the median and the spread of its rate.
 fn measure(name: &str, unit: &str, amount: f64, run: impl Fn() -> Result<Duration>) -> Result<()> {
     run()?;
     let mut rates = Vec::new();
@@ -121,14 +122,14 @@ fn measure(name: &str, unit: &str, amount: f64, run: impl Fn() -> Result<Duratio
     Ok(())
 }
 
-/// Resident memory of this process, in KiB.
+/// Returns the resident memory of this process in KiB.
 fn resident_kib() -> Result<u64> {
     let status = fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
     Ok(line.trim().trim_end_matches(" kB").parse()?)
 }
 
-/// Opens connections that each send a request and are idle then.
+/// Opens connections that each send one request and are then idle.
 fn memory() -> Result<()> {
     let (mut pipeline, mut sink) = (Pipeline::new(Limits::default()), Count::default());
     let before = resident_kib()?;

@@ -1,5 +1,5 @@
-//! Classifies packets with the kernel's program and with the classifier that `toa-tc read` runs, and compares all that
-//! both know afterwards. What is right is in [`tables`] and in the second opinion.
+//! Classifies packets with the kernel's program and with the classifier of `toa-tc read`, and compares all
+//! that both know afterwards. The expected results are in [`tables`] and in the oracle of `toa_packets`.
 
 pub mod probe;
 pub mod random_packets;
@@ -25,26 +25,26 @@ use toa_userspace::{
 
 use probe::Probe;
 
-/// Loads what a test compares.
+/// Creates a [`Differential`] for a selection.
 pub type Open = fn(&Selection) -> Result<Differential>;
 
-/// What was decided on a packet, or why it was skipped.
+/// What a packet contains and what was decided on it, or why it was skipped.
 pub type Taken = Result<(Inspected, Decision), SkipReason>;
 
-/// The classifier of `toa-tc read`, and the kernel's program where a test is about both.
+/// The classifier of `toa-tc read`, and the kernel's program if a test compares both.
 pub struct Differential {
     selection: Selection,
     classifier: Classifier,
     probe: Option<Probe>,
-    /// Counts of the classifiers before the last restart. The kernel goes on counting.
+    /// Counts of earlier classifiers. The kernel's counters survive a restart.
     earlier: Counts,
     untrusted: HashSet<Address>,
 }
 
-/// Counts in the order of [`Counter::ALL`], then those of known options.
+/// Counts in the order of [`Counter::ALL`], followed by those of known pairs.
 type Counts = Vec<u64>;
 
-/// What only the kernel counts: without rings, each of its records is lost.
+/// Counters of output. They differ because the kernel, without rings, loses each of its records.
 const OUTPUT: [Counter; 10] = [
     Counter::Emitted,
     Counter::EmittedBytes,
@@ -69,7 +69,7 @@ fn now_ns() -> u64 {
 }
 
 impl Differential {
-    /// The classifier alone.
+    /// Creates the classifier without the kernel's program.
     pub fn user_space(selection: &Selection) -> Result<Self> {
         Ok(Self {
             selection: selection.clone(),
@@ -80,7 +80,7 @@ impl Differential {
         })
     }
 
-    /// Both.
+    /// Creates both.
     pub fn with_kernel(selection: &Selection) -> Result<Self> {
         Ok(Self { probe: Some(Probe::load_with(selection)?), ..Self::user_space(selection)? })
     }
@@ -99,7 +99,7 @@ impl Differential {
         self.earlier.iter().zip(now).map(|(before, now)| before + now).collect()
     }
 
-    /// Classifies a frame, and fails unless both hosts find, decide and keep the same.
+    /// Classifies a frame. Fails unless both find, decide and keep the same.
     pub fn classify(&mut self, frame: &[u8]) -> Result<Taken> {
         let packet = Packet {
             time_ns: now_ns(),
@@ -127,7 +127,7 @@ impl Differential {
         Ok(taken)
     }
 
-    /// What is kept of the connection of a packet; an error if the hosts differ in anything but times.
+    /// Returns what is kept of a packet's connection. Fails if the two differ in anything but times.
     pub fn flow(&self, taken: &Taken) -> Result<Option<Flow>> {
         let Ok((inspected, _)) = taken else {
             return Ok(None);
@@ -141,7 +141,7 @@ impl Differential {
         Ok(here)
     }
 
-    /// Fails unless both have counted the same and distrust the same sources.
+    /// Fails unless both have the same counts and distrust the same sources.
     pub fn check_counts(&self) -> Result<()> {
         let Some(probe) = &self.probe else {
             return Ok(());
@@ -164,7 +164,7 @@ impl Differential {
     }
 }
 
-/// A flow without its times, which the hosts take from different clocks.
+/// Clears the times of a flow, which the two take from different clocks.
 fn timeless(flow: Flow) -> Flow {
     Flow { generation: 0, last_ns: 0, ended_ns: u64::from(flow.ended_ns != 0), ..flow }
 }

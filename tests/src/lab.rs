@@ -1,6 +1,5 @@
-//! Responsible for the smallest world that the tool lives in: a namespace whose connections are marked as a
-//! balancer marks them, one with nginx, and a cable. Not responsible for the balancer's own connections from
-//! clients.
+//! The smallest lab: a network namespace whose connections are marked as a balancer marks them, one for
+//! nginx, and a pair of devices between them. [`balancer`] adds the clients' connections to the balancer.
 
 pub mod balancer;
 pub mod cgroup;
@@ -43,16 +42,16 @@ pub const BALANCER_IPV6: Ipv6Addr = Ipv6Addr::new(0xfd00, 9, 0, 0, 0, 0, 0, 1);
 /// The server's IPv6 address.
 pub const SERVER_IPV6: Ipv6Addr = Ipv6Addr::new(0xfd00, 9, 0, 0, 0, 0, 0, 2);
 
-/// Where nginx listens.
+/// Returns the address that nginx listens on.
 pub fn nginx_address() -> SocketAddr {
     SocketAddr::new(SERVER.into(), nginx::PORT)
 }
 
 /// Balancer and server, without nginx.
 pub struct Lab {
-    /// The balancer's end of the cable.
+    /// The balancer's device.
     pub balancer: Device,
-    /// The server's end: here the tool listens.
+    /// The server's device, which the tool attaches to.
     pub server: Device,
     /// Marks the balancer's connections.
     pub marker: Marker,
@@ -60,19 +59,19 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// Builds it with an Ethernet-sized cable.
+    /// Builds it with an MTU of 1,500 bytes.
     pub fn new(habit: Habit) -> Result<Self> {
         Self::with_mtu(habit, 1500)
     }
 
-    /// Builds it with a cable that carries packets of `mtu` bytes.
+    /// Builds it with an MTU of `mtu` bytes.
     pub fn with_mtu(habit: Habit, mtu: u32) -> Result<Self> {
         let ends = (Namespace::new()?, Namespace::new()?);
         let (balancer, server) = veth::pair((&ends.0, "lb0"), (&ends.1, "web0"), mtu)?;
         Self::between(balancer, server, habit, None)
     }
 
-    /// Builds it with devices without a link header.
+    /// Builds it with tun devices, which have no link header.
     pub fn over_tun(habit: Habit) -> Result<Self> {
         let ends = (Namespace::new()?, Namespace::new()?);
         let (cable, balancer, server) = Cable::new((&ends.0, "lb0"), (&ends.1, "web0"))?;
@@ -98,7 +97,7 @@ impl Lab {
         Nginx::start(&self.server.namespace)
     }
 
-    /// Takes a port on the balancer.
+    /// Binds a socket to any port on the balancer.
     pub fn bind(&self) -> Result<Bound> {
         self.bind_to(BALANCER.into())
     }
@@ -107,7 +106,7 @@ impl Lab {
         Bound::new(&self.balancer.namespace, SocketAddr::new(address, 0))
     }
 
-    /// Opens a connection from the balancer to nginx, over IPv6 or IPv4, that is marked with these options.
+    /// Opens a connection from the balancer to nginx, over IPv6 or IPv4, and marks it with these options.
     pub fn connect_over(&mut self, is_ipv6: bool, options: &[u8]) -> Result<Connection> {
         let (balancer, server): (IpAddr, IpAddr) = if is_ipv6 {
             (BALANCER_IPV6.into(), SERVER_IPV6.into())
@@ -119,8 +118,8 @@ impl Lab {
         bound.connect(SocketAddr::new(server, nginx::PORT))
     }
 
-    /// Opens a connection from the balancer to nginx, over the client's family, of which only the server's `module` knows
-    /// whose it is: no packet is marked.
+    /// Opens an unmarked connection from the balancer to nginx, over the client's address family. Only the
+    /// server's `module` knows its client.
     pub fn connect_unmarked(&self, module: &mut ToaModule, client: SocketAddr) -> Result<Connection> {
         let (balancer, server): (IpAddr, IpAddr) = match client.ip() {
             IpAddr::V4(_) => (BALANCER.into(), SERVER.into()),
@@ -131,7 +130,7 @@ impl Lab {
         bound.connect(SocketAddr::new(server, nginx::PORT))
     }
 
-    /// Opens a connection from the balancer to nginx that is marked as `client`'s, or not at all.
+    /// Opens a connection from the balancer to nginx and marks it as `client`'s, if there is one.
     pub fn connect(&mut self, client: Option<SocketAddr>) -> Result<Connection> {
         let bound = self.bind()?;
         if let Some(client) = client {

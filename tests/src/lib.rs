@@ -1,9 +1,9 @@
-//! What the end-to-end tests of toa-tc are made of. The expectations are in the tests.
+//! Building blocks of the end-to-end tests of toa-tc. The expectations are in the tests.
 //!
 //! - [`lab`]: network namespaces, devices, and the programs that mark real connections as balancers do;
-//! - [`peers`]: what runs beside the tool: nginx, wrk, clients, tcpdump;
+//! - [`peers`]: the programs that run beside the tool: nginx, wrk, clients, tcpdump;
 //! - [`tool`]: the tool itself, what it prints, and what it should have printed;
-//! - [`differential`]: the kernel's program against the classifier of `toa-tc read`.
+//! - [`differential`]: the kernel's program compared with the classifier of `toa-tc read`.
 
 pub mod differential;
 pub mod lab;

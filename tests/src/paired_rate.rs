@@ -1,37 +1,36 @@
-//! Responsible for comparing a rate with and without something else going on, in blocks of four legs. Not responsible
-//! for what is measured.
+//! Compares a rate with and without another activity, in blocks of four legs.
 
 use anyhow::{Context as _, Result, ensure};
 
-/// Whether something else goes on during a leg.
+/// Whether the other activity runs during a leg.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Leg {
-    /// Nothing does.
+    /// It does not run.
     Without,
-    /// It does.
+    /// It runs.
     With,
 }
 
-/// The legs of a block: what grows or falls evenly meanwhile meets both sides alike.
+/// The legs of a block, in an order in which a steady drift affects both sides alike.
 const BLOCK: [Leg; 4] = [Leg::Without, Leg::With, Leg::With, Leg::Without];
 
-/// What some blocks have come to.
+/// The result of some blocks.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Compared {
-    /// The mean rate of all legs without.
+    /// The mean rate of all legs without the activity.
     pub without: f64,
-    /// The rate with, in parts of that without: the median of all blocks.
+    /// The rate with the activity divided by the rate without: the median over all blocks.
     pub ratio: f64,
-    /// The median of endlessly many blocks lies between this ratio and [`Self::high`], see [`confidence`].
+    /// Lower bound of an interval that contains the true median with a probability of [`confidence`].
     pub low: f64,
-    /// The upper end.
+    /// Upper bound of that interval.
     pub high: f64,
 }
 
-/// How sure an interval has to be at least.
+/// Minimum confidence of an interval.
 const SURE: f64 = 0.95;
 
-/// Measures so many blocks. `rate` measures one leg.
+/// Measures this many blocks. `rate` measures one leg.
 pub fn compare(blocks: u32, mut rate: impl FnMut(Leg) -> Result<f64>) -> Result<Compared> {
     let (mut ratios, mut total) = (Vec::new(), 0.0);
     for _ in 0..blocks {
@@ -52,16 +51,17 @@ pub fn compare(blocks: u32, mut rate: impl FnMut(Leg) -> Result<f64>) -> Result<
     Ok(Compared { without: total / (2.0 * f64::from(blocks)), ratio, low, high })
 }
 
-/// How likely the interval of so many blocks has the true median within.
+/// Returns the probability that the interval of this many blocks contains the true median.
 pub fn confidence(blocks: u32) -> f64 {
     interval(blocks).map_or(0.0, |(_, confidence)| confidence)
 }
 
-/// How many of the ordered ratios may be left out at each end, and how likely the rest has the true median within:
-/// whatever the noise is, each ratio is as likely below as above it.
+/// Returns how many of the sorted ratios can be left out at each end, and the probability that the others
+/// enclose the true median. This holds for any noise: each ratio is as likely to be below the median as above
+/// it.
 fn interval(blocks: u32) -> Option<(usize, f64)> {
     let mut narrowest = None;
-    // That exactly so many of them are below.
+    // Probability that exactly `outside` ratios are below the median.
     let mut chance = 0.5_f64.powf(blocks.into());
     let mut confidence = 1.0;
     for outside in 0..blocks / 2 {

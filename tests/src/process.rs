@@ -1,4 +1,4 @@
-//! Responsible for ending the processes that tests start. Not responsible for what they do.
+//! Child processes that are stopped when a test ends.
 
 use std::{
     os::unix::process::ExitStatusExt,
@@ -10,19 +10,19 @@ use anyhow::{Context, Result};
 
 use crate::wait;
 
-/// How long a process may take to end on a signal before it is killed.
+/// How long a process may take to exit on a signal before it is killed.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// A signal that a process can be asked to end by.
+/// A signal that asks a process to end.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Signal {
-    /// As by Ctrl-C.
+    /// SIGINT, as sent by Ctrl-C.
     Interrupt,
-    /// As by `kill`.
+    /// SIGTERM, as sent by `kill`.
     Terminate,
-    /// As by Ctrl-\; servers finish what they are at.
+    /// SIGQUIT, as sent by `Ctrl-\`; nginx finishes its current requests.
     Quit,
-    /// Not to be caught.
+    /// SIGKILL, which cannot be caught.
     Kill,
 }
 
@@ -37,7 +37,7 @@ impl Signal {
     }
 }
 
-/// A child that is ended when it is dropped.
+/// A child that is stopped when it is dropped.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
@@ -45,31 +45,31 @@ pub struct Process {
 }
 
 impl Process {
-    /// Takes charge of `child`.
+    /// Takes ownership of `child`.
     pub fn new(name: &str, child: Child) -> Self {
         Self { child, name: name.to_owned() }
     }
 
-    /// The child, for its pipes.
+    /// Returns the child, for its pipes.
     pub fn child(&mut self) -> &mut Child {
         &mut self.child
     }
 
-    /// Its process id.
+    /// Returns its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Its status, if it has ended.
+    /// Returns its status if it has exited.
     pub fn status(&mut self) -> Result<Option<ExitStatus>> {
         Ok(self.child.try_wait()?)
     }
 
-    /// Sends a signal, unless it has ended.
+    /// Sends a signal unless it has exited.
     pub fn signal(&mut self, signal: Signal) -> Result<()> {
         if self.status()?.is_none() {
             let id = libc::pid_t::try_from(self.child.id())?;
-            // SAFETY: takes integers, no pointer. The id is the child's: it was not waited for yet.
+            // SAFETY: the call takes only integers. The id is still the child's, which has not been reaped.
             if unsafe { libc::kill(id, signal.number()) } != 0 {
                 return Err(std::io::Error::last_os_error()).context("kill");
             }
@@ -77,14 +77,14 @@ impl Process {
         Ok(())
     }
 
-    /// Waits for its end, at most for `patience`.
+    /// Waits at most `patience` for it to exit.
     pub fn wait(&mut self, patience: Duration) -> Result<ExitStatus> {
         let what = format!("the end of {}", self.name);
         let child = &mut self.child;
         wait::within(patience, &what, || Ok(child.try_wait()?))
     }
 
-    /// Sends a signal and waits for the end.
+    /// Sends a signal and waits for it to exit.
     pub fn stop(&mut self, signal: Signal) -> Result<ExitStatus> {
         self.signal(signal)?;
         self.wait(GRACE)
@@ -100,7 +100,7 @@ impl Drop for Process {
     }
 }
 
-/// How a status reads in a message: its code, or the signal's number.
+/// Formats a status for messages: the exit code or the signal number.
 pub fn describe(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit code {code}"),
@@ -119,7 +119,8 @@ mod tests {
         let child = Command::new("sleep").arg("1000").spawn().unwrap();
         let mut process = Process::new("sleep", child);
         assert_eq!(process.status().unwrap(), None);
-        // Not SIGINT: who starts the tests in the background lets them and their children ignore it.
+        // Not SIGINT: a shell that starts the tests in the background makes them and their children ignore
+        // it.
         let status = process.stop(Signal::Terminate).unwrap();
         assert_eq!(describe(status), format!("signal {}", libc::SIGTERM));
         assert!(process.stop(Signal::Kill).is_ok());

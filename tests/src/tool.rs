@@ -1,4 +1,4 @@
-//! Running the tool, reading what it prints, and what it should print.
+//! Runs the tool, reads what it prints, and computes what it should print.
 
 pub mod attached;
 pub mod commands;

@@ -1,4 +1,4 @@
-//! Responsible for waiting on conditions. Not responsible for making them true.
+//! Waits for conditions.
 
 use std::{
     thread,
@@ -7,13 +7,13 @@ use std::{
 
 use anyhow::{Result, bail};
 
-/// How long anything on one machine may take before a test gives up on it.
+/// Timeout of anything that happens on one machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How often a condition is looked at.
+/// Poll interval.
 const POLL: Duration = Duration::from_millis(5);
 
-/// Waits until `condition` yields a value, at most for `patience`. `what` names it in the error.
+/// Waits at most `patience` until `condition` returns a value. `what` names it in the error.
 pub fn within<T>(
     patience: Duration,
     what: &str,
@@ -31,7 +31,7 @@ pub fn within<T>(
     }
 }
 
-/// As [`within`], for [`PATIENCE`].
+/// Like [`within`], with a timeout of [`PATIENCE`].
 pub fn until<T>(what: &str, condition: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     within(PATIENCE, what, condition)
 }

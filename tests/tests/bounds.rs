@@ -1,5 +1,5 @@
-//! The bounds of the pure part, from outside: whatever comes, memory ends. Each test is one kind of flood, and the last
-//! one is all of them in a capture.
+//! Memory stays bounded whatever user space has to process. Each test is one kind of flood; the last one
+//! combines all of them in a capture.
 
 use toa_common::{
     config::Config,
@@ -13,7 +13,7 @@ use toa_userspace::{
     pipeline::{Pipeline, Sink, connection::Connection},
 };
 
-/// Counts what it is told.
+/// Counts events.
 #[derive(Default)]
 struct Counts {
     opened: u64,

@@ -1,4 +1,4 @@
-//! Every promise of `CONTRACT.md` names tests, and every one of them is there.
+//! Checks that every promise of `CONTRACT.md` names tests and that these exist.
 
 use std::{fs, path::Path};
 
@@ -6,10 +6,10 @@ use anyhow::{Context, Result, ensure};
 
 const CONTRACT: &str = include_str!("../CONTRACT.md");
 
-/// Promises in the table, at the least: a table that is not read would have none.
+/// Minimum number of promises, to notice a table that was not parsed.
 const LEAST: usize = 40;
 
-/// Where the test of a file with this name can be.
+/// Returns the files that may contain the tests of a module of this name.
 fn places(file: &str) -> [String; 4] {
     [
         format!("tests/tests/{file}.rs"),
@@ -19,7 +19,7 @@ fn places(file: &str) -> [String; 4] {
     ]
 }
 
-/// Whether `source` has a test of this name: its attribute stands on the line before.
+/// Returns whether `source` has a test of this name, with the attribute on the line before.
 fn has_test(source: &str, name: &str) -> bool {
     let function = format!("fn {name}(");
     let mut lines = source.lines().map(str::trim);
@@ -31,7 +31,7 @@ fn has_test(source: &str, name: &str) -> bool {
     })
 }
 
-/// The promises, each with the tests that its row names.
+/// Returns the promises, each with the tests that its row names.
 fn promises() -> Result<Vec<(&'static str, Vec<&'static str>)>> {
     let rows = CONTRACT.lines().filter(|line| line.starts_with("| ") && *line != "| promise | tests |");
     rows.map(|row| {

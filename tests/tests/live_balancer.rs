@@ -1,5 +1,5 @@
-//! Through a balancer, whatever packets it marks: exactly the watched client's requests are printed, under the
-//! address and port that the client itself has, while the server sees nothing but the balancer.
+//! Through a balancer, whichever packets it marks, exactly the watched client's requests are printed with the
+//! client's own address and port, while the server sees only the balancer.
 #![cfg(feature = "kernel")]
 
 use std::{
@@ -97,11 +97,11 @@ fn behind_a_balancer_that_marks_the_first_data_only() -> Result<()> {
     check(Habit::FirstData)
 }
 
-/// Whether a thread of any process is in the network namespace with this number.
+/// Returns whether a thread of any process is in the network namespace with this inode number.
 fn is_in_use(namespace: u64) -> Result<bool> {
     let threads = |process: fs::DirEntry| fs::read_dir(process.path().join("task"));
     for process in fs::read_dir("/proc")?.flatten() {
-        // Not a process, or one that has just ended.
+        // Not a process, or one that has just exited.
         let Ok(threads) = threads(process) else { continue };
         let mut spaces =
             threads.flatten().filter_map(|thread| fs::metadata(thread.path().join("ns/net")).ok());

@@ -1,4 +1,5 @@
-//! Floods of each kind against a running attach: memory stays within its bound, and nothing else is lost.
+//! Under floods of each kind against a running attach, memory stays within its bound and nothing else is
+//! lost.
 #![cfg(feature = "kernel")]
 
 use std::{fs, net::SocketAddr};
@@ -17,14 +18,14 @@ use toa_tests::{
 };
 
 const CLIENT: ([u8; 4], u16) = ([203, 0, 113, 9], 54321);
-/// Rings in which a flood has room: what full rings lose is another test's matter.
+/// Rings that are large enough for a flood. Another test covers full rings.
 const RING: &str = "67108864";
-/// Connections that are open at the same time.
+/// Connections that are open concurrently.
 const OPEN: u32 = 50_000;
-/// What may be resident of the tool without its rings, in KiB.
+/// Maximum resident memory of the tool without its rings, in KiB.
 const MOST_KIB: u64 = 64 << 10;
 
-/// A connection that exists in packets only.
+/// A connection of injected packets without a socket.
 struct Spoofed {
     source: SocketAddr,
     seq: u32,
@@ -54,7 +55,7 @@ impl Spoofed {
     }
 }
 
-/// KiB of a process that are resident, without what it shares with the kernel as rings.
+/// Returns the resident memory of a process in KiB, without the rings that it shares with the kernel.
 fn resident_kib(process: u32) -> Result<u64> {
     let mut resident = 0;
     let mut is_ring = false;
@@ -63,7 +64,7 @@ fn resident_kib(process: u32) -> Result<u64> {
             Some(("Rss", size)) if !is_ring => {
                 resident += size.trim().trim_end_matches(" kB").parse::<u64>()?;
             }
-            // A mapping begins with its addresses, which have no colon before their first space.
+            // A mapping begins with its address range, which has no colon before the first space.
             _ if line.split(' ').next().is_some_and(|word| word.contains('-')) => {
                 is_ring = line.contains("[perf_event]");
             }
@@ -114,7 +115,7 @@ fn floods_of_each_kind_hide_nobody() -> Result<()> {
     let process = tool.process().child().id();
     let mut client = lab.connect(Some(CLIENT.into()))?;
     client.ask(Request::get("/before"))?;
-    // A hundred thousand connections of which nothing but the SYN comes, more than are followed at a time.
+    // 100,000 connections that consist of a SYN, more than are followed at a time.
     for number in 0..100_000 {
         Spoofed::new(number)?.open(&injector)?;
     }
@@ -130,7 +131,7 @@ fn floods_of_each_kind_hide_nobody() -> Result<()> {
         head.send(&injector, &piece)?;
         chunk.send(&injector, &piece)?;
     }
-    // Every second byte of a head, so that each waits behind a hole of its own.
+    // Every other byte of a head, so that each one follows its own hole.
     for byte in b"GET /bytes HTTP/1.1\r\n".iter().cycle().take(10_000) {
         bytes.seq = bytes.seq.wrapping_add(1);
         bytes.send(&injector, &[*byte])?;

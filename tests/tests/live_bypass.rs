@@ -1,5 +1,5 @@
-//! What is known to be a body is not copied: a large upload of a watched client costs next to nothing, and what comes
-//! behind it is found again.
+//! Bytes that are known to be a body are not copied. A large upload of a watched client costs next to
+//! nothing, and the request that follows it is found.
 #![cfg(feature = "kernel")]
 
 use std::{io::Write as _, net::SocketAddr, time::Duration};
@@ -49,7 +49,7 @@ fn an_upload_of_a_gigabyte_is_hardly_copied_and_both_its_neighbours_are_printed(
     Ok(())
 }
 
-/// Sends the head of an upload and a part of it, and resets the connection.
+/// Sends the head and a part of an upload and resets the connection.
 fn break_off(mut connection: Connection, bytes: usize) -> Result<()> {
     let head = format!("POST /upload HTTP/1.1\r\nhost: lab\r\ncontent-length: {UPLOAD}\r\n\r\n");
     connection.stream().write_all(head.as_bytes())?;

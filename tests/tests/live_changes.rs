@@ -1,5 +1,5 @@
-//! The watched set is changed every 50 ms by a second process, at full rate and behind a balancer of each habit: each
-//! change holds at once, and a client that is watched all the time loses nothing.
+//! A second process changes the watched set every 50 ms at full rate, behind a balancer of each habit. Each
+//! change takes effect at once, and a client that is always watched loses nothing.
 #![cfg(feature = "kernel")]
 
 use std::{
@@ -29,42 +29,42 @@ use toa_tests::{
     },
 };
 
-/// Two loads at once would measure each other.
+/// Concurrent loads would distort each other's rates.
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// How long wrk asks.
+/// How long wrk sends requests.
 const DURATION: Duration = Duration::from_secs(5);
-/// The same for all habits but one.
+/// How long wrk sends requests for all habits but one.
 const SHORT: Duration = Duration::from_secs(2);
-/// Connections to be opened each second before a client is watched, or while it is.
+/// Minimum number of connections opened per second before their client is watched or while it is.
 const CHANGES_PER_SECOND: u64 = 4;
-/// Between two changes.
+/// Time between two changes.
 const INTERVAL: Duration = Duration::from_millis(50);
-/// Connections of the client that is watched all the time.
+/// Connections of the client that is always watched.
 const CONSTANT_CONNECTIONS: usize = 4;
 
 const fn client(number: u8) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(120, 120, 111, number))
 }
 
-/// wrk, which is never watched.
+/// The address of wrk, which is never watched.
 const LOAD: IpAddr = client(1);
-/// Watched all the time.
+/// A client that is always watched.
 const CONSTANT: IpAddr = client(2);
-/// Watched now and then.
+/// Clients that are watched from time to time.
 const CHANGING: [IpAddr; 3] = [client(3), client(4), client(5)];
 
-/// Asks with an id that no other request has.
+/// Sends a request with a unique id.
 fn ask(connection: &mut Connection) -> Result<()> {
     let id = format!("{}-{}", connection.local(), connection.sent().len());
     let request = Request::get("/orders").field("x-request-id", &id).field("x-team", "changes");
     connection.ask(request)
 }
 
-/// Connections, of each the numbers of requests that were sent while it was watched.
+/// Connections, each with the numbers of the requests that were sent while it was watched.
 type Asked = Vec<(Connection, BTreeSet<usize>)>;
 
-/// Asks on some connections, until this time.
+/// Sends requests on several connections until `end`.
 fn ask_all_the_time(lab: &Balancer, end: Instant) -> Result<Asked> {
     let connections = (0..CONSTANT_CONNECTIONS).map(|_| lab.connect(CONSTANT));
     let mut connections = connections.collect::<Result<Vec<_>>>()?;
@@ -80,7 +80,7 @@ fn ask_all_the_time(lab: &Balancer, end: Instant) -> Result<Asked> {
     Ok(connections.into_iter().map(watched).collect())
 }
 
-/// Adds and removes clients and lets them ask, until this time.
+/// Adds and removes clients and lets them send requests, until `end`.
 fn change(lab: &Balancer, tool: &ToaTc, end: Instant) -> Result<Asked> {
     let mut asked = Asked::new();
     let mut last = Instant::now();
@@ -89,7 +89,7 @@ fn change(lab: &Balancer, tool: &ToaTc, end: Instant) -> Result<Asked> {
             break;
         }
         let rule = client.to_string();
-        // Not watched: neither this connection, nor later what goes on with it.
+        // This connection is never watched, even when its client is.
         let mut before = lab.connect(*client)?;
         ask_until(&mut before, last + INTERVAL)?;
         last = Instant::now();
@@ -106,7 +106,7 @@ fn change(lab: &Balancer, tool: &ToaTc, end: Instant) -> Result<Asked> {
     Ok(asked)
 }
 
-/// Asks at least once, and until this time.
+/// Sends at least one request, and further ones until `end`.
 fn ask_until(connection: &mut Connection, end: Instant) -> Result<()> {
     loop {
         ask(connection)?;

@@ -1,4 +1,4 @@
-//! Whichever way a run ends: it ends well, and nothing of it remains.
+//! However a run ends, it exits successfully and leaves nothing behind.
 #![cfg(feature = "kernel")]
 
 use std::{
@@ -19,14 +19,14 @@ use toa_tests::{
     wait::{self, PATIENCE},
 };
 
-/// How a run gets its results out.
+/// Where a run writes its results.
 #[derive(Clone, Copy, Eq, PartialEq)]
 enum Results {
     File,
     Pipe,
 }
 
-/// Attaches with `arguments`, lets `end` bring the run to its end, and looks for remains.
+/// Attaches with `arguments`, lets `end` end the run, and checks that nothing remains.
 fn check(
     arguments: &[&str],
     results: Results,

@@ -1,5 +1,5 @@
-//! Connections that were open before attach, none of whose packets carries a TOA, are followed by what the server's own
-//! sockets say, and printed from their next request on.
+//! Connections that were opened before attach and have no TOA in any packet are followed because the server's
+//! sockets name their clients. They are printed from their next request on.
 #![cfg(feature = "kernel")]
 #![expect(clippy::indexing_slicing, reason = "an element that a JSON value does not have is null")]
 
@@ -28,25 +28,25 @@ const CLIENTS: u8 = 10;
 const CONNECTIONS: u16 = 20;
 const WATCHED: &str = "203.0.113.3";
 
-/// One of the clients behind the balancer.
+/// Returns a client of the balancer.
 fn client(number: u8, port: u16) -> SocketAddr {
     ([203, 0, 113, number], 40_000 + port).into()
 }
 
-/// The same with an IPv6 address.
+/// Returns a client with an IPv6 address.
 fn client_ipv6(number: u8, port: u16) -> SocketAddr {
     let address = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, number.into());
     SocketAddr::new(address.into(), 40_000 + port)
 }
 
-/// A lab whose server knows the clients of unmarked connections.
+/// Builds a lab whose server knows the clients of unmarked connections.
 fn lab() -> Result<(Lab, ToaModule)> {
     let lab = Lab::new(Habit::SynAndEarly)?;
     let module = ToaModule::load(&lab.server.namespace)?;
     Ok((lab, module))
 }
 
-/// Attaches with `--existing`, and waits until the first look has said `line`.
+/// Attaches with `--existing` and waits until the first scan has reported `line`.
 fn attach(lab: &Lab, arguments: &[&str], line: &str) -> Result<ToaTc> {
     let tool = ToaTc::attach(&lab.server, &[&["--existing", "-o", "json"], arguments].concat())?;
     wait_for(&tool, line)?;
@@ -58,7 +58,7 @@ fn wait_for(tool: &ToaTc, line: &str) -> Result<()> {
         .with_context(|| tool.stderr().unwrap_or_default())
 }
 
-/// Waits until nginx has accepted so many connections, whose clients are known.
+/// Waits until nginx has accepted this many connections with known clients.
 fn wait_until_accepted(lab: &Lab, count: usize) -> Result<()> {
     let named = format!(": {count} with a known client");
     wait::until("nginx to accept", || {
@@ -70,7 +70,8 @@ fn wait_until_accepted(lab: &Lab, count: usize) -> Result<()> {
 /// What identifies a request: client, balancer's port, server, target.
 type Row = (String, u64, u64, String, String);
 
-/// The requests among an output's lines, each of which is valid, and nothing that a packet has taught.
+/// Returns the requests in an output. All lines must be valid, and all requests learned from one of
+/// `learned_from`.
 fn requests(output: &Output, learned_from: &[&str]) -> Result<Vec<Row>> {
     let schema = serde_json::from_str(include_str!("../../toa-userspace/schema/toa-tc.schema.json"))?;
     let schema = jsonschema::validator_for(&schema)?;
@@ -154,7 +155,7 @@ fn ipv6_clients_are_followed() -> Result<()> {
     Ok(())
 }
 
-/// Where a connection stands while the tool attaches.
+/// The state of a connection while the tool attaches.
 #[derive(Clone, Copy, Debug)]
 enum Place {
     Idle,
@@ -187,13 +188,14 @@ fn whatever_a_connection_is_at_its_next_request_is_printed() -> Result<()> {
         let is_attached = AtomicBool::new(false);
         let server = lab.server.clone();
         let (tool, meanwhile) = thread::scope(|scope| -> Result<_> {
-            // Marked connections, and ones that only the server knows, are opened all the time.
+            // Connections are being opened all the time, half of them marked and half known only to the
+            // server.
             let opening = scope.spawn(|| -> Result<_> {
                 let mut opened = Vec::new();
                 while opened.len() < 100 || !is_attached.load(Ordering::Relaxed) && opened.len() < 300 {
                     let client = client(3, 1000 + u16::try_from(opened.len())?);
                     let bound = lab.bind()?;
-                    // The module knows of a TOA what the packets say.
+                    // Like a real module, it knows the client that a TOA names.
                     module.name_client(bound.local(), client)?;
                     if opened.len() % 2 == 0 {
                         lab.marker.assign(bound.local(), &toa_option(client))?;
@@ -213,7 +215,8 @@ fn whatever_a_connection_is_at_its_next_request_is_printed() -> Result<()> {
             connection.finish()?;
         }
         open.extend(meanwhile);
-        // Those that were opened last and are not marked are found when it is looked again, as for any rule that is added.
+        // Unmarked connections that were opened last are found by the next scan, which any added rule
+        // triggers.
         tool.watch("add", "203.0.113.200")?;
         wait::until("all connections to be followed", || {
             let flows = objects(&lab.server.namespace, &["flows", "-o", "json"])?;
@@ -286,7 +289,7 @@ fn a_connection_whose_client_a_packet_names_as_well_is_one() -> Result<()> {
     let (mut lab, mut module) = lab()?;
     let _nginx = lab.nginx()?;
     let watched = client(3, 1);
-    // It is marked with its first data only, which comes after the look.
+    // Only the first data is marked, which is sent after the scan.
     lab.marker.set_habit(Habit::FirstData)?;
     let bound = lab.bind()?;
     module.name_client(bound.local(), watched)?;
@@ -352,7 +355,7 @@ fn open_connections_that_are_evicted_are_told_of() -> Result<()> {
     wait_until_accepted(&lab, 400)?;
     let tool = attach(&lab, &["--any", "--max-flows", "64"], "400 with a known client")?;
     let line = "open connections were evicted: the table holds 64 (--max-flows)";
-    // Once, and of no more than there were, although it is looked again meanwhile.
+    // Reported once, with no more connections than there were, although further scans follow.
     wait_for(&tool, line)?;
     let said = tool.stop(Signal::Interrupt)?.succeeded()?.stderr;
     let said: Vec<_> = said.lines().filter(|said| said.contains(line)).collect();

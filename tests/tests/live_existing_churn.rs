@@ -1,5 +1,6 @@
-//! Processes that pass connections on, close them, use their numbers again and end, while `flows --existing` and
-//! `attach --existing` look at them: no error, no client of another connection, no descriptor left, no end withheld.
+//! While processes pass connections on, close them, reuse their descriptor numbers and exit, `flows
+//! --existing` and `attach --existing` inspect them without errors, wrong clients, leaked descriptors or
+//! missing closes.
 #![cfg(feature = "kernel")]
 #![expect(clippy::indexing_slicing, reason = "an element that a JSON value does not have is null")]
 
@@ -28,19 +29,20 @@ use toa_tests::{
 /// How often `flows --existing` runs.
 const RUNS: u16 = 200;
 const WORKERS: usize = 4;
-/// Clients that open and lose connections all the time.
+/// Clients that continuously open and lose connections.
 const VISITORS: u8 = 3;
-/// Connections that are open all the time.
+/// Connections that stay open during the whole test.
 const STEADY: u16 = 8;
-/// Clients of each, by address.
+/// Clients of each visitor, by address.
 const CLIENTS: u16 = 20;
 /// Connections that a visitor keeps for a while.
 const KEPT: usize = 8;
 
-/// The balancer's ports. None is used twice with one of its addresses, so that the two name one connection for good.
+/// The balancer's ports. Each is used only once per address, so that address and port identify one connection
+/// for the whole test.
 const PORTS: std::ops::Range<u16> = 20_000..60_000;
 
-/// The lines of a run of `flows --existing`, and of `attach --existing`, after `toa-tc: `: they contain one of these.
+/// Every line of `flows --existing`, and of `attach --existing`, contains one of these after `toa-tc: `.
 const OF_FLOWS: [&str; 2] = [" established connections: ", "not scanned: "];
 const OF_ATTACH: [&str; 8] = [
     "attached to web0",
@@ -53,13 +55,14 @@ const OF_ATTACH: [&str; 8] = [
     "bytes: ",
 ];
 
-/// The balancer's ends of connections: each visitor has an address of its own, those that are open all the time the first.
+/// Returns the balancer's side of a connection. Each visitor has its own address; steady connections have the
+/// first.
 fn peer(number: u8, port: u16) -> SocketAddr {
     let [a, b, c, d] = BALANCER.octets();
     ([a, b, c, if number == 0 { d } else { 100 + number }], port).into()
 }
 
-/// Whom the module names for one of the balancer's ends.
+/// Returns the client that the module reports for one of the balancer's addresses and ports.
 fn client(peer: SocketAddr) -> SocketAddr {
     let number = if let IpAddr::V4(address) = peer.ip() { address.octets()[3] } else { 0 };
     let last = u8::try_from(1 + peer.port() % CLIENTS).unwrap_or_default();
@@ -74,7 +77,7 @@ fn connect(lab: &Lab, peer: SocketAddr) -> Result<Connection> {
     Bound::new(&lab.balancer.namespace, peer)?.connect(churn::address())
 }
 
-/// A request that says whose it is.
+/// Creates a request that names its client.
 fn request(target: &str, connection: &Connection) -> Request {
     Request::get(target).field("x-client", &client(connection.local()).to_string())
 }
@@ -84,21 +87,21 @@ fn ask(connection: &mut Connection, target: &str) -> Result<()> {
     connection.ask(request)
 }
 
-/// Has the server close a connection, and waits for that.
+/// Makes the server close a connection and waits for the close.
 fn end(connection: Connection, target: &str, ends_too: bool) -> Result<()> {
     let request = request(target, &connection);
     ask_to_end(connection, &request, ends_too).map(drop)
 }
 
-/// What visitors asked for and got.
+/// What visitors did.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 struct Visits {
     opened: u64,
-    /// Closed by the server, its end seen here.
+    /// Closed by the server; the visitor saw the end.
     closed: u64,
-    /// Closed by the end of its process, seen here.
+    /// Closed by the exit of the server's process; the visitor saw the end.
     exited: u64,
-    /// Closed here.
+    /// Closed by the visitor.
     left: u64,
 }
 
@@ -111,7 +114,7 @@ impl AddAssign for Visits {
     }
 }
 
-/// Opens connections until `stop`, one after another, and has each treated in another way.
+/// Opens connections one after another until `stop`, each with a different fate.
 fn visit(lab: &Lab, number: u8, stop: &AtomicBool) -> Result<Visits> {
     let mut visits = Visits::default();
     let mut kept = Vec::new();
@@ -154,7 +157,7 @@ fn visit(lab: &Lab, number: u8, stop: &AtomicBool) -> Result<Visits> {
     Ok(visits)
 }
 
-/// Checks that every line on stderr is one of those that are known.
+/// Checks that every line on stderr is a known one.
 fn check_said(stderr: &str, known: &[&str]) -> Result<()> {
     for line in stderr.lines() {
         let is_known =
@@ -164,8 +167,8 @@ fn check_said(stderr: &str, known: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Checks that an object names no other client than the module names for its balancer's end. Returns that end, and whether
-/// it names one.
+/// Checks that an object names no other client than the module does. Returns the balancer's side, and whether
+/// a client is named.
 fn check_client(object: &Value) -> Result<(SocketAddr, bool)> {
     let peer = &object["network"]["peer"];
     let (address, port) = (peer["address"].as_str(), peer["port"].as_u64());
@@ -178,7 +181,7 @@ fn check_client(object: &Value) -> Result<(SocketAddr, bool)> {
     Ok((peer, is_named))
 }
 
-/// Lists all connections, and counts by reason those that are not named. Steady ones are named, or being passed on.
+/// Lists all connections and counts the unnamed ones by reason. Steady ones must be named or in transit.
 fn look(
     lab: &Lab,
     reasons: &mut BTreeMap<String, usize>,
@@ -204,10 +207,11 @@ fn look(
     Ok(())
 }
 
-/// Lists again and again, and changes the rules of `tool` and asks by one of `steady` in between.
+/// Lists connections repeatedly and, in between, changes the rules of `tool` and sends a request on one of
+/// `steady`.
 fn look_on(lab: &Lab, tool: &ToaTc, steady: &mut [Connection]) -> Result<()> {
     let (mut reasons, mut named) = (BTreeMap::new(), BTreeMap::new());
-    // A client of each visitor and of those that are open all the time, for ten runs.
+    // One client of each visitor and one of the steady connections. The rules stay for ten runs.
     let rules = |run: u16| -> Vec<String> {
         let port = PORTS.start + run % CLIENTS;
         (0..=VISITORS).map(|number| client(peer(number, port)).ip().to_string()).collect()
@@ -226,7 +230,7 @@ fn look_on(lab: &Lab, tool: &ToaTc, steady: &mut [Connection]) -> Result<()> {
     Ok(())
 }
 
-/// Checks what `attach` printed, and returns how many requests there are.
+/// Checks what `attach` printed and returns the number of requests.
 fn check_requests(stdout: &str) -> Result<usize> {
     let mut requests = 0;
     for line in stdout.lines() {
@@ -266,7 +270,7 @@ fn processes_that_pass_on_close_and_exit_are_not_disturbed_and_disturb_nothing()
             Ok(tool.stderr()?.contains("open connections: following 0 of").then_some(()))
         })?;
         let descriptors = || Ok::<_, anyhow::Error>((churn::descriptors(tool.id())?, server.descriptors()?));
-        // It has others for moments, while it looks whether rules were added.
+        // It briefly has more while it checks whether rules were added.
         let looks = (0..100).map(|_| descriptors()).collect::<Result<Vec<_>>>()?;
         let before = looks.into_iter().min().context("no look")?;
         let mut steady = steady.map(|port| connect(&lab, peer(0, port))).collect::<Result<Vec<_>>>()?;
@@ -289,7 +293,7 @@ fn processes_that_pass_on_close_and_exit_are_not_disturbed_and_disturb_nothing()
         looked?;
         let mut sum = Visits::default();
         visits?.into_iter().for_each(|visits| sum += visits);
-        // A connection that is open all the time is followed as soon as a rule names its client.
+        // A steady connection is followed as soon as a rule matches its client.
         tool.watch("add", &client(steady[0].local()).ip().to_string())?;
         wait::until("a request of a connection that was open before its rule", || {
             ask(&mut steady[0], "/keep")?;

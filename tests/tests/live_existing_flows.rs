@@ -1,5 +1,5 @@
-//! `flows --existing` lists every connection of the kernel's table, with the client that its server's socket names, or
-//! the reason why none is known; and it refuses what would change a server.
+//! `flows --existing` lists every connection of the kernel's table with the client that its server's socket
+//! names, or with the reason why none is known. It refuses to run if it would change a server.
 #![cfg(feature = "kernel")]
 
 use std::{
@@ -41,7 +41,7 @@ fn client_ipv6(number: u16) -> SocketAddr {
     SocketAddr::new(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, number).into(), 40_000)
 }
 
-/// Runs the command, and returns its rows, each of which is valid, and what else it said.
+/// Runs the command. Returns its rows, all of which must be valid, and its stderr.
 fn existing(namespace: &Namespace, rules: &[&str]) -> Result<(Vec<Value>, String)> {
     let output =
         ToaTc::run(namespace, &[&["flows", "--existing", "-o", "json"], rules].concat())?.succeeded()?;
@@ -60,7 +60,7 @@ fn address(value: &Value) -> Option<SocketAddr> {
     Some(SocketAddr::new(address, value["port"].as_u64()?.try_into().ok()?))
 }
 
-/// This host's and the balancer's side of each established connection, as `ss` shows them.
+/// Returns this host's side and the balancer's side of each established connection, as `ss` shows them.
 fn ss(namespace: &Namespace) -> Result<BTreeSet<(SocketAddr, SocketAddr)>> {
     let text = namespace.output("ss", &["-tnH", "state", "established"])?;
     let row = |line: &str| -> Result<_> {
@@ -125,7 +125,7 @@ fn every_row_of_ss_has_its_real_client() -> Result<()> {
     Ok(())
 }
 
-/// The reasons of all rows, by how often each is there; a row with a client has `named_by`.
+/// Counts the rows by reason, or by `named_by` if they have a client.
 fn reasons(rows: &[Value]) -> BTreeMap<String, u32> {
     let mut reasons = BTreeMap::new();
     for row in rows {
@@ -144,25 +144,26 @@ fn what_is_not_known_has_its_reason() -> Result<()> {
         |port| Bound::new(&lab.balancer.namespace, (BALANCER, 0).into())?.connect((SERVER, port).into());
     let listen = |port| namespace.run(|| Ok(TcpListener::bind((SERVER, port))?));
 
-    // A client of its own and one of IPv6 that only the module's own option names.
+    // A client that the socket's peer address names, and an IPv6 client that only the module's socket option
+    // names.
     let _named = lab.connect_unmarked(&mut module, client(1, 1))?;
     let bound = lab.bind()?;
     let SocketAddr::V6(ipv6) = client_ipv6(7) else { unreachable!("an IPv6 address") };
     module.name_nat64_client(bound.local(), ipv6)?;
     let nat64 = bound.connect((SERVER, 80).into())?;
-    // Nobody knows this one.
+    // A connection whose client is unknown.
     let mut unknown = connect(80)?;
     unknown.ask(Request::get("/"))?;
-    // Nobody accepts this one.
+    // A connection that is not accepted.
     let _queue = listen(81)?;
     let _queued = connect(81)?;
-    // This one is on its way between two processes: no descriptor is left.
+    // A connection in transit between two processes, without a descriptor.
     let listener = listen(82)?;
     let _sent = connect(82)?;
     let accepted = namespace.run(|| Ok(listener.accept()?.0))?;
     let (outbox, _inbox) = UnixStream::pair()?;
     send(&outbox, accepted)?;
-    // This host is the client of this one.
+    // A connection that this host has opened.
     let abroad = lab.balancer.namespace.run(|| Ok(TcpListener::bind((BALANCER, 83))?))?;
     let _out = namespace.run(|| Ok(TcpStream::connect((BALANCER, 83))?))?;
     let _in = abroad.accept()?;
@@ -180,12 +181,12 @@ fn what_is_not_known_has_its_reason() -> Result<()> {
     let line = "toa-tc: 6 established connections: 2 with a known client; 1 unknown: the socket names only its peer; \
                 1 not accepted yet; 1 owner process not visible; 1 outbound (local ephemeral port)";
     assert!(said.lines().next().is_some_and(|first| first.starts_with(line)), "{said}");
-    // A process of the balancer's namespace has some, too.
+    // A process in the balancer's namespace has connections, too.
     assert!(said.contains("toa-tc: not scanned: "), "{said}");
     Ok(())
 }
 
-/// Sends a socket away, and closes the one that is left here.
+/// Sends a socket away and closes the local descriptor.
 fn send(through: &UnixStream, socket: TcpStream) -> Result<()> {
     let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
@@ -226,7 +227,7 @@ fn a_server_that_listens_no_more_still_names_its_clients() -> Result<()> {
     Ok(())
 }
 
-/// Runs `flows --existing` where the kernel refuses a system call.
+/// Runs `flows --existing` while the kernel refuses a system call.
 fn without(lab: &Lab, call: libc::c_long, error: libc::c_int) -> Result<(Option<i32>, String, String)> {
     let mut command = lab.server.namespace.command(toa_tc::binary()?);
     command.args(["flows", "--existing"]);
@@ -248,14 +249,14 @@ fn what_the_kernel_refuses_is_said() -> Result<()> {
     let line = "toa-tc: 1 established connection: 0 with a known client; 1 no permission to query the owner";
     assert_eq!(stderr.lines().next(), Some(line));
 
-    // Descriptors that may not be looked at.
+    // Descriptors that cannot be listed.
     let (code, stdout, stderr) = without(&lab, libc::SYS_readlinkat, libc::EACCES)?;
     assert_eq!(code, Some(0), "{stderr}");
     assert!(stdout.lines().any(|line| line.ends_with("owner process not visible")), "{stdout}");
     let line = stderr.lines().next().context("no line")?;
     assert!(line.contains("no permission to list the descriptors of "), "{stderr}");
 
-    // A kernel before 5.6.
+    // As on a kernel before 5.6.
     let (code, _, stderr) = without(&lab, libc::SYS_pidfd_getfd, libc::ENOSYS)?;
     assert_eq!((code, stderr.lines().count()), (Some(1), 1), "{stderr}");
     assert!(stderr.contains("(pidfd_getfd, Linux 5.6): Function not implemented"), "{stderr}");
@@ -277,7 +278,7 @@ fn that_no_socket_knows_better_is_explained() -> Result<()> {
     Ok(())
 }
 
-/// Checks that a command was refused in one line with this in it.
+/// Checks that a command was refused in one line that contains `reason`.
 fn check(output: &Output, reason: &str) {
     assert_eq!(output.status.code(), Some(1), "{}", output.stderr);
     assert_eq!(output.stdout, "");

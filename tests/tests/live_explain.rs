@@ -1,4 +1,4 @@
-//! When nothing has matched, one line says what was seen, and it is right. When something has, there is none.
+//! If nothing has matched, one line says what was seen. Otherwise there is no such line.
 #![cfg(feature = "kernel")]
 
 use std::{thread, time::Duration};
@@ -18,20 +18,20 @@ use toa_tests::{
 
 const CLIENT: ([u8; 4], u16) = ([203, 0, 113, 9], 54321);
 
-/// How the line goes on after the number of TCP packets.
+/// How the line continues after the number of TCP packets.
 const TIME: &str = " TCP packets in 10 s";
 
-/// Long enough for the line to come, and for a second one that must not.
+/// Long enough for the line, and for a second one, which must not appear.
 const RUN: &str = "11s";
 const PATIENCE: Duration = Duration::from_secs(25);
 
-/// What a case is: its clients' options, and what the tool watches and must say.
+/// The options of a case's clients, what the tool watches, and what it must report.
 struct Case {
     name: &'static str,
     watch: &'static [&'static str],
-    /// The options of its connections; none is an unmarked connection.
+    /// The options of its connections; a connection with `None` is not marked.
     options: Vec<Option<Vec<u8>>>,
-    /// How the line goes on behind the number and time, or no line.
+    /// How the line continues after the number and time; `None` if there must be no line.
     says: Option<String>,
 }
 
@@ -73,7 +73,8 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-/// Lets the connections of a case ask, and returns how many TCP packets tcpdump saw come.
+/// Opens the connections of a case, sends requests, and returns the number of incoming TCP packets that
+/// tcpdump saw.
 fn ask(lab: &mut Lab, options: &[Option<Vec<u8>>]) -> Result<u64> {
     let capture = Capture::start(&lab.server, "tcp")?;
     let mut ports = Vec::new();
@@ -85,7 +86,7 @@ fn ask(lab: &mut Lab, options: &[Option<Vec<u8>>]) -> Result<u64> {
         ports.push(bound.local().port());
         bound.connect(nginx_address())?.ask(Request::get("/"))?;
     }
-    // A connection is over for its client when the server's FIN is acknowledged.
+    // A client's last packet acknowledges the server's FIN. It follows the client's own FIN.
     let is_over = |frames: &[Vec<u8>], port: u16| {
         let mut flags = frames
             .iter()
@@ -118,7 +119,7 @@ fn check(case: &Case) -> Result<()> {
     Ok(())
 }
 
-/// All at once: each takes as long as the line does.
+/// All cases run concurrently, because each takes as long as the line does to appear.
 #[test]
 fn one_line_says_why_nothing_matches() -> Result<()> {
     let cases = cases();

@@ -1,4 +1,4 @@
-//! Removing connections from the map of followed ones: only those that nobody watches, or that ended long ago.
+//! Only connections that are not watched or that ended long ago are removed from the map of followed ones.
 #![cfg(feature = "kernel")]
 
 use std::path::Path;
@@ -40,7 +40,7 @@ fn a_connection_that_is_learned_meanwhile_is_not_ended() -> Result<()> {
         let is_watched = |client: &Client, _| Ok::<_, MapError>(client.address == WATCHED);
         let unwatched = flows.unwatched(is_watched)?;
         assert_eq!(unwatched.iter().map(|followed| followed.key.ports).collect::<Vec<_>>(), [1, 2]);
-        // Meanwhile a new connection takes the place of the second, and the first ends by itself.
+        // In the meantime, a new connection replaces the second one, and the first ends by itself.
         kernel.insert(key(2), flow(10, WATCHED), 0)?;
         kernel.remove(&key(1))?;
         let ended = flows.end(&unwatched, is_watched)?;

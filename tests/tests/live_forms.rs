@@ -1,4 +1,5 @@
-//! Every form in which a client is named, in real connections: both families inside and outside.
+//! Every form in which a TOA names a client, in real connections, with both address families for client and
+//! packets.
 #![cfg(feature = "kernel")]
 
 use std::net::SocketAddr;
@@ -20,15 +21,15 @@ const IPV4: &str = "203.0.113.9:54321";
 const IPV6: &str = "[2001:db8::7]:40000";
 const MAPPED: &str = "[::ffff:203.0.113.9]:54321";
 
-/// A form: whether the packets are IPv6, the option's kind, the client in it, and how it is printed.
+/// Whether the packets are IPv6, the option's kind, the client in it, and how it is printed.
 type Form = (bool, u8, &'static str, &'static str);
 
 const FORMS: [Form; 7] = [
     (true, 254, IPV6, IPV6),
     (true, 253, IPV6, IPV6),
-    // A client without IPv6 of a server with it.
+    // An IPv4 client of an IPv6 server.
     (true, 254, IPV4, IPV4),
-    // NAT64.
+    // IPv6 clients of an IPv4 server (NAT64).
     (false, 254, IPV6, IPV6),
     (false, 253, IPV6, IPV6),
     (true, 254, MAPPED, IPV4),
@@ -65,7 +66,7 @@ fn check(habit: Habit, (is_ipv6, kind, client, printed_as): Form) -> Result<()> 
 
     frames.retain(|frame| Segment::of(frame).is_some_and(|segment| segment.source.port() == port));
     if habit == Habit::Early {
-        // Nobody knows of the SYN whose it is.
+        // The SYN is not followed, because nothing names its client.
         frames.remove(0);
     }
     Account::of(&frames).check(&output.ledger()?)

@@ -1,4 +1,4 @@
-//! IP fragments: the first one has the TCP header and is followed, what the others carry is a gap.
+//! IP fragments. The first one has the TCP header and is followed; the payload of the others is a gap.
 #![cfg(feature = "kernel")]
 
 use anyhow::{Context, Result};
@@ -16,7 +16,7 @@ use toa_tests::{
     wait,
 };
 
-/// A connection whose packets are cut into fragments where a test says.
+/// A connection whose packets are fragmented where a test chooses.
 struct Fragmented {
     is_ipv6: bool,
     port: u16,
@@ -38,12 +38,12 @@ impl Fragmented {
         self.injector.send(&syn.build())
     }
 
-    /// Sends bytes as one packet.
+    /// Sends bytes in one packet.
     fn send(&mut self, bytes: &[u8]) -> Result<()> {
         self.send_cut(bytes, bytes.len())
     }
 
-    /// Sends bytes as two fragments of one packet, or as one if there is nothing behind `cut`.
+    /// Sends bytes in two fragments of one packet, or in one packet if nothing follows `cut`.
     fn send_cut(&mut self, bytes: &[u8], cut: usize) -> Result<()> {
         let (first, second) = bytes.split_at(cut);
         let packet = self.packet().flags(flags::ACK | flags::PSH).numbers(self.seq, 1).payload(first);
@@ -51,7 +51,7 @@ impl Fragmented {
         if second.is_empty() {
             return self.injector.send(&packet.build());
         }
-        // The fragment's own bytes stand where a TCP header would: they must not be taken for one.
+        // The second fragment has payload where a TCP header would be. It must not be parsed as one.
         let offset = u16::try_from((20 + first.len()) / 8)?;
         let rest = self.packet().payload(second);
         for frame in if self.is_ipv6 {
@@ -65,8 +65,8 @@ impl Fragmented {
     }
 }
 
-/// Lets `talk` use a connection until `last` is printed, and returns what the tool said and how many fragments without
-/// a header it has counted.
+/// Lets `talk` use a connection until `last` is printed. Returns the tool's output, and how many fragments
+/// without a header it counted.
 fn check(is_ipv6: bool, last: &str, talk: fn(&mut Fragmented) -> Result<()>) -> Result<(Output, u64)> {
     mounts::with_bpf_file_system(|| {
         let lab = Lab::new(Habit::Syn)?;

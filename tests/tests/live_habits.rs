@@ -1,4 +1,4 @@
-//! Whatever packets a balancer marks: the watched client's requests are printed once each, and no others.
+//! Whichever packets a balancer marks, the watched client's requests are printed once each, and no others.
 #![cfg(feature = "kernel")]
 
 use std::{
@@ -24,14 +24,14 @@ const CLIENTS: u8 = 5;
 const CONNECTIONS_PER_CLIENT: u16 = 10;
 const REQUESTS: u32 = 20;
 
-/// The client that is watched, and the port of one of its connections. Every other client has it too.
+/// The watched client, with the port of one of its connections. Every other client uses that port, too.
 const WATCHED: SocketAddr = SocketAddr::V4(std::net::SocketAddrV4::new(address(3), 40_007));
 
 const fn address(client: u8) -> std::net::Ipv4Addr {
     std::net::Ipv4Addr::new(203, 0, 113, client)
 }
 
-/// All real clients: each port of each address.
+/// Returns all real clients: each port of each address.
 fn clients() -> Vec<SocketAddr> {
     let ports = |client| (0..CONNECTIONS_PER_CLIENT).map(move |port| (address(client), 40_000 + port).into());
     (1..=CLIENTS).flat_map(ports).collect()
@@ -44,13 +44,13 @@ fn request(client: Option<SocketAddr>, connection: usize, number: u32) -> Reques
         .field("x-team", &team)
 }
 
-/// Attaches with `arguments`, lets all clients ask, and compares what is printed with what the clients whose
-/// requests `is_watched` say that they asked.
+/// Attaches with `arguments`, lets all clients send requests, and compares the printed requests with those of
+/// the clients that `is_watched` selects.
 fn check(habit: Habit, arguments: &[&str], is_watched: impl Fn(SocketAddr) -> bool) -> Result<()> {
     let mut lab = Lab::new(habit)?;
     let nginx = lab.nginx()?;
     let tool = ToaTc::attach(&lab.server, arguments)?;
-    // One more connection does not come from the balancer's clients.
+    // One more connection has no real client.
     let clients: Vec<_> = clients().into_iter().map(Some).chain([None]).collect();
     let mut connections: Vec<(Option<SocketAddr>, Connection)> = Vec::new();
     for client in clients {
@@ -85,7 +85,7 @@ fn check(habit: Habit, arguments: &[&str], is_watched: impl Fn(SocketAddr) -> bo
     Ok(())
 }
 
-/// Checks that nginx knows of the same requests as the clients, from the balancer's addresses.
+/// Checks that nginx logged the clients' requests, and only those, from the balancer's address.
 fn check_log(connections: &[(Option<SocketAddr>, Connection)], logged: &[Logged]) -> Result<()> {
     let by_id: BTreeMap<_, _> = logged.iter().map(|logged| (logged.request_id.as_str(), logged)).collect();
     let mut asked = 0;

@@ -1,4 +1,4 @@
-//! A run reads all of its interfaces, and says when one goes; when none is left, it ends in order.
+//! A run reads all of its interfaces and reports when one disappears. It ends properly when none is left.
 #![cfg(feature = "kernel")]
 
 use std::net::SocketAddr;
@@ -27,10 +27,10 @@ use toa_tests::{
 };
 
 const CLIENT: ([u8; 4], u16) = ([203, 0, 113, 9], 54321);
-/// The two ends of the second cable.
+/// The addresses of the second veth pair.
 const SECOND: [[u8; 4]; 2] = [[10, 9, 1, 1], [10, 9, 1, 2]];
 
-/// Lays a second cable from the balancer to the server, and returns the server's end.
+/// Adds a second veth pair between balancer and server, and returns the server's device.
 fn second_cable(lab: &Lab) -> Result<Device> {
     let (near, far) = veth::pair((&lab.balancer.namespace, "lb1"), (&lab.server.namespace, "web1"), 1500)?;
     for (device, address) in [&near, &far].into_iter().zip(SECOND) {
@@ -39,7 +39,7 @@ fn second_cable(lab: &Lab) -> Result<Device> {
     Ok(far)
 }
 
-/// Opens a marked connection over the second cable.
+/// Opens a marked connection over the second veth pair.
 fn connect_over_second(lab: &mut Lab) -> Result<Connection> {
     let [near, far] = SECOND;
     let bound = Bound::new(&lab.balancer.namespace, (near, 0).into())?;
@@ -126,11 +126,11 @@ fn an_interface_that_is_renamed_is_not_gone() -> Result<()> {
     let second = second_cable(&lab)?;
     let _nginx = lab.nginx()?;
     let tool = ToaTc::attach(&lab.server, &["web1", "--any"])?;
-    // Before Linux 6.2 a device must be down for it.
+    // Before Linux 6.2, a device must be down to be renamed.
     for change in [&["web0", "down"][..], &["web0", "name", "other0"], &["other0", "up"]] {
         lab.server.namespace.ip(&[&["link", "set"], change].concat())?;
     }
-    // It was looked at both when this is said.
+    // Once this is reported, both interfaces have been checked.
     remove(&second)?;
     wait_for_line(&tool, "toa-tc: web1 is gone")?;
     lab.connect(Some(CLIENT.into()))?.ask(Request::get("/renamed"))?;
@@ -150,7 +150,7 @@ fn an_interface_that_moves_to_another_namespace_is_gone() -> Result<()> {
     let path = path.to_str().context("a path that is no text")?;
     second.namespace.ip(&["link", "set", &second.name, "netns", path])?;
     wait_for_line(&tool, "toa-tc: web1 is gone")?;
-    // The kernel leaves the program on it.
+    // The kernel leaves the program attached to the moved device.
     let moved = Device { namespace: elsewhere, ..second };
     wait::until("toa-tc to detach", || Ok(attached::on(&moved)?.is_empty().then_some(())))?;
     tool.stop(Signal::Interrupt)?.succeeded().map(drop)

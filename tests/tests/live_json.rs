@@ -1,4 +1,4 @@
-//! Every line of `-o json` is what the schema says, and every field of it what the clients and nginx say.
+//! Every line of `-o json` conforms to the schema, and every field agrees with the clients and nginx.
 #![cfg(feature = "kernel")]
 #![expect(clippy::indexing_slicing, reason = "an element that a JSON value does not have is null")]
 
@@ -26,8 +26,8 @@ use toa_tests::{
 const CONNECTIONS: u16 = 4;
 const REQUESTS: u32 = 3;
 
-/// The packet from which a client is known in the end, by habit: what an early packet says is more certain than
-/// what the SYN says, and the same here.
+/// The packet that a client is learned from in the end, by habit. An early packet is more certain than the
+/// SYN, but here both name the same client.
 const LEARNED_FROM: [(Habit, &str); 5] = [
     (Habit::Syn, "syn"),
     (Habit::SynAndEarly, "syn"),
@@ -41,7 +41,7 @@ fn schema() -> Result<Validator> {
     Ok(jsonschema::options().should_validate_formats(true).build(&schema)?)
 }
 
-/// The objects of an output, each of which is valid, the last one the ledger and no other.
+/// Returns the objects of an output. All must be valid, and only the last one must be a ledger.
 fn objects(output: &Output) -> Result<Vec<Value>> {
     ensure!(output.stdout.ends_with('\n'), "an unfinished line: {}", output.stdout);
     let schema = schema()?;
@@ -77,7 +77,7 @@ fn request(connection: u16, number: u32) -> Request {
         .field("authorization", "Bearer hidden")
 }
 
-/// What must be printed of a request, but for times and ids.
+/// Returns what must be printed of a request, except for times and ids.
 fn expected(
     (client, peer): (SocketAddr, SocketAddr),
     connection: &Connection,
@@ -115,7 +115,7 @@ fn expected(
     })
 }
 
-/// Takes out what the test cannot know, after a look at it.
+/// Checks and removes what the test cannot know in advance. Returns the connection's id and the rest.
 fn take_unknown(mut object: Value, host: &str) -> Result<(String, Value)> {
     ensure!(object["host"]["name"] == host, "{object}");
     let id = object["connection"]["id"].as_str().context("no id")?.to_owned();
@@ -156,7 +156,7 @@ fn check(habit: Habit, learned_from: &str) -> Result<()> {
         let client = SocketAddr::from(([203, 0, 113, 9], 50_000 + number));
         connections.push((client, lab.connect(Some(client))?));
     }
-    // Not followed.
+    // This one is not followed.
     lab.connect(None)?.ask(Request::get("/unmarked"))?;
     for number in 0..REQUESTS {
         for (index, (_, connection)) in (0..).zip(&mut connections) {
@@ -226,7 +226,7 @@ fn check(habit: Habit, learned_from: &str) -> Result<()> {
         "used": sent_bytes, "duplicate": 0, "discarded": 0,
     });
     assert_eq!(ledger["bytes"], bytes, "{habit:?}");
-    // On stderr it stays, and says the same.
+    // The ledger is still on stderr, with the same numbers.
     let text = output.ledger()?;
     text.check()?;
     assert_eq!(ledger["packets"]["matched"], text.packets("matched")?);
@@ -241,8 +241,8 @@ fn every_habit_is_printed_as_it_was() -> Result<()> {
         .try_for_each(|(habit, from)| check(habit, from).with_context(|| format!("{habit:?}")))
 }
 
-/// Runs with `arguments`, lets one connection ask five times, and returns the objects that `end` leaves.
-/// Through a balancer, with several clients of which one is watched: its requests, and no others.
+/// Checks that, through a balancer and with several clients, exactly the requests of the watched one are
+/// printed.
 fn check_behind_balancer(habit: Habit, learned_from: &str) -> Result<()> {
     let clients: Vec<IpAddr> = (1..=5).map(|number| [120, 120, 111, 110 + number].into()).collect();
     let watched = clients[2];
@@ -289,6 +289,8 @@ fn every_habit_of_a_balancer_is_printed_as_it_was() -> Result<()> {
     LEARNED_FROM.into_iter().try_for_each(|(habit, learned_from)| check_behind_balancer(habit, learned_from))
 }
 
+/// Runs with `arguments`, sends five requests on one connection, and returns the objects printed when `end`
+/// has ended the run.
 fn run(arguments: &[&str], end: impl FnOnce(ToaTc) -> Result<Output>) -> Result<Vec<Value>> {
     let mut lab = Lab::new(Habit::SynAndEarly)?;
     let _nginx = lab.nginx()?;
@@ -334,7 +336,7 @@ fn times_are_now_and_secrets_are_shown_on_demand() -> Result<()> {
     Ok(())
 }
 
-/// Seconds since midnight of an RFC 3339 time in UTC.
+/// Returns the seconds since midnight of an RFC 3339 time in UTC.
 fn seconds_of_day(text: &str) -> Result<f64> {
     let (_, time) = text.trim_end_matches('Z').split_once('T').context("no T")?;
     let parts = time.split(':').map(str::parse).collect::<Result<Vec<f64>, _>>()?;

@@ -1,4 +1,4 @@
-//! Merged and large frames: what arrives is followed to the byte, and what no record has room for is counted.
+//! Merged and large frames are followed to the byte, and bytes that exceed a record are counted.
 #![cfg(feature = "kernel")]
 
 use std::net::SocketAddr;
@@ -22,22 +22,23 @@ use toa_tests::{
 
 const CLIENT: ([u8; 4], u16) = ([203, 0, 113, 9], 54321);
 const MEGABYTE: usize = 1 << 20;
-/// BIG TCP: three times what 16 bits hold.
+/// BIG TCP: three times what 16 bits can hold.
 const BIG: u32 = 196_608;
 
-/// Uploads megabytes over the lab and compares the tool's ledger with what tcpdump saw.
+/// Uploads several megabytes and compares the tool's ledger with what tcpdump saw.
 fn check(lab: &mut Lab, is_ipv6: bool, what: &str) -> Result<Account> {
     let nginx = lab.nginx()?;
-    // The headers of a jumbogram hide TCP from the filter.
+    // The filter does not find TCP in a jumbogram, because of its extension header.
     let capture = Capture::start_headers(&lab.server, "tcp port 80 or ip6")?;
-    // Room for all of it: how a reader fares that is late is another test's matter.
+    // Enough for everything. Another test covers slow readers.
     let client = SocketAddr::from(CLIENT);
     let tool = ToaTc::attach(&lab.server, &["--ip", &client.to_string(), "--ring-size", "33554432"])?;
     let mut connection = lab.connect_over(is_ipv6, &toa_option(client))?;
     for number in 0..6 {
         let post = Request::post("/upload", MEGABYTE).field("x-request-id", &format!("upload-{number}"));
         connection.ask(post)?;
-        // nginx answers before it has the whole body, of whose last packet the end may be cut: not this request.
+        // nginx answers before it has the whole body. The end of the body's last packet may be cut, and the
+        // next request must not share that packet.
         connection.wait_for_acknowledgment()?;
         connection.ask(Request::get("/between").field("x-request-id", &format!("between-{number}")))?;
     }
@@ -89,7 +90,7 @@ fn big_tcp() -> Result<()> {
     Ok(())
 }
 
-/// The kernel keeps of a frame beyond a page nothing but the Ethernet header in one piece, when a packet socket sends it.
+/// If a packet socket sends a frame larger than a page, only its Ethernet header is contiguous in the kernel.
 #[test]
 fn headers_that_are_not_in_one_piece() -> Result<()> {
     let lab = Lab::with_mtu(Habit::Syn, MAX_MTU)?;
@@ -112,7 +113,7 @@ fn headers_that_are_not_in_one_piece() -> Result<()> {
         let mut payload =
             format!("POST {target} HTTP/1.1\r\nhost: lab\r\ncontent-length: 1000000\r\n\r\n").into_bytes();
         payload.resize(length, b'x');
-        // The option area is full: all of the headers that there can be.
+        // The option area is full, which makes the headers as long as possible.
         let options = [&[1; 32][..], &toa_option(CLIENT.into())].concat();
         let packet = form().source_port(40_000 + u16::try_from(number)?).flags(flags::ACK | flags::PSH);
         injector.send(&packet.options(&options).payload(&payload).build())?;

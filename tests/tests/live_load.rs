@@ -1,4 +1,4 @@
-//! At full rate: what is printed and what is admitted as lost is what nginx logged.
+//! At full rate, the printed requests and those reported as lost add up to what nginx logged.
 #![cfg(feature = "kernel")]
 
 use std::{
@@ -25,40 +25,40 @@ use toa_tests::{
     },
 };
 
-/// Two loads at once would measure each other.
+/// Concurrent loads would distort each other's rates.
 static ALONE: Mutex<()> = Mutex::new(());
 
 const CONNECTIONS: u32 = 50;
 const DURATION: Duration = Duration::from_secs(10);
-/// Different clients: each has two connections.
+/// Distinct clients, each with two connections.
 const CLIENTS: u32 = 25;
 
 fn watched() -> IpAddr {
     client(3).ip()
 }
 
-/// The client of the connection with this number.
+/// Returns the client of the connection with this number.
 fn client(number: u32) -> SocketAddr {
     let last = u8::try_from(1 + number % CLIENTS).unwrap_or_default();
     let port = u16::try_from(10_000 + number).unwrap_or_default();
     ([203, 0, 113, last], port).into()
 }
 
-/// What a load came to.
+/// The result of a load.
 struct Run {
     report: Report,
     output: Option<Output>,
     logged: Vec<Logged>,
-    /// The real client of each connection, by its port on the balancer's side.
+    /// The real client of each connection, by the balancer's port.
     clients: HashMap<u16, SocketAddr>,
 }
 
-/// Runs wrk against nginx, with the tool attached if it gets arguments.
+/// Runs wrk against nginx, with the tool attached if there are arguments.
 fn run(arguments: Option<&[&str]>, duration: Duration) -> Result<Run> {
     run_while(arguments, duration, |_, _| Ok(()))
 }
 
-/// The same, with something else done meanwhile, from wrk's start until the time that it is given.
+/// Does the same and runs `meanwhile` from wrk's start until the time that it is given.
 fn run_while(
     arguments: Option<&[&str]>,
     duration: Duration,
@@ -92,8 +92,8 @@ fn run_while(
     Ok(Run { report, output, logged, clients })
 }
 
-/// Checks that every printed request is one that nginx logged, printed once and with the right client, and
-/// returns how many there are.
+/// Checks that every printed request was logged by nginx and printed once with the right client. Returns
+/// their number.
 fn check_printed(run: &Run, output: &Output) -> Result<usize> {
     let logged: HashMap<_, _> =
         run.logged.iter().map(|logged| (logged.request_id.as_str(), logged)).collect();
@@ -151,8 +151,8 @@ fn two_watched_connections_of_fifty_are_printed_whole() -> Result<()> {
     Ok(())
 }
 
-/// Watches all connections, and checks that what is printed and what is admitted as lost is all that was asked.
-/// Returns how many requests were lost.
+/// Watches all connections and checks that printed and lost requests add up to those sent. Returns the number
+/// of lost requests.
 fn check_all_watched(arguments: &[&str], duration: Duration) -> Result<u64> {
     let bare = run(None, Duration::from_secs(3))?;
     let run = run(Some(&[&["--any"], arguments].concat()), duration)?;
@@ -160,7 +160,7 @@ fn check_all_watched(arguments: &[&str], duration: Duration) -> Result<u64> {
     let printed = check_printed(&run, output)?;
     let ledger = output.ledger()?;
     ledger.check()?;
-    // A request is one packet, and all are of one size.
+    // A request is one packet, and all have the same size.
     let size = run.logged.first().context("nothing is logged")?.request_length;
     let lost = ledger.bytes("lost")? / size;
     println!(
@@ -182,7 +182,7 @@ fn what_is_not_printed_is_admitted_as_lost() -> Result<()> {
     check_all_watched(&[], DURATION).map(drop)
 }
 
-/// Changes of the watched set that are made each second.
+/// Changes of the watched set per second.
 const CHANGES_PER_SECOND: u32 = 10_000;
 
 #[test]
@@ -191,11 +191,11 @@ fn ten_thousand_changes_a_second_cost_a_watched_client_nothing() -> Result<()> {
     mounts::with_bpf_file_system(|| {
         let mut changes = 0;
         let begin = Instant::now();
-        // Rings in which a second of it has room, since the commands that change rules take CPU time, too.
+        // The rings hold a second of load, because the commands that change rules need CPU time, too.
         let run = run_while(Some(&["--any", "--ring-size", "33554432"]), DURATION, |tool, end| {
             while Instant::now() < end {
                 changes += change_many(tool)?;
-                // Not faster than promised: a command more would only take time from wrk.
+                // Not faster than promised: more commands would only take CPU time from wrk.
                 let due = begin + Duration::from_secs((changes / CHANGES_PER_SECOND).into());
                 thread::sleep(due.saturating_duration_since(Instant::now()));
             }
@@ -217,7 +217,7 @@ fn ten_thousand_changes_a_second_cost_a_watched_client_nothing() -> Result<()> {
     })
 }
 
-/// Adds and removes addresses and prefixes of clients who ask for nothing, and returns how many changes that was.
+/// Adds and removes addresses and prefixes of clients that send no requests. Returns the number of changes.
 fn change_many(tool: &ToaTc) -> Result<u32> {
     let address = |number: u32| std::net::Ipv4Addr::from(0x0b00_0000 + (number << 8)).to_string();
     let rules: Vec<String> = (0..CHANGES_PER_SECOND / 2)
@@ -229,7 +229,7 @@ fn change_many(tool: &ToaTc) -> Result<u32> {
     Ok(CHANGES_PER_SECOND)
 }
 
-/// Bytes that a process holds in memory.
+/// Returns the resident memory of a process in bytes.
 fn resident_bytes(process: u32) -> Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
@@ -246,7 +246,7 @@ fn a_paused_reader_makes_rings_lose_what_the_ledger_says_and_memory_does_not_gro
     let mut tool = ToaTc::attach_piped(&lab.server, &["--any", "--ring-size", "65536"])?;
     let mut pipe = tool.process().child().stdout.take().context("no pipe")?;
 
-    // Nobody reads the pipe: the first load fills it and the rings, the second has no place to go.
+    // Nothing reads the pipe: the first load fills it and the rings, and the second finds no room.
     let mut memory = Vec::new();
     for _ in 0..2 {
         let load = Load { connections: CONNECTIONS, duration: Duration::from_secs(2) };

@@ -1,4 +1,4 @@
-//! The lab itself: tcpdump sees the option on the packets that a habit says, and on no others.
+//! Tests of the lab itself: tcpdump sees the option on the packets that a habit marks, and on no others.
 #![cfg(feature = "kernel")]
 
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use toa_tests::{
 
 const SYN: u8 = 2;
 
-/// Of a connection's packets, as they came: whether it is a SYN, its bytes of payload, the client in its TOA.
+/// A packet as it was received: whether it is a SYN, its payload length, the client in its TOA.
 type Seen = (bool, usize, Option<SocketAddr>);
 
 fn packets(frames: &[Vec<u8>], local: SocketAddr) -> Result<Vec<Seen>> {
@@ -49,7 +49,7 @@ fn each_habit_marks_its_packets_and_no_others() -> Result<()> {
         assert_eq!(nginx.stop()?.len(), 6);
 
         let seen = packets(&frames, marked_local)?;
-        // SYN, ACK, request, then requests and acknowledgments of answers.
+        // SYN, ACK, request, then further requests and acknowledgments of answers.
         assert!(seen.len() >= 6, "{habit:?}: {seen:?}");
         let marks: Vec<bool> = seen.iter().map(|(_, _, toa)| toa.is_some()).collect();
         let expected = match habit {

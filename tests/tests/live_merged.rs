@@ -1,4 +1,4 @@
-//! Merged packets: one record each, which says of how many segments and whose they are.
+//! A merged packet is one record, which has the number of segments and the client.
 #![cfg(feature = "kernel")]
 
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ const CLIENT: ([u8; 4], u16) = ([203, 0, 113, 9], 54321);
 const MTU: u32 = 1500;
 const UPLOAD: usize = 1 << 20;
 
-/// Bytes of the fixed IP and TCP headers.
+/// Returns the bytes of the IP and TCP headers without options.
 fn fixed_headers(is_ipv6: bool) -> u32 {
     if is_ipv6 { 40 + 20 } else { 20 + 20 }
 }
@@ -33,14 +33,14 @@ fn check(is_ipv6: bool, gro: bool, tso: bool) -> Result<()> {
     connection.ask(Request::get("/after"))?;
     let sent = u64::try_from(connection.sent_bytes())?;
 
-    // What was answered has passed the hook, so its records are in the rings.
+    // Answered requests have passed the hook, so their records are in the rings.
     let (mut bytes, mut merged, mut merged_with_toa) = (0, 0, 0);
     for (record, frame) in recorder.records(2)? {
         assert_eq!(record.attribution.client(), client_of(client));
         bytes += u64::from(record.payload_len);
         let options = u32::from(record.payload_offset - u16::from(record.transport_offset)) - 20;
         let segment = MTU - fixed_headers(is_ipv6) - options;
-        // The kernel leaves it at 0 where it has not counted: then there is one.
+        // The kernel leaves the count at 0 if it did not count; then there is one segment.
         let segments = u32::from(record.gso_segments).max(1);
         assert_eq!(segments, record.payload_len.div_ceil(segment).max(1), "{what}: {record:?}");
         if segments > 1 {
@@ -50,7 +50,7 @@ fn check(is_ipv6: bool, gro: bool, tso: bool) -> Result<()> {
             merged_with_toa += usize::from(options.windows(8).any(|it| it == toa_option(client)));
         }
     }
-    // More only if something was sent again.
+    // More only if something was retransmitted.
     assert!(bytes >= sent, "{what}: {bytes} of {sent} bytes");
     assert_eq!(merged > 0, gro || tso, "{what}: {merged} merged packets");
     assert_eq!(merged_with_toa > 0, gro || tso, "{what}: {merged_with_toa} merged packets with a TOA");

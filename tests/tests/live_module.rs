@@ -1,5 +1,5 @@
-//! The lab's stand-in for the TOA module: who asks a socket is told the client, who looks at it from outside sees the
-//! balancer, and nothing else changes.
+//! Tests of the lab's stand-in for the TOA module: a process that asks a socket gets the client, a program
+//! that inspects the socket from outside sees the balancer, and nothing else changes.
 #![cfg(feature = "kernel")]
 
 use std::{
@@ -26,7 +26,7 @@ use toa_tests::{
 /// `TOA_SO_GET_LOOKUP` of DPVS.
 const NAT64_OPTION: libc::c_int = 4096;
 
-/// Both ends of a connection, and what the server was told when it accepted it.
+/// Both ends of a connection, and the peer that `accept` reported to the server.
 struct Joined {
     _balancer: Connection,
     server: TcpStream,
@@ -48,14 +48,14 @@ fn join(bound: Bound, listener: &TcpListener, server: IpAddr) -> Result<Joined> 
     Ok(Joined { _balancer: balancer, server, accepted_from })
 }
 
-/// A connection over IPv4.
+/// Opens a connection over IPv4. Returns the balancer's side and both ends.
 fn joined(lab: &Lab) -> Result<(SocketAddr, Joined)> {
     let bound = lab.bind()?;
     Ok((bound.local(), join(bound, &listen(lab, SERVER)?, SERVER.into())?))
 }
 
-/// What `getsockopt` with room for so many bytes returns: the length, and as much of it as there is room for; or the
-/// error's number.
+/// Calls `getsockopt` with a buffer of `room` bytes. Returns the length and the bytes that fit, or the error
+/// number.
 fn ask(
     socket: &impl AsRawFd,
     level: libc::c_int,
@@ -64,7 +64,7 @@ fn ask(
 ) -> Result<(usize, Vec<u8>), Option<i32>> {
     let mut value = vec![0xaa; room];
     let mut length = room as libc::socklen_t;
-    // SAFETY: both pointers are to locals, the first of as many bytes as the second says.
+    // SAFETY: both pointers refer to locals, the first to as many bytes as the second says.
     let result = unsafe {
         libc::getsockopt(socket.as_raw_fd(), level, option, value.as_mut_ptr().cast(), &raw mut length)
     };
@@ -79,7 +79,7 @@ fn ask_nat64(socket: &TcpStream, room: usize) -> Result<(usize, Vec<u8>), Option
 #[test]
 fn who_asks_is_told_the_client_and_who_looks_sees_the_balancer() -> Result<()> {
     let any = Ipv6Addr::UNSPECIFIED;
-    // Where the server listens, the connection's ends, the client, and what is said of it.
+    // Where the server listens, the ends of the connection, the client, and the address reported for it.
     let forms: [(IpAddr, IpAddr, IpAddr, &str, &str); 4] = [
         (SERVER.into(), BALANCER.into(), SERVER.into(), "203.0.113.9:54321", "203.0.113.9:54321"),
         (SERVER_IPV6.into(), BALANCER_IPV6.into(), SERVER_IPV6.into(), "[2001:db8::7]:1", "[2001:db8::7]:1"),
@@ -100,7 +100,7 @@ fn who_asks_is_told_the_client_and_who_looks_sees_the_balancer() -> Result<()> {
         let other = join(other, &listener, server)?;
         assert_eq!((named.accepted_from, named.server.peer_addr()?), (said, said), "{what}");
         assert_eq!(named.server.local_addr()?.ip().to_canonical(), server, "{what}");
-        // As the listener has it: perhaps mapped.
+        // In the listener's family, so it may be mapped.
         let unnamed = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
         for address in [other.accepted_from, other.server.peer_addr()?] {
             assert_eq!((unnamed(address), address.is_ipv6()), (other_local, said.is_ipv6()), "{what}");
@@ -133,7 +133,7 @@ fn a_duplicate_from_another_process_gives_the_same_answers() -> Result<()> {
     let answer = ask_nat64(&joined.server, 20);
     assert!(answer.is_ok(), "{answer:?}");
 
-    // From here on, the socket is only where another process has its standard input.
+    // From here on, the only descriptor of the socket is another process's standard input.
     let mut command = lab.server.namespace.command("sleep");
     let child = command.arg("1000").stdin(OwnedFd::from(joined.server)).spawn()?;
     drop(command);
@@ -158,7 +158,7 @@ fn an_ipv6_client_of_an_ipv4_socket_is_told_by_the_option_alone() -> Result<()> 
     module.name_nat64_client(peer, client)?;
 
     let expected = [client.ip().octets().as_slice(), &client.port().to_be_bytes(), &[0, 0]].concat();
-    // Also where the kernel shows the program a page only.
+    // This must also work where the kernel shows the program only one page of the buffer.
     for room in [20, 24, 4096, 100_000] {
         assert_eq!(ask_nat64(&named.server, room), Ok((20, expected.clone())), "{room}");
         assert_eq!(ask_nat64(&other.server, room), no_such_option, "{room}");
@@ -168,7 +168,7 @@ fn an_ipv6_client_of_an_ipv4_socket_is_told_by_the_option_alone() -> Result<()> 
     for (level, option) in [(libc::IPPROTO_IP, NAT64_OPTION + 1), (libc::IPPROTO_TCP, NAT64_OPTION)] {
         assert_eq!(ask(&named.server, level, option, 20), no_such_option, "{level} {option}");
     }
-    // An IPv6 socket has room for its client, also when it is mapped.
+    // An IPv6 socket can report the client as its peer, even if it has a mapped address.
     let listener = listen(&lab, Ipv6Addr::UNSPECIFIED)?;
     let bound = lab.bind()?;
     module.name_nat64_client(bound.local(), client)?;
@@ -184,7 +184,7 @@ fn ordinary_options_are_as_without_the_module() -> Result<()> {
     let lab = lab()?;
     let (peer, joined) = joined(&lab)?;
     let (unix, _unix_peer) = UnixStream::pair()?;
-    // Routes, of whose groups there is more to say than there is room for below.
+    // Routing netlink, whose list of groups is longer than some of the buffers below.
     let netlink = socket(AddressFamily::NETLINK, SocketType::RAW, None)?;
     bind(&netlink, &netlink::SocketAddrNetlink::new(0, 1))?;
     let answers = || {
@@ -198,7 +198,7 @@ fn ordinary_options_are_as_without_the_module() -> Result<()> {
             }
             answers.push(ask(&unix, libc::SOL_SOCKET, libc::SO_PEERCRED, room));
             answers.push(ask(&netlink, libc::SOL_NETLINK, libc::NETLINK_LIST_MEMBERSHIPS, room));
-            // What follows its first bytes counts time.
+            // The fields after the first bytes change with time.
             let info = ask(&joined.server, libc::IPPROTO_TCP, libc::TCP_INFO, room);
             answers.push(info.map(|(length, value)| (length, value.into_iter().take(8).collect())));
         }

@@ -1,4 +1,4 @@
-//! What reaches a terminal is harmless, secret values do not, and requests are printed as they come.
+//! Output is harmless to a terminal, has no secret values, and has each request as soon as it is complete.
 #![cfg(feature = "kernel")]
 
 use std::net::SocketAddr;
@@ -15,12 +15,12 @@ use toa_tests::{
 
 const CLIENT: ([u8; 4], u16) = ([203, 0, 113, 9], 54321);
 
-/// Sends a request and returns what is printed of it.
+/// Sends a request and returns what is printed.
 fn print(request: Request) -> Result<Output> {
     print_with(&["--any"], request)
 }
 
-/// The same, with the tool's arguments.
+/// Does the same with other arguments of the tool.
 fn print_with(arguments: &[&str], request: Request) -> Result<Output> {
     let mut lab = Lab::new(Habit::SynAndEarly)?;
     let _nginx = lab.nginx()?;
@@ -156,7 +156,7 @@ fn diagnostics_of_both_sides_come_only_when_asked_for() -> Result<()> {
         connection.ask(Request::get("/"))?;
         let (client, local) = (SocketAddr::from(CLIENT), connection.local());
         let lines = [
-            // From the kernel's side, and from ours.
+            // From the kernel program, and from user space.
             (1, format!("a watched client's connection from port {}", local.port())),
             (1, "toa-tc: debug: web0 has index ".to_owned()),
             (2, format!("toa-tc: trace: {client} > {} (via {local}): open", nginx_address())),

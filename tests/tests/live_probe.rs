@@ -1,10 +1,10 @@
-//! The kernel's program and user space, from one source: they find and decide the same in every packet.
+//! The kernel's program and user space share their source, and find and decide the same for every packet.
 #![cfg(feature = "kernel")]
 
 use anyhow::Result;
 use toa_tests::differential::{Differential, random_packets, tables};
 
-/// Random cases of each kind.
+/// Number of random cases of each kind.
 const MANY: usize = 1_000_000;
 
 #[test]

@@ -20,7 +20,8 @@ use toa_tests::{
 const CLIENT: &str = "203.0.113.9:54321";
 const OTHER: &str = "198.51.100.7:1000";
 
-/// Asks on connections of both clients and on one of none, and returns the port of the connection that ends last.
+/// Sends requests on connections of both clients and on an unmarked one. Returns the port of the connection
+/// that ends last.
 fn ask(lab: &mut Lab) -> Result<u16> {
     let mut last = 0;
     for (number, client) in [Some(OTHER), None, Some(CLIENT)].into_iter().enumerate() {
@@ -50,7 +51,8 @@ fn a_capture_has_the_requests_that_attach_prints() -> Result<()> {
             let rows = |output: &toa_tc::Output| -> Result<Vec<_>> {
                 Ok(output.requests()?.iter().map(printed::Printed::row).collect())
             };
-            // Of several connections, the rings of two CPUs are read one after the other.
+            // The rings of two CPUs are read in turn, which may reorder the requests of different
+            // connections.
             let (mut from_file, mut printed) = (rows(&read)?, rows(&attached)?);
             from_file.sort_unstable();
             printed.sort_unstable();
@@ -64,13 +66,14 @@ fn a_capture_has_the_requests_that_attach_prints() -> Result<()> {
 
 #[test]
 fn a_request_is_printed_while_tcpdump_goes_on() -> Result<()> {
-    // Nothing before its first data says whose a connection is: its beginning may be missing.
+    // With `FirstData`, nothing before the first data names the client, and the connection's start may be
+    // missing.
     for habit in [Habit::Syn, Habit::FirstData] {
         let mut lab = Lab::new(habit)?;
         let _nginx = lab.nginx()?;
         let namespace = &lab.server.namespace;
         let mut tcpdump = namespace.command("tcpdump");
-        // Otherwise tcpdump itself holds packets back for up to a second.
+        // Without it, tcpdump itself holds packets back for up to a second.
         tcpdump.args(["--immediate-mode", "-n", "-U", "-Z", "root", "-i", "web0", "-w", "-", "tcp"]);
         tcpdump.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut tcpdump = Process::new("tcpdump", tcpdump.spawn()?);

@@ -1,4 +1,4 @@
-//! What cannot work is refused in clear words, with the right exit code, and leaves nothing behind.
+//! What cannot work is refused with a clear message and the right exit code, and leaves nothing behind.
 #![cfg(feature = "kernel")]
 
 use std::{fs, os::unix::fs::PermissionsExt};
@@ -13,12 +13,12 @@ use toa_tests::{
     },
 };
 
-/// A failure.
+/// Exit code of a failure.
 const FAILED: i32 = 1;
-/// A command line that makes no sense.
+/// Exit code of a usage error.
 const USAGE: i32 = 2;
 
-/// Checks that `output` is a refusal which names the reason, and that the lab is untouched.
+/// Checks that `output` is a refusal that names the reason, and that the lab is untouched.
 fn check(lab: &Lab, output: &Output, code: i32, reason: &str) -> Result<()> {
     let said = &output.stderr;
     assert_eq!(output.status.code(), Some(code), "{said}");
@@ -27,7 +27,7 @@ fn check(lab: &Lab, output: &Output, code: i32, reason: &str) -> Result<()> {
     let first = lines.first().context("it says nothing")?;
     assert!(first.contains(reason), "{reason} is missing: {said}");
     assert!(!said.contains("panicked"), "{said}");
-    // Behind a usage error stands where to find help.
+    // A usage error also says where to find help.
     assert!(lines.len() == 1 || code == USAGE, "more than one line: {said}");
     assert_eq!(attached::on(&lab.server)?, []);
     assert_eq!(attached::filters_on(&lab.server)?, "");
@@ -75,11 +75,12 @@ fn no_interface() -> Result<()> {
 
 #[test]
 fn a_user_without_rights() -> Result<()> {
-    // A copy in a place that everybody may enter.
+    // A copy where every user can reach it.
     let directory = tempfile::Builder::new().prefix("toa-copy-").tempdir()?;
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))?;
     let copy = directory.path().join("toa-tc");
-    // By another process: a descriptor for writing that a child of another test inherits would keep it from running.
+    // Copied by another process: if a child of another test inherited our writable descriptor, the copy could
+    // not be run.
     assert!(std::process::Command::new("cp").arg(toa_tc::binary()?).arg(&copy).status()?.success());
     let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
     mounts::with_bpf_file_system(|| {

@@ -1,4 +1,4 @@
-//! The reader of the perf rings against the kernel that writes them: nothing is lost unnoticed.
+//! The reader of the perf rings against the kernel that writes them: every loss is noticed.
 #![cfg(feature = "kernel")]
 
 use std::os::fd::AsFd as _;
@@ -27,10 +27,10 @@ use toa_userspace::{
     rule::Rule,
 };
 
-/// The smallest ring.
+/// The size of the smallest ring.
 const RING_BYTES: usize = 4096;
 
-/// Stays on one CPU: a test run writes to the ring of the CPU it runs on.
+/// Pins this thread to one CPU, because a test run writes to the ring of the CPU that it runs on.
 fn stay_on(cpu: u32) -> Result<()> {
     let mut set = CpuSet::new();
     set.set(usize::try_from(cpu)?);
@@ -41,7 +41,7 @@ fn cpus() -> Result<Vec<u32>> {
     aya::util::online_cpus().map_err(|(path, error)| anyhow::anyhow!("{path}: {error}"))
 }
 
-/// A probe that follows everything, and its rings on some CPUs.
+/// Opens the probe's rings on these CPUs.
 fn rings(probe: &Probe, bytes: usize, cpus: &[u32]) -> Result<Rings> {
     let Map::PerfEventArray(map) = probe.map("EVENTS")? else { bail!("EVENTS is no perf event array") };
     Ok(Rings::open_on(map.fd().as_fd(), bytes, cpus)?)
@@ -53,7 +53,7 @@ fn following_probe() -> Result<Probe> {
     Ok(probe)
 }
 
-/// Sends `count` packets with payload, numbered from `first` on.
+/// Sends `count` packets with payload, numbered from `first`.
 fn send(probe: &mut Probe, first: u32, count: u32) -> Result<()> {
     for seq in first..first + count {
         let packet = PacketBuilder::ipv4().numbers(seq, 1).flags(flags::PSH | flags::ACK);
@@ -63,7 +63,7 @@ fn send(probe: &mut Probe, first: u32, count: u32) -> Result<()> {
     Ok(())
 }
 
-/// The sequence numbers of the packets in the rings.
+/// Returns the sequence numbers of the packets in the rings.
 fn drain(rings: &mut Rings) -> Result<(Vec<u32>, DrainStats)> {
     let mut numbers = Vec::new();
     let mut failed = None;
@@ -113,7 +113,7 @@ fn a_full_ring_loses_what_is_counted() -> Result<()> {
     assert_eq!(probe.count(Counter::Emitted)?, u64::from(kept));
     assert_eq!(probe.count(Counter::LostRingFull)?, u64::from(100 - kept));
     assert_eq!(probe.count(Counter::LostRingFullBytes)?, u64::from(100 - kept) * 100);
-    // What comes when there is room again is not lost.
+    // Once there is room again, nothing is lost.
     send(&mut probe, 100, 1)?;
     assert_eq!(drain(&mut rings)?.0, [100]);
     assert_eq!(probe.count(Counter::Matched)?, 101);

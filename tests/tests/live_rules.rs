@@ -1,4 +1,5 @@
-//! Every form of a rule, given to `attach` or to `watch add`, watches whom it names and nobody else.
+//! Every form of a rule, whether given to `attach` or to `watch add`, watches exactly the clients that it
+//! matches.
 #![cfg(feature = "kernel")]
 
 use std::{collections::BTreeSet, net::SocketAddr};
@@ -11,7 +12,7 @@ use toa_tests::{
     tool::toa_tc::{Output, ToaTc},
 };
 
-/// All who ask, each on one connection.
+/// All clients, each with one connection.
 const CLIENTS: [&str; 6] = [
     "203.0.113.9:54321",
     "203.0.113.9:54322",
@@ -21,7 +22,7 @@ const CLIENTS: [&str; 6] = [
     "[2001:db8::8]:443",
 ];
 
-/// Rules, and the clients that each names.
+/// Rules, each with the clients that it matches.
 const RULES: [(&str, &[&str]); 12] = [
     ("203.0.113.9", &["203.0.113.9:54321", "203.0.113.9:54322"]),
     ("203.0.113.9:54322", &["203.0.113.9:54322"]),
@@ -37,7 +38,8 @@ const RULES: [(&str, &[&str]); 12] = [
     ("any", &CLIENTS),
 ];
 
-/// Runs with `arguments`, adds a rule if there is one, lets every client ask, and checks who is printed.
+/// Attaches with `arguments`, adds a rule if there is one, lets every client send a request, and checks which
+/// clients are printed.
 fn check(arguments: &[&str], added: Option<&str>, expected: &[&str]) -> Result<()> {
     let output = mounts::with_bpf_file_system(|| -> Result<Output> {
         let mut lab = Lab::new(Habit::SynAndEarly)?;

@@ -1,4 +1,4 @@
-//! What a run chooses before the first packet: options that are TOA, balancers, local ports, room.
+//! What a run is configured with: TOA options, balancers, local ports, size of the table.
 #![cfg(feature = "kernel")]
 
 use std::net::SocketAddr;
@@ -16,10 +16,10 @@ use toa_tests::{
 
 const CLIENT: ([u8; 4], u16) = ([203, 0, 113, 9], 54321);
 
-/// An address without a port, of kind 28: version 1, IPv4.
+/// An option of kind 28 with an address but no port: version 1, IPv4.
 const WITHOUT_PORT: [u8; 7] = [28, 7, 1, 203, 0, 113, 9];
 
-/// Opens a connection that is marked with `option`, and asks for `target`.
+/// Opens a connection that is marked with `option` and requests `target`.
 fn ask(lab: &mut Lab, option: &[u8], target: &str) -> Result<Connection> {
     let bound = lab.bind()?;
     lab.marker.assign(bound.local(), option)?;
@@ -28,14 +28,14 @@ fn ask(lab: &mut Lab, option: &[u8], target: &str) -> Result<Connection> {
     Ok(connection)
 }
 
-/// The requests among lines of JSON.
+/// Returns the requests in JSON Lines.
 fn requests(stdout: &str) -> Result<Vec<Value>> {
     let lines = stdout.lines().map(serde_json::from_str).collect::<Result<Vec<Value>, _>>()?;
     Ok(lines.into_iter().filter(|line| line.get("event").is_some_and(|event| event == "request")).collect())
 }
 
-/// Asks once with each kind of option, and returns what is printed of whom, by kind: target, kind, client. Two
-/// rings keep no order between connections.
+/// Sends one request with each kind of option and returns target, kind and client of what is printed, sorted
+/// by kind, because two rings keep no order between connections.
 fn printed(arguments: &[&str]) -> Result<Vec<(String, u64, Value)>> {
     let mut lab = Lab::new(Habit::SynAndEarly)?;
     let _nginx = lab.nginx()?;
@@ -76,7 +76,7 @@ fn a_client_without_a_port_is_watched_by_its_address_and_by_no_port() -> Result<
     Ok(())
 }
 
-/// One of a running attach's counters.
+/// Returns a counter of the running attach.
 fn counter(lab: &Lab, name: &str) -> Result<u64> {
     let status: Value = serde_json::from_str(&succeed(&lab.server.namespace, &["status", "-o", "json"])?)?;
     let count = status.pointer(&format!("/runs/0/counters/{name}")).and_then(Value::as_u64);
@@ -145,7 +145,7 @@ fn open_connections_that_are_evicted_are_told_of() -> Result<()> {
         let connections = (0..400).map(connect).collect::<Result<Vec<_>>>()?;
         let line = "open connections were evicted: the table holds 64 (--max-flows)";
         wait::until("the line", || Ok(tool.stderr()?.contains(line).then_some(())))?;
-        // More than were open are never said to be evicted.
+        // The reported number never exceeds that of open connections.
         let stderr = tool.stderr()?;
         let said =
             stderr.lines().find_map(|said| said.strip_prefix("toa-tc: at least ")).context("no line")?;

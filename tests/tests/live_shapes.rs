@@ -22,15 +22,15 @@ fn request(id: &str) -> Request {
     Request::get(&format!("/{id}")).field("x-request-id", id).field("x-team", "shapes")
 }
 
-/// Lets `talk` use one connection, and checks that its requests are printed, in their order. Also looks at the
-/// whole value of `x-pad`, and returns the ledger.
+/// Lets `talk` use one connection and checks that its requests are printed in order, with the whole value of
+/// `x-pad`. Returns the ledger.
 fn check(mtu: u32, gro: bool, talk: impl Fn(&mut Connection) -> Result<()>) -> Result<Ledger> {
     let mut lab = Lab::with_mtu(Habit::SynAndEarly, mtu)?;
     lab.server.set_gro(gro)?;
     lab.server.acknowledge_at_once("10.9.0.0/24")?;
     let nginx = lab.nginx()?;
     let client = SocketAddr::from(CLIENT);
-    // Room for all of it: how a reader fares that is late is another test's matter.
+    // Enough for everything. Another test covers slow readers.
     let tool = ToaTc::attach(&lab.server, &["--ip", &client.to_string(), "--ring-size", "33554432"])?;
     let mut connection = lab.connect(Some(client))?;
     talk(&mut connection)?;
@@ -47,7 +47,7 @@ fn check(mtu: u32, gro: bool, talk: impl Fn(&mut Connection) -> Result<()>) -> R
     }
     let ledger = output.ledger()?;
     ledger.check()?;
-    // What is cut or bypassed may be so again when it is sent again, and then nobody can tell.
+    // Bytes that are cut or bypassed again when they are retransmitted are not recognised as duplicates.
     let (once, sent) = (ledger.bytes_once()?, u64::try_from(connection.sent_bytes())?);
     let is_whole = ledger.bytes("cut")? == 0 && ledger.bytes("bypassed")? == 0;
     assert!(if is_whole { once == sent } else { once >= sent }, "{what}: {}", output.stderr);
@@ -55,7 +55,7 @@ fn check(mtu: u32, gro: bool, talk: impl Fn(&mut Connection) -> Result<()>) -> R
     Ok(ledger)
 }
 
-/// Does the same on every kind of cable.
+/// Does the same with every combination of MTU and GRO.
 fn check_everywhere(talk: impl Fn(&mut Connection) -> Result<()>) -> Result<()> {
     for (mtu, gro) in [(1500, false), (1500, true), (MAX_MTU, false), (MAX_MTU, true)] {
         let ledger = check(mtu, gro, &talk)?;
@@ -104,7 +104,7 @@ fn a_body_of_ten_megabytes_and_a_request_behind_it() -> Result<()> {
     for gro in [false, true] {
         let ledger = check(1500, gro, talk)?;
         assert_eq!(ledger.bytes("cut")?, 0, "GRO {gro}");
-        // Frames that are larger than what a record holds, as long as they are copied.
+        // Frames that exceed a record, if they are copied.
         let ledger = check(MAX_MTU, gro, talk)?;
         assert!(ledger.bytes("cut")? + ledger.bytes("bypassed")? > 0, "GRO {gro}");
         println!(

@@ -1,4 +1,5 @@
-//! What runs can be seen from outside: as text and as JSON that the schema allows, with and without rights.
+//! Runs can be inspected from outside, as text and as JSON that conforms to the schema, with and without
+//! privileges.
 #![cfg(feature = "kernel")]
 
 use std::{
@@ -25,7 +26,7 @@ use toa_tests::{
 const SCHEMA: &str = include_str!("../../toa-userspace/schema/commands.schema.json");
 const CLIENT: ([u8; 4], u16) = ([203, 0, 113, 9], 54321);
 
-/// Fails unless the schema allows `value`, as the named definition.
+/// Fails unless `value` conforms to this definition of the schema.
 fn validate(definition: &str, value: &Value) -> Result<()> {
     let mut schema: Value = serde_json::from_str(SCHEMA)?;
     let top = schema.as_object_mut().context("the schema is no object")?;
@@ -37,7 +38,7 @@ fn validate(definition: &str, value: &Value) -> Result<()> {
     Ok(())
 }
 
-/// The only run's directory of pins.
+/// Returns the pin directory of the only run.
 fn run_directory() -> Result<PathBuf> {
     let mut found = mounts::pins()?.into_iter().filter(|path| path.ends_with("INFO"));
     let pin = found.next().context("no run has pinned anything")?;
@@ -70,7 +71,7 @@ fn status_shows_a_run_and_its_ledger() -> Result<()> {
             assert_eq!(term("matched"), terms, "{unit}");
             assert!(term("matched") > 0, "{unit}");
         }
-        // From another namespace the place in the chain is found, too.
+        // The position in the chain is also found from another namespace.
         let elsewhere = object(&lab.balancer.namespace, &["status", "-o", "json"])?;
         assert_eq!(elsewhere["runs"][0]["interfaces"], run["interfaces"]);
 
@@ -90,7 +91,7 @@ fn status_shows_the_cost_while_the_kernel_measures() -> Result<()> {
         let _nginx = lab.nginx()?;
         let namespace = lab.server.namespace.clone();
         let _tool = ToaTc::attach(&lab.server, &["--any"])?;
-        // Counted by the kernel, and off again when the last such descriptor goes, however this ends.
+        // The kernel stops measuring when this descriptor is closed, however the test ends.
         let _statistics = aya::sys::enable_stats(aya::sys::Stats::RunTime)?;
         let mut connection = lab.connect(Some(CLIENT.into()))?;
         connection.ask(Request::get("/"))?;
@@ -115,8 +116,8 @@ fn status_shows_the_cost_while_the_kernel_measures() -> Result<()> {
         let term = |name: &str| cost[name].as_u64().with_context(|| format!("no {name} in {cost}"));
         let (runs, ns, rate) = (term("runs")?, term("ns_per_run")?, term("runs_per_second")?);
         println!("{cost}");
-        // What was measured includes the second; a run costs more than an instruction, and less than a system call
-        // that sleeps.
+        // The total includes the sampled second. A run takes longer than an instruction, and less than a
+        // system call that sleeps.
         assert!((1..=runs).contains(&rate), "{cost}");
         assert!((5..1_000_000).contains(&ns), "{cost}");
         let line = text.lines().find(|line| line.starts_with("  cost: ")).context("no cost")?;
@@ -140,7 +141,7 @@ fn status_shows_the_order_of_two_runs_on_one_interface() -> Result<()> {
             let run = runs.iter().find(|run| run["pid"] == pid).context("a run is missing")?;
             positions.push(run["interfaces"][0]["position"].clone());
         }
-        // Each goes first when it attaches.
+        // Each run attaches at the head of the chain.
         assert_eq!(positions, [json!(2), json!(1)]);
         Ok(())
     })
@@ -174,7 +175,7 @@ fn flows_shows_what_is_followed() -> Result<()> {
         let sent: usize = connection.sent().iter().map(|request| request.head().len()).sum();
         assert_eq!(flow["bytes"], sent);
         assert_eq!(flow["toa"]["learned_from"], "syn");
-        // SYN, the handshake's ACK and the request, if the answer's ACK has not come yet.
+        // SYN, ACK of the handshake, and request. The ACK of the answer may not have arrived yet.
         assert!(flow["packets"].as_u64().is_some_and(|packets| packets >= 3), "{flow}");
         assert!(flow["age_ns"].as_u64().is_some_and(|age| age > 0 && flow["idle_ns"].as_u64() <= Some(age)));
 
@@ -219,14 +220,14 @@ fn doctor_says_that_attach_would_work() -> Result<()> {
 fn doctor_names_a_missing_bpf_file_system() -> Result<()> {
     mounts::without_bpf_file_system(|| {
         let lab = Lab::new(Habit::SynAndEarly)?;
-        // It does not stop attach.
+        // This does not prevent attach.
         let text = succeed(&lab.server.namespace, &["doctor"])?;
         assert!(text.lines().any(|line| line.starts_with("warn") && line.contains("mount -t bpf")), "{text}");
         Ok(())
     })
 }
 
-/// Checks what a user without rights gets of the three commands.
+/// Checks what an unprivileged user gets from the three commands.
 fn check_as_nobody(lab: &Lab) -> Result<()> {
     let namespace = &lab.server.namespace;
     for format in ["text", "json"] {
@@ -288,7 +289,7 @@ fn what_a_killed_run_left_is_cleared_away() -> Result<()> {
         assert_eq!((&status["swept"], &status["runs"]), (&json!(1), &json!([])));
         assert!(!left.exists());
 
-        // The next run does it as well, and leaves what others put there.
+        // The next run clears it as well, but leaves what others put there.
         ToaTc::attach(&lab.server, &["--any"])?.stop(Signal::Kill)?;
         let left = run_directory()?;
         let foreign = left.with_file_name("not-a-run");
@@ -310,7 +311,7 @@ fn pins_of_others_are_reported_and_never_used() -> Result<()> {
         let _tool = ToaTc::attach(&lab.server, &["--any"])?;
         let directory = run_directory()?;
 
-        // One of the right shape, one of a wrong shape.
+        // One has the right layout, one does not.
         let twin = HashMap::<MapData, [u32; 6], u32>::create(131_072, 0)?;
         let other = HashMap::<MapData, u32, u32>::create(1, 0)?;
         let pin = directory.join("WATCH");
@@ -331,7 +332,7 @@ fn pins_of_others_are_reported_and_never_used() -> Result<()> {
         refused("4 bytes of key")?;
         assert_eq!(twin.keys().count() + other.keys().count(), 0);
 
-        // An INFO of another version: the run is not one that is known.
+        // With an INFO of another version, the run is unknown.
         let info = directory.join("INFO");
         fs::remove_file(&info)?;
         Array::<MapData, u64>::create(1, 0)?.pin(&info)?;

@@ -1,4 +1,4 @@
-//! What becomes of the tool when its results cannot be written.
+//! How the tool behaves if its results cannot be written.
 #![cfg(feature = "kernel")]
 
 use std::{
@@ -21,12 +21,12 @@ use toa_tests::{
 
 const CLIENT: ([u8; 4], u16) = ([203, 0, 113, 9], 54321);
 
-/// A file that takes nothing.
+/// Opens a file to which every write fails.
 fn full() -> Result<File> {
     OpenOptions::new().write(true).open("/dev/full").context("/dev/full")
 }
 
-/// A pipe that nobody reads any more.
+/// Returns a pipe whose reader is closed.
 fn closed() -> Result<io::PipeWriter> {
     Ok(io::pipe()?.1)
 }
@@ -89,7 +89,7 @@ fn a_run_whose_reader_stands_still_ends_and_says_what_it_gave_up() -> Result<()>
     let mut tool = ToaTc::attach_piped(&lab.server, &["--any"])?;
     let pipe = tool.process().child().stdout.take().context("no pipe")?;
     let mut connection = lab.connect(Some(CLIENT.into()))?;
-    // More than a pipe and our own buffer hold.
+    // More than the pipe and the tool's buffer can hold.
     let note = "x".repeat(4000);
     for _ in 0..100 {
         connection.ask(Request::get("/").field("x-note", &note))?;

@@ -19,24 +19,24 @@ use toa_tests::{
 
 const FIRST_PORT: u16 = 40_000;
 
-/// Tags from the outermost on, what the record says of the first, and where the IP header then begins.
+/// Tags from outermost to innermost, the tag in the record, and the offset of the IP header.
 type Case = (&'static [(u16, u16)], u16, u8);
 
 const CASES: [Case; 8] = [
     (&[], 0, 14),
     (&[(VLAN, 7)], 7, 14),
-    // Priority 5, may be dropped.
+    // Priority 5, drop eligible.
     (&[(VLAN, 0xb00f)], 0xb00f, 14),
-    // Only a priority.
+    // Priority only.
     (&[(VLAN, 0xe000)], 0xe000, 14),
     (&[(SERVICE_VLAN, 4094)], 4094, 14),
     (&[(SERVICE_VLAN, 0x2003), (VLAN, 7)], 0x2003, 18),
     (&[(VLAN, 3), (VLAN, 7)], 3, 18),
-    // As many as are read: one in the metadata, two in the bytes.
+    // As many as are supported: one in the metadata, two in the bytes.
     (&[(SERVICE_VLAN, 3), (SERVICE_VLAN, 4), (VLAN, 7)], 3, 22),
 ];
 
-/// A connection in these tags, from this port.
+/// Returns the frames of a connection with these tags, from this port.
 fn frames(tags: &[(u16, u16)], port: u16, is_ipv6: bool) -> [Vec<u8>; 2] {
     let packet = if is_ipv6 { PacketBuilder::ipv6() } else { PacketBuilder::ipv4() };
     let packet = tags.iter().fold(packet.source_port(port), |packet, (kind, tag)| packet.vlan(*kind, *tag));
@@ -47,7 +47,7 @@ fn target(port: u16) -> String {
     format!("/tagged/{port}")
 }
 
-/// Every case over both IP versions, each from a port of its own.
+/// Returns every case over both IP versions, each with its own port.
 fn cases() -> impl Iterator<Item = (Case, u16, bool)> {
     let both = CASES.into_iter().flat_map(|case| [(case, false), (case, true)]);
     both.zip(FIRST_PORT..).map(|((case, is_ipv6), port)| (case, port, is_ipv6))
@@ -106,7 +106,7 @@ fn four_tags_are_too_many() -> Result<()> {
     let tool = ToaTc::attach(&lab.server, &["--any"])?;
     let tags = (0..4).fold(PacketBuilder::ipv4(), |packet, tag| packet.vlan(VLAN, tag));
     injector.send(&tags.flags(flags::SYN).options(&toa_option(client())).build())?;
-    // Behind it in the same queue, so that the first one was looked at as well.
+    // These follow in the same queue, so that the first frame has been processed before them.
     for frame in frames(&[], FIRST_PORT, false) {
         injector.send(&frame)?;
     }

@@ -36,7 +36,7 @@ fn connections_over_tun_are_followed() -> Result<()> {
                 }
             }
             watched.ask(Request::post("/upload", 1 << 20).field("x-request-id", "upload"))?;
-            // nginx answers before it has the whole body; what comes behind is answered when it has.
+            // nginx answers before it has the whole body, but answers the next request only after it.
             watched.ask(Request::get("/after").field("x-request-id", "after"))?;
             let rows = rows_of(client, &watched);
             let output = tool.stop(Signal::Interrupt)?.succeeded()?;

@@ -1,4 +1,4 @@
-//! The watched set is changed from a second process, at once, in the run that is meant and in no other.
+//! A second process changes the watched set: at once, in the selected run and in no other.
 #![cfg(feature = "kernel")]
 
 use std::{net::SocketAddr, thread};
@@ -18,7 +18,7 @@ use toa_tests::{
 const FIRST: ([u8; 4], u16) = ([203, 0, 113, 9], 54321);
 const SECOND: ([u8; 4], u16) = ([203, 0, 113, 10], 54322);
 
-/// A failure, and a command line that makes no sense.
+/// Exit codes of a failure and of a usage error.
 const FAILED: i32 = 1;
 const USAGE: i32 = 2;
 
@@ -34,7 +34,7 @@ fn pid(tool: &mut ToaTc) -> String {
     tool.process().child().id().to_string()
 }
 
-/// Checks that a command ended so, and said `reason`.
+/// Checks that a command ended with this exit code and reported `reason`.
 fn check(output: &Output, code: i32, reason: &str) {
     assert_eq!(output.status.code(), Some(code), "{}", output.stderr);
     assert!(output.stderr.contains(reason), "{reason} is missing: {}", output.stderr);
@@ -151,7 +151,7 @@ fn concurrent_changes_lose_no_shape() -> Result<()> {
         let tool = ToaTc::attach::<&str>(&lab.server, &[])?;
         let namespace = lab.server.namespace.clone();
         for round in 0..10 {
-            // One takes the last rule of a shape away while the other adds one of another.
+            // One command removes the last rule of a shape while the other adds one of another shape.
             succeed(&namespace, &["watch", "add", "192.0.2.1"])?;
             let [removed, added] =
                 [["watch", "remove", "192.0.2.1"], ["watch", "add", ":54321"]].map(|command| {
@@ -179,7 +179,7 @@ fn many_rules_are_quick_and_a_full_set_is_one_error() -> Result<()> {
         let _tool = ToaTc::attach(&lab.server, &["--any"])?;
         let namespace = &lab.server.namespace;
         let rule = |number: u32| std::net::Ipv4Addr::from(0x0a00_0000 + number).to_string();
-        // As many as one command line takes.
+        // As many as fit on a command line.
         let add = |numbers: std::ops::Range<u32>| {
             let rules: Vec<_> =
                 ["watch".to_owned(), "add".to_owned()].into_iter().chain(numbers.map(rule)).collect();
@@ -200,7 +200,7 @@ fn many_rules_are_quick_and_a_full_set_is_one_error() -> Result<()> {
         let full = add(200_000..204_000)?;
         check(&full, FAILED, "the watched set holds at most");
         assert_eq!(full.stderr.lines().count(), 1, "{}", full.stderr);
-        // Nothing of it was added.
+        // None of them was added.
         let count = || Ok::<_, anyhow::Error>(succeed(namespace, &["watch", "list"])?.lines().count());
         assert_eq!(count()?, 138_001);
         let begin = std::time::Instant::now();
@@ -232,7 +232,7 @@ fn two_runs_on_one_interface_are_independent() -> Result<()> {
         ask(&mut lab.connect(Some(FIRST.into()))?, "/first")?;
         ask(&mut lab.connect(Some(SECOND.into()))?, "/second")?;
         let one = one.stop(Signal::Interrupt)?.succeeded()?;
-        // The other one goes on, and is the only one now.
+        // The other run continues, and is now the only one.
         assert_eq!(succeed(&namespace, &["watch", "list"])?, "203.0.113.10\n");
         let two = two.stop(Signal::Interrupt)?.succeeded()?;
         assert_eq!(targets(&one)?, [(FIRST.into(), "/first".to_owned())]);
@@ -248,7 +248,7 @@ fn interfaces_of_the_same_name_in_two_namespaces_are_told_apart() -> Result<()> 
         let _nginxes = (labs[0].nginx()?, labs[1].nginx()?);
         let mut one = ToaTc::attach::<&str>(&labs[0].server, &[])?;
         let two = ToaTc::attach::<&str>(&labs[1].server, &[])?;
-        // In a third namespace, the name says nothing.
+        // In a third namespace, the name is ambiguous.
         let elsewhere = labs[0].balancer.namespace.clone();
         check(&ToaTc::run(&elsewhere, &["watch", "list", "--iface", "web0"])?, USAGE, "2 runs");
         check(&ToaTc::run(&elsewhere, &["watch", "list"])?, USAGE, "2 runs");

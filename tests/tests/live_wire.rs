@@ -1,4 +1,4 @@
-//! What the other live tests rely on: how requests lie on the wire, and that nginx answers them all.
+//! What the other live tests rely on: how requests are split into packets, and that nginx answers them all.
 #![cfg(feature = "kernel")]
 
 use anyhow::Result;
@@ -12,7 +12,7 @@ use toa_tests::{
     },
 };
 
-/// The payloads that reach the server when `talk` uses a connection.
+/// Returns the payloads that reach the server when `talk` uses a connection.
 fn payloads(mtu: u32, gro: bool, talk: impl Fn(&mut Connection) -> Result<()>) -> Result<Vec<Vec<u8>>> {
     let mut lab = Lab::with_mtu(Habit::SynAndEarly, mtu)?;
     lab.server.set_gro(gro)?;
@@ -58,7 +58,7 @@ fn a_wide_cable_carries_frames_beyond_a_record() -> Result<()> {
         // Ethernet, IPv4, TCP and a timestamp.
         let headers = 14 + 20 + 32;
         let mut longest = 0;
-        // How long packets are is the sender's choice, and nearly always it is as long as the cable allows.
+        // The sender chooses the size of packets, nearly always the maximum that the MTU allows.
         for _ in 0..10 {
             let payloads = payloads(MAX_MTU, gro, upload)?;
             longest = payloads.iter().map(Vec::len).max().unwrap() + headers;

@@ -1,4 +1,5 @@
-//! What idle connections cost, as resident memory of a process of its own: so this file has one test.
+//! Memory of idle connections. It is the resident memory of the whole process, so this file has only one
+//! test.
 
 use anyhow::{Context as _, Result};
 use toa_common::wire::tcp::{ACK, SYN};
@@ -18,7 +19,7 @@ impl Sink for Requests {
     }
 }
 
-/// Resident memory of this process, in bytes.
+/// Returns the resident memory of this process in bytes.
 fn resident_bytes() -> Result<u64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
@@ -32,7 +33,7 @@ fn fifty_thousand_open_connections_stay_within_64_mib() -> Result<()> {
     let len = u32::try_from(GET.len())?;
     for connection in 0..50_000 {
         pipeline.segment(&segment(connection, 0, SYN, b""), &mut requests);
-        // In two parts, so that it is collected and what collected it is freed.
+        // In two parts, so that the head is buffered and the buffer freed.
         pipeline.segment(&segment(connection, 1, ACK, &GET[..20]), &mut requests);
         pipeline.segment(&segment(connection, 21, ACK, &GET[20..]), &mut requests);
         pipeline.segment(&segment(connection, 1 + len, ACK, GET), &mut requests);

@@ -1,4 +1,4 @@
-//! The shared walker and decision, as the host compiles them, against tables and against a second opinion.
+//! The shared code, compiled for the host, compared with tables and with the oracle.
 
 use anyhow::Result;
 use proptest::prelude::{ProptestConfig, proptest};
@@ -15,7 +15,7 @@ use toa_tests::differential::{
     tables::{self, agree},
 };
 
-/// Random cases of each kind.
+/// Number of random cases of each kind.
 const MANY: usize = 1_000_000;
 
 #[test]
@@ -63,7 +63,7 @@ fn two_opinions_on_a_million_packets_agree() -> Result<()> {
 }
 
 proptest! {
-    // Few: they are there for the smallest case that fails.
+    // Only a few, because these tests exist to shrink a failure to the smallest case.
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]

@@ -1,11 +1,11 @@
-//! Responsible for addresses, and for the real client. Not responsible for where they stand in packets.
+//! IP addresses, and the address and port of a client.
 
 use crate::{
     field::{field, ne32},
     verifier::unknown,
 };
 
-/// An IPv6 address or a mapped IPv4 one, in words of network order.
+/// An IPv6 or IPv4-mapped address, as words in network order.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[repr(C)]
 pub struct Address(pub [u32; 4]);
@@ -14,18 +14,18 @@ pub struct Address(pub [u32; 4]);
 const MAPPED: u32 = 0xffff_u32.to_be();
 
 impl Address {
-    /// Bits of an address.
+    /// Length of an address, in bits.
     pub const BITS: u32 = 128;
 
-    /// The IPv4 address of four bytes, mapped.
+    /// Returns the IPv4-mapped address of `bytes`.
     #[inline(always)]
     pub fn from_ipv4(bytes: &[u8; 4]) -> Self {
-        // For the verifier, the two families are one from here on.
+        // From here on, both families are one state to the verifier.
         let zero = unknown(0);
         Self([zero, zero, MAPPED | zero, ne32(bytes)])
     }
 
-    /// The address of sixteen bytes. A mapped IPv4 address stays what it is: equal to [`Self::from_ipv4`].
+    /// Returns the address of `bytes`. An IPv4-mapped address equals the result of [`Self::from_ipv4`].
     #[inline(always)]
     pub fn from_ipv6(bytes: &[u8; 16]) -> Self {
         Self([
@@ -36,7 +36,7 @@ impl Address {
         ])
     }
 
-    /// The sixteen bytes in network order.
+    /// Returns the sixteen bytes in network order.
     pub fn octets(&self) -> [u8; 16] {
         let mut bytes = [0; 16];
         for (to, word) in bytes.chunks_exact_mut(4).zip(self.0) {
@@ -46,17 +46,17 @@ impl Address {
     }
 }
 
-/// A real client, as a TOA names it.
+/// A real client's address and port.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Client {
-    /// Its address.
+    /// The client's address.
     pub address: Address,
-    /// Its port, as the bytes lie there; 0 where the option has none.
+    /// The client's port in network order; 0 if the option has none.
     pub port_be: u16,
 }
 
 impl Client {
-    /// Its port.
+    /// Returns the client's port in host order.
     pub fn port(&self) -> u16 {
         u16::from_be(self.port_be)
     }

@@ -1,4 +1,4 @@
-//! Who the client of a connection is, and how we know.
+//! The client of a connection, and where it was learned from.
 
 use crate::{
     address::{Address, Client},
@@ -16,12 +16,12 @@ pub enum LearnedFrom {
     Ack = 2,
     /// A packet with payload.
     Data = 3,
-    /// The server's own socket: the connection was open before.
+    /// The server's own socket, because the connection was already open.
     Socket = 4,
 }
 
 impl LearnedFrom {
-    /// The value of a byte in a record or map.
+    /// Returns the variant for a byte from a record or map.
     pub fn from_byte(byte: u8) -> Option<Self> {
         match byte {
             1 => Some(Self::Syn),
@@ -32,7 +32,7 @@ impl LearnedFrom {
         }
     }
 
-    /// The name used in results.
+    /// Returns the name used in results.
     pub fn name(self) -> &'static str {
         match self {
             Self::Syn => "syn",
@@ -54,7 +54,7 @@ impl From<SegmentKind> for LearnedFrom {
     }
 }
 
-/// Who the client is and how we know, as it crosses from the kernel to user space. 24 bytes:
+/// The client of a connection and where it was learned from, as passed between kernel and user space. 24 bytes:
 ///
 /// ```text
 ///  0 client address             16 client port        18 TOA kind    19 TOA length
@@ -81,7 +81,7 @@ pub struct Attribution {
 
 /// Bits of [`Attribution::flags`].
 pub mod flags {
-    /// Only a SYN has named the client so far.
+    /// No TOA has named the client so far, except perhaps a SYN's.
     pub const PROVISIONAL: u8 = 1;
     /// The TOA could be another protocol's option.
     pub const AMBIGUOUS: u8 = 1 << 1;
@@ -94,7 +94,7 @@ pub mod flags {
 const _: () = assert!(size_of::<Attribution>() == 24);
 
 impl Attribution {
-    /// Nobody.
+    /// No client.
     pub const EMPTY: Self = Self {
         address: Address([0; 4]),
         port_be: 0,
@@ -105,7 +105,7 @@ impl Attribution {
         _unused: 0,
     };
 
-    /// A client that the server's socket named.
+    /// Returns the attribution to a client that the server's socket named.
     pub fn from_socket(client: &Client) -> Self {
         Self {
             address: client.address,
@@ -115,8 +115,8 @@ impl Attribution {
         }
     }
 
-    /// Takes the client from `toa`, which a packet of this kind carried; with several TOA in the packet, or one. A
-    /// client that no TOA names, and one that only a SYN names, is provisional.
+    /// Sets the client to that of `toa`, which a packet of kind `segment` carried. `has_several` is whether that packet
+    /// carried more than one TOA. The client is provisional if it was named by a SYN, or by no TOA.
     #[inline(always)]
     pub fn name(&mut self, toa: &Toa, segment: SegmentKind, has_several: bool) {
         let from = LearnedFrom::from(segment);
@@ -134,46 +134,46 @@ impl Attribution {
         }
     }
 
-    /// A later packet named the same client.
+    /// Records that a later packet named the same client.
     #[inline(always)]
     pub fn confirm(&mut self) {
         self.flags &= !flags::PROVISIONAL;
     }
 
-    /// A later packet named another client.
+    /// Records that a later packet named another client.
     #[inline(always)]
     pub fn conflict(&mut self) {
         self.flags |= flags::CONFLICT;
     }
 
-    /// The client.
+    /// Returns the client.
     #[inline(always)]
     pub fn client(&self) -> Client {
         Client { address: self.address, port_be: self.port_be }
     }
 
-    /// Whether the client's port is known.
+    /// Returns whether the client's port is known.
     pub fn has_port(&self) -> bool {
         has_port(self.toa_kind, self.toa_length)
     }
 
-    /// Kind and length of the TOA option that named the client, if one did.
+    /// Returns the kind and length of the TOA option that named the client, if one did.
     pub fn toa(&self) -> Option<(u8, u8)> {
         (self.toa_length != 0).then_some((self.toa_kind, self.toa_length))
     }
 
-    /// Where the client was learned from. `None` if the byte is not a value.
+    /// Returns where the client was learned from, or `None` if the byte is not a valid value.
     pub fn learned_from(&self) -> Option<LearnedFrom> {
         LearnedFrom::from_byte(self.learned_from)
     }
 
-    /// Whether only a SYN has named the client so far.
+    /// Returns whether the client may still be replaced, see [`flags::PROVISIONAL`].
     #[inline(always)]
     pub fn is_provisional(&self) -> bool {
         self.flags & flags::PROVISIONAL != 0
     }
 
-    /// Whether the TOA could be another protocol's option.
+    /// Returns whether the TOA could be another protocol's option.
     pub fn is_ambiguous(&self) -> bool {
         self.flags & flags::AMBIGUOUS != 0
     }

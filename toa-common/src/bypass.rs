@@ -1,17 +1,18 @@
-//! What the kernel need not copy of a connection, as user space tells it.
+//! Windows of a connection that the kernel does not copy to user space.
 //!
-//! User space knows when the next bytes are a body, or when the rest of a connection is of no interest. A [`Bypass`] says
-//! so as a window of sequence numbers. A packet whose payload lies entirely in the window is not copied. One that lies
-//! partly in it is copied whole, and so is one with SYN, FIN or RST: it tells where the connection begins or ends. The
-//! window names the generation of its flow, so that it never applies to a later connection of the same 4-tuple. It is
-//! withdrawn once the stream has passed it: 4 GiB later the same numbers come again.
+//! User space knows when the next bytes are a body, or when the rest of a connection is of no interest. It then writes
+//! a [`Bypass`], a window of sequence numbers. A packet whose payload lies entirely in the window is not copied. A
+//! packet that lies partly in it is copied whole. A packet with SYN, FIN or RST is always copied, because it marks
+//! where the connection begins or ends. The window carries the generation of its flow, so it never applies to a later
+//! connection with the same 4-tuple. User space removes it once the stream has passed it, because sequence numbers
+//! repeat after 4 GiB.
 
 use crate::{
     seq::Seq,
     wire::tcp::{FIN, RST, SYN},
 };
 
-/// A window of a connection that is not copied: the value of the map `BYPASS`, whose key is a
+/// A window of a connection that is not copied. It is a value of the map `BYPASS`, whose key is a
 /// [`crate::flow_key::FlowKey`]. 16 bytes:
 ///
 /// ```text
@@ -20,35 +21,35 @@ use crate::{
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(C)]
 pub struct Bypass {
-    /// The flow's generation, see [`crate::flow::Flow::generation`].
+    /// Generation of the flow, see [`crate::flow::Flow::generation`].
     pub generation: u64,
-    /// The first sequence number in the window.
+    /// First sequence number in the window.
     pub from: u32,
-    /// The first sequence number after it.
+    /// First sequence number after the window.
     pub until: u32,
 }
 
 const _: () = assert!(size_of::<Bypass>() == 16);
 
 impl Bypass {
-    /// Longest window, in bytes: TCP's own maximum (RFC 7323 section 2.3). So nothing in flight when the window has been
-    /// passed can be mistaken for something in it.
+    /// Maximum length of a window, in bytes: TCP's maximum window (RFC 7323 section 2.3). Data that is in flight when
+    /// the stream has passed the window can therefore not be mistaken for data in it.
     pub const MAX_BYTES: u32 = 1 << 30;
 
-    /// Bypasses `bytes` from `from` on, or as many of them as a window may have.
+    /// Bypasses `bytes` bytes from `from` on, but at most [`Self::MAX_BYTES`].
     pub fn new(generation: u64, from: Seq, bytes: u64) -> Self {
-        // Within 32 bits, by the bound.
+        // Fits in 32 bits because of the bound.
         let bytes = bytes.min(u64::from(Self::MAX_BYTES)) as u32;
         Self { generation, from: from.0, until: (from + bytes).0 }
     }
 
-    /// How many sequence numbers the window has.
+    /// Returns the length of the window, in bytes.
     #[inline(always)]
     pub fn bytes(&self) -> u32 {
         self.until.wrapping_sub(self.from)
     }
 
-    /// Whether a packet need not be copied: it has payload, all of it in the window, and neither SYN, FIN nor RST.
+    /// Returns whether a packet need not be copied: it has payload, all of it in the window, and no SYN, FIN or RST.
     #[inline(always)]
     pub fn covers(&self, generation: u64, tcp_flags: u8, seq: Seq, payload_len: u32) -> bool {
         let window = self.bytes();

@@ -1,9 +1,10 @@
-//! Responsible for what a run chooses before its program is loaded: options that are TOA, local ports, whether
-//! balancers are restricted. Not responsible for what is watched: that changes while a run goes on.
+//! The settings that are fixed when a run loads its program: which options are TOA, which local ports are of interest,
+//! and whether only some balancers are trusted. The rules can change during a run, so they are in maps instead (see
+//! [`crate::maps`]).
 //!
-//! For the eBPF program this is memory that user space fills before loading and that nobody writes afterwards. So
-//! everything is read volatile, or the compiler would put in what stands in the object; and the verifier, which
-//! knows the values, leaves out whatever a run does not use.
+//! User space writes the settings before it loads the eBPF program, and they do not change afterwards. They are read
+//! with volatile loads, because the compiler would otherwise fold the values that are in the object. The verifier knows
+//! the loaded values and removes the code that a run does not use.
 
 use core::ptr::read_volatile;
 
@@ -12,16 +13,16 @@ use crate::{
     wire::toa_pairs::{Class, ToaPairs},
 };
 
-/// Ports as a set: a bit for each value of the two bytes, as they lie in a header.
+/// A set of ports, with one bit for each port number in network order.
 type Ports = [u64; 1024];
 
-/// What a run chooses.
+/// The settings of a run.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(C)]
 pub struct Config {
-    /// The local ports of interest, if not all are.
+    /// The local ports of interest, unless all are.
     server_ports: Ports,
-    /// What counts as TOA.
+    /// The options that count as TOA.
     pairs: ToaPairs,
     /// A set of [`bits`].
     bits: u32,
@@ -33,37 +34,37 @@ const _: () = assert!(size_of::<Config>() == 8192 + 2048 + 8);
 
 /// Bits of [`Config`].
 mod bits {
-    /// Of several TOA the last one is taken, not the first.
+    /// The last of several TOA is used, not the first.
     pub(super) const PICK_LAST: u32 = 1;
     /// Only some local ports are of interest.
     pub(super) const SERVER_PORTS: u32 = 1 << 1;
-    /// Only some sources may write TOA.
+    /// TOA is trusted from some sources only.
     pub(super) const BALANCERS: u32 = 1 << 2;
 }
 
 impl Config {
-    /// The usual options, the first of several, any port, any source.
+    /// The default TOA options, the first of several TOA, any local port, any source.
     pub const DEFAULT: Self = Self { server_ports: [0; 1024], pairs: ToaPairs::DEFAULT, bits: 0, _unused: 0 };
 
-    /// With other options that count as TOA.
+    /// Sets the options that count as TOA.
     #[must_use]
     pub fn with_pairs(self, pairs: ToaPairs) -> Self {
         Self { pairs, ..self }
     }
 
-    /// With the last of several TOA taken, not the first.
+    /// Uses the last of several TOA, not the first.
     #[must_use]
     pub fn picking_last(self) -> Self {
         Self { bits: self.bits | bits::PICK_LAST, ..self }
     }
 
-    /// With TOA believed from some sources only; which, the host knows.
+    /// Trusts TOA from some sources only. The list of them is not part of the settings.
     #[must_use]
     pub fn with_balancers(self) -> Self {
         Self { bits: self.bits | bits::BALANCERS, ..self }
     }
 
-    /// With one more local port of interest; without any, all are.
+    /// Adds a local port of interest. If none is added, all ports are of interest.
     #[must_use]
     pub fn with_server_port(mut self, port: u16) -> Self {
         let (word, bit) = place(port.to_be());
@@ -74,54 +75,54 @@ impl Config {
         self
     }
 
-    /// What counts as TOA.
+    /// Returns the options that count as TOA.
     pub fn pairs(&self) -> &ToaPairs {
         &self.pairs
     }
 
-    /// The class of an option of `kind` and `length`.
+    /// Returns the class of an option of `kind` and `length`.
     #[inline(always)]
     pub(crate) fn class_of(&self, kind: u8, length: u8) -> Class {
         self.pairs.class_of(kind, length)
     }
 
-    /// Whether the last of several TOA is taken.
+    /// Returns whether the last of several TOA is used.
     #[inline(always)]
     pub(crate) fn picks_last(&self) -> bool {
         self.has(bits::PICK_LAST)
     }
 
-    /// Whether only some local ports are of interest.
+    /// Returns whether only some local ports are of interest.
     #[inline(always)]
     pub fn restricts_ports(&self) -> bool {
         self.has(bits::SERVER_PORTS)
     }
 
-    /// Whether TOA is believed from some sources only.
+    /// Returns whether TOA is trusted from some sources only.
     #[inline(always)]
     pub fn restricts_balancers(&self) -> bool {
         self.has(bits::BALANCERS)
     }
 
-    /// Whether packets to a local port, in network order, are of interest.
+    /// Returns whether packets to a local port, in network order, are of interest.
     #[inline(always)]
     pub fn serves(&self, port_be: u16) -> bool {
         if !self.restricts_ports() {
             return true;
         }
         let (word, bit) = place(port_be);
-        // SAFETY: `place` is within the array.
+        // SAFETY: `place` returns an index of at most 1023, and the array has 1024 words.
         unsafe { read_volatile(self.server_ports.as_ptr().add(word)) & bit != 0 }
     }
 
     #[inline(always)]
     fn has(&self, bit: u32) -> bool {
-        // SAFETY: a reference is valid to read.
+        // SAFETY: a reference is valid for reads.
         unsafe { read_volatile(&raw const self.bits) & bit != 0 }
     }
 }
 
-/// The word and the bit of a port.
+/// Returns the index of a port's word, and the port's bit in that word.
 #[inline(always)]
 fn place(port_be: u16) -> (usize, u64) {
     (masked::<1023>(u32::from(port_be) >> 6), 1 << (port_be & 63))

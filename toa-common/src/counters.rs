@@ -1,14 +1,14 @@
-//! Responsible for the names of everything that the kernel counts. Not responsible for reading it.
+//! The kernel program's counters and their names.
 
 use crate::{
     skip_reason::SkipReason,
     wire::toa_pairs::{KNOWN_PAIRS, MAX_PAIRS},
 };
 
-/// Declares the counters once: as an index into the per-CPU value, and as names for people and machines.
+/// Declares each counter once, both as an index into the per-CPU value and as a name in the output.
 macro_rules! counters {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
-        /// What the kernel counts.
+        /// A counter of the kernel program.
         #[derive(Clone, Copy, Debug, Eq, PartialEq)]
         #[repr(u32)]
         pub enum Counter {
@@ -16,10 +16,10 @@ macro_rules! counters {
         }
 
         impl Counter {
-            /// All counters in the order of their indices.
+            /// All counters, in the order of their indices.
             pub const ALL: &'static [Self] = &[$(Self::$variant),*];
 
-            /// The counter's name.
+            /// Returns the counter's name.
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$variant => $name,)*
@@ -36,19 +36,21 @@ counters! {
     NotTcp = "not_tcp",
     /// Fragments without a TCP header.
     Fragment = "fragment",
-    /// Packets whose headers reach past their end.
+    /// Packets that end before their headers, or before the length that their IP header announces.
     Truncated = "truncated",
-    /// Packets with contradicting lengths.
+    /// Packets whose length or version fields contradict each other or the protocol.
     Malformed = "malformed",
     /// IPv6 packets with too many or too long extension headers.
     ExtensionHeaders = "extension_headers",
-    /// TCP packets to other local ports than those asked for.
+    /// TCP packets to local ports that are not of interest.
     OtherPort = "other_port",
-    /// TCP packets of connections that are not followed, without a TOA.
+    /// TCP packets of connections that are not followed, without a trusted TOA.
     Unmarked = "unmarked",
-    /// TCP packets of connections that are not followed, with a TOA that nobody watches.
+    /// TCP packets of connections that are not followed, with a trusted TOA that no rule matches or that is in a
+    /// SYN-ACK or RST.
     Unwatched = "unwatched",
-    /// SYNs that ended the following of an older connection, and nothing else.
+    /// Packets that ended the following of a connection and started no other: the SYN of a new connection, or a TOA
+    /// that names an unwatched client in place of a provisional one.
     UnfollowedBySyn = "unfollowed_by_syn",
     /// Packets of followed connections with neither payload nor SYN, FIN or RST.
     PureAck = "pure_ack",
@@ -57,21 +59,22 @@ counters! {
 
     /// Packets with a TOA.
     Toa = "toa",
-    /// Packets with a TOA from a source that is none of the balancers asked for: it is not believed.
+    /// Packets with a TOA from a source that is not a trusted balancer. The TOA is ignored.
     Untrusted = "untrusted",
-    /// Packets whose options nobody can read to the end.
+    /// Packets with TCP options of invalid length.
     MalformedOptions = "malformed_options",
-    /// Connections whose following began.
+    /// Connections that began to be followed.
     Learned = "learned",
     /// Followed connections that saw a FIN or RST.
     Closed = "closed",
-    /// Followed connections without a FIN or RST that ended because of a SYN or TOA of another on their 4-tuple.
+    /// Followed connections without a FIN or RST that ended because of a new SYN or another client's TOA on their
+    /// 4-tuple.
     ReplacedOpen = "replaced_open",
-    /// Connections whose client another TOA replaced.
+    /// Connections whose client was replaced by that of another TOA.
     Replaced = "replaced",
-    /// Packets whose TOA contradicts what the connection's client is known to be.
+    /// Packets whose TOA names a client other than the connection's.
     Conflict = "conflict",
-    /// Connections that could not be followed because the map refused them.
+    /// Connections that could not be followed because the insertion into the map failed.
     FlowInsertFailed = "flow_insert_failed",
 
     /// Bytes of payload in matched packets.
@@ -80,21 +83,21 @@ counters! {
     Emitted = "emitted",
     /// Bytes of payload handed to user space.
     EmittedBytes = "emitted_bytes",
-    /// Packets handed to user space without the end of their payload.
+    /// Matched packets handed to user space without the end of their payload.
     Cut = "cut",
     /// Bytes of payload beyond what one record can carry.
     CutBytes = "cut_bytes",
-    /// Matched packets that user space asked not to get.
+    /// Matched packets that were bypassed, as user space requested.
     Bypassed = "bypassed",
-    /// Bytes of payload in them.
+    /// Bytes of payload in bypassed packets.
     BypassedBytes = "bypassed_bytes",
     /// Matched packets lost because the CPU's ring was full.
     LostRingFull = "lost_ring_full",
     /// Bytes of payload lost because the CPU's ring was full.
     LostRingFullBytes = "lost_ring_full_bytes",
-    /// Matched packets lost because nobody reads this CPU's ring.
+    /// Matched packets lost because the CPU's ring has no reader.
     LostNoReader = "lost_no_reader",
-    /// Bytes of payload lost because nobody reads this CPU's ring.
+    /// Bytes of payload lost because the CPU's ring has no reader.
     LostNoReaderBytes = "lost_no_reader_bytes",
     /// Matched packets lost for another reason.
     LostOther = "lost_other",
@@ -117,11 +120,11 @@ impl From<SkipReason> for Counter {
     }
 }
 
-/// Places for counters: a power of two, so that a masked index is a place.
+/// Number of slots for counters: a power of two, so that a masked index is always valid.
 pub const COUNTER_SLOTS: usize = 64;
 
-/// The place of the first counter of packets with a known option that is not TOA for this run. One follows for
-/// each of [`KNOWN_PAIRS`], at the place of its number.
+/// First slot of the counters of packets with a known option that is not TOA for this run. There is one slot for each
+/// of [`KNOWN_PAIRS`], in the same order.
 pub const UNSELECTED_PAIRS: usize = COUNTER_SLOTS - MAX_PAIRS;
 
 const _: () = assert!(Counter::ALL.len() <= UNSELECTED_PAIRS && KNOWN_PAIRS.len() <= MAX_PAIRS);

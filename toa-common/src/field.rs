@@ -1,20 +1,20 @@
-//! Responsible for taking integers out of headers by single loads. Not responsible for where headers are.
+//! Reading integers from headers with single loads.
 //!
-//! The bytes of a header have alignment 1, so on the BPF target the compiler reads an integer byte by byte and
-//! puts it together: ten instructions a field. The kernel allows unaligned reads of packets on the machines it
-//! runs on, but the compiler's own switch for that would also misalign the stack, which the verifier refuses.
-//! Hence one load in assembly, for references into packets only. It is not declared pure, or it could be moved
-//! before the check that makes it valid.
+//! The bytes of a header have alignment 1, so on the BPF target the compiler reads an integer byte by byte and combines
+//! the bytes, which takes ten instructions per field. The kernel allows unaligned reads of packets on the machines that
+//! this runs on, but the compiler's own switch for that would also misalign the stack, which the verifier rejects.
+//! Hence one load in assembly, for references into packets only. It is not declared pure, or it could be moved before
+//! the check that makes it valid.
 
-/// The `N` bytes of `header` from `AT` on.
+/// Returns the `N` bytes of `header` from offset `AT` on.
 #[inline(always)]
 pub fn field<const AT: usize, const N: usize, const M: usize>(header: &[u8; M]) -> &[u8; N] {
     const { assert!(AT + N <= M) };
-    // By the assertion the default is never taken, and the compiler knows.
+    // The assertion makes the default unreachable, and the compiler removes it.
     header.get(AT..).and_then(|rest| rest.first_chunk()).unwrap_or(const { &[0; N] })
 }
 
-/// Four bytes as they lie there.
+/// Reads four bytes in native byte order.
 #[inline(always)]
 pub fn ne32(bytes: &[u8; 4]) -> u32 {
     #[cfg(target_arch = "bpf")]
@@ -30,7 +30,7 @@ pub fn ne32(bytes: &[u8; 4]) -> u32 {
     u32::from_ne_bytes(*bytes)
 }
 
-/// Two bytes as they lie there.
+/// Reads two bytes in native byte order.
 #[inline(always)]
 pub fn ne16(bytes: &[u8; 2]) -> u16 {
     #[cfg(target_arch = "bpf")]
@@ -46,19 +46,19 @@ pub fn ne16(bytes: &[u8; 2]) -> u16 {
     u16::from_ne_bytes(*bytes)
 }
 
-/// Four bytes in network order.
+/// Reads four bytes in network order.
 #[inline(always)]
 pub fn be32(bytes: &[u8; 4]) -> u32 {
     u32::from_be(ne32(bytes))
 }
 
-/// Two bytes in network order.
+/// Reads two bytes in network order.
 #[inline(always)]
 pub fn be16(bytes: &[u8; 2]) -> u16 {
     u16::from_be(ne16(bytes))
 }
 
-/// One byte.
+/// Returns the byte of `header` at offset `AT`.
 #[inline(always)]
 pub fn byte<const AT: usize, const M: usize>(header: &[u8; M]) -> u8 {
     let [byte] = *field::<AT, 1, M>(header);

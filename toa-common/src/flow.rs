@@ -1,4 +1,4 @@
-//! What the kernel keeps of a followed connection.
+//! The kernel's state of a followed connection.
 
 use crate::{
     attribution::Attribution,
@@ -6,24 +6,24 @@ use crate::{
     tcp_packet::{TcpPacket, is_last},
 };
 
-/// A followed connection: the value of the map `FLOWS`, whose key is its [`crate::flow_key::FlowKey`]. Times are in
+/// A followed connection. It is a value of the map `FLOWS`, whose key is a [`crate::flow_key::FlowKey`]. Times are in
 /// nanoseconds of `CLOCK_MONOTONIC`. 72 bytes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(C)]
 pub struct Flow {
-    /// When it was learned. With the key, its identity.
+    /// When it was learned. Identifies the connection, together with the key.
     pub generation: u64,
-    /// When its last packet came.
+    /// When its last packet arrived.
     pub last_ns: u64,
-    /// When its first FIN or RST came; 0 while it is open.
+    /// When its first FIN or RST arrived; 0 while it is open.
     pub ended_ns: u64,
     /// Packets since it was learned, after GRO.
     pub packets: u64,
     /// Bytes of payload since it was learned.
     pub payload_bytes: u64,
-    /// Whose it is.
+    /// Its client, and where that was learned from.
     pub attribution: Attribution,
-    /// Sequence number of the packet that named its client first.
+    /// Sequence number of the packet that first named its client.
     pub first_seq: u32,
     #[doc(hidden)]
     pub _unused: u32,
@@ -32,7 +32,7 @@ pub struct Flow {
 const _: () = assert!(size_of::<Flow>() == 72);
 
 impl Flow {
-    /// A flow of which nothing is known.
+    /// A flow with all fields zero.
     pub const EMPTY: Self = Self {
         generation: 0,
         last_ns: 0,
@@ -44,14 +44,14 @@ impl Flow {
         _unused: 0,
     };
 
-    /// Whether it ended so long ago that a packet of its 4-tuple belongs to another connection. Asks for the time only
-    /// where it matters.
+    /// Returns whether it ended so long ago that a packet with its 4-tuple belongs to another connection. Calls
+    /// `now_ns` only if it has ended.
     #[inline(always)]
     pub fn has_lingered(&self, now_ns: impl FnOnce() -> u64) -> bool {
         self.ended_ns != 0 && now_ns().saturating_sub(self.ended_ns) > LINGER_NS
     }
 
-    /// Counts one of its packets. Returns whether it is the first with FIN or RST.
+    /// Counts one of its packets. Returns whether that is the first with FIN or RST.
     #[inline(always)]
     pub fn count_packet(&mut self, tcp: &TcpPacket, now_ns: u64) -> bool {
         self.last_ns = now_ns;
@@ -59,7 +59,7 @@ impl Flow {
         self.payload_bytes = self.payload_bytes.wrapping_add(u64::from(tcp.payload_len));
         let ends = is_last(tcp.flags) && self.ended_ns == 0;
         if ends {
-            // A capture without times has time 0.
+            // At least 1: a capture without timestamps has time 0, which would mean that it is open.
             self.ended_ns = now_ns.max(1);
         }
         ends

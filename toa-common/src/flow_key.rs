@@ -1,16 +1,16 @@
-//! Responsible for the key of a connection. Not responsible for what is known of it.
+//! The key of a connection: its 4-tuple.
 
 use crate::address::Address;
 
-/// One direction of a TCP connection: its 4-tuple, as the packets at the hook carry it.
+/// The 4-tuple of one direction of a TCP connection, as in the packets at the hook.
 ///
-/// Made of words only: a key with byte arrays and swapped ports costs 23 ns more per packet.
+/// It consists of words only: a key with byte arrays and swapped ports costs 23 ns more per packet.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[repr(C)]
 pub struct FlowKey {
-    /// Who sent the packet: behind a full-NAT balancer, the balancer.
+    /// Address of the sender. With a full-NAT balancer, this is the balancer.
     pub source: Address,
-    /// Who receives it: this host.
+    /// Address of the receiver, this host.
     pub destination: Address,
     /// The first four bytes of the TCP header: source port, destination port.
     pub ports: u32,
@@ -19,13 +19,13 @@ pub struct FlowKey {
 const _: () = assert!(size_of::<FlowKey>() == 36);
 
 impl FlowKey {
-    /// The source port.
+    /// Returns the source port.
     pub fn source_port(&self) -> u16 {
         let [a, b, _, _] = self.ports.to_ne_bytes();
         u16::from_be_bytes([a, b])
     }
 
-    /// The destination port.
+    /// Returns the destination port.
     pub fn destination_port(&self) -> u16 {
         let [_, _, c, d] = self.ports.to_ne_bytes();
         u16::from_be_bytes([c, d])

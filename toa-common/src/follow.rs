@@ -1,41 +1,42 @@
-//! Decides which connections are followed. Lookups and writes are the host's: it passes in what it knows and does what
-//! the decision says.
+//! The decision whether to follow a connection. The caller does all lookups and writes: it passes in what it knows, and
+//! carries out the decision.
 //!
-//! Balancers mark different packets: only the SYN, the SYN and early ACKs, only early ACKs, only the first data. So any
-//! packet from a client can name it. What a SYN says is provisional: behind a balancer that does not mark SYNs, it is the
-//! client's own claim.
+//! Balancers mark different packets: only the SYN, the SYN and early ACKs, only early ACKs, or only the first data. Any
+//! packet from a client can therefore name it. A TOA in a SYN is provisional: if the balancer does not mark SYNs, the
+//! client wrote it.
 
 use crate::{flow::Flow, seq::Seq, tcp_packet::SegmentKind, wire::toa::Toa};
 
-/// What a host is to do with a packet.
+/// What to do with a packet.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Action {
-    /// Nothing: nobody watches it.
+    /// Nothing: its connection is not followed.
     Ignore,
-    /// Stream it: its connection is followed.
+    /// Handle it as a packet of a followed connection.
     Follow,
-    /// Begin to follow its connection, then stream it. A binding of the same 4-tuple is overwritten.
+    /// Begin to follow its connection, then handle it as with [`Self::Follow`]. A flow with the same 4-tuple is
+    /// overwritten.
     Learn,
-    /// Its connection belongs to another client than its SYN said, also a watched one. Write that down, then
-    /// stream it.
+    /// Replace the provisional client of its connection by another watched client, then handle it as with
+    /// [`Self::Follow`].
     Replace,
-    /// Its connection is not followed any more: forget the binding.
+    /// Stop following its connection: remove the flow.
     End,
 }
 
-/// A decision on one packet.
+/// The decision on one packet.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Decision {
     /// What to do.
     pub action: Action,
-    /// A TOA named another client than the one that the connection belongs to: to be counted.
+    /// The TOA named a client other than the connection's. The caller counts this.
     pub conflict: bool,
-    /// The client that a SYN named is now certain: to be written down.
+    /// The TOA confirmed the provisional client. [`Self::apply`] records this.
     pub confirmed: bool,
 }
 
 impl Decision {
-    /// Records in `flow` what was decided besides the action.
+    /// Records in `flow` the parts of the decision other than the action.
     #[inline(always)]
     pub fn apply(self, flow: &mut Flow) {
         if self.conflict {
@@ -54,15 +55,16 @@ impl From<Action> for Decision {
     }
 }
 
-/// Whether a SYN with this number began the connection that is known as `flow`, and was sent or delivered again: then
-/// the packet that named the client was that SYN, or the next one. A new connection begins elsewhere (RFC 6528).
+/// Returns whether a SYN with sequence number `syn` is a retransmission or duplicate of the SYN that opened `flow`. In
+/// that case the packet that first named the client has this number or the next one. A new connection has another
+/// initial sequence number (RFC 6528).
 #[inline(always)]
 fn began_with(flow: &Flow, syn: Seq) -> bool {
     matches!(Seq(flow.first_seq).distance(syn), 0 | 1)
 }
 
-/// Decides on a packet of kind `segment` with sequence number `seq` and `toa`, whose connection is known as `known`.
-/// Asks `is_watched` at most once, and only where the answer matters.
+/// Decides on a packet of kind `segment` with sequence number `seq` and TOA `toa`. `known` is the flow with the
+/// packet's 4-tuple, if there is one. Calls `is_watched` at most once, and only if the result matters.
 #[inline(always)]
 pub fn decide(
     segment: SegmentKind,
@@ -72,11 +74,11 @@ pub fn decide(
     is_watched: impl FnOnce(&Toa) -> bool,
 ) -> Decision {
     let names = toa.is_some() && segment.names_client();
-    // A SYN begins a new connection, whatever is known of an older one with the same 4-tuple.
+    // A SYN that is not a duplicate opens a new connection, so a known flow belongs to an older one.
     let current = known.filter(|flow| segment != SegmentKind::Syn || began_with(flow, seq));
     let is_same = current.is_some_and(|flow| flow.attribution.client() == toa.client);
     let is_open = current.is_none_or(|flow| flow.attribution.is_provisional() && !is_same);
-    // In one place, so that the compiler makes no function of it.
+    // Called in one place only, so that the compiler does not emit a function for it.
     let is_watched = names && is_open && is_watched(toa);
     let action = match current {
         None if is_watched => Action::Learn,

@@ -1,7 +1,6 @@
-//! Responsible for reading one packet to its TOA, the same in every host. Not responsible for what is decided
-//! from it.
+//! Inspection of one packet up to its TOA, the same for the eBPF program, the tool and the tests.
 //!
-//! In two steps, between which a host may stop: most packets have no options that could be TOA.
+//! It has two steps, and the caller may stop after the first: most packets have no options that could be TOA.
 
 use crate::{
     config::Config,
@@ -16,7 +15,7 @@ use crate::{
     },
 };
 
-/// A TCP packet with what its options say.
+/// A TCP packet and what was found in its options.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Inspected {
     /// The packet.
@@ -28,26 +27,27 @@ pub struct Inspected {
 }
 
 impl Inspected {
-    /// A packet whose options say nothing.
+    /// Returns a packet whose options are not worth walking.
     #[inline(always)]
     pub fn plain(tcp: TcpPacket) -> Self {
         Self { tcp, toa: Toa::none(), walk: Walk::none() }
     }
 
-    /// What it is to a decision.
+    /// Returns the kind of segment that the decision depends on.
     #[inline(always)]
     pub fn segment_kind(&self) -> SegmentKind {
         SegmentKind::new(self.tcp.flags, self.tcp.payload_len != 0)
     }
 
-    /// Records in `flow` that its TOA names the client.
+    /// Sets the client of `flow` to that of the packet's TOA.
     #[inline(always)]
     pub fn attribute(&self, flow: &mut Flow) {
         flow.attribution.name(&self.toa, self.segment_kind(), self.walk.has_several());
     }
 }
 
-/// Reads the headers of `packet`, whose first byte belongs to `link`, if it is TCP to a port that `config` wants.
+/// Parses the headers of `packet`, which begins with a header of type `link`. Fails unless it is TCP to a port that
+/// `config` selects.
 #[inline(always)]
 pub fn parse_headers<P: PacketView>(
     packet: &P,
@@ -57,13 +57,13 @@ pub fn parse_headers<P: PacketView>(
     TcpPacket::parse(packet, link, |destination_port_be| config.serves(destination_port_be))
 }
 
-/// Whether there is anything in the options of `tcp` that [`find_toa`] could find.
+/// Returns whether the options of `tcp` may contain something for [`find_toa`] to find.
 #[inline(always)]
 pub fn has_interesting_options<P: PacketView>(packet: &P, tcp: &TcpPacket) -> bool {
     worth_walking(packet, tcp.options_offset(), tcp.options_len)
 }
 
-/// Both steps at once.
+/// Runs both steps.
 pub fn inspect<P: PacketView>(packet: &P, link: Link, config: &Config) -> Result<Inspected, SkipReason> {
     let tcp = parse_headers(packet, link, config)?;
     if !has_interesting_options(packet, &tcp) {
@@ -73,11 +73,11 @@ pub fn inspect<P: PacketView>(packet: &P, link: Link, config: &Config) -> Result
     Ok(Inspected { tcp, toa, walk })
 }
 
-/// Most TOA that an option area has room for.
+/// Maximum number of TOA in an option area: the shortest has 7 bytes.
 const MAX_HITS: usize = MAX_OPTIONS_BYTES / 7;
 
-/// Looks for TOA in the options of `tcp`, and returns [`Toa::none`] where the walk hits none. Of several the first one
-/// is taken, since balancers that insert put theirs first, or the last one if `config` says so.
+/// Walks the options of `tcp` and returns their TOA, or [`Toa::none`] if they contain none. If there are several,
+/// returns the first, because balancers that insert the option put theirs first, or the last if `config` says so.
 #[inline(always)]
 pub fn find_toa<P: PacketView>(packet: &P, tcp: &TcpPacket, config: &Config) -> (Toa, Walk) {
     let offset = tcp.options_offset();
@@ -88,7 +88,7 @@ pub fn find_toa<P: PacketView>(packet: &P, tcp: &TcpPacket, config: &Config) -> 
         let Some(position) = (if config.picks_last() { hits.next_back() } else { hits.next() }) else {
             break;
         };
-        // What the walk has seen can be viewed.
+        // The walk only hits options that can be viewed, so this fails only for an unknown version.
         if let Some(toa) = toa::decode(packet, offset.wrapping_add(position)) {
             return (toa, walk);
         }

@@ -1,11 +1,11 @@
-//! The part of toa-tc that its three hosts share: the eBPF program, the user-space tool and the tests.
+//! The code of toa-tc that the eBPF program, the user-space tool and the tests share.
 //!
-//! Responsible for reading packets (Ethernet to TCP options), for the TOA option, for the decision which
-//! connections are followed, and for the layout of everything that crosses between kernel and user space.
-//! Not responsible for maps, clocks, sockets or files: a host looks things up and writes things down.
+//! It parses packets (Ethernet to TCP options), finds the TOA option, decides which connections are followed, and
+//! defines the layout of everything that crosses between kernel and user space. It uses no maps, clocks, sockets or
+//! files: the callers look things up and write results.
 //!
-//! Addresses are IPv6, IPv4 ones mapped (RFC 4291 section 2.5.5.2), as four `u32` words in network order;
-//! the suffix `_be` marks other network-order integers. Unsuffixed integers are in host order.
+//! Addresses are IPv6 or IPv4-mapped (RFC 4291 section 2.5.5.2), as four `u32` words in network order. The suffix `_be`
+//! marks other integers in network order. Integers without the suffix are in host order.
 #![cfg_attr(not(test), no_std)]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 

@@ -1,4 +1,4 @@
-//! The maps' names and shapes, once for the program, the tool and the tests.
+//! Names, types and sizes of the maps that other processes open.
 
 use crate::{
     counters::CounterValues,
@@ -9,32 +9,32 @@ use crate::{
     run_info::{PINNED_MAPS, RunInfo},
 };
 
-/// What a map that other processes open must be. Sizes are in bytes.
+/// The required properties of a map that other processes open. Sizes are in bytes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct MapSpec {
-    /// Its name in the object, and of its pin.
+    /// Name in the object and of the pin.
     pub name: &'static str,
-    /// Its type, see [`kind`].
+    /// Type, see [`kind`].
     pub kind: u32,
     /// Size of a key.
     pub key_size: u32,
     /// Size of a value.
     pub value_size: u32,
-    /// Its entries; `None` if a run chooses.
+    /// Number of entries; `None` if the run chooses it.
     pub max_entries: Option<u32>,
 }
 
-/// Types of maps (`enum bpf_map_type` of `linux/bpf.h`).
+/// Map types (`enum bpf_map_type` of `linux/bpf.h`).
 pub mod kind {
     /// A hash map.
     pub const HASH: u32 = 1;
     /// An array.
     pub const ARRAY: u32 = 2;
-    /// An array for each CPU.
+    /// An array with one value per CPU.
     pub const PER_CPU_ARRAY: u32 = 6;
-    /// A hash map that evicts what was used least recently.
+    /// A hash map that evicts the least recently used entries.
     pub const LRU_HASH: u32 = 9;
-    /// A trie of prefixes.
+    /// A trie that matches the longest prefix.
     pub const LPM_TRIE: u32 = 11;
 }
 
@@ -44,18 +44,18 @@ impl MapSpec {
     }
 }
 
-/// What is watched. The value means nothing.
+/// The rules without a prefix. The values have no meaning.
 pub const WATCH: MapSpec = MapSpec::new::<RuleKey, u32>("WATCH", kind::HASH, Some(MAX_RULES));
-/// What is watched by prefix: a length in bits, then a key.
+/// The rules with a prefix. A key is a length in bits, followed by a [`PrefixKey`]. The values have no meaning.
 pub const PREFIXES: MapSpec =
     MapSpec::new::<(u32, PrefixKey), u32>("PREFIXES", kind::LPM_TRIE, Some(MAX_PREFIXES));
-/// One word: the shapes of the rules.
+/// One word: the set of the rules' shapes, see [`crate::rule::shape`].
 pub const SHAPES: MapSpec = MapSpec::new::<u32, u32>("SHAPES", kind::ARRAY, Some(1));
 /// The followed connections.
 pub const FLOWS: MapSpec = MapSpec::new::<FlowKey, Flow>("FLOWS", kind::LRU_HASH, None);
-/// What happened, per CPU.
+/// The counters, per CPU.
 pub const COUNTERS: MapSpec = MapSpec::new::<u32, CounterValues>("COUNTERS", kind::PER_CPU_ARRAY, Some(1));
-/// What a run is. Made by user space, and not in the object.
+/// The description of the run. User space creates this map; it is not in the object.
 pub const INFO: MapSpec = MapSpec::new::<u32, RunInfo>("INFO", kind::ARRAY, Some(1));
 
 /// The program's maps that a run pins, in the order of [`RunInfo::map_ids`].

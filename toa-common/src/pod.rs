@@ -1,4 +1,4 @@
-//! Responsible for telling `aya` which types may be copied to and from maps. Not responsible for the types.
+//! Implementations of `aya::Pod` for the types that are copied to and from maps.
 
 use crate::{
     address::Address,

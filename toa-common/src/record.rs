@@ -1,9 +1,9 @@
-//! The record that precedes each streamed frame in a ring.
+//! The record that precedes each frame in a ring.
 
 use crate::{address::Address, attribution::Attribution, limits::MAX_SAMPLE_BYTES};
 
-/// What the kernel says of one packet of a followed flow; its frame follows. Times are in nanoseconds of
-/// `CLOCK_MONOTONIC`, positions in bytes from the frame's first. 64 bytes:
+/// The kernel's description of one packet of a followed flow. The frame follows the record. Times are in nanoseconds of
+/// `CLOCK_MONOTONIC`, offsets in bytes from the start of the frame. 64 bytes:
 ///
 /// ```text
 ///  0 time                  8 generation         16 attribution        40 frame length
@@ -15,27 +15,27 @@ use crate::{address::Address, attribution::Attribution, limits::MAX_SAMPLE_BYTES
 pub struct SegmentRecord {
     /// When the packet was at the hook.
     pub time_ns: u64,
-    /// When the flow was learned: tells it from earlier and later ones with the same 4-tuple.
+    /// When the flow was learned. Distinguishes it from earlier and later flows with the same 4-tuple.
     pub generation: u64,
-    /// Whose the flow is.
+    /// The flow's client, and where that was learned from.
     pub attribution: Attribution,
-    /// Bytes of the frame.
+    /// Length of the frame, in bytes.
     pub frame_len: u32,
     /// Bytes of the frame that follow this record.
     pub captured_len: u32,
     /// Bytes of TCP payload in the whole frame.
     pub payload_len: u32,
-    /// The interface's index.
+    /// Index of the interface.
     pub interface_index: u32,
-    /// Where the payload begins.
+    /// Offset of the payload.
     pub payload_offset: u16,
     /// The VLAN tag from the packet's metadata, or 0.
     pub vlan_tci: u16,
-    /// How many segments were merged into the packet; 0 if it is a single one.
+    /// Number of segments that were merged into the packet; 0 if it is a single segment.
     pub gso_segments: u16,
-    /// Where the TCP header begins, at most [`crate::limits::MAX_TRANSPORT_OFFSET`].
+    /// Offset of the TCP header, at most [`crate::limits::MAX_TRANSPORT_OFFSET`].
     pub transport_offset: u8,
-    /// Where the IP header begins.
+    /// Offset of the IP header.
     pub network_offset: u8,
 }
 
@@ -43,17 +43,17 @@ const _: () = assert!(size_of::<SegmentRecord>() == SegmentRecord::LEN);
 const _: () = assert!(core::mem::offset_of!(SegmentRecord, frame_len) == 40);
 const _: () = assert!(core::mem::offset_of!(SegmentRecord, network_offset) == 63);
 
-/// Longest part of a frame that one record carries, in bytes.
+/// Maximum length of the part of a frame that follows a record, in bytes.
 pub const MAX_CAPTURED_BYTES: usize = MAX_SAMPLE_BYTES - SegmentRecord::LEN;
 
 const _: () = assert!(MAX_CAPTURED_BYTES == 65_452);
 
 impl SegmentRecord {
-    /// Bytes of a record.
+    /// Size of a record, in bytes.
     pub const LEN: usize = 64;
 
-    /// Reads the record at the beginning of `sample`, and returns what follows it. `None` if the sample is shorter than
-    /// a record.
+    /// Reads the record at the beginning of `sample`. Returns the record and the bytes that follow it, or `None` if the
+    /// sample is shorter than a record.
     pub fn decode(sample: &[u8]) -> Option<(Self, &[u8])> {
         let (bytes, rest) = sample.split_first_chunk::<{ Self::LEN }>()?;
         let mut fields = Fields(bytes);
@@ -83,7 +83,7 @@ impl SegmentRecord {
     }
 }
 
-/// Takes fields off the front, in their order.
+/// The bytes of a record that were not read yet. Fields are read from the front, in their order.
 struct Fields<'a>(&'a [u8]);
 
 impl Fields<'_> {

@@ -1,12 +1,11 @@
-//! Responsible for what a user watches: the shapes of rules and which keys a client matches. Not responsible
-//! for the maps that hold them.
+//! Rules by which clients are watched: their shapes, their keys in the maps, and which of them match a client.
 
 use crate::{
     address::{Address, Client},
     verifier::black_box,
 };
 
-/// A rule as the key of the map `WATCH`. It carries its shape, so that zero is a value and not a wildcard.
+/// A rule without a prefix, as a key of the map `WATCH`. It contains its shape, so zero is a value and not a wildcard.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[repr(C)]
 pub struct RuleKey {
@@ -20,12 +19,12 @@ pub struct RuleKey {
 
 const _: () = assert!(size_of::<RuleKey>() == 24);
 
-/// What a rule with a prefix matches, as the key of the trie `PREFIXES`: the bits of a port, or of none, and behind
-/// them those of an address, of which the prefix is as long as it says.
+/// A rule with a prefix, as a key of the trie `PREFIXES`: the bits of a port, or of no port, followed by those of an
+/// address. The prefix length counts both.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[repr(C)]
 pub struct PrefixKey {
-    /// The real client's port in network order with [`Self::HAS_PORT`], or 0 for any port. Always matched whole.
+    /// The real client's port in network order with [`Self::HAS_PORT`], or 0 for any port. All its bits must match.
     pub port: u32,
     /// The real client's address.
     pub address: Address,
@@ -34,16 +33,16 @@ pub struct PrefixKey {
 const _: () = assert!(size_of::<PrefixKey>() == 20);
 
 impl PrefixKey {
-    /// Bits of a key.
+    /// Length of a key, in bits.
     pub const BITS: u32 = 160;
-    /// Bits of a key before an address begins.
+    /// Length of the part of a key before the address, in bits.
     pub const PORT_BITS: u32 = 32;
-    /// Says that a port is meant, be it 0.
+    /// Marks a rule with a port, so that port 0 differs from any port.
     pub const HAS_PORT: u32 = 1 << 16;
 }
 
-/// The shapes of rules, one bit each. One word holds the bits of all shapes that there are rules of, so that
-/// a shape without rules costs no lookup.
+/// The shapes of rules, one bit each. One word holds the bits of all shapes that occur among the rules, so that a shape
+/// without rules costs no lookup.
 pub mod shape {
     /// An address, any port.
     pub const ADDRESS: u32 = 1;
@@ -57,7 +56,7 @@ pub mod shape {
     pub const PREFIX: u32 = 1 << 4;
     /// A prefix of addresses and a port.
     pub const PREFIX_PORT: u32 = 1 << 5;
-    /// Those that name a port: a client without one matches none of them.
+    /// The shapes with a port. A client without a port matches none of them.
     pub const WITH_PORT: u32 = ADDRESS_PORT | PORT | PREFIX_PORT;
 }
 
@@ -65,27 +64,27 @@ impl RuleKey {
     /// The rule for every client.
     pub const ANY: Self = Self { address: Address([0; 4]), port_be: 0, shape: shape::ANY };
 
-    /// The rule for `address` on any port.
+    /// Returns the rule for `address` on any port.
     #[inline(always)]
     pub const fn address(address: Address) -> Self {
         Self { address, port_be: 0, shape: shape::ADDRESS }
     }
 
-    /// The rule for exactly `client`.
+    /// Returns the rule for exactly `client`.
     #[inline(always)]
     pub const fn address_port(client: Client) -> Self {
         Self { address: client.address, port_be: client.port_be as u32, shape: shape::ADDRESS_PORT }
     }
 
-    /// The rule for `port_be` of any address.
+    /// Returns the rule for `port_be` of any address.
     #[inline(always)]
     pub const fn port(port_be: u16) -> Self {
         Self { address: Address([0; 4]), port_be: port_be as u32, shape: shape::PORT }
     }
 }
 
-/// Whether a rule watches `client`, which has a port or not: asks `contains` for one key of each shape in `shapes`,
-/// and `covers` for those with a prefix.
+/// Returns whether a rule watches `client`. `has_port` is whether its port is known. Looks up one key for each shape in
+/// `shapes`: with `covers` for shapes with a prefix, with `contains` for the others.
 #[inline(always)]
 pub fn is_watched(
     shapes: u32,
@@ -95,7 +94,7 @@ pub fn is_watched(
     covers: impl Fn(&PrefixKey) -> bool,
 ) -> bool {
     let shapes = if has_port { shapes } else { shapes & !shape::WITH_PORT };
-    // One key of each kind, changed in place: the kernel's stack has no room for one a shape.
+    // One key of each type, changed in place: the kernel's stack has no room for one per shape.
     let mut key = RuleKey::address(client.address);
     if shapes & shape::ANY != 0 || (shapes & shape::ADDRESS != 0 && contains(&key)) {
         return true;
@@ -105,7 +104,7 @@ pub fn is_watched(
     if shapes & shape::ADDRESS_PORT != 0 && contains(&key) {
         return true;
     }
-    // Zeros that the compiler does not know, or it would call `memset`, which goes byte by byte.
+    // Zeros that are unknown to the compiler, or it would call `memset`, which writes byte by byte.
     key.address = Address([black_box(0) as u32; 4]);
     key.shape = shape::PORT;
     if shapes & shape::PORT != 0 && contains(&key) {

@@ -1,19 +1,18 @@
-//! Responsible for the record by which a run tells other processes what it is. Not responsible for where it is
-//! kept, nor for believing it.
+//! The record in which a run describes itself to other processes.
 
-/// Layout of [`RunInfo`] and of the other maps that a run pins. Changes with any of them.
+/// Version of the layout of [`RunInfo`] and of the other maps that a run pins. Changes if any of them changes.
 pub const FORMAT: u32 = 4;
 
-/// Interfaces that a record has room for. A run on more is told of without the others.
+/// Maximum number of interfaces in a record. Further interfaces of a run are left out.
 pub const MAX_INTERFACES: usize = 64;
 
-/// Maps that a run pins besides its record.
+/// Number of maps that a run pins besides its record.
 pub const PINNED_MAPS: usize = 5;
 
-/// Bytes of an interface's name, with the final NUL (`IFNAMSIZ` of `linux/if.h`).
+/// Size of an interface's name, in bytes, with the final NUL (`IFNAMSIZ` of `linux/if.h`).
 pub const INTERFACE_NAME_BYTES: usize = 16;
 
-/// What a run is. It is the only value of the map `INFO`. Integers in host order:
+/// The description of a run. It is the only value of the map `INFO`. Integers are in host order:
 ///
 /// ```text
 ///  0 format              4 version (4 × u16)   12 process id         16 ids of the maps (5 × u32)
@@ -23,31 +22,31 @@ pub const INTERFACE_NAME_BYTES: usize = 16;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(C)]
 pub struct RunInfo {
-    /// [`FORMAT`].
+    /// Version of the layout, [`FORMAT`].
     pub format: u32,
-    /// The tool's version: major, minor, patch, 0.
+    /// Version of the tool: major, minor, patch, 0.
     pub version: [u16; 4],
-    /// The process, as its own PID namespace numbers it.
+    /// Process id in the process's own PID namespace.
     pub pid: u32,
-    /// The kernel's ids of the maps in [`crate::maps::PINNED`], so that no other map of the same shape can take a pin's
-    /// place.
+    /// The kernel's ids of the maps in [`crate::maps::PINNED`], so that no other map with the same properties can
+    /// replace a pin.
     pub map_ids: [u32; PINNED_MAPS],
-    /// How many of [`Self::interfaces`] mean something.
+    /// Number of valid entries in [`Self::interfaces`].
     pub interface_count: u32,
-    /// When the process began, in clock ticks since boot (field 22 of `/proc/PID/stat`): tells it from a later one
-    /// with the same number.
+    /// When the process started, in clock ticks since boot (field 22 of `/proc/PID/stat`). Distinguishes it from a
+    /// later process with the same id.
     pub start_ticks: u64,
-    /// When everything was attached, in nanoseconds of `CLOCK_MONOTONIC`.
+    /// When the program was attached to all interfaces, in nanoseconds of `CLOCK_MONOTONIC`.
     pub since_ns: u64,
     /// Inode of the process's PID namespace.
     pub pid_namespace: u64,
     /// Inode of the network namespace that the interfaces are in.
     pub network_namespace: u64,
-    /// How many followed connections other processes have removed: those that had not ended.
+    /// Number of followed connections that other processes have removed before they ended.
     pub flows_removed_by_others: u64,
-    /// How often other processes have added rules.
+    /// Number of times that other processes have added rules.
     pub rule_additions: u64,
-    /// What the program is attached to.
+    /// The interfaces that the program is attached to.
     pub interfaces: [RunInterface; MAX_INTERFACES],
 }
 
@@ -55,11 +54,11 @@ pub struct RunInfo {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(C)]
 pub struct RunInterface {
-    /// Its index in the network namespace.
+    /// Index in the network namespace.
     pub index: u32,
-    /// One of [`mode`].
+    /// How the program is attached: one of [`mode`].
     pub mode: u32,
-    /// Its name when it was attached to, filled up with NUL.
+    /// Name at the time of attaching, padded with NUL.
     pub name: [u8; INTERFACE_NAME_BYTES],
 }
 
@@ -78,14 +77,14 @@ impl RunInterface {
     /// No interface.
     pub const EMPTY: Self = Self { index: 0, mode: 0, name: [0; INTERFACE_NAME_BYTES] };
 
-    /// The name as bytes, without what fills it up.
+    /// Returns the name without the padding.
     pub fn name(&self) -> &[u8] {
         self.name.split(|byte| *byte == 0).next().unwrap_or_default()
     }
 }
 
 impl RunInfo {
-    /// The interfaces that mean something.
+    /// Returns the valid interfaces.
     pub fn interfaces(&self) -> &[RunInterface] {
         let count = (self.interface_count as usize).min(MAX_INTERFACES);
         self.interfaces.get(..count).unwrap_or_default()

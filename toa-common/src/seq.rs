@@ -1,12 +1,12 @@
-//! Responsible for arithmetic on TCP sequence numbers (RFC 9293 section 3.4). Not responsible for streams.
+//! Arithmetic on TCP sequence numbers (RFC 9293 section 3.4).
 
-/// A TCP sequence number. It has no order of its own: only distances within half the number space mean
-/// something, so it offers those and nothing that could overflow.
+/// A TCP sequence number. It has no order, because only distances within half the number space are meaningful. Its
+/// operations wrap and cannot overflow.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Seq(pub u32);
 
 impl Seq {
-    /// How many bytes `self` lies after `earlier`; negative if it lies before.
+    /// Returns by how many bytes `self` follows `earlier`; negative if it precedes it.
     pub fn distance(self, earlier: Self) -> i32 {
         self.0.wrapping_sub(earlier.0).cast_signed()
     }
@@ -15,7 +15,7 @@ impl Seq {
 impl core::ops::Add<u32> for Seq {
     type Output = Self;
 
-    /// The number `bytes` further on, modulo 2^32.
+    /// Advances by `bytes`, modulo 2^32.
     fn add(self, bytes: u32) -> Self {
         Self(self.0.wrapping_add(bytes))
     }

@@ -1,7 +1,7 @@
-//! Responsible for the reasons why a packet is not looked at further. Not responsible for counting them.
+//! The reasons why a packet is skipped.
 
-/// Why a packet was left alone before any connection was looked up. Each has a counter of the same name. Zero is
-/// no reason.
+/// Why a packet was skipped before its connection was looked up. Each reason has a counter of the same name. Zero is
+/// not a reason.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u8)]
 pub enum SkipReason {
@@ -9,20 +9,20 @@ pub enum SkipReason {
     NotIp = 1,
     /// IP, but not TCP.
     NotTcp,
-    /// A fragment that does not begin at offset 0 and so has no TCP header.
+    /// A fragment with an offset other than 0, which has no TCP header.
     Fragment,
-    /// A header reaches past the end of the packet.
+    /// A header, or the length that the IP header announces, reaches past the end of the packet.
     Truncated,
-    /// A length field contradicts another one or the protocol (IHL below 5, data offset below 5, …).
+    /// A length or version field contradicts another field or the protocol (IHL below 5, data offset below 5, …).
     Malformed,
-    /// IPv6 extension headers that are too many or too long.
+    /// Too many or too long IPv6 extension headers.
     ExtensionHeaders,
-    /// TCP to a local port that is not asked for.
+    /// TCP to a local port that is not of interest.
     OtherPort,
 }
 
 impl SkipReason {
-    /// The reason with this number.
+    /// Returns the reason with this number, or `None` if there is none.
     #[inline(always)]
     pub fn from_code(code: u32) -> Option<Self> {
         match code {

@@ -1,5 +1,4 @@
-//! Responsible for reading one packet from its first byte to its TCP options. Not responsible for what its
-//! options or its connection mean.
+//! Parsing of one packet, from its first byte to the end of the TCP header.
 
 use crate::{
     flow_key::FlowKey,
@@ -14,31 +13,31 @@ use crate::{
     },
 };
 
-/// A TCP packet, found and measured. Offsets are bytes from the packet's first byte.
+/// A parsed TCP packet. Offsets are in bytes from the start of the packet.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct TcpPacket {
     /// The connection.
     pub key: FlowKey,
-    /// Sequence number of the first payload byte (of the SYN, if there is one).
+    /// Sequence number of the first payload byte, or of the SYN if there is one.
     pub seq: Seq,
     /// The flags byte, see [`crate::wire::tcp`].
     pub flags: u8,
-    /// Where the IP header begins.
+    /// Offset of the IP header.
     pub network_offset: u32,
-    /// Where the TCP header begins.
+    /// Offset of the TCP header.
     pub transport_offset: u32,
-    /// Bytes of TCP options, 0 to 40.
+    /// Length of the TCP options, in bytes, 0 to 40.
     pub options_len: u32,
-    /// Bytes of payload.
+    /// Length of the payload, in bytes.
     pub payload_len: u32,
 }
 
 impl TcpPacket {
-    /// Finds the TCP header of `packet` and checks every length on the way. Packets to a port, in network order, that
-    /// `is_served` says no to are given up early.
+    /// Finds the TCP header of `packet` and checks every length on the way. Rejects the packet early if `is_served`
+    /// returns `false` for its destination port, which it gets in network order.
     ///
-    /// Fails with [`SkipReason::Truncated`] also when only the options cannot be viewed, so that a host can come
-    /// again with a view of all headers.
+    /// Also fails with [`SkipReason::Truncated`] if only the options cannot be viewed, so that the caller can retry
+    /// with a view of all headers.
     #[inline(always)]
     pub fn parse<P: PacketView>(
         packet: &P,
@@ -83,26 +82,26 @@ impl TcpPacket {
         })
     }
 
-    /// Whether it has neither payload nor SYN, FIN or RST.
+    /// Returns whether it has neither payload nor SYN, FIN or RST.
     #[inline(always)]
     pub fn is_pure_ack(&self) -> bool {
         self.payload_len == 0 && self.flags & (SYN | FIN | RST) == 0
     }
 
-    /// Where the options begin.
+    /// Returns the offset of the options.
     #[inline(always)]
     pub fn options_offset(&self) -> u32 {
         self.transport_offset.wrapping_add(Tcp::FIXED_LEN)
     }
 
-    /// Where the payload begins.
+    /// Returns the offset of the payload.
     #[inline(always)]
     pub fn payload_offset(&self) -> u32 {
         self.options_offset().wrapping_add(self.options_len)
     }
 }
 
-/// The EtherType that a packet without a link header would have, from its version field.
+/// Returns the EtherType that the IP version field of a packet without a link header implies, and offset 0.
 #[inline(always)]
 fn ether_type_of<P: PacketView>(packet: &P) -> Result<(u16, u32), SkipReason> {
     let [first, _]: &[u8; 2] = packet.bytes(0).ok_or(SkipReason::Truncated)?;
@@ -113,7 +112,7 @@ fn ether_type_of<P: PacketView>(packet: &P) -> Result<(u16, u32), SkipReason> {
     }
 }
 
-/// Reads the IP header at `offset`.
+/// Parses the IP header at `offset`.
 #[inline(always)]
 fn parse_ip<P: PacketView>(packet: &P, ether_type: u16, offset: u32) -> Result<Ip, SkipReason> {
     match ether_type {
@@ -123,23 +122,23 @@ fn parse_ip<P: PacketView>(packet: &P, ether_type: u16, offset: u32) -> Result<I
     }
 }
 
-/// What a packet is to the decision.
+/// The kinds of segments that the decision distinguishes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum SegmentKind {
-    /// A SYN without ACK: a connection begins.
+    /// A SYN without ACK, which opens a connection.
     Syn,
-    /// A SYN with ACK: this host is the client, so nothing is learned.
+    /// A SYN with ACK: this host is the client of the connection, so nothing is learned.
     SynAck,
     /// A reset.
     Rst,
-    /// Anything else without payload, FIN included.
+    /// Any other segment without payload, including a FIN.
     Ack,
-    /// Anything else with payload.
+    /// Any other segment with payload.
     Data,
 }
 
 impl SegmentKind {
-    /// Reads TCP flags.
+    /// Returns the kind of a segment with these TCP flags.
     #[inline(always)]
     pub fn new(flags: u8, has_payload: bool) -> Self {
         if flags & SYN != 0 {
@@ -159,7 +158,7 @@ impl SegmentKind {
     }
 }
 
-/// Whether a packet with these flags says that its connection ends.
+/// Returns whether a packet with these flags announces the end of its connection.
 #[inline(always)]
 pub fn is_last(flags: u8) -> bool {
     flags & (FIN | RST) != 0

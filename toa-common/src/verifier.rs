@@ -1,20 +1,19 @@
-//! Keeps the kernel verifier's work small. Nothing here does anything at run time: every function returns what it was
-//! given.
+//! Functions that keep the kernel verifier's work small. They have no effect at run time: each returns its argument.
 
 #[cfg(target_arch = "bpf")]
 mod zero {
     use core::cell::UnsafeCell;
 
-    /// A zero in memory that user space could write, so that the verifier takes it for any number.
+    /// A zero in memory that user space could write, so that the verifier assumes any number.
     pub(super) struct Zero(UnsafeCell<u32>);
 
-    // SAFETY: nothing ever writes it.
+    // SAFETY: it is never written.
     unsafe impl Sync for Zero {}
 
     impl Zero {
         #[inline(always)]
         pub(super) fn load(&self) -> u32 {
-            // SAFETY: initialised, and nothing ever writes it.
+            // SAFETY: it is initialised and never written.
             unsafe { core::ptr::read_volatile(self.0.get()) }
         }
     }
@@ -33,13 +32,15 @@ pub(crate) fn unknown(word: u32) -> u32 {
     word
 }
 
-/// Returns `value` as one unknown to the compiler, so that it neither folds it nor turns arithmetic into branches.
+/// Returns `value` as a value unknown to the compiler, which then neither folds it nor turns arithmetic on it into
+/// branches.
 #[inline(always)]
 pub fn black_box(value: u64) -> u64 {
     #[cfg(target_arch = "bpf")]
     {
         let mut value = value;
-        // A move, because without an instruction two line records would share one place, which the kernel refuses.
+        // A move, because without an instruction two line info records would have the same offset, which the kernel
+        // rejects.
         // SAFETY: one move on a register.
         unsafe { core::arch::asm!("{0} = {0}", inout(reg) value, options(pure, nomem, nostack)) };
         value
@@ -48,8 +49,9 @@ pub fn black_box(value: u64) -> u64 {
     value
 }
 
-/// Returns `value`, which is at most `MASK`, in a form whose bound the verifier sees: it forgets the bounds of what was
-/// in memory. In assembly, because the compiler drops a mask that it can prove to do nothing.
+/// Returns `value`, which is at most `MASK`, with the mask applied so that the verifier sees the bound. The verifier
+/// forgets the bounds of values that were in memory. In assembly, because the compiler drops a mask that it can prove
+/// to have no effect.
 #[inline(always)]
 pub fn masked<const MASK: u32>(value: u32) -> usize {
     const { assert!((MASK as usize + 1).is_power_of_two()) };

@@ -1,4 +1,4 @@
-//! Responsible for the bytes of each protocol, one file each. Not responsible for what they mean together.
+//! Parsing of packet headers and TCP options, one file per protocol.
 
 pub mod ethernet;
 pub mod ip;

@@ -1,4 +1,4 @@
-//! Counting.
+//! Incrementing the counters.
 
 use toa_common::{
     counters::{COUNTER_SLOTS, Counter, CounterValues, UNSELECTED_PAIRS},
@@ -9,11 +9,11 @@ use toa_common::{
 
 use crate::maps::COUNTERS;
 
-/// This CPU's counters. They need no lock: nothing else counts on this CPU while a program runs on it.
+/// This CPU's counters. They need no lock, because nothing else counts on this CPU while the program runs.
 pub(crate) struct Counters(*mut CounterValues);
 
 impl Counters {
-    /// Never `None`; the verifier requires the check.
+    /// Returns this CPU's counters. Never `None`; the verifier requires the check.
     #[inline(always)]
     pub(crate) fn this_cpu() -> Option<Self> {
         COUNTERS.get_ptr_mut(0).map(Self)
@@ -26,7 +26,7 @@ impl Counters {
 
     #[inline(always)]
     fn add_at(&self, index: usize, value: u64) {
-        // SAFETY: the index is below the array's length, and the pointer came from the map.
+        // SAFETY: the index is below the array's length, and the pointer is from the map.
         unsafe {
             let slot = self.0.cast::<u64>().add(index);
             *slot = (*slot).wrapping_add(value);
@@ -38,8 +38,8 @@ impl Counters {
         self.add(counter, 1);
     }
 
-    /// Counts a packet with known options that are not TOA for this run, one bit each. 0 or 1 is added to every counter,
-    /// so that there is one path for the verifier.
+    /// Counts a packet with known options that are not TOA for this run. `pairs` has one bit for each. Adds 0 or 1 to
+    /// every counter, so that there is one path for the verifier.
     #[inline(always)]
     pub(crate) fn unselected(&self, pairs: u32) {
         for number in 0..KNOWN_PAIRS.len() {
@@ -50,7 +50,7 @@ impl Counters {
     #[inline(always)]
     pub(crate) fn skipped(&self, reason: SkipReason) {
         const { assert!(COUNTER_SLOTS == 64) };
-        // Reasons differ by path, so the index is computed, and the verifier must see its bound.
+        // The reason depends on the path, so the index is computed, and the verifier must see its bound.
         self.add_at(masked::<63>(Counter::from(reason) as u32), 1);
     }
 }

@@ -1,4 +1,4 @@
-//! Streams packets of followed connections to user space, and counts those that do not get there.
+//! Copies packets of followed connections to user space, and counts those that are lost.
 
 use aya_ebpf::{
     EbpfContext as _, bindings::BPF_F_CURRENT_CPU, helpers::generated::bpf_perf_event_output,
@@ -19,17 +19,18 @@ const NO_SLOT: i64 = -7;
 /// `-ENOSPC`: the ring is full.
 const RING_FULL: i64 = -28;
 
-/// Streams the packet in the scratch: a record, followed by the frame, which the kernel copies from the packet itself.
+/// Copies the packet in the scratch map to user space and counts the outcome. The sample is a record, followed by the
+/// frame, which the kernel copies from the packet itself.
 #[inline(always)]
 pub(crate) fn emit(ctx: &TcContext, counters: &Counters, scratch: &mut Scratch, flow: &Flow, time_ns: u64) {
     let metadata = Metadata::new(ctx);
     let frame_len = ctx.len();
-    // One byte more and the sample's 16-bit size wraps, while the helper reports success.
+    // The size of a larger sample would wrap at 16 bits, while the helper would still report success.
     const { assert!(MAX_CAPTURED_BYTES + size_of::<SegmentRecord>() <= u16::MAX as usize) };
     let captured_len = frame_len.min(MAX_CAPTURED_BYTES as u32);
     let Scratch { inspected, record, .. } = scratch;
     let tcp = &inspected.tcp;
-    // Field by field: a whole record would be built on the stack first.
+    // Field by field, because the compiler would build a whole record on the stack first.
     record.time_ns = time_ns;
     record.generation = flow.generation;
     record.attribution = flow.attribution;
@@ -43,7 +44,8 @@ pub(crate) fn emit(ctx: &TcContext, counters: &Counters, scratch: &mut Scratch, 
     record.gso_segments = metadata.gso_segments();
     record.network_offset = tcp.network_offset as u8;
     let flags = (u64::from(captured_len) << 32) | u64::from(BPF_F_CURRENT_CPU as u32);
-    // SAFETY: context, map and record are what the helper takes; it copies both before it returns.
+    // SAFETY: context, map and record are valid arguments of the helper, and it copies record and frame before it
+    // returns.
     let result = unsafe {
         bpf_perf_event_output(
             ctx.as_ptr(),

@@ -1,9 +1,10 @@
-//! One packet's way through the kernel: parse, look up, decide, record, stream.
+//! The path of a packet through the program: parse, look up, decide, record, copy.
 //!
-//! Almost every packet needs its headers and one lookup among the followed connections, which is done in the program
-//! itself. The others go on to functions of their own, which get the packet in the scratch map. After such a function
-//! returns, the verifier forgets how it got there, so each function is verified once instead of once per path. Stack, of
-//! 512 bytes for a function and its callers: `TcpPacket` 64, `RuleKey` 24, `PrefixKey` 24, and spilled registers.
+//! Almost every packet needs only its headers and one lookup among the followed connections. The program itself does
+//! that. The other packets are passed in the scratch map to separate functions. After such a function returns, the
+//! verifier forgets how it got there, so each function is verified once instead of once per path. A function and its
+//! callers share a stack of 512 bytes. They use it for `TcpPacket` (64), `RuleKey` (24), `PrefixKey` (24), and spilled
+//! registers.
 
 use aya_ebpf::{helpers::bpf_ktime_get_ns, programs::TcContext};
 use aya_log_ebpf::debug;
@@ -28,17 +29,17 @@ use crate::{
     skb::{Copied, Linear},
 };
 
-/// Reports the outcome to a test. Two methods instead of a `Result`, whose spilled discriminant and pointer share a stack
-/// slot, which the verifier rejects.
+/// Reports the outcome to a test. Two methods instead of a `Result`, because the discriminant and the pointer of a
+/// spilled `Result` share a stack slot, which the verifier rejects.
 pub trait Report: Copy {
-    /// The outcome for a TCP packet.
+    /// Returns the outcome for a TCP packet.
     fn found(self, inspected: &Inspected, decision: Decision) -> u32;
 
-    /// The outcome for any other packet.
+    /// Returns the outcome for a packet that was skipped.
     fn skipped(self, reason: SkipReason) -> u32;
 }
 
-/// Handles one packet. What `report` makes of the outcome is returned, for tests; nothing depends on it.
+/// Handles one packet. Returns the outcome as reported by `report`, which only tests use.
 #[inline(always)]
 pub fn ingress(ctx: &TcContext, link: Link, report: impl Report) -> u32 {
     let packet = Linear::new(ctx);
@@ -64,8 +65,8 @@ pub fn ingress(ctx: &TcContext, link: Link, report: impl Report) -> u32 {
     }
 }
 
-/// Parses the headers of a packet whose headers are not all linear into the scratch. Returns 0 or the code of a
-/// [`SkipReason`].
+/// Parses the headers of a packet whose headers are not all linear, and writes the result to the scratch map. Returns 0
+/// or the code of a [`SkipReason`].
 #[inline(never)]
 fn parse_copied(ctx: &TcContext, link: Link, scratch: &mut Scratch) -> u32 {
     let Some(packet) = Copied::new(ctx, &mut scratch.headers) else {
@@ -88,7 +89,8 @@ fn skip(reason: SkipReason, report: impl Report) -> u32 {
     report.skipped(reason)
 }
 
-/// Looks up the connection of a packet without options. Almost every packet ends here: its connection is not followed.
+/// Looks up the connection of a packet without options that matter. Almost every packet ends here: its connection is
+/// not followed.
 #[inline(always)]
 fn plain(ctx: &TcContext, tcp: TcpPacket, report: impl Report) -> u32 {
     let Some(flow) = FlowRef::find(&tcp.key) else {
@@ -101,8 +103,8 @@ fn plain(ctx: &TcContext, tcp: TcpPacket, report: impl Report) -> u32 {
     act(ctx, scratch, Some(flow), report)
 }
 
-/// Walks the options of a packet and looks up its connection. If that is not followed and the options say nothing, the
-/// packet ends here.
+/// Walks the options of a packet and looks up its connection. If it is not followed and nothing was found in the
+/// options, the packet ends here.
 #[inline(always)]
 fn with_options(
     ctx: &TcContext,
@@ -128,13 +130,14 @@ fn unmarked(inspected: &Inspected, report: impl Report) -> u32 {
     report.found(inspected, Action::Ignore.into())
 }
 
-/// Walks the options of the packet in the scratch, and leaves there what was found. Returns whether that is anything.
+/// Walks the options of the packet in the scratch map and writes the result there. Returns 1 if anything was found, and
+/// 0 otherwise.
 #[inline(never)]
 fn walk_linear(ctx: &TcContext, scratch: &mut Scratch) -> u32 {
     walk(&Linear::new(ctx), &mut scratch.inspected)
 }
 
-/// The same for a packet whose headers were copied to the scratch.
+/// Does the same for a packet whose headers were copied to the scratch map.
 #[inline(never)]
 fn walk_copied(ctx: &TcContext, scratch: &mut Scratch) -> u32 {
     walk(&Copied::again(ctx, &scratch.headers), &mut scratch.inspected)
@@ -148,7 +151,7 @@ fn walk<P: PacketView>(packet: &P, inspected: &mut Inspected) -> u32 {
     u32::from(toa.is_some() || walk.unselected() != 0 || walk.stop().is_malformed())
 }
 
-/// Decides on the packet in the scratch and carries the decision out.
+/// Decides on the packet in the scratch map and carries out the decision.
 #[inline(never)]
 fn act(ctx: &TcContext, scratch: &mut Scratch, flow: Option<FlowRef>, report: impl Report) -> u32 {
     let Some(counters) = Counters::this_cpu() else {
@@ -170,7 +173,7 @@ fn act(ctx: &TcContext, scratch: &mut Scratch, flow: Option<FlowRef>, report: im
 
 #[inline(always)]
 fn now_ns() -> u64 {
-    // SAFETY: a helper without arguments.
+    // SAFETY: the helper has no arguments.
     unsafe { bpf_ktime_get_ns() }
 }
 
@@ -199,7 +202,7 @@ fn carry_out(
         Action::End => {
             count_replaced(counters, flow);
             let key = &tcp.key;
-            // Fails if another CPU was faster.
+            // Fails if another CPU has already removed it.
             let _ = FLOWS.remove(key);
             return counters.increment(Counter::UnfollowedBySyn);
         }
@@ -221,7 +224,7 @@ fn carry_out(
     follow(ctx, counters, scratch, flow);
 }
 
-/// Counts the flow whose place is taken, unless it had ended.
+/// Counts the flow that is removed or overwritten, unless it had ended.
 #[inline(always)]
 fn count_replaced(counters: &Counters, flow: Option<FlowRef>) {
     if flow.is_some_and(|flow| flow.get().ended_ns == 0) {
@@ -229,7 +232,7 @@ fn count_replaced(counters: &Counters, flow: Option<FlowRef>) {
     }
 }
 
-/// Begins to follow a connection.
+/// Begins to follow the connection of the packet in the scratch map.
 #[inline(always)]
 fn learn(ctx: &TcContext, counters: &Counters, scratch: &mut Scratch) -> Option<FlowRef> {
     let Scratch { inspected, flow, .. } = scratch;
@@ -241,13 +244,14 @@ fn learn(ctx: &TcContext, counters: &Counters, scratch: &mut Scratch) -> Option<
         return None;
     }
     counters.increment(Counter::Learned);
-    // A copy: what is logged by reference must be in memory.
+    // A local copy, because the macro takes a reference to it.
     let port = key.source_port();
     debug!(ctx, "a watched client's connection from port {}", port);
     FlowRef::find(key)
 }
 
-/// Counts a packet of a followed connection, and streams it if it has payload, SYN, FIN or RST.
+/// Counts a packet of a followed connection. Copies it to user space if it has payload, SYN, FIN or RST and is not
+/// bypassed.
 #[inline(always)]
 fn follow(ctx: &TcContext, counters: &Counters, scratch: &mut Scratch, flow: &mut Flow) {
     let tcp = &scratch.inspected.tcp;

@@ -9,7 +9,7 @@ use toa_ebpf::{
     ingress::{Report, ingress},
 };
 
-/// Nobody is told what was found.
+/// The shipped object reports nothing.
 #[derive(Clone, Copy)]
 struct Silent;
 

@@ -1,4 +1,4 @@
-//! The maps and their lookups.
+//! The program's maps and lookups in them.
 
 use core::ptr::NonNull;
 
@@ -20,27 +20,27 @@ use toa_common::{
     wire::toa::Toa,
 };
 
-/// What the run chose, set by user space before the program is loaded.
+/// The settings of the run, written by user space before the program is loaded.
 #[unsafe(no_mangle)]
 pub(crate) static CONFIG: Config = Config::DEFAULT;
 
-/// What is watched, written by user space at any time. The value means nothing.
+/// The rules without a prefix, written by user space at any time. The values have no meaning.
 #[map]
 pub(crate) static WATCH: HashMap<RuleKey, u32> = HashMap::with_max_entries(MAX_RULES, 0);
 
-/// What is watched by prefix, as [`WATCH`].
+/// The rules with a prefix, written like [`WATCH`].
 #[map]
 static PREFIXES: LpmTrie<PrefixKey, u32> = LpmTrie::with_max_entries(MAX_PREFIXES, 0);
 
-/// One word: the shapes of the rules in [`WATCH`] and [`PREFIXES`], written by user space.
+/// One word: the set of the shapes of the rules in [`WATCH`] and [`PREFIXES`], written by user space.
 #[map]
 static SHAPES: Array<u32> = Array::with_max_entries(1, 0);
 
-/// The sources whose TOA is trusted, if the configuration restricts them. Written by user space before it attaches.
+/// The sources whose TOA is trusted, if [`CONFIG`] restricts them. Written by user space before it attaches.
 #[map]
 static BALANCERS: LpmTrie<Address, u32> = LpmTrie::with_max_entries(MAX_BALANCERS, 0);
 
-/// Sources whose TOA was not trusted. Written here, read by user space, which reports each once.
+/// Sources whose TOA was not trusted. Written by this program and read by user space, which reports each source once.
 #[map]
 static UNTRUSTED: LruHashMap<Address, u32> = LruHashMap::with_max_entries(MAX_UNTRUSTED, 0);
 
@@ -48,19 +48,19 @@ static UNTRUSTED: LruHashMap<Address, u32> = LruHashMap::with_max_entries(MAX_UN
 #[map]
 pub(crate) static FLOWS: LruHashMap<FlowKey, Flow> = LruHashMap::with_max_entries(MAX_FLOWS, 0);
 
-/// What user space needs no copy of. Written there only.
+/// The windows of connections that user space does not need. Written by user space only.
 #[map]
 static BYPASS: HashMap<FlowKey, Bypass> = HashMap::with_max_entries(MAX_BYPASSES, BPF_F_NO_PREALLOC);
 
-/// What happened, per CPU.
+/// The counters, per CPU.
 #[map]
 pub(crate) static COUNTERS: PerCpuArray<CounterValues> = PerCpuArray::with_max_entries(1, 0);
 
-/// The way out: one perf ring per CPU.
+/// The output: one perf ring per CPU.
 #[map]
 pub(crate) static EVENTS: PerfEventByteArray = PerfEventByteArray::new(0);
 
-/// Whether a rule watches the client of `toa`.
+/// Returns whether a rule watches the client of `toa`.
 #[inline(always)]
 pub(crate) fn is_watched(toa: &Toa) -> bool {
     let Some(shapes) = SHAPES.get(0) else {
@@ -70,28 +70,28 @@ pub(crate) fn is_watched(toa: &Toa) -> bool {
         *shapes,
         &toa.client,
         toa.has_port(),
-        // SAFETY: the value is only asked for its presence; a concurrent write does not matter.
+        // SAFETY: the value is not read, only its presence is tested, so a concurrent write does not matter.
         |key| unsafe { WATCH.get(key) }.is_some(),
         |key| PREFIXES.get(Key::new(PrefixKey::BITS, *key)).is_some(),
     )
 }
 
-/// Whether a TOA from `source` is trusted. A source that is not is remembered.
+/// Returns whether a TOA from `source` is trusted. Records the source in [`UNTRUSTED`] if not.
 #[inline(always)]
 pub(crate) fn is_trusted(source: &Address) -> bool {
     if !CONFIG.restricts_balancers() || BALANCERS.get(Key::new(Address::BITS, *source)).is_some() {
         return true;
     }
-    // Fails if the source is there already.
+    // Fails if the source is already in the map.
     let _ = UNTRUSTED.insert(source, 0, u64::from(BPF_NOEXIST));
     false
 }
 
-/// Whether user space asked not to get a packet of the flow with this generation.
+/// Returns whether user space has bypassed a packet of the flow with this generation.
 #[inline(always)]
 pub(crate) fn is_bypassed(tcp: &TcpPacket, generation: u64) -> bool {
     let key = &tcp.key;
-    // SAFETY: an entry is replaced as a whole. One that is reused while we read it names another generation.
+    // SAFETY: an entry is replaced as a whole. If it is reused during the read, it contains another generation.
     let bypass = unsafe { BYPASS.get(key) };
     bypass.is_some_and(|bypass| bypass.covers(generation, tcp.flags, tcp.seq, tcp.payload_len))
 }
@@ -101,25 +101,25 @@ pub(crate) fn is_bypassed(tcp: &TcpPacket, generation: u64) -> bool {
 pub(crate) struct FlowRef(NonNull<Flow>);
 
 impl FlowRef {
-    /// The flow of a connection, if it is followed.
+    /// Returns the flow of a connection, if it is followed.
     #[inline(always)]
     pub(crate) fn find(key: &FlowKey) -> Option<Self> {
         FLOWS.get_ptr_mut(key).and_then(NonNull::new).map(Self)
     }
 
-    /// What is known of it. Another CPU may write it at the same time: each field is read by itself and means something
-    /// by itself.
+    /// Returns the flow for reading. Another CPU may write it at the same time: each field is read separately and is
+    /// meaningful on its own.
     #[inline(always)]
     pub(crate) fn get(&self) -> &Flow {
-        // SAFETY: a pointer from the map, valid while the program runs.
+        // SAFETY: the pointer is from the map and valid while the program runs.
         unsafe { self.0.as_ref() }
     }
 
-    /// The same to be changed. Packets of one connection are handled one after the other, except when their CPU changes:
-    /// then a sum may lose a step.
+    /// Returns the flow for writing. Packets of one connection are handled one after the other, except while the
+    /// connection moves to another CPU. An increment may then be lost.
     #[inline(always)]
     pub(crate) fn get_mut(&mut self) -> &mut Flow {
-        // SAFETY: a pointer from the map, valid while the program runs.
+        // SAFETY: the pointer is from the map and valid while the program runs.
         unsafe { self.0.as_mut() }
     }
 }

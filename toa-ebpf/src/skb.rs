@@ -1,4 +1,4 @@
-//! Responsible for all access to a packet's bytes and metadata. Not responsible for what the bytes mean.
+//! Access to a packet's bytes and metadata.
 
 use core::mem::offset_of;
 
@@ -11,8 +11,8 @@ use toa_common::{
     wire::view::PacketView,
 };
 
-/// The part of a packet that can be read in place. It is only read: an observer changes nothing, and does not
-/// pull the rest in.
+/// The linear part of a packet, which can be read in place. The program does not pull in the rest, because it must not
+/// change packets.
 pub(crate) struct Linear {
     start: usize,
     end: usize,
@@ -29,7 +29,7 @@ impl Linear {
         }
     }
 
-    /// Whether there is more of the packet than can be read in place.
+    /// Returns whether the packet is longer than its linear part.
     #[inline(always)]
     pub(crate) fn is_part(&self) -> bool {
         (self.end.wrapping_sub(self.start) as u64) < u64::from(self.wire_len)
@@ -45,12 +45,12 @@ impl PacketView for Linear {
     #[inline(always)]
     fn bytes<const N: usize>(&self, offset: u32) -> Option<&[u8; N]> {
         let start = opaque_start(self.start.wrapping_add(masked::<MAX_OFFSET>(offset)));
-        // For the verifier: the pointer that is compared is the one that is read through, plus a constant.
+        // The verifier requires that the compared pointer is the one that is dereferenced, plus a constant.
         if start.wrapping_add(N) > self.end {
             return None;
         }
-        // SAFETY: the `N` bytes lie before the end of the packet's linear part, which stays where it is while
-        // the program runs; any bytes are a valid array of alignment 1.
+        // SAFETY: the `N` bytes are before the end of the packet's linear part, which does not move while the program
+        // runs. Any bytes are a valid array of alignment 1.
         Some(unsafe { &*(start as *const [u8; N]) })
     }
 
@@ -61,9 +61,9 @@ impl PacketView for Linear {
     }
 }
 
-/// One of the context's two pointers, at offset `AT`. They are declared as 32 bits wide, and the verifier makes
-/// pointers of them. The compiler would widen them by a move between halves of registers, by which the verifier loses
-/// what they are; hence the load in assembly.
+/// Returns the context's pointer at offset `AT`, to the packet's start or end. The fields are declared as 32-bit words,
+/// and the verifier turns loads of them into pointers. The compiler would widen them with a 32-bit move, after which
+/// the verifier no longer treats them as pointers; hence the load in assembly.
 #[inline(always)]
 fn pointer<const AT: usize>(ctx: &TcContext) -> usize {
     #[cfg(target_arch = "bpf")]
@@ -84,8 +84,8 @@ fn pointer<const AT: usize>(ctx: &TcContext) -> usize {
     }
 }
 
-/// Returns `start` as a value unknown to the compiler. Otherwise it may split the sum of start and offset differently for
-/// the comparison and for the read, and the verifier loses the connection.
+/// Returns `start` as a value unknown to the compiler. Otherwise it may split the sum of start and offset differently
+/// for the comparison and for the read, and the verifier could not relate the two.
 #[inline(always)]
 fn opaque_start(start: usize) -> usize {
     let start = black_box(start as u64) as usize;
@@ -97,33 +97,33 @@ fn opaque_start(start: usize) -> usize {
 /// A copy of a packet's headers, for packets whose headers are not linear.
 pub(crate) struct Copied {
     bytes: *const u8,
-    /// Where the view begins in the copy.
+    /// Offset of the view in the copy.
     offset: u32,
     wire_len: u32,
 }
 
-/// Room for the copy.
+/// Memory for the copy.
 type Headers = [u8; MAX_HEADERS_BYTES + MAX_VIEW_BYTES];
 
 impl Copied {
-    /// Copies them to `headers`, which must outlive the view.
+    /// Copies the packet's headers to `headers`, which must outlive the view.
     #[inline(always)]
     pub(crate) fn new(ctx: &TcContext, headers: &mut Headers) -> Option<Self> {
         let this = Self::again(ctx, headers);
         // From 1 to `MAX_HEADERS_BYTES`, so that the verifier sees both bounds at the call.
         let len = masked::<MASK>(this.len().wrapping_sub(1)) as u32 + 1;
-        // SAFETY: there is room for `len` bytes, 1 to `MAX_HEADERS_BYTES`.
+        // SAFETY: `headers` has room for `len` bytes, which are 1 to `MAX_HEADERS_BYTES`.
         let result = unsafe { bpf_skb_load_bytes(ctx.as_ptr(), 0, headers.as_mut_ptr().cast(), len) };
         (result == 0).then_some(this)
     }
 
-    /// What was copied before.
+    /// Returns a view of the headers that [`Self::new`] copied to `headers`.
     #[inline(always)]
     pub(crate) fn again(ctx: &TcContext, headers: &Headers) -> Self {
         Self { bytes: headers.as_ptr(), offset: 0, wire_len: ctx.len() }
     }
 
-    /// Bytes that were copied.
+    /// Returns the number of bytes that were copied.
     #[inline(always)]
     fn len(&self) -> u32 {
         self.wire_len.min(MAX_HEADERS_BYTES as u32)
@@ -143,7 +143,7 @@ impl PacketView for Copied {
         if offset.wrapping_add(N as u32) > self.len() {
             return None;
         }
-        // SAFETY: the offset is below `MAX_HEADERS_BYTES`, so the `N` bytes lie within the map's value, which nothing
+        // SAFETY: the offset is below `MAX_HEADERS_BYTES`, so the `N` bytes are within the map's value, which nothing
         // else writes while this program runs on this CPU.
         Some(unsafe { &*self.bytes.add(masked::<MASK>(offset)).cast() })
     }
@@ -154,13 +154,13 @@ impl PacketView for Copied {
     }
 }
 
-/// The highest offset that any header has in a packet, rounded up to a mask.
+/// Mask for offsets in a packet: above the offset of any header.
 const MAX_OFFSET: u32 = 1023;
 
-/// The same in a copy.
+/// Mask for offsets in a copy.
 const MASK: u32 = MAX_HEADERS_BYTES as u32 - 1;
 
-/// What the kernel keeps beside a packet's bytes.
+/// The kernel's metadata of a packet.
 pub(crate) struct Metadata<'a>(&'a __sk_buff);
 
 impl<'a> Metadata<'a> {
@@ -175,7 +175,7 @@ impl<'a> Metadata<'a> {
         self.0.ifindex
     }
 
-    /// The tag, or 0 without one.
+    /// Returns the VLAN tag, or 0 if there is none.
     #[inline(always)]
     pub(crate) fn vlan_tci(&self) -> u16 {
         if self.0.vlan_present == 0 { 0 } else { self.0.vlan_tci as u16 }

@@ -1,5 +1,4 @@
-//! Responsible for addresses as people and machines read them, and for what makes them the kernel's. Not responsible for
-//! how they are known.
+//! Addresses as text and JSON, and their conversion to and from the form in the kernel's maps.
 
 use std::{
     fmt,
@@ -10,17 +9,17 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::Serialize;
 use toa_common::{address::Address, attribution::Attribution};
 
-/// A real client. In text its port is `-` if the TOA has none.
+/// A real client. In text, its port is `-` if the TOA has none.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 pub struct ClientAddress {
-    /// Its address.
+    /// The address.
     pub address: IpAddr,
-    /// Its port, where the TOA has one.
+    /// The port, if the TOA has one.
     pub port: Option<u16>,
 }
 
 impl ClientAddress {
-    /// The client of an attribution.
+    /// Returns the client of an attribution.
     pub fn new(attribution: &Attribution) -> Self {
         let port = attribution.has_port().then(|| attribution.client().port());
         Self { address: to_ip(attribution.address), port }
@@ -37,7 +36,7 @@ impl fmt::Display for ClientAddress {
     }
 }
 
-/// An address as the kernel's maps have it.
+/// Converts an address to the form in the kernel's maps.
 pub fn to_address(ip: IpAddr) -> Address {
     match ip {
         IpAddr::V4(ip) => Address::from_ipv4(&ip.octets()),
@@ -45,10 +44,10 @@ pub fn to_address(ip: IpAddr) -> Address {
     }
 }
 
-/// Bits of an address before those of a mapped IPv4 one.
+/// Bits of an IPv6 address that precede a mapped IPv4 address.
 const MAPPED_BITS: u8 = 96;
 
-/// The length of a prefix in bits, as the kernel's maps have it.
+/// Returns the length of a prefix in bits, as in the kernel's maps.
 pub fn net_bits(net: &IpNet) -> u32 {
     let before = match net {
         IpNet::V4(_) => MAPPED_BITS,
@@ -57,7 +56,7 @@ pub fn net_bits(net: &IpNet) -> u32 {
     u32::from(before) + u32::from(net.prefix_len())
 }
 
-/// The prefix of the first `bits` of an address, an IPv4 one if it is mapped.
+/// Returns the prefix of the first `bits` bits of an address: an IPv4 prefix if the address is mapped.
 pub fn to_net(address: Address, bits: u32) -> Option<IpNet> {
     let bits = u8::try_from(bits).ok()?;
     match (to_ip(address), bits.checked_sub(MAPPED_BITS)) {
@@ -66,7 +65,7 @@ pub fn to_net(address: Address, bits: u32) -> Option<IpNet> {
     }
 }
 
-/// The prefix of an IPv4 address, if it is a mapped one.
+/// Converts a prefix of mapped IPv4 addresses to an IPv4 prefix, and returns any other prefix unchanged.
 pub fn canonical(net: IpNet) -> IpNet {
     let IpNet::V6(v6) = net else { return net };
     match (v6.addr().to_canonical(), v6.prefix_len().checked_sub(MAPPED_BITS)) {
@@ -75,7 +74,7 @@ pub fn canonical(net: IpNet) -> IpNet {
     }
 }
 
-/// An address as people write it: an IPv4 one if it is mapped.
+/// Converts an address of the kernel's maps to its usual form: an IPv4 address if it is mapped.
 pub fn to_ip(address: Address) -> IpAddr {
     Ipv6Addr::from(address.octets()).to_canonical()
 }

@@ -1,8 +1,7 @@
-//! Responsible for reading captures, pcap and pcapng, from anything that gives bytes piece by piece. Not responsible
-//! for what their packets mean.
+//! Reading, classification and replay of pcap and pcapng captures. The input may arrive in pieces.
 //!
-//! Blocks are measured here and read by `pcap-parser` once they are whole: so no more is kept than one block, and a
-//! block that says one length and has another is an error and no wait.
+//! The reader measures blocks itself and passes them to `pcap-parser` only when they are complete. So at most one
+//! incomplete block is kept, and a block that contradicts its own length is an error instead of an endless wait.
 
 pub mod classifier;
 mod error;

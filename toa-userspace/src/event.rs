@@ -1,31 +1,31 @@
-//! What becomes of a connection.
+//! Events of a connection.
 
 use crate::{
     http::{NotHttp, ProxyVersion, head::HttpRequest},
     tls::ClientHello,
 };
 
-/// What becomes of a connection.
+/// An event of a connection.
 #[derive(Clone, Copy, Debug)]
 pub enum Event<'a> {
-    /// It is seen for the first time.
+    /// Its first segment was seen.
     Opened,
-    /// A request's head.
+    /// The head of a request.
     Request(&'a HttpRequest<'a>),
-    /// It begins with a header of the PROXY protocol. HTTP may follow.
+    /// It begins with a PROXY protocol header. HTTP may follow.
     Proxy(ProxyVersion),
     /// It is TLS.
     Tls(&'a ClientHello),
-    /// It, or its rest, is neither HTTP/1 nor TLS.
+    /// It, or the rest of it, is neither HTTP/1 nor TLS.
     NotHttp {
-        /// What it is.
+        /// The protocol, as far as it is known.
         reason: NotHttp,
         /// Its first bytes, at most [`crate::http::PREVIEW_BYTES`].
         preview: &'a [u8],
     },
-    /// Bytes are missing for good.
+    /// Missing bytes that were given up.
     Gap {
-        /// How many.
+        /// How many bytes.
         bytes: u64,
     },
     /// It was dropped from the table.
@@ -39,16 +39,16 @@ pub enum Closed {
     Fin,
     /// It ended with a RST.
     Rst,
-    /// It was silent for too long. If it goes on, it is a new connection here.
+    /// It was silent for too long. If it continues, it is reported as a new connection.
     Idle,
-    /// There were too many connections. If it goes on, it is a new connection here.
+    /// There were too many connections. If it continues, it is reported as a new connection.
     Evicted,
     /// The run ended.
     Finished,
 }
 
 impl Closed {
-    /// The name used in results.
+    /// Returns the name used in results.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Fin => "fin",

@@ -1,23 +1,23 @@
-//! Responsible for finding the heads of HTTP/1 requests in one connection's stream, and for passing over
-//! their bodies. Not responsible for the order of bytes, nor for what a server answers.
+//! Finding the heads of HTTP/1 requests in one direction of a connection. Responses are not read.
 //!
-//! [`parser::Parser`] takes the events of a stream and emits [`Event`](crate::event::Event)s. A head that lies in one segment is read
-//! where it lies; only a head that is cut is collected, and only its new bytes are searched for its end.
+//! [`parser::Parser`] takes the events of a stream and emits [`Event`](crate::event::Event)s. A head within one segment
+//! is parsed in place. Only a head that is spread over several segments is collected, and only its new bytes are
+//! searched for its end.
 //!
 //! # When bytes are missing
-//! Inside a body of known length a gap is counted like the bytes that it replaces. Anywhere else the place in
-//! the stream is lost: what there is of a head is emitted as incomplete, and the parser searches for the next
-//! request line with a known method, at the start of each segment and of each line. A body that contains such
-//! a line after a gap is taken for a request.
+//! Inside a body of known length, a gap counts like the bytes that it replaces. Anywhere else, the parser has lost its
+//! place in the stream: it emits the part of a head that it has as incomplete, and searches for the next request line
+//! with a known method, at the start of each segment and of each line. A body that contains such a line after a gap is
+//! taken for a request.
 //!
 //! # When it is not HTTP
-//! A header of the PROXY protocol is named and passed over: what it was put before is read as ever. Of TLS the
-//! `ClientHello` is read.
+//! A PROXY protocol header is reported and skipped, and what follows it is read as usual. Of TLS, the `ClientHello` is
+//! read.
 //!
-//! A stream that was seen from its SYN and does not begin with a request line is not HTTP: one event, then
-//! its bytes are counted only. So it is after a request for an upgrade or a tunnel, unless the next bytes are
-//! a request again, as when the server refused. A stream that was joined later begins anywhere, so there the
-//! parser searches, unless a TLS `ClientHello` or the preface of HTTP/2 says what it is.
+//! A stream that was seen from its SYN and does not begin with a request line is not HTTP: there is one event, and its
+//! bytes are only counted. The same applies after a request for an upgrade or a tunnel, unless another request follows,
+//! as it does when the server refused. A stream that was joined later may begin anywhere. There the parser searches,
+//! unless the bytes are a TLS record or the preface of HTTP/2.
 
 mod body;
 pub mod context;
@@ -31,10 +31,10 @@ pub mod start;
 pub use framing::FramingFault;
 pub use proxy::ProxyVersion;
 
-/// Longest preview of what is not HTTP, in bytes.
+/// Longest preview of bytes that are not HTTP, in bytes.
 pub const PREVIEW_BYTES: usize = 64;
 
-/// What a stream is that is neither HTTP/1 nor TLS.
+/// The protocol of a stream that is neither HTTP/1 nor TLS.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum NotHttp {
     /// HTTP/2 without TLS.
@@ -43,12 +43,12 @@ pub enum NotHttp {
     Upgrade,
     /// Another protocol, after a request for a tunnel.
     Connect,
-    /// Something else.
+    /// An unknown protocol.
     Other,
 }
 
 impl NotHttp {
-    /// Its name for people and machines.
+    /// Returns the name used in results.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Http2 => "http2",

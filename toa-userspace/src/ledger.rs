@@ -1,16 +1,14 @@
-//! Responsible for the counts of what became of every delivered packet and byte. Not responsible for
-//! printing them, nor for what the kernel counts.
+//! Counts of what became of every delivered packet and byte. What the kernel counts is in [`kernel`].
 //!
-//! Each term is counted where it happens and none is derived from the others, so that the sums prove
-//! something:
+//! Each term is counted where it occurs, and none is derived from the others, so that the sums are a check:
 //!
 //! ```text
 //! delivered = used + duplicate + discarded + held            bytes, by the stream
 //! used      = head + body + resync + opaque + buffered       bytes, by the parser
 //! ```
 //!
-//! `held` and `buffered` are gauges and 0 after a flush. Used means handed to the parser, whatever the parser
-//! made of it.
+//! `held` and `buffered` are gauges and are 0 after a flush. Used bytes are those handed to the parser, whatever it
+//! found in them.
 
 pub mod account;
 pub mod counters;
@@ -21,10 +19,10 @@ use toa_common::seq::Seq;
 
 use crate::segment::Segment;
 
-/// Counts of a pipeline.
+/// The counts of a pipeline.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Ledger {
-    /// Samples that were no segments.
+    /// Samples that were not segments.
     pub undecodable_samples: u64,
     /// Connections that were opened.
     pub connections: u64,
@@ -32,12 +30,11 @@ pub struct Ledger {
     pub connections_evicted: u64,
     /// Connections flushed because they were silent for too long.
     pub connections_idle: u64,
-    /// Ended connections forgotten because there were too many.
+    /// Ended connections forgotten because there were too many of them.
     pub ended_evicted: u64,
-    /// Bypasses that the kernel took.
+    /// Bypasses that the kernel accepted.
     pub bypasses: u64,
-    /// Times that a connection gave up what it waited for, because all connections together waited for too
-    /// many bytes.
+    /// Times that a connection gave up what it waited for because all connections together held too many bytes.
     pub total_bytes_limits: u64,
     /// What became of segments and their bytes.
     pub stream: StreamLedger,
@@ -45,7 +42,7 @@ pub struct Ledger {
     pub http: HttpLedger,
 }
 
-/// Counts of what became of segments and their bytes of payload.
+/// Counts of what became of segments and their payload.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct StreamLedger {
     /// Segments handed in.
@@ -54,38 +51,38 @@ pub struct StreamLedger {
     pub delivered_bytes: u64,
     /// Segments handed in without the end of their payload.
     pub cut_packets: u64,
-    /// Bytes of payload that the kernel cut off them.
+    /// Bytes of payload that the kernel cut off those segments.
     pub cut_bytes: u64,
     /// Bytes handed to the parser.
     pub used_bytes: u64,
     /// Bytes that had been delivered before.
     pub duplicate_bytes: u64,
-    /// Bytes that came when their hole had been given up, or when the stream had passed them because of a bypass.
+    /// Bytes that arrived after their hole was given up, or after a bypass let the stream pass them.
     pub late_bytes: u64,
-    /// Bytes before a connection's first one.
+    /// Bytes before the first byte of a stream.
     pub before_start_bytes: u64,
-    /// Bytes behind a connection's end.
+    /// Bytes after the end of a connection.
     pub after_end_bytes: u64,
-    /// Bytes further ahead than any TCP window reaches.
+    /// Bytes further from the next expected byte than any TCP window reaches.
     pub out_of_window_bytes: u64,
-    /// Gauge: bytes that wait behind holes.
+    /// Gauge: bytes that wait for a hole to be filled.
     pub held_bytes: u64,
-    /// Holes and cut tails that were given up.
+    /// Holes and cut-off parts that were given up.
     pub gaps: u64,
-    /// Bytes in them.
+    /// Bytes in those gaps.
     pub gap_bytes: u64,
-    /// Bytes that were not handed in because they are bypassed, as far as can be seen from what came after them.
+    /// Bytes that the kernel bypassed, as far as the segments after them show.
     pub bypassed_bytes: u64,
-    /// Holes given up because they stayed open for too long.
+    /// Holes given up because they were open for too long.
     pub hole_timeouts: u64,
-    /// Holes given up because their connection waited for too many bytes.
+    /// Holes given up because too many bytes of their connection waited.
     pub connection_bytes_limits: u64,
-    /// Holes given up because their connection waited for too many ranges.
+    /// Holes given up because too many ranges of their connection waited.
     pub range_limits: u64,
 }
 
 impl StreamLedger {
-    /// Bytes discarded by a limit.
+    /// Returns how many delivered bytes were discarded.
     pub fn discarded_bytes(&self) -> u64 {
         self.late_bytes
             .saturating_add(self.before_start_bytes)
@@ -93,7 +90,7 @@ impl StreamLedger {
             .saturating_add(self.out_of_window_bytes)
     }
 
-    /// Counts a segment as handed in.
+    /// Counts a segment that was handed in.
     pub(crate) fn deliver(&mut self, segment: &Segment<'_>) {
         let cut_bytes = segment.cut_bytes();
         add(&mut self.delivered_packets, 1);
@@ -102,7 +99,7 @@ impl StreamLedger {
         add(&mut self.cut_bytes, cut_bytes);
     }
 
-    /// Counts the bytes of a segment whose connection has ended at `next_seq`.
+    /// Counts the bytes of a segment of a connection that has ended at `next_seq`.
     pub(crate) fn after_end(&mut self, segment: &Segment<'_>, next_seq: Seq) {
         let len = segment.payload.len() as u64;
         let before_end = u64::try_from(next_seq.distance(segment.seq)).unwrap_or(0).min(len);
@@ -118,27 +115,27 @@ pub struct HttpLedger {
     pub requests: u64,
     /// Requests whose head lost bytes.
     pub incomplete_requests: u64,
-    /// Heads that a connection's end left without their end.
+    /// Heads that were dropped before their end, because the connection ended or memory was short.
     pub unfinished_heads: u64,
-    /// Heads beyond a limit, of bytes or of fields.
+    /// Heads that exceed a limit on bytes or fields.
     pub oversized_heads: u64,
-    /// TLS connections whose `ClientHello` is beyond a limit, of bytes or of protocols.
+    /// TLS connections whose `ClientHello` exceeds a limit on bytes or protocols.
     pub oversized_hellos: u64,
-    /// What began like a head and was none.
+    /// Bytes that began like a head but were not one.
     pub malformed_heads: u64,
-    /// Requests the length of whose body can be read in two ways, or in none.
+    /// Requests whose body length is ambiguous or cannot be determined.
     pub faulty_framings: u64,
-    /// Times that the place in the stream was lost and the next request had to be searched for.
+    /// Times that the parser lost its place in the stream and had to search for the next request.
     pub resyncs: u64,
-    /// Connections, or rests of them, that are not HTTP/1.
+    /// Connections that are not HTTP/1, or stopped being HTTP/1.
     pub not_http: u64,
-    /// Bytes of heads, and of empty lines before them.
+    /// Bytes of heads and of the empty lines before them.
     pub head_bytes: u64,
     /// Bytes of bodies.
     pub body_bytes: u64,
-    /// Bytes that were not copied because they are bypassed.
+    /// Bytes that were not copied because of a bypass.
     pub bypassed_bytes: u64,
-    /// Bytes passed over in search of a request.
+    /// Bytes skipped in search of a request.
     pub resync_bytes: u64,
     /// Bytes that are not HTTP/1.
     pub opaque_bytes: u64,
@@ -147,13 +144,13 @@ pub struct HttpLedger {
 }
 
 impl HttpLedger {
-    /// Moves the gauge when one parser's buffer changed its length.
+    /// Updates the gauge after the buffer of one parser changed its length.
     pub(crate) fn rebuffer(&mut self, before: usize, after: usize) {
         self.buffered_bytes = self.buffered_bytes.saturating_add(after as u64).saturating_sub(before as u64);
     }
 }
 
-/// Adds to a counter.
+/// Adds to a counter, saturating.
 pub(crate) fn add(counter: &mut u64, count: u64) {
     *counter = counter.saturating_add(count);
 }

@@ -1,9 +1,10 @@
-//! The user-space half of toa-tc, as a library for its binary and its tests. It promises no stable interface.
+//! The user-space half of toa-tc, as a library for its binary and its tests. It has no stable interface.
 //!
 //! The pure part turns the kernel's records into printed HTTP heads: [`segment`] checks a record, [`stream`] orders
 //! bytes, [`http`] finds heads, [`print`](mod@print) writes them, and [`pipeline`] puts them together within
 //! [`limits`], while [`ledger`] counts what became of every byte. For packets from a file, [`capture`] takes the
-//! kernel's place. The pure part knows no clock, socket or kernel: time comes in as nanoseconds since the Unix epoch.
+//! kernel's place. The pure part uses no clock, socket or kernel: its callers pass the time as nanoseconds since the
+//! Unix epoch.
 //!
 //! [`live`] needs a kernel: it loads and attaches the program and reads its rings.
 

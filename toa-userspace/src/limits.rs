@@ -1,37 +1,37 @@
-//! Responsible for every bound of the pure part, in entries, bytes and time. Not responsible for counting
-//! how often one is hit: that is the ledger's.
+//! All bounds of the pure part, in entries, bytes and time. The ledger counts how often each is reached.
 
 /// Bounds on what is kept, with defaults that suit a busy host.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections at a time. Beyond it, the one that was silent for longest is flushed and forgotten.
+    /// Open connections. Beyond this, the connection that has been silent for longest is flushed and dropped.
     pub connections: usize,
-    /// Ended connections that are remembered, so that a late retransmission does not open them again.
+    /// Ended connections to remember, so that a late retransmission does not open them again.
     pub ended_connections: usize,
-    /// Separate ranges of bytes that wait behind holes, per connection. Beyond it, the first hole is given
+    /// Separate ranges of bytes that wait for a hole before them, per connection. Beyond this, the first hole is given
     /// up.
     pub ranges: usize,
-    /// Bytes of memory that wait behind holes, per connection. Beyond it, the first hole is given up.
+    /// Bytes of memory that wait for holes, per connection. Beyond this, the first hole is given up.
     pub connection_bytes: usize,
-    /// Bytes of memory that wait, behind holes or for the end of a head, over all connections. Beyond it, the
-    /// connection that wants more gives up what it waits for.
+    /// Bytes of memory that wait for holes or for the end of a head, over all connections. Beyond this, the connection
+    /// that needs more gives up what it waits for.
     pub total_bytes: usize,
-    /// Bytes of a head, its final empty line included.
+    /// Bytes of a head, including its final empty line.
     pub head_bytes: usize,
     /// Fields of a head. Servers allow 100 to 2,000.
     pub fields: usize,
-    /// How many of the next bytes must be of no interest before the kernel is asked to bypass them: that takes two
-    /// changes of a map.
+    /// Least number of unneeded bytes for which the kernel is asked for a bypass: each bypass costs two changes of a
+    /// map.
     pub bypass_bytes: u64,
-    /// How long a hole may stay open, in nanoseconds: several retransmission time-outs (RFC 6298 section 2.4
-    /// asks for at least one second).
+    /// How long a hole may stay open, in nanoseconds: several retransmission time-outs (RFC 6298 section 2.4 asks for
+    /// at least one second).
     pub hole_ns: u64,
-    /// How long the start of a stream without SYN stays open if it looks like the start of a request, in
-    /// nanoseconds: the time from the hook to the ring, with a margin.
+    /// How long the start of a stream without SYN stays open if it looks like the start of a request, in nanoseconds:
+    /// the time from the hook to the ring, with a margin.
     pub settle_ns: u64,
-    /// How long the start of any other stream without SYN stays open, in nanoseconds: what networks reorder.
+    /// How long the start of any other stream without SYN stays open, in nanoseconds: the time over which networks
+    /// reorder packets.
     pub start_ns: u64,
-    /// After how much silence a connection is forgotten, in nanoseconds.
+    /// How long a connection may be silent before it is dropped, in nanoseconds.
     pub idle_ns: u64,
     /// How long an ended connection is remembered, in nanoseconds.
     pub linger_ns: u64,

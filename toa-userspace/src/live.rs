@@ -1,5 +1,4 @@
-//! Responsible for everything that needs a kernel: loading and attaching the programs, and reading what they
-//! stream and count. Not responsible for what it means.
+//! Everything that needs a kernel: loading and attaching the programs, and reading what they stream and count.
 
 pub mod doctor;
 pub mod existing;

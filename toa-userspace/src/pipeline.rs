@@ -1,5 +1,5 @@
-//! Responsible for taking samples of the perf ring to printed requests: a table of connections, each with its
-//! stream and its parser, within limits. Not responsible for reading the ring or the clock.
+//! From samples of the perf ring to requests: a table of connections, each with its stream and its parser, within
+//! limits. The rings and the clock are read in `live`.
 //!
 //! # Order of calls
 //! ```text
@@ -8,15 +8,15 @@
 //!        pipeline.tick(now, sink) }
 //! pipeline.finish(sink)
 //! ```
-//! The time of a tick is taken *before* the rings are read. So at a tick everything that was in a ring at
-//! that time was handed in, and what waits for an older segment need not wait longer. Samples are in the order of
-//! time but for those that were in one ring already, and older ones not yet in another.
+//! The time of a tick is taken *before* the rings are read. So at a tick, everything that was in a ring at that time
+//! was handed in, and data that waits for an older segment need not wait longer. Samples are in order of time, except
+//! that a newer sample may already be in one ring while an older one is not yet in another.
 //!
 //! # Bypasses
-//! Where a parser needs nothing for a while, the kernel is asked not to copy it, through a [`BypassTable`], and the bypass
-//! is cleared when the stream has passed it; see [`crate::stream::Stream::bypass`]. A connection that is bypassed
-//! entirely looks silent. So silence of [`Limits::idle_ns`] clears its bypass first: if it is alive, its next packet says
-//! so, and what was bypassed is still known.
+//! If a parser does not need the next bytes, the pipeline asks the kernel through a [`BypassTable`] not to copy them.
+//! It clears the bypass when the stream has passed it; see [`crate::stream::Stream::bypass`]. A connection that is
+//! bypassed entirely looks silent. So after [`Limits::idle_ns`] of silence, its bypass is cleared first. If the
+//! connection is alive, its next packet shows this, and the stream still knows what was bypassed.
 
 pub mod bypass;
 pub mod connection;
@@ -42,7 +42,7 @@ use entry::Entry;
 pub use sink::Sink;
 use timers::Timers;
 
-/// What tells connections apart: the 4-tuple and the generation.
+/// The key of a connection: the 4-tuple and the generation.
 type Key = (FlowKey, u64);
 
 /// A connection that has ended.
@@ -52,32 +52,32 @@ struct Ended {
     time_ns: u64,
 }
 
-/// From samples to requests.
+/// Turns samples or segments into requests.
 #[derive(Debug)]
 pub struct Pipeline<B = NoBypass> {
     limits: Limits,
     bypass: B,
     clock_offset_ns: u64,
-    /// In the order of their latest segments.
+    /// Ordered by latest segment.
     open: LruCache<Key, Entry>,
-    /// In the order of their ends.
+    /// Ordered by end.
     ended: LruCache<Key, Ended>,
     timers: Timers<Key>,
-    /// Bytes of memory that wait in all of `open`.
+    /// Memory for data that waits in `open`, in bytes.
     memory: usize,
     ledger: Ledger,
 }
 
 impl Pipeline {
-    /// An empty pipeline without a kernel.
+    /// Creates an empty pipeline without a kernel.
     pub fn new(limits: Limits) -> Self {
         Self::with_bypass(limits, 0, NoBypass)
     }
 }
 
 impl<B: BypassTable> Pipeline<B> {
-    /// An empty pipeline. `clock_offset_ns` is what to add to `CLOCK_MONOTONIC` nanoseconds to get
-    /// nanoseconds since the Unix epoch.
+    /// Creates an empty pipeline. `clock_offset_ns` is added to `CLOCK_MONOTONIC` nanoseconds to get nanoseconds since
+    /// the Unix epoch.
     pub fn with_bypass(limits: Limits, clock_offset_ns: u64, bypass: B) -> Self {
         Self {
             limits,
@@ -91,17 +91,17 @@ impl<B: BypassTable> Pipeline<B> {
         }
     }
 
-    /// The counts so far.
+    /// Returns the counts so far.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
     }
 
-    /// How many connections are open.
+    /// Returns how many connections are open.
     pub fn connections(&self) -> usize {
         self.open.len()
     }
 
-    /// Takes a sample of the ring. One that is no segment is counted and changes nothing else.
+    /// Processes a sample of a ring. A sample that is not a segment is counted and has no other effect.
     pub fn sample(&mut self, sample: &[u8], sink: &mut impl Sink) -> Result<(), SegmentError> {
         match Segment::decode(sample, self.clock_offset_ns) {
             Ok(segment) => {
@@ -115,7 +115,7 @@ impl<B: BypassTable> Pipeline<B> {
         }
     }
 
-    /// Takes a segment.
+    /// Processes a segment.
     pub fn segment(&mut self, segment: &Segment<'_>, sink: &mut impl Sink) {
         self.ledger.stream.deliver(segment);
         let key = (segment.key, segment.generation);
@@ -130,9 +130,9 @@ impl<B: BypassTable> Pipeline<B> {
         self.run(key, sink, |entry, cx| entry.accept(segment, cx));
     }
 
-    /// Says that everything older than `now_ns`, in nanoseconds since the Unix epoch, was handed in: gives up
-    /// what was waited for in vain, and forgets connections that were silent for too long. To be called a few
-    /// times per second at least.
+    /// Announces that everything older than `now_ns`, in nanoseconds since the Unix epoch, was handed in. Gives up what
+    /// was waited for in vain, and drops connections that were silent for too long. Must be called at least a few times
+    /// per second.
     pub fn tick(&mut self, now_ns: u64, sink: &mut impl Sink) {
         while let Some(key) = self.timers.pop(now_ns) {
             if let Some(entry) = self.open.peek_mut(&key) {
@@ -159,7 +159,7 @@ impl<B: BypassTable> Pipeline<B> {
         }
     }
 
-    /// Hands on everything that waits and closes all connections.
+    /// Flushes and closes all connections.
     pub fn finish(&mut self, sink: &mut impl Sink) {
         while let Some((key, _)) = self.open.peek_lru() {
             let key = *key;
@@ -167,7 +167,7 @@ impl<B: BypassTable> Pipeline<B> {
         }
     }
 
-    /// Adds a connection, if need be in the place of the one that was silent for longest.
+    /// Adds a connection, evicting the one that has been silent for longest if the table is full.
     fn open(&mut self, key: Key, segment: &Segment<'_>, sink: &mut impl Sink) {
         while self.open.len() >= self.limits.connections.max(1)
             && let Some((oldest, _)) = self.open.peek_lru()
@@ -182,8 +182,7 @@ impl<B: BypassTable> Pipeline<B> {
         self.open.put(key, entry);
     }
 
-    /// Lets `step` change a connection, then keeps it within limits, closes it if it has ended, or sets its
-    /// timer.
+    /// Lets `step` change a connection. Then keeps it within limits, and closes it if it has ended or sets its timer.
     fn run<S: Sink>(&mut self, key: Key, sink: &mut S, step: impl FnOnce(&mut Entry, &mut Context<'_, S>)) {
         let Self { limits, bypass, open, ledger, memory, timers, .. } = self;
         let cx = &mut Context { limits, ledger, sink };
@@ -220,7 +219,7 @@ impl<B: BypassTable> Pipeline<B> {
         }
     }
 
-    /// Flushes and forgets a connection. One that has ended by itself is remembered as such.
+    /// Flushes and drops a connection. One that has ended by itself is remembered in `ended`.
     fn close(&mut self, key: Key, reason: Closed, sink: &mut impl Sink) {
         let Some(mut entry) = self.open.pop(&key) else {
             return;

@@ -1,4 +1,4 @@
-//! Responsible for how results look. Not responsible for where they are written.
+//! The text and JSON forms of results.
 
 pub mod count;
 pub mod escape;
@@ -22,7 +22,7 @@ pub fn push_fmt(text: &mut String, arguments: fmt::Arguments<'_>) {
 mod tests {
     use std::io::{self, Write};
 
-    /// Keeps what is written, one piece a write.
+    /// Keeps what is written, one entry per write.
     #[derive(Default)]
     pub(super) struct Writes(pub(super) Vec<Vec<u8>>);
 

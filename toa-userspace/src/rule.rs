@@ -1,5 +1,4 @@
-//! Responsible for rules as people write them: `IP`, `IP:PORT`, `[IPv6]:PORT`, `CIDR`, `CIDR:PORT`, `:PORT` and `any`.
-//! Not responsible for the maps that hold them.
+//! Rules as the user writes them: `IP`, `IP:PORT`, `[IPv6]:PORT`, `CIDR`, `CIDR:PORT`, `:PORT` and `any`.
 
 pub mod balancers;
 pub mod matcher;
@@ -19,16 +18,16 @@ use toa_common::{
 
 use crate::address::{canonical, net_bits, to_address, to_ip, to_net};
 
-/// What to watch. Addresses and ports are the real client's, as the TOA carries them.
+/// A rule. Addresses and ports are those of the real client, as the TOA carries them.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Rule {
     /// An address, any port.
     Address(IpAddr),
     /// An address and a port.
     AddressPort(SocketAddr),
-    /// A prefix of addresses, any port. Shorter than an address, and without bits behind its length.
+    /// A prefix of addresses, any port. It is shorter than an address, and no bits are set after its length.
     Prefix(IpNet),
-    /// Such a prefix and a port.
+    /// A prefix of addresses, and a port.
     PrefixPort(IpNet, u16),
     /// A port, any address.
     Port(u16),
@@ -57,18 +56,18 @@ pub enum RuleError {
         /// What was typed.
         port: String,
     },
-    /// A prefix that is none.
+    /// An invalid prefix.
     #[error("{text:?} is not a prefix: an IPv4 address and /0 to /32, or an IPv6 address and /0 to /128")]
     Prefix {
         /// What was typed.
         text: String,
     },
-    /// A prefix with bits behind its length: perhaps the length is wrong, perhaps the address.
+    /// A prefix with bits set after its length: either the length or the address may be wrong.
     #[error("{text:?} has bits set after its prefix: did you mean {meant}?")]
     HostBits {
         /// What was typed.
         text: String,
-        /// The prefix alone.
+        /// The prefix without those bits.
         meant: IpNet,
     },
 }
@@ -76,14 +75,14 @@ pub enum RuleError {
 /// A rule as a key of one of the kernel's maps.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Key {
-    /// Of `WATCH`.
+    /// A key of `WATCH`.
     Exact(RuleKey),
-    /// Of `PREFIXES`, with its length in bits.
+    /// A key of `PREFIXES`, with its length in bits.
     Prefix(u32, PrefixKey),
 }
 
 impl Key {
-    /// Its shape.
+    /// Returns the shape of the rule.
     pub fn shape(&self) -> u32 {
         match self {
             Self::Exact(key) => key.shape,
@@ -94,7 +93,7 @@ impl Key {
 }
 
 impl Rule {
-    /// Its key.
+    /// Returns the rule's key.
     pub fn key(&self) -> Key {
         Key::Exact(match self {
             Self::Address(address) => RuleKey::address(to_address(*address)),
@@ -111,7 +110,7 @@ impl Rule {
         })
     }
 
-    /// The rule of a key. `None` if it is none.
+    /// Returns the rule of a key, or `None` if the key is invalid.
     pub fn from_key(key: &Key) -> Option<Self> {
         let key = match key {
             Key::Exact(key) => key,
@@ -131,8 +130,8 @@ impl Rule {
         }
     }
 
-    /// Every combination of `addresses`, which may be any rules, and `ports`; where there is none of one sort, the
-    /// other alone. Those that no client can match are left out, which may be all.
+    /// Returns every combination of `addresses`, which may be rules of any form, and `ports`. If one of the two is
+    /// empty, the other is used alone. Combinations that no client can match are left out, possibly all of them.
     pub fn combine(addresses: &[Self], ports: &[u16]) -> Vec<Self> {
         if ports.is_empty() {
             return addresses.to_vec();
@@ -161,7 +160,7 @@ impl Rule {
     }
 }
 
-/// The trie's key of a prefix and the word that stands for the port.
+/// Returns the key in the trie for a prefix and the word that encodes the port.
 fn prefix_key(net: &IpNet, port: u32) -> Key {
     let bits = PrefixKey::PORT_BITS + net_bits(net);
     Key::Prefix(bits, PrefixKey { port, address: to_address(net.network()) })
@@ -174,11 +173,11 @@ pub fn parse_prefix(text: &str) -> Result<IpNet, RuleError> {
     if meant == net { Ok(canonical(net)) } else { Err(RuleError::HostBits { text: text.to_owned(), meant }) }
 }
 
-/// Reads `CIDR`, `CIDR:PORT` or `[CIDR]:PORT`. A prefix as long as an address is one.
+/// Reads `CIDR`, `CIDR:PORT` or `[CIDR]:PORT`. A prefix of full length becomes an address.
 fn parse_prefix_rule(text: &str) -> Result<Rule, RuleError> {
     let (prefix, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once("]:")) {
         Some((prefix, port)) => (prefix, Some(port)),
-        // Behind the length there is no colon of an IPv6 address.
+        // After the prefix length, a colon cannot belong to an IPv6 address.
         None => match text.rsplit_once(':') {
             Some((prefix, port)) if prefix.contains('/') => (prefix, Some(port)),
             _ => (text, None),
@@ -229,13 +228,13 @@ impl FromStr for Rule {
     }
 }
 
-/// Reads a port, with an error that says what was typed.
+/// Reads a port. The error names the text.
 pub fn parse_port(text: &str) -> Result<u16, RuleError> {
     text.parse().map_err(|_| RuleError::Port { port: text.to_owned() })
 }
 
-/// Whether `text` could name a host (RFC 1123 section 2.1): letters, digits, hyphens and dots, and a last label
-/// that is no number, which is what tells it from a mistyped address.
+/// Returns whether `text` could be a host name (RFC 1123 section 2.1): letters, digits, hyphens, underscores and dots,
+/// with a last label that is not a number. A number as the last label indicates a mistyped address.
 fn is_host_name(text: &str) -> bool {
     let is_label = |label: &str| {
         !label.is_empty()
@@ -326,7 +325,7 @@ mod tests {
         assert_eq!(Rule::combine(&addresses, &[80, 443]), expected);
         assert_eq!(Rule::combine(&[], &[80]), vec![Rule::Port(80)]);
         assert_eq!(Rule::combine(&addresses, &[]), addresses);
-        // Whatever is given as a rule: a port narrows it.
+        // A port narrows a rule of any form.
         assert_eq!(Rule::combine(&[Rule::Any], &[80, 443]), [Rule::Port(80), Rule::Port(443)]);
         assert_eq!(Rule::combine(&[rule(":80"), rule(":9")], &[80]), [Rule::Port(80)]);
         assert_eq!(Rule::combine(&[rule("192.0.2.3:9"), rule(":9")], &[80]), []);

@@ -1,9 +1,8 @@
-//! Responsible for checking a sample of the perf ring and for reading it as a TCP segment. Not responsible
-//! for its place in a stream.
+//! TCP segments, read from samples of the perf ring and checked.
 //!
-//! A sample is a [`SegmentRecord`], `captured_len` bytes of frame, and up to seven bytes of the ring's
-//! padding. The frame is parsed again, by the parser that the kernel used, and what the record says of it is
-//! compared, not believed.
+//! A sample is a [`SegmentRecord`], `captured_len` bytes of frame, and up to seven bytes of the ring's padding. The
+//! frame is parsed again, by the parser that the kernel used. What the record says about the frame is compared with it,
+//! not trusted.
 
 use thiserror::Error;
 use toa_common::{
@@ -21,23 +20,23 @@ use toa_common::{
 /// A checked TCP segment of a followed connection.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Segment<'a> {
-    /// Its 4-tuple: the balancer's side is the source, this host's the destination.
+    /// The 4-tuple: the balancer's side is the source, this host's the destination.
     pub key: FlowKey,
-    /// Tells its connection from others with the same 4-tuple.
+    /// Distinguishes the connection from others with the same 4-tuple.
     pub generation: u64,
-    /// When it was at the hook, in nanoseconds since the Unix epoch.
+    /// When the segment was at the hook, in nanoseconds since the Unix epoch.
     pub time_ns: u64,
-    /// Index of the interface that received it.
+    /// Index of the interface that received the segment.
     pub interface_index: u32,
-    /// Whose it is, as far as the kernel knew when it came.
+    /// The client, as far as the kernel knew it when the segment arrived.
     pub attribution: Attribution,
-    /// Its sequence number: of the SYN if there is one, else of the first byte.
+    /// The sequence number: that of the SYN if there is one, else that of the first byte.
     pub seq: Seq,
-    /// Its TCP flags, see [`toa_common::wire::tcp`].
+    /// The TCP flags, see [`toa_common::wire::tcp`].
     pub flags: u8,
-    /// The captured part of its payload.
+    /// The captured part of the payload.
     pub payload: &'a [u8],
-    /// Bytes of its whole payload: `payload_len - payload.len()` were cut off behind the captured ones.
+    /// Bytes of the whole payload. The last `payload_len - payload.len()` of them were cut off.
     pub payload_len: u32,
 }
 
@@ -55,10 +54,10 @@ pub enum SegmentError {
     FrameMissing {
         /// Bytes that the record announces.
         captured_len: u32,
-        /// Bytes behind the record, padding included.
+        /// Bytes after the record, padding included.
         found: usize,
     },
-    /// More was captured than the frame has.
+    /// The captured part is longer than the frame.
     #[error("{captured_len} bytes captured of a frame of {frame_len}")]
     FrameTooShort {
         /// Bytes captured.
@@ -66,25 +65,25 @@ pub enum SegmentError {
         /// Bytes of the frame.
         frame_len: u32,
     },
-    /// The frame has no readable IP and TCP header where the record says.
+    /// The frame has no readable IP and TCP headers where the record says they are.
     #[error("no TCP header after offset {network_offset}: {reason:?}")]
     Headers {
-        /// Where the record says that the IP header begins.
+        /// Where the IP header begins according to the record.
         network_offset: u8,
-        /// What the parser found.
+        /// The parser's reason.
         reason: SkipReason,
     },
-    /// Record and frame say different things.
+    /// The record contradicts the frame.
     #[error("{field} is {record} in the record and {frame} in the frame")]
     Contradiction {
-        /// The record's field.
+        /// The name of the field.
         field: &'static str,
-        /// Its value.
+        /// The value in the record.
         record: u32,
         /// The value in the frame.
         frame: u32,
     },
-    /// No packet teaches like this.
+    /// The record names an unknown way to learn a client.
     #[error("{byte} is not a known way to learn a client")]
     LearnedFrom {
         /// The record's byte.
@@ -93,8 +92,8 @@ pub enum SegmentError {
 }
 
 impl<'a> Segment<'a> {
-    /// Reads and checks `sample`. `clock_offset_ns` is what to add to `CLOCK_MONOTONIC` nanoseconds to get
-    /// nanoseconds since the Unix epoch.
+    /// Reads and checks `sample`. `clock_offset_ns` is added to `CLOCK_MONOTONIC` nanoseconds to get nanoseconds since
+    /// the Unix epoch.
     pub fn decode(sample: &'a [u8], clock_offset_ns: u64) -> Result<Self, SegmentError> {
         let (record, rest) =
             SegmentRecord::decode(sample).ok_or(SegmentError::NoRecord { len: sample.len() })?;
@@ -118,7 +117,7 @@ impl<'a> Segment<'a> {
         }
         let captured = usize::try_from(tcp.payload_offset()).ok().and_then(|offset| packet.get(offset..));
         let captured = captured.unwrap_or_default();
-        // What lies behind the payload is the link layer's padding.
+        // The link layer's padding follows the payload.
         let payload =
             usize::try_from(tcp.payload_len).ok().and_then(|len| captured.get(..len)).unwrap_or(captured);
         Ok(Self {
@@ -134,13 +133,13 @@ impl<'a> Segment<'a> {
         })
     }
 
-    /// Bytes of payload that the kernel cut off.
+    /// Returns how many bytes of payload the kernel cut off.
     pub fn cut_bytes(&self) -> u64 {
         u64::from(self.payload_len).saturating_sub(self.payload.len() as u64)
     }
 }
 
-/// Compares what the record says of the frame with what is in it.
+/// Compares the record's offsets and lengths with those of the frame.
 fn compare(record: &SegmentRecord, tcp: &TcpPacket) -> Result<(), SegmentError> {
     let base = u32::from(record.network_offset);
     for (field, record, frame) in [

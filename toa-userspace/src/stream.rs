@@ -1,20 +1,23 @@
-//! Responsible for the order of one connection's bytes: [`Stream`] takes segments as they are read and hands
-//! on data, each byte once and in order, and gaps where bytes are missing. Not responsible for what the bytes
-//! mean, nor for which connection they belong to.
+//! Reassembly of one direction of a TCP connection.
 //!
-//! Segments are ordered by sequence number only: the rings of different CPUs tell their order almost, and networks
-//! less. Of overlapping bytes the first ones read win. Data in order is handed on without a copy; what waits
-//! behind a hole is copied and waits until the hole is filled or given up.
+//! [`Stream`] takes segments in the order in which they are read. It hands on data, each byte once and in order, and
+//! gaps where bytes are missing. The parser of [`crate::http`] interprets the bytes.
+//!
+//! Segments are ordered by sequence number only, because the rings of different CPUs keep their order only
+//! approximately, and networks less than that. Of overlapping bytes, those read first win. Data in order is handed on
+//! without a copy. Data after a hole is copied and waits until the hole is filled or given up.
 //!
 //! # Where a stream starts
-//! A SYN says it: at the number behind its own. A connection that was learned later has no SYN to show, and
-//! a segment that was read first need not be its first: the one before it may lie in another CPU's ring. So
-//! such a start stays open, its segments wait, and the lowest one starts the stream
-//! - after [`Limits::settle_ns`] if it looks like the start of a request. [`Stream::expire`] is called with a
-//!   time up to which everything was read, so only what left a hook late could still come before it;
-//! - after [`Limits::start_ns`] otherwise: the network may have reordered, and what could be lost is the head.
+//! With a SYN, the stream starts at the sequence number after the SYN's. A connection that was learned later has no
+//! SYN, and the first segment read need not be the first one sent: an earlier segment may be in the ring of another
+//! CPU. Such a start stays open and its segments wait. The lowest segment then starts the stream
+//! - after [`Limits::settle_ns`] if it looks like the start of a request. [`Stream::expire`] is called with a time up
+//!   to which everything was read, so only a segment that left a hook late can still precede it;
+//! - after [`Limits::start_ns`] otherwise: the network may have reordered the segments, and the missing one may contain
+//!   the head.
 //!
-//! Looking like the start of a request is not enough by itself: so does the second of two pipelined requests.
+//! Even a segment that looks like the start of a request has to wait, because the second of two pipelined requests
+//! looks the same.
 
 mod assembler;
 mod bypass;
@@ -37,28 +40,28 @@ pub use event::{EndKind, StreamEvent};
 use pending::{End, Pending};
 use position::{ORIGIN, advanced, first_byte, part};
 
-/// The bytes of one connection on their way into order.
+/// One direction of a connection, being reassembled.
 ///
-/// Invariant: once `started`, nothing that waits is at or below `next` when a call returns, nor in a window that
-/// begins there.
+/// Invariant: once `started`, everything that waits when a call returns lies above `next` and outside of the bypassed
+/// window that begins there.
 #[derive(Debug)]
 pub struct Stream {
-    /// Position of the next byte to hand on; that of the first segment seen until `started`.
+    /// Position of the next byte to hand on. Until `started`, the position of the first segment seen.
     next: u64,
     /// Position of the first byte, once `started`.
     start: u64,
-    /// Up to where the kernel does not copy, if that is beyond `next`.
+    /// End of the part that the kernel does not copy, if that is after `next`.
     bypassed: u64,
     pending: Option<Box<Pending>>,
     /// The sequence number of `next`.
     next_seq: Seq,
     started: bool,
-    /// Segments in a row that lay outside the window.
+    /// Consecutive segments with payload outside the window.
     out_of_window: u8,
 }
 
 impl Stream {
-    /// A stream whose first segment seen is `segment`, which is still to be accepted.
+    /// Creates a stream. `segment` is the first segment seen; it is still to be accepted.
     pub fn new(segment: &Segment<'_>) -> Self {
         Self {
             next: ORIGIN,
@@ -71,7 +74,7 @@ impl Stream {
         }
     }
 
-    /// Takes a segment and hands on what is in order now.
+    /// Takes a segment and hands on what is now in order.
     pub fn accept(&mut self, segment: &Segment<'_>, cx: &mut Context<'_>) {
         let mut start = self.position(first_byte(segment));
         let len = segment.payload.len() as u64;
@@ -86,7 +89,7 @@ impl Stream {
             self.start_at(start, true, cx);
         }
         if segment.flags & RST != 0 {
-            // What a reset carries is a text for people (RFC 9293 section 3.5.3), not part of the stream.
+            // The payload of a reset is a diagnostic text (RFC 9293 section 3.5.3), not part of the stream.
             add(&mut cx.ledger.after_end_bytes, len);
             self.end_at(start, EndKind::Rst, segment.time_ns);
         } else {
@@ -110,7 +113,7 @@ impl Stream {
         self.tidy();
     }
 
-    /// When to call [`Self::expire`], in nanoseconds since the Unix epoch, if nothing comes before. `is_start`
+    /// Returns when to call [`Self::expire`] if nothing arrives before, in nanoseconds since the Unix epoch. `is_start`
     /// says whether bytes look like the start of a message.
     pub fn deadline(&self, limits: &Limits, is_start: impl FnOnce(&[u8]) -> bool) -> Option<u64> {
         let pending = self.pending.as_ref()?;
@@ -123,7 +126,7 @@ impl Stream {
         }))
     }
 
-    /// Gives up what has been waited for until `now_ns`.
+    /// Gives up everything whose deadline is not after `now_ns`.
     pub fn expire(&mut self, now_ns: u64, is_start: impl Fn(&[u8]) -> bool, cx: &mut Context<'_>) {
         while self.deadline(cx.limits, &is_start).is_some_and(|deadline| deadline <= now_ns) {
             let is_hole = self.started;
@@ -135,30 +138,30 @@ impl Stream {
         self.tidy();
     }
 
-    /// Hands on everything that waits, with gaps in between. The stream may go on.
+    /// Hands on everything that waits, with gaps in between. The stream may continue.
     pub fn give_up_all(&mut self, cx: &mut Context<'_>) {
         while self.give_up(cx) {}
         self.tidy();
     }
 
-    /// Hands on everything that waits for the last time.
+    /// Hands on everything that waits and ends the stream.
     pub fn flush(&mut self, cx: &mut Context<'_>) {
         self.give_up_all(cx);
         let discarded = self.discard_below(u64::MAX, cx);
         add(&mut cx.ledger.after_end_bytes, discarded);
     }
 
-    /// How it ended, once everything before the end was handed on.
+    /// Returns how the connection ended, once everything before the end was handed on.
     pub fn ended(&self) -> Option<EndKind> {
         self.end().filter(|end| self.started && end.position <= self.next).map(|end| end.kind)
     }
 
-    /// The sequence number of the next byte to hand on.
+    /// Returns the sequence number of the next byte to hand on.
     pub fn next_seq(&self) -> Seq {
         self.next_seq
     }
 
-    /// Memory of what waits, in bytes.
+    /// Returns the memory of the bytes that wait, in bytes.
     pub fn memory(&self) -> usize {
         self.pending.as_ref().map_or(0, |pending| pending.chunks.memory())
     }
@@ -171,19 +174,19 @@ impl Stream {
         self.pending.get_or_insert_default()
     }
 
-    /// Frees what has become empty.
+    /// Frees the memory for waiting data if it is empty.
     fn tidy(&mut self) {
         if self.pending.as_ref().is_some_and(|pending| pending.is_empty()) {
             self.pending = None;
         }
     }
 
-    /// The position of a sequence number. A number stands for the nearest position that has it.
+    /// Returns the position of a sequence number: of all positions with this number, the nearest to `next`.
     fn position(&self, seq: Seq) -> u64 {
         self.next.saturating_add_signed(i64::from(seq.distance(self.next_seq)))
     }
 
-    /// Sorts the payload that begins at `start` into what is old, in order, ahead and behind the end.
+    /// Handles each part of the payload, which begins at `start`: old, in order, ahead of `next`, or after the end.
     fn take_payload(&mut self, start: u64, segment: &Segment<'_>, cx: &mut Context<'_>) {
         let end = start.saturating_add(segment.payload.len() as u64);
         let first = if self.started { self.next } else { 0 };
@@ -203,7 +206,7 @@ impl Stream {
         let to = end.saturating_sub(behind);
         let time_ns = segment.time_ns;
         if self.started && from == self.next && from < to {
-            // First bytes win: what waits there already is not replaced.
+            // The bytes read first win: data that already waits is not replaced.
             let pending = self.pending.as_ref().and_then(|pending| pending.chunks.first_position());
             let direct = pending.map_or(to, |position| position.min(to));
             self.hand_on(part(segment.payload, start, from..direct), time_ns, cx);
@@ -223,8 +226,8 @@ impl Stream {
         }
     }
 
-    /// Lets the connection end at `position`, if that is not in what was handed on already: a receiver takes
-    /// neither a FIN nor a RST from before its window (RFC 9293 section 3.10.7.4).
+    /// Ends the connection at `position`, unless that was handed on already: a receiver accepts neither a FIN nor a RST
+    /// from before its window (RFC 9293 section 3.10.7.4).
     fn end_at(&mut self, position: u64, kind: EndKind, time_ns: u64) {
         let is_earlier = self.end().is_none_or(|end| position < end.position);
         if is_earlier && (!self.started || position >= self.next) {
@@ -243,8 +246,8 @@ impl Stream {
         (cx.deliver)(StreamEvent::Start { from_syn });
     }
 
-    /// Gives up the start or the first hole: the stream goes on with the lowest thing that waits. `false` if
-    /// nothing does.
+    /// Gives up the open start or the first hole. The stream continues with the lowest position that waits. Returns
+    /// `false` if nothing waits.
     fn give_up(&mut self, cx: &mut Context<'_>) -> bool {
         if self.ended().is_some() {
             return false;
@@ -279,7 +282,7 @@ impl Stream {
         }
     }
 
-    /// Hands on `bytes`, which come next.
+    /// Hands on `bytes`, the next bytes of the stream.
     fn hand_on(&mut self, bytes: &[u8], time_ns: u64, cx: &mut Context<'_>) {
         if !bytes.is_empty() {
             let len = bytes.len() as u64;
@@ -289,7 +292,7 @@ impl Stream {
         }
     }
 
-    /// Hands on that what comes next is missing, up to `to`: bypassed as far as the window goes, and then a gap.
+    /// Reports everything up to `to` as missing: the bypassed window first, and the rest as a gap.
     fn pass_over(&mut self, to: u64, cx: &mut Context<'_>) {
         let from = self.next;
         if from < to {
@@ -310,7 +313,7 @@ impl Stream {
         }
     }
 
-    /// Moves on to position `to`.
+    /// Advances to position `to`.
     fn advance_to(&mut self, to: u64) {
         self.next_seq = advanced(self.next_seq, to.wrapping_sub(self.next));
         self.next = to;
@@ -319,7 +322,7 @@ impl Stream {
         }
     }
 
-    /// Discards what waits below `position`. Returns how many bytes.
+    /// Discards data that waits below `position`. Returns how many bytes were discarded.
     fn discard_below(&mut self, position: u64, cx: &mut Context<'_>) -> u64 {
         let discarded = self.pending.as_mut().map_or(0, |pending| pending.discard_below(position));
         cx.ledger.held_bytes = cx.ledger.held_bytes.saturating_sub(discarded);

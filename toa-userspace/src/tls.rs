@@ -1,13 +1,13 @@
-//! Responsible for what a TLS client says in clear: the server's name and the protocols it offers, from a
-//! `ClientHello` that may lie in several records and segments. Not responsible for telling TLS from other protocols.
+//! What a TLS client sends in plaintext: the server name and the protocols in its `ClientHello`.
+//!
+//! The message may be spread over several records and segments. TLS is detected in [`crate::http::start`].
 
 use tls_parser::{TlsExtension, parse_tls_client_hello_extension, parse_tls_handshake_client_hello};
 
-/// Longest `ClientHello` that is collected, in bytes. One with post-quantum keys and Encrypted `ClientHello` has 2 to 4
-/// KiB.
+/// Longest `ClientHello` to collect, in bytes. One with post-quantum keys and Encrypted `ClientHello` has 2 to 4 KiB.
 const MAX_HELLO_BYTES: usize = 32 << 10;
 
-/// How many offered protocols are kept.
+/// How many offered protocols to keep.
 const MAX_PROTOCOLS: usize = 32;
 
 /// Bytes of a record's header: type, version, length (RFC 8446 section 5.1).
@@ -22,14 +22,14 @@ const HANDSHAKE: u8 = 22;
 /// `HandshakeType` of a `ClientHello` (RFC 8446 section 4).
 const CLIENT_HELLO: u8 = 1;
 
-/// What a client says. Everything is empty if it could not be read.
+/// The content of a `ClientHello`. Everything is empty if it could not be read.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct ClientHello {
     /// The server's name (RFC 6066 section 3).
     pub server_name: Option<Vec<u8>>,
-    /// The protocols that it offers, in its order (RFC 7301 section 3.1).
+    /// The protocols that the client offers, in its order (RFC 7301 section 3.1).
     pub alpn: Vec<Vec<u8>>,
-    /// Whether it says more than is kept: it is too long, or offers too many protocols.
+    /// Whether something was left out: the message is too long, or offers too many protocols.
     pub is_cut: bool,
 }
 
@@ -39,7 +39,7 @@ impl ClientHello {
         let mut hello = Self::default();
         let extensions = parse_tls_handshake_client_hello(body).ok().and_then(|(_, message)| message.ext);
         let mut rest = extensions.unwrap_or_default();
-        // One by one: one that cannot be read hides no other.
+        // Extensions are parsed one by one, so that an unreadable one does not hide the others.
         while let [_, _, high, low, behind @ ..] = rest {
             let len = usize::from(u16::from_be_bytes([*high, *low]));
             let Some(next) = behind.get(len..) else {
@@ -66,16 +66,16 @@ impl ClientHello {
 /// Collects a `ClientHello`.
 #[derive(Debug, Default)]
 pub struct HelloReader {
-    /// The header of the record, as far as it came.
+    /// The header of the current record, as far as it has been read.
     header: Vec<u8>,
-    /// What is left of the record.
+    /// Bytes of the current record that are still to be read.
     record_bytes: usize,
     message: Vec<u8>,
 }
 
 impl HelloReader {
-    /// Takes the next bytes. Returns the message once it is complete, and an empty one as soon as it is clear that
-    /// there is none or that it is too long.
+    /// Takes the next bytes. Returns the message when it is complete. Returns an empty one as soon as it is clear that
+    /// there is no `ClientHello` or that it is too long.
     pub fn read(&mut self, bytes: &[u8]) -> Option<ClientHello> {
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -110,12 +110,12 @@ impl HelloReader {
         None
     }
 
-    /// Bytes that are kept.
+    /// Returns how many bytes are kept.
     pub fn memory(&self) -> usize {
         self.message.len().saturating_add(self.header.len())
     }
 
-    /// Bytes of the message, as far as can be known: of its header, until that is there.
+    /// Returns the length of the message including its header, or the length of the header until that is complete.
     fn message_bytes(&self) -> usize {
         match *self.message {
             [_, high, middle, low, ..] => {
@@ -127,7 +127,7 @@ impl HelloReader {
     }
 }
 
-/// Adds at most `count` of `bytes` to `to`. Returns the others.
+/// Moves at most `count` of `bytes` to `to`. Returns the rest.
 fn take<'a>(bytes: &'a [u8], count: usize, to: &mut Vec<u8>) -> &'a [u8] {
     let (taken, rest) = bytes.split_at_checked(count).unwrap_or((bytes, &[]));
     to.extend_from_slice(taken);
@@ -148,7 +148,7 @@ pub(crate) mod tests {
         [&kind.to_be_bytes()[..], &with_len16(value)].concat()
     }
 
-    /// The message with these extensions, field by field (RFC 8446 section 4.1.2).
+    /// Returns the message with these extensions, field by field (RFC 8446 section 4.1.2).
     fn message(extensions: &[u8]) -> Vec<u8> {
         let mut body = vec![3, 3];
         body.extend([7; 32]);
@@ -162,12 +162,12 @@ pub(crate) mod tests {
         extension(0, &with_len16(&[&[0], &with_len16(name)[..]].concat()))
     }
 
-    /// Records of at most `size` bytes each with `message` in them.
+    /// Wraps `message` in records of at most `size` bytes each.
     fn records(message: &[u8], size: usize) -> Vec<u8> {
         message.chunks(size).flat_map(|part| [&[22, 3, 1], &with_len16(part)[..]].concat()).collect()
     }
 
-    /// The records of a usual `ClientHello`.
+    /// Returns the records of a typical `ClientHello`.
     pub(crate) fn hello() -> Vec<u8> {
         let alpn = extension(16, &with_len16(b"\x02h2\x08http/1.1"));
         let other = [extension(0x0a0a, b""), extension(51, &[9; 1200])].concat();

@@ -1,5 +1,4 @@
-//! Responsible for what a user says counts as TOA: pairs of kind and length, and profiles of those. Not responsible
-//! for finding it in packets.
+//! The user's choice of TOA options (`--toa`): pairs of kind and length, and named profiles of such pairs.
 
 use std::{fmt, str::FromStr};
 
@@ -8,11 +7,11 @@ use toa_common::wire::toa_pairs::{
     DEFAULT_PAIRS, KNOWN_PAIRS, LENGTH_IPV4, LENGTH_IPV6, MAX_PAIRS, ToaPairs,
 };
 
-/// What one `--toa` names.
+/// The pairs that one `--toa` names.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ToaOptions(Vec<(u8, u8)>);
 
-/// Why a text names no TOA.
+/// Why a text names no TOA option.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 pub enum ToaOptionsError {
     /// Neither a pair nor a profile.
@@ -21,13 +20,13 @@ pub enum ToaOptionsError {
         /// What was typed.
         text: String,
     },
-    /// A kind that is no option's.
+    /// Kind 0 or 1: these options have no length.
     #[error("kind {kind} is not an option: 2 to 255")]
     Kind {
         /// What was typed.
         kind: u8,
     },
-    /// A length of which nobody knows what it means.
+    /// A length with an unknown layout.
     #[error(
         "unknown TOA layout {kind}:{length}: use length 8 (port, IPv4) or 20 (port, IPv6), or one of {}",
         list(KNOWN_PAIRS.iter().filter(|(_, length)| !is_usual(*length)).map(|(kind, length)| format!("{kind}:{length}")))
@@ -38,15 +37,15 @@ pub enum ToaOptionsError {
         /// What was typed.
         length: u8,
     },
-    /// More pairs than a run takes.
+    /// More pairs than a run can use.
     #[error("too many TOA options: {count}, but at most {MAX_PAIRS}")]
     TooMany {
-        /// How many were named.
+        /// How many pairs were named.
         count: usize,
     },
 }
 
-/// Pairs that belong together, by name.
+/// Named groups of pairs.
 const PROFILES: [(&str, &[(u8, u8)]); 7] = [
     ("default", &DEFAULT_PAIRS),
     ("lvs", &[(254, 8), (254, 20), (253, 20), (200, 8)]),
@@ -57,12 +56,12 @@ const PROFILES: [(&str, &[(u8, u8)]); 7] = [
     ("all", ALL),
 ];
 
-/// Every known pair but 254:24, which nobody is known to send.
+/// Every known pair except 254:24, which no known balancer sends.
 const ALL: &[(u8, u8)] =
     &[(254, 8), (254, 20), (253, 20), (200, 8), (253, 8), (252, 20), (249, 40), (254, 16), (28, 7), (28, 19)];
 
 impl ToaOptions {
-    /// All that several name together, or the default where nothing is named.
+    /// Returns all pairs of `named`, or the default pairs if `named` is empty.
     pub fn pairs(named: &[Self]) -> Result<ToaPairs, ToaOptionsError> {
         let mut pairs: Vec<(u8, u8)> = Vec::new();
         for pair in named.iter().flat_map(|options| &options.0) {
@@ -101,7 +100,7 @@ impl FromStr for ToaOptions {
     }
 }
 
-/// Whether the length alone says what an option carries.
+/// Returns whether the length alone determines the layout.
 const fn is_usual(length: u8) -> bool {
     matches!(length, LENGTH_IPV4 | LENGTH_IPV6)
 }

@@ -1,4 +1,4 @@
-//! What the binary says to a command line, and with which exit code, where it needs no kernel for it.
+//! Tests of messages and exit codes of command lines that need no kernel.
 
 use std::{
     error::Error,
@@ -49,7 +49,7 @@ fn without_a_command_the_help_is_no_result() -> Result {
 
 #[test]
 fn a_command_line_that_makes_no_sense_is_one_line_and_exit_code_2() -> Result {
-    // No device has such a name: one of these that makes sense after all must not attach to anything.
+    // No device can have this name, so a command line that is accepted by mistake attaches to nothing.
     for (arguments, reason) in [
         (&["attach"][..], "<IFACE>"),
         (&["attach", "no/device", "--frobnicate"], "--frobnicate"),

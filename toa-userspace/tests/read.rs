@@ -1,4 +1,4 @@
-//! The command `read`: what it prints of captures, what it says of those that it cannot read, and when.
+//! Tests of the command `read`: its output for captures, its errors for files that it cannot read, and its timing.
 
 use std::{
     error::Error,
@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-/// How long a line may take that is printed as soon as it can be.
+/// Longest wait for a line that should be printed as soon as possible.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
@@ -25,7 +25,7 @@ const SERVER: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 2);
 const TOA: [u8; 8] = [254, 8, 0xac, 0xb0, 120, 120, 111, 111];
 const REQUEST: &[u8] = b"GET /orders HTTP/1.1\r\nhost: api.example\r\nauthorization: Bearer hunter2\r\n\r\n";
 
-/// An IPv4 packet from the balancer to the server.
+/// Returns an IPv4 packet from the balancer to the server.
 fn packet(port: u16, seq: u32, flags: u8, options: &[u8], payload: &[u8]) -> Vec<u8> {
     let header_len = 20 + options.len();
     let mut packet = vec![0x45, 0];
@@ -44,17 +44,17 @@ fn words(words: &[usize]) -> Vec<u8> {
     words.iter().flat_map(|word| u32::try_from(*word).unwrap_or(u32::MAX).to_le_bytes()).collect()
 }
 
-/// A pcap file's header: raw IP, microseconds.
+/// Returns the header of a pcap file: raw IP, microseconds.
 fn header() -> Vec<u8> {
     words(&[0xa1b2_c3d4, 0x0004_0002, 0, 0, 262_144, 101])
 }
 
-/// A packet of it, at 2026-11-22 07:43:27.5 UTC.
+/// Returns a packet of that file, at 2026-11-22 07:43:27.5 UTC.
 fn block(packet: &[u8]) -> Vec<u8> {
     [words(&[1_795_333_407, 500_000, packet.len(), packet.len()]), packet.to_vec()].concat()
 }
 
-/// A connection of a real client, with one request, and one without a TOA.
+/// Returns a capture with two connections of one request each: one of a real client, and one without a TOA.
 fn capture() -> Vec<u8> {
     let packets = [
         packet(7, 9, SYN, &TOA, b""),
@@ -65,7 +65,7 @@ fn capture() -> Vec<u8> {
     [header()].into_iter().chain(packets.iter().map(|packet| block(packet))).flatten().collect()
 }
 
-/// The same as pcapng, on an interface of this name.
+/// Returns the first connection as pcapng, on an interface with this name.
 fn pcapng(name: &str) -> Vec<u8> {
     let with_length = |kind, content: Vec<u8>| {
         let len = words(&[content.len() + 12]);
@@ -116,14 +116,14 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Starts the tool on a pipe.
+/// Starts the tool with a pipe as its input.
 fn piped(arguments: &[&str]) -> Result<Child> {
     let mut command = tool();
     command.args(["read", "-"]).args(arguments);
     Ok(command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?)
 }
 
-/// Waits for the first line that the tool prints, and goes on reading.
+/// Waits for the first line that the tool prints, and continues to read in the background.
 fn first_line(child: &mut Child) -> Result<String> {
     let mut lines = BufReader::new(child.stdout.take().ok_or("no stdout")?).lines();
     let (found, line) = mpsc::channel();
@@ -222,7 +222,7 @@ fn a_count_ends_a_reading_before_its_capture_does() -> Result {
     let mut child = piped(&["--any-flow", "-c", "1"])?;
     let mut stdin = child.stdin.take().ok_or("no stdin")?;
     stdin.write_all(&capture())?;
-    // Its other side is open still.
+    // The writing end of the pipe is still open.
     let output = child.wait_with_output()?;
     assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(0), PRINTED), "{output:?}");
     drop(stdin);

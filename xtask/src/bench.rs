@@ -1,4 +1,4 @@
-//! Responsible for running one benchmark. Not responsible for what it measures.
+//! Runs a benchmark.
 
 use std::process::ExitCode;
 
@@ -9,7 +9,7 @@ use crate::{build, exec, workspace::Workspace};
 /// Options of `cargo xtask bench`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// What to measure
+    /// Select the benchmark
     #[arg(value_enum)]
     bench: Bench,
 }
@@ -17,19 +17,19 @@ pub(crate) struct Options {
 /// The benchmarks.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum Bench {
-    /// How fast captures are read, beside tshark and tcpflow
+    /// Speed of reading captures, compared with tshark and tcpflow
     Captures,
-    /// What a packet costs in the kernel, by its kind and by what is watched; needs root
+    /// Cost of a packet in the kernel, by its kind and the rules; needs root
     Classifier,
-    /// How late closed connections end while somebody looks at them; needs root
+    /// Delay of closes while another process inspects the sockets; needs root
     Closes,
-    /// What it costs to ask 50,000 open connections for their clients, and nginx meanwhile; needs root
+    /// Cost of asking 50,000 open connections for their clients, and its effect on nginx; needs root
     Existing,
-    /// From segments in memory to requests, on one core
+    /// Speed from segments in memory to requests, on one core
     Streams,
 }
 
-/// Builds and runs it.
+/// Builds and runs the benchmark.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     let mut command = exec::cargo(&["bench", "--locked", "--package", "toa-tests", "--bench"]);
     let (name, needs_kernel, needs_tool) = match options.bench {

@@ -1,4 +1,4 @@
-//! Responsible for release binaries. Not responsible for the eBPF objects in them: cargo builds those.
+//! Builds release binaries. Cargo builds the eBPF objects in them through build scripts.
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -18,8 +18,8 @@ pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
 
 /// Builds binaries for release and returns their paths.
 ///
-/// No package is named: cargo chooses the features of what they depend on by the packages that it is asked for, and
-/// would build most of it anew for another choice.
+/// No package is named: cargo selects the features of dependencies by the packages that it is asked to build,
+/// and would rebuild most of them for another selection.
 pub(crate) fn release<const N: usize>(workspace: &Workspace, names: [&str; N]) -> Result<[PathBuf; N]> {
     let bins = names.iter().flat_map(|name| ["--bin", name]);
     exec::run(exec::cargo(&["build", "--release"]).args(bins))?;

@@ -1,5 +1,5 @@
-//! Responsible for what the build scripts do: compile eBPF objects and tell rustc where they are.
-//! Not responsible for the compiler (`toolchain.rs`).
+//! What the build scripts do: compile eBPF objects and tell rustc where they are. `toolchain.rs` has the
+//! compiler.
 
 use std::{
     env, fs, io,
@@ -12,15 +12,17 @@ use crate::toolchain::Toolchain;
 pub struct Package {
     /// Its name.
     pub name: &'static str,
-    /// Its directory, seen from the workspace's.
+    /// Its directory, relative to the workspace.
     pub directory: &'static str,
-    /// Its binaries to embed, each with the variable that carries the object's path to `env!`.
+    /// Its binaries to embed, each with the variable that passes the object's path to `env!`.
     pub objects: &'static [(&'static str, &'static str)],
 }
 
-/// Compiles the packages' objects into `OUT_DIR` and passes their paths on; the whole of a build script.
+/// Compiles the packages' objects into `OUT_DIR` and passes on their paths. A build script needs nothing
+/// else.
 ///
-/// A failure is told in cargo's own words: it fails the build, without a dump of what the script printed.
+/// A failure is reported with cargo's own directive, which fails the build without a dump of the script's
+/// output.
 pub fn embed(packages: &[Package]) {
     if let Err(message) = try_embed(packages) {
         for line in message.lines() {
@@ -29,7 +31,7 @@ pub fn embed(packages: &[Package]) {
     }
 }
 
-/// The same, with the message for the user as the error.
+/// Does the same, but returns the message for the user as the error.
 fn try_embed(packages: &[Package]) -> Result<(), String> {
     let directory =
         |name: &str| env::var_os(name).map(PathBuf::from).ok_or(format!("cargo did not set {name}"));
@@ -54,7 +56,7 @@ fn try_embed(packages: &[Package]) -> Result<(), String> {
     Ok(())
 }
 
-/// Names every file that an object depends on. The build script itself, with these modules, cargo knows already.
+/// Names every file that an object depends on. Cargo already knows the build script itself and these modules.
 fn watch(workspace: &Path, packages: &[Package]) {
     let sources = packages.iter().map(|package| package.directory).chain(["toa-common"]);
     let watched = sources.flat_map(|it| [format!("{it}/src"), format!("{it}/Cargo.toml")]);
@@ -63,12 +65,13 @@ fn watch(workspace: &Path, packages: &[Package]) {
     }
 }
 
-/// A target directory for the inner cargo: the outer one's is locked. Shared by all build scripts and profiles.
+/// Returns a target directory for the inner cargo, because the outer one's is locked. All build scripts and
+/// profiles share it.
 fn target_dir(out: &Path) -> PathBuf {
     out.ancestors().find(|it| it.join("CACHEDIR.TAG").is_file()).unwrap_or(out).join("bpf")
 }
 
-/// Leaves an equal file alone, so that a relinked but unchanged object rebuilds nothing.
+/// Copies a file unless the copy is identical, so that a relinked but unchanged object causes no rebuild.
 fn copy_if_different(from: &Path, to: &Path) -> io::Result<()> {
     let new = fs::read(from)?;
     if fs::read(to).is_ok_and(|old| old == new) { Ok(()) } else { fs::write(to, new) }

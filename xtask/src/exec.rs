@@ -1,25 +1,24 @@
-//! Responsible for running commands: each is shown before it runs, and a failure names it.
-//! Not responsible for what is run.
+//! Runs commands. Each is printed before it runs, and errors name it.
 
 use std::{env, ffi::OsStr, fs, os::unix::fs::MetadataExt as _, process::Command};
 
 use anyhow::{Context as _, Result, ensure};
 
-/// Cargo as it was called by the user.
+/// Returns a command for the cargo that the user called.
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments);
     command
 }
 
-/// The target that the host's compiler compiles for.
+/// Returns the target triple of the host's compiler.
 pub(crate) fn host_triple() -> Result<String> {
     let version = output(Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into())).arg("-vV"))?;
     let host = version.lines().find_map(|line| line.strip_prefix("host: "));
     host.map(str::to_owned).context("rustc does not name its host")
 }
 
-/// Runs a command to its end.
+/// Runs a command. It must succeed.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     echo(command);
     let status = command.status().with_context(|| format!("cannot run {}", line(command)))?;
@@ -27,7 +26,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs a command unseen and returns what it printed.
+/// Runs a command without printing it and returns its output.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let output = command.output().with_context(|| format!("cannot run {}", line(command)))?;
     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -35,12 +34,12 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Shows a command on stderr.
+/// Prints a command to stderr.
 pub(crate) fn echo(command: &Command) {
     eprintln!("+ {}", line(command));
 }
 
-/// A command as one would type it.
+/// Formats a command as a user would type it.
 pub(crate) fn line(command: &Command) -> String {
     let set = command.get_envs().filter_map(|(name, value)| Some((name, value?)));
     let set = set.map(|(name, value)| format!("{}={}", name.to_string_lossy(), quoted(value)));
@@ -48,14 +47,14 @@ pub(crate) fn line(command: &Command) -> String {
     set.chain(words).collect::<Vec<_>>().join(" ")
 }
 
-/// A word, in quotes where a shell would want them.
+/// Formats a word, with quotes if a shell needs them.
 fn quoted(word: &OsStr) -> String {
     let word = word.to_string_lossy();
     let plain = |it: char| it.is_ascii_alphanumeric() || "-_=+./:,^@%".contains(it);
     if !word.is_empty() && word.chars().all(plain) { word.into_owned() } else { format!("{word:?}") }
 }
 
-/// Whether this process has root's effective user id.
+/// Returns whether this process has root's effective user id.
 pub(crate) fn is_root() -> Result<bool> {
     Ok(fs::metadata("/proc/self").context("cannot read /proc")?.uid() == 0)
 }

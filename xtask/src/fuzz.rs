@@ -1,4 +1,4 @@
-//! Responsible for building and running one fuzz target for a time. Not responsible for the targets.
+//! Builds and runs a fuzz target for a limited time.
 
 use std::{fs, process::ExitCode};
 
@@ -10,47 +10,47 @@ use crate::{exec, workspace::Workspace};
 /// Options of `cargo xtask fuzz`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// What to fuzz
+    /// Select the target
     #[arg(value_enum)]
     target: Target,
-    /// For how long, in seconds
+    /// Stop after this many seconds
     #[arg(long, default_value_t = 60)]
     seconds: u32,
 }
 
-/// The targets: the binaries of the package `toa-fuzz`.
+/// The fuzz targets: the binaries of the package `toa-fuzz`.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum Target {
     /// One connection's stream
     Http,
-    /// Frames, from the first byte to the decision; begins with those of the tests' tables
+    /// Frames, from the first byte to the decision; seeded with the tests' tables
     Packet,
-    /// Captures, pcap and pcapng; begins with those frames, too
+    /// Captures, pcap and pcapng; seeded with the same frames
     Pcap,
     /// Segments of several connections
     Reassembly,
-    /// Samples of the ring
+    /// Samples of a ring
     Segment,
     /// TLS records
     Tls,
 }
 
-/// What makes the compiler instrument code for libFuzzer, with assertions and checks for overflow. All crates are safe
-/// code or do not run here, so no sanitizer is needed, and with it no nightly compiler.
+/// Compiler flags that instrument code for libFuzzer, with assertions and overflow checks. All crates are
+/// safe code or do not run here, so no sanitizer is needed, and therefore no nightly compiler.
 const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares -Cdebug-assertions -Coverflow-checks -Ccodegen-units=1";
 
-/// Longest input, in bytes.
+/// Maximum length of an input in bytes.
 const MAX_INPUT_BYTES: u32 = 4096;
 
-/// Builds the target and runs it. What it finds stays in `target/fuzz`, as does its corpus.
+/// Builds and runs the target. Its findings and its corpus stay in `target/fuzz`.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     let target = options.target.to_possible_value().context("a target without a name")?.get_name().to_owned();
     let directory = workspace.target.join("fuzz");
     let corpus = directory.join("corpus").join(&target);
     fs::create_dir_all(&corpus).with_context(|| format!("cannot create {}", corpus.display()))?;
-    // For a named target the flags hold for what is fuzzed only, not for build scripts.
+    // With an explicit target, the flags apply only to what is fuzzed, not to build scripts.
     let triple = exec::host_triple()?;
     let mut build =
         exec::cargo(&["build", "--locked", "--release", "--package", "toa-fuzz", "--bin", &target]);

@@ -1,5 +1,5 @@
-//! The commands that bring the load-balancer lab up: what they need, their build and their start. What they do is in
-//! `tests/src/bin`.
+//! The commands that use the load-balancer lab: installs what they need, builds and starts them. Their
+//! programs are in `tests/src/bin`.
 
 use std::{
     os::unix::process::CommandExt as _,
@@ -17,24 +17,24 @@ use crate::{
 /// Options of `cargo xtask demo`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DemoOptions {
-    /// Leave the lab up afterwards, with commands to play with
+    /// Keep the lab running afterwards and print commands to try
     #[arg(long)]
     keep: bool,
 }
 
-/// Installs what is missing, builds, and becomes the demo.
+/// Installs what is missing, builds the demo, and replaces this process with it.
 pub(crate) fn demo(workspace: &Workspace, options: &DemoOptions) -> Result<ExitCode> {
     match prepare(workspace, Scope::Demo, "demo")? {
         Ready::Not(code) => Ok(code),
         Ready::Yes(mut command) => {
             command.args(options.keep.then_some("--keep"));
-            // Replaces this process, so that nothing stands between the demo and the terminal.
+            // Leaves no process between the demo and the terminal.
             Err(command.exec()).with_context(|| format!("cannot run {}", exec::line(&command)))
         }
     }
 }
 
-/// Installs what is missing, builds, and compares what toa-tc and tshark read.
+/// Installs what is missing, builds and runs the comparison of toa-tc with tshark.
 pub(crate) fn conformance(workspace: &Workspace) -> Result<ExitCode> {
     match prepare(workspace, Scope::Tests, "conformance")? {
         Ready::Not(code) => Ok(code),
@@ -46,13 +46,13 @@ pub(crate) fn conformance(workspace: &Workspace) -> Result<ExitCode> {
     }
 }
 
-/// Whether a command of the lab can run.
+/// Whether a command of the lab can run: the command itself, or the exit code if not.
 enum Ready {
     Yes(Command),
     Not(ExitCode),
 }
 
-/// Checks for root, installs what `scope` needs, and builds the tool and the lab's command `toa-NAME`.
+/// Checks for root, installs what `scope` needs, and builds the tool and the lab's program `toa-NAME`.
 fn prepare(workspace: &Workspace, scope: Scope, name: &str) -> Result<Ready> {
     if !exec::is_root()? {
         eprintln!("error: the lab needs root: sudo env \"PATH=$PATH\" cargo xtask {name}");

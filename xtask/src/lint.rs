@@ -1,4 +1,4 @@
-//! What a reviewer should not have to look for: format, lints, documentation, house rules.
+//! Checks what a reviewer should not have to look for: format, lints, documentation, house rules.
 
 mod imports;
 
@@ -14,20 +14,20 @@ use xtask::toolchain::Toolchain;
 
 use crate::{exec, workspace::Workspace};
 
-/// The longest Rust file, in lines.
+/// Maximum length of a Rust file in lines.
 const MAX_LINES: usize = 400;
 
-/// Longer files, and why.
+/// Files that may be longer, and why.
 const LONG_FILES: [(&str, &str); 1] = [("toa-userspace/src/http/parser.rs", "one state machine")];
 
-/// What marks unfinished work; in two parts, or this file would be found.
+/// Markers of unfinished work, each in two parts so that this file is not reported.
 const UNFINISHED: [&str; 2] = [concat!("TO", "DO"), concat!("todo", "!")];
 
-/// The packages that are compiled for BPF only. They cannot be checked for the host: both would define the same symbols
-/// as the standard library's panic handler.
+/// Packages that compile only for BPF. They cannot be checked for the host, where their panic handlers would
+/// define the same symbols as the standard library's.
 const BPF_ONLY: [&str; 2] = ["toa-ebpf", "toa-lab-ebpf"];
 
-/// Runs every check, even after one has failed, so that one run shows all there is to repair.
+/// Runs every check, even after one has failed, so that one run shows all problems.
 pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
     let toolchain =
         Toolchain::find().map_err(anyhow::Error::msg).context("run `cargo xtask setup --tests`")?;
@@ -74,7 +74,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Runs a command of the BPF toolchain, whose environment is too long to be shown.
+/// Runs a command of the BPF toolchain. Its environment is too long to print.
 fn run_bpf(command: &mut Command) -> Result<()> {
     let words = command.get_args().map(|it| it.to_string_lossy()).collect::<Vec<_>>().join(" ");
     eprintln!("+ [BPF toolchain] {words}");
@@ -82,7 +82,7 @@ fn run_bpf(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Reads every Rust file that git knows or would add.
+/// Checks every Rust file that git tracks or would add.
 fn house_rules() -> Result<()> {
     let list = ["ls-files", "--cached", "--others", "--exclude-standard", "*.rs"];
     let files = exec::output(Command::new("git").args(list)).context("the house rules need git")?;
@@ -96,7 +96,7 @@ fn house_rules() -> Result<()> {
     if broken.is_empty() { Ok(()) } else { bail!("\n{}", broken.join("\n")) }
 }
 
-/// What is wrong with one file.
+/// Returns the problems of one file.
 fn complaints(text: &str, may_be_long: bool) -> Vec<String> {
     let lines = text.lines().count();
     let long = (lines > MAX_LINES && !may_be_long).then(|| format!(": {lines} lines, more than {MAX_LINES}"));

@@ -1,5 +1,5 @@
-//! Responsible for the command line of `cargo xtask`: what cargo alone cannot do for this project.
-//! Not responsible for building the eBPF objects: the crates that embed them have build scripts.
+//! The command line of `cargo xtask`: what cargo alone cannot do for this project. The eBPF objects are
+//! compiled by the build scripts of the crates that embed them.
 
 use std::process::ExitCode;
 
@@ -19,27 +19,27 @@ mod workspace;
 
 use workspace::Workspace;
 
-/// Set-up, build, bench, conformance, demo, fuzz, lint, test and VM commands of toa-tc.
+/// Set up, build, measure, demonstrate, fuzz, lint and test toa-tc
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
 enum Task {
-    /// Install what building, and with --tests also what testing, needs
+    /// Install what building needs and, with --tests, what testing needs
     Setup(setup::Options),
     /// Build the release binary and print its path
     Build,
-    /// Measure one part
+    /// Run one benchmark
     Bench(bench::Options),
-    /// Show in a load-balancer lab what toa-tc does, set-up and build included
+    /// Set up, build, and show in a load-balancer lab what toa-tc does
     Demo(lab::DemoOptions),
-    /// Compare request by request what toa-tc and tshark read from captures of real programs
+    /// Compare what toa-tc and tshark read from captures of real programs, request by request
     Conformance,
-    /// Fuzz one part for a time
+    /// Fuzz one target for a limited time
     Fuzz(fuzz::Options),
     /// Check formatting, lints, documentation and house rules
     Lint,
-    /// Run every test, those that need root and the VM included
+    /// Run all tests, including those that need root and the VM
     Test(test::Options),
-    /// Load every eBPF program on this kernel and on Debian's 6.1 in a VM
+    /// Check the eBPF programs and the tool on this kernel and on Debian's 6.1 in a VM
     Vm(vm::Options),
 }
 

@@ -1,5 +1,5 @@
-//! Responsible for what is missing on this machine and for installing it: said before it is done, and fast when there is
-//! nothing to do. Not responsible for how to compile for BPF (`toolchain.rs`).
+//! Finds what is missing on this machine, reports it and installs it. It is fast if nothing is missing.
+//! `toolchain.rs` has the compiler for BPF.
 
 use std::{
     path::Path,
@@ -16,7 +16,7 @@ mod apt;
 mod bpf;
 pub(crate) mod kernel;
 
-/// The programs that tests and the VM run, each with the Debian package that has it.
+/// The programs that tests and the VM run, each with its Debian package.
 const TEST_PROGRAMS: [(&str, &str); 15] = [
     ("busybox", "busybox-static"),
     ("cpio", "cpio"),
@@ -35,22 +35,22 @@ const TEST_PROGRAMS: [(&str, &str); 15] = [
     ("wrk", "wrk"),
 ];
 
-/// Those of them that the demo runs.
+/// The programs that the demo runs.
 const DEMO_PROGRAMS: [&str; 3] = ["curl", "ip", "nginx"];
 
-/// What one wants to do. Each needs the toolchain for eBPF, too.
+/// What to install for. Everything needs the toolchain for eBPF.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Scope {
-    /// Build.
+    /// Building.
     Build,
-    /// Show the demo.
+    /// The demo.
     Demo,
-    /// Test and lint, and run the VM.
+    /// Tests, lints and the VM.
     Tests,
 }
 
 impl Scope {
-    /// The programs that it needs, each with the Debian package that has it.
+    /// Returns the programs that it needs, each with its Debian package.
     fn programs(self) -> Vec<(&'static str, &'static str)> {
         let names = match self {
             Self::Build => &[][..],
@@ -60,7 +60,7 @@ impl Scope {
         TEST_PROGRAMS.into_iter().filter(|(name, _)| names.contains(name)).collect()
     }
 
-    /// What a user types who has to begin again.
+    /// Returns the command to run again after manual steps.
     fn command(self) -> &'static str {
         match self {
             Self::Build => "cargo xtask setup",
@@ -73,15 +73,15 @@ impl Scope {
 /// Options of `cargo xtask setup`.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Install what tests, lints and the VM need, too
+    /// Also install what tests, lints and the VM need
     #[arg(long)]
     pub(crate) tests: bool,
-    /// Only say what is missing, with exit code 1 when something is
+    /// Only report what is missing, with exit code 1 if anything is
     #[arg(long)]
     pub(crate) check: bool,
 }
 
-/// Looks and says, and unless it is only to check, installs.
+/// Reports what is missing and installs it, unless it is only to be checked.
 pub(crate) fn run(workspace: &Workspace, options: Options) -> Result<ExitCode> {
     let scope = if options.tests { Scope::Tests } else { Scope::Build };
     if !options.check {
@@ -92,7 +92,7 @@ pub(crate) fn run(workspace: &Workspace, options: Options) -> Result<ExitCode> {
     Ok(if missing.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Looks, says, installs, looks again.
+/// Reports what is missing, installs it and checks the result.
 pub(crate) fn provide(workspace: &Workspace, scope: Scope) -> Result<ExitCode> {
     let missing = Missing::look(workspace, scope)?;
     missing.print();
@@ -120,22 +120,22 @@ pub(crate) fn provide(workspace: &Workspace, scope: Scope) -> Result<ExitCode> {
 
 /// What is missing.
 struct Missing {
-    /// What it is missing for.
+    /// What it is needed for.
     scope: Scope,
-    /// Why there is no BPF toolchain.
+    /// Why there is no toolchain for BPF.
     toolchain: Option<String>,
-    /// Clippy for the compiler that is used for BPF.
+    /// The compiler for BPF if its clippy is missing.
     bpf_clippy: Option<Compiler>,
     /// Subcommands of the user's cargo.
     subcommands: Vec<&'static str>,
-    /// Programs, with their packages.
+    /// Programs, with their Debian packages.
     programs: Vec<(&'static str, &'static str)>,
-    /// The VM's kernel.
+    /// Whether the VM's kernel is missing.
     kernel: bool,
 }
 
 impl Missing {
-    /// Looks for files and asks programs for their version; no package manager is asked.
+    /// Looks for files and asks programs for their version, without a package manager.
     fn look(workspace: &Workspace, scope: Scope) -> Result<Self> {
         let toolchain = Toolchain::find();
         let mut missing = Self {
@@ -158,7 +158,7 @@ impl Missing {
         Ok(missing)
     }
 
-    /// Whether nothing is.
+    /// Returns whether nothing is missing.
     fn is_empty(&self) -> bool {
         let Self { scope: _, toolchain, bpf_clippy, subcommands, programs, kernel } = self;
         toolchain.is_none()
@@ -168,7 +168,7 @@ impl Missing {
             && !kernel
     }
 
-    /// One line for each.
+    /// Prints one line for each missing item.
     fn print(&self) {
         if self.is_empty() {
             eprintln!("setup: nothing is missing");
@@ -187,7 +187,8 @@ impl Missing {
         }
     }
 
-    /// Installs what is missing and returns the commands that root must run first, if that is someone else.
+    /// Installs what is missing. Returns the commands that root must run first, if this process cannot become
+    /// root.
     fn install(&self, workspace: &Workspace) -> Result<Vec<String>> {
         let mut apt = apt::Apt::new()?;
         let mut linker = None;
@@ -218,8 +219,8 @@ impl Missing {
         Ok(apt.by_hand)
     }
 
-    /// Whether Debian's clippy is to be installed: for BPF, or because there is no rustup to add one. A toolchain that is
-    /// missing as a whole may turn out to be Debian's.
+    /// Returns whether to install Debian's clippy: for BPF, or because there is no rustup to add one. If the
+    /// whole toolchain is missing, it may turn out to be Debian's.
     fn wants_debian_clippy(&self) -> bool {
         let host = self.subcommands.contains(&"clippy") && !is_installed("rustup");
         let tests = self.scope == Scope::Tests;
@@ -248,7 +249,7 @@ impl Missing {
     }
 }
 
-/// Whether there is a program of this name.
+/// Returns whether there is a program of this name.
 fn is_installed(name: &str) -> bool {
     Path::new(name).exists() || toolchain::programs(name).next().is_some()
 }

@@ -1,15 +1,15 @@
-//! How many tests did what.
+//! Counts of test results.
 
 use std::ops::AddAssign;
 
-/// How many tests did what.
+/// Numbers of tests by result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     /// Tests that passed.
     pub(crate) passed: u64,
     /// Tests that failed.
     pub(crate) failed: u64,
-    /// Tests that were not run because they say so; said at the end, for nothing is skipped in silence.
+    /// Tests that are marked as ignored. They are reported at the end, because no test is skipped silently.
     pub(crate) ignored: u64,
 }
 
@@ -21,7 +21,7 @@ impl AddAssign for Tally {
     }
 }
 
-/// The numbers of a `test result:` line, or `None` for any other line.
+/// Parses the numbers of a `test result:` line; `None` for any other line.
 pub(crate) fn parse(line: &str) -> Option<Tally> {
     let numbers = line.strip_prefix("test result: ")?.split_once(". ")?.1;
     let mut tally = Tally::default();

@@ -1,4 +1,4 @@
-//! Responsible for running every test tier and for the one closing line. Not responsible for what is tested.
+//! Runs all tiers of tests and prints one closing line.
 
 use std::{
     io::{self, BufRead as _, BufReader, Write as _},
@@ -19,10 +19,10 @@ use crate::{
 /// Options of `cargo xtask test`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Run only what needs no root
+    /// Run only tests that need no root
     #[arg(long)]
     unprivileged: bool,
-    /// Run only tests whose name contains one of these (and no VM)
+    /// Run only tests whose names contain one of these, and no VM
     filter: Vec<String>,
 }
 
@@ -38,11 +38,12 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
         return Ok(installed);
     }
 
-    // What a user builds must build by itself, and is then there: tests choose other features of what they share.
+    // What users build must build on its own. This also leaves it built: tests select other features of
+    // shared dependencies.
     exec::run(&mut exec::cargo(&["build", "--locked"]))?;
     let mut total = Tally::default();
     if privileged {
-        // Those of toa-tests that need no root run with the rest of that crate, below, and not twice.
+        // Tests of toa-tests that need no root run below, with the rest of that crate, and only once.
         let rest = [
             "--workspace",
             "--exclude=toa-tests",
@@ -74,7 +75,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
     Ok(if green { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Runs one tier and prints its result and its time. A tier that cannot run at all is one failure, not the end.
+/// Runs one tier and prints its result and time. A tier that cannot run counts as one failure and does not
+/// end the run.
 fn tier(name: &str, run: impl FnOnce() -> Result<Tally>) -> Result<Tally> {
     let start = Instant::now();
     let tally = run().unwrap_or_else(|error| {
@@ -87,7 +89,7 @@ fn tier(name: &str, run: impl FnOnce() -> Result<Tally>) -> Result<Tally> {
     Ok(tally)
 }
 
-/// Runs `cargo test`, passes its output on as it comes, and adds up its results.
+/// Runs `cargo test`, forwards its output as it comes, and adds up its results.
 fn libtest(command: &mut Command, options: &Options) -> Result<Tally> {
     command.args(["--locked", "--no-fail-fast", "--"]).args(&options.filter);
     exec::echo(command);
@@ -102,7 +104,7 @@ fn libtest(command: &mut Command, options: &Options) -> Result<Tally> {
         }
         line.clear();
     }
-    // A test binary that does not compile, or dies, has no result line.
+    // A test binary that does not compile or that crashes prints no result line.
     if !child.wait()?.success() && tally.failed == 0 {
         tally.failed = 1;
     }

@@ -1,9 +1,9 @@
-//! Responsible for finding a way to compile for the BPF target, and for compiling a package with it.
-//! Not responsible for installing anything (`cargo xtask setup` does) nor for embedding (`embed.rs` does).
+//! Finds a toolchain for the BPF target and compiles packages with it. `cargo xtask setup` installs it, and
+//! `embed.rs` embeds the objects.
 //!
-//! There are two ways. A rustup nightly with `rust-src` builds `core` itself; Debian's `rustc-web` has a precompiled
-//! `core` for BPF in `libstd-rust-web-dev-bpf`. Both end in `bpf-linker`, whose LLVM must be at least as new as that
-//! of the compiler that wrote the bitcode.
+//! There are two compilers. A rustup nightly with `rust-src` builds `core` itself; Debian's `rustc-web` has a
+//! precompiled `core` for BPF in `libstd-rust-web-dev-bpf`. Both use `bpf-linker`, whose LLVM must be at
+//! least as new as that of the compiler that wrote the bitcode.
 
 use std::{
     env,
@@ -14,22 +14,23 @@ use std::{
     process::Command,
 };
 
-/// The target of every eBPF object: little endian, as every host this project supports is.
+/// The target of every eBPF object: little endian, like every host that this project supports.
 pub const TARGET: &str = "bpfel-unknown-none";
 
-/// The one place for the compiler's flags: full debug information, from which the linker makes BTF; and the third
-/// instruction set (Linux 5.1), whose 32-bit operations spare two shifts wherever a word is used.
+/// The only place for the compiler's flags. From the full debug information, the linker makes BTF. The third
+/// instruction set (Linux 5.1) has 32-bit operations, which save two shifts wherever a word is used.
 const RUSTFLAGS: [&str; 3] = ["-Cdebuginfo=2", "-Clink-arg=--btf", "-Ctarget-cpu=v3"];
 
-/// Where Debian's packages put `cargo`, `rustc` and `cargo-clippy`, whatever PATH prefers.
+/// Where Debian's packages install `cargo`, `rustc` and `cargo-clippy`, whatever PATH prefers.
 const DEBIAN_BIN: &str = "/usr/bin";
 
-/// What an outer cargo or rustup sets for its own build, and would change ours.
+/// Prefixes of variables that an outer cargo or rustup sets for its own build and that would affect ours.
 const OUTER: [&str; 10] =
     ["RUST", "CARGO", "DEP_", "TARGET", "HOST", "OUT_DIR", "PROFILE", "OPT_LEVEL", "DEBUG", "NUM_JOBS"];
 
-/// Of those, what belongs to the user: homes, network, registries, terminal. Not the outer cargo's job tokens: build
-/// scripts that wait for each other's inner cargo hold one each, which would leave the working one with a single job.
+/// Exceptions, which belong to the user: homes, network, registries, terminal. The outer cargo's job tokens
+/// are not among them: build scripts that wait for each other's inner cargo hold one each, which would leave
+/// the working one with a single job.
 const KEPT: [&str; 9] = [
     "RUSTUP_HOME",
     "RUSTUP_DIST",
@@ -52,7 +53,7 @@ pub enum Compiler {
 }
 
 impl Compiler {
-    /// The LLVM major version of this compiler, or why it cannot compile for BPF.
+    /// Returns the LLVM major version of this compiler, or why it cannot compile for BPF.
     pub fn llvm(self) -> Result<u32, String> {
         let (version, core) = match self {
             Self::Nightly => {
@@ -83,7 +84,7 @@ impl Compiler {
     }
 }
 
-/// A compiler for BPF and the linker that goes with it.
+/// A compiler for BPF and a linker for it.
 #[derive(Debug)]
 pub struct Toolchain {
     /// The compiler.
@@ -93,7 +94,7 @@ pub struct Toolchain {
 }
 
 impl Toolchain {
-    /// The first complete way, or one line that says why there is none.
+    /// Finds the first complete toolchain. The error is one line that says why there is none.
     pub fn find() -> Result<Self, String> {
         let complete =
             |compiler: Compiler| Ok::<_, String>(Self { compiler, linker: linker(compiler.llvm()?)? });
@@ -104,9 +105,10 @@ impl Toolchain {
         })
     }
 
-    /// A cargo command (`build`, `clippy` or `doc`) for the BPF target, free of what an outer cargo has set.
+    /// Returns a cargo command (`build`, `clippy` or `doc`) for the BPF target, without the environment of an
+    /// outer cargo.
     ///
-    /// `target_dir` must not be the outer cargo's own: that is locked while a build script runs.
+    /// `target_dir` must not be the outer cargo's own, which is locked while a build script runs.
     pub fn cargo(&self, subcommand: &str, target_dir: &Path) -> Command {
         let mut command = match self.compiler {
             Compiler::Nightly => {
@@ -123,13 +125,13 @@ impl Toolchain {
                 let mut command = Command::new(bin.join(program));
                 scrub(&mut command);
                 command.arg(subcommand).env_remove("LD_LIBRARY_PATH");
-                // aya-ebpf needs `asm_experimental_arch`, which a stable compiler grants only so.
+                // aya-ebpf needs `asm_experimental_arch`, which a stable compiler allows only this way.
                 command.env("RUSTC_BOOTSTRAP", "1").env("CARGO", bin.join("cargo"));
                 command.env("RUSTC", bin.join("rustc")).env("RUSTDOC", bin.join("rustdoc"));
                 command
             }
         };
-        // Empty, so that wrappers in a user's cargo configuration are off, too.
+        // Empty, which also disables the wrappers of a user's cargo configuration.
         command.env("RUSTC_WRAPPER", "").env("RUSTC_WORKSPACE_WRAPPER", "");
         command.env("CARGO_ENCODED_RUSTFLAGS", RUSTFLAGS.join("\x1f"));
         command.env("CARGO_TARGET_BPFEL_UNKNOWN_NONE_LINKER", &self.linker);
@@ -137,8 +139,8 @@ impl Toolchain {
         command
     }
 
-    /// Compiles one package and returns the paths of some of its binaries, in the same order. The error carries what
-    /// cargo said.
+    /// Compiles one package and returns the paths of these binaries, in the same order. The error is cargo's
+    /// output.
     pub fn compile(
         &self,
         workspace: &Path,
@@ -147,9 +149,11 @@ impl Toolchain {
         target_dir: &Path,
     ) -> Result<Vec<PathBuf>, String> {
         let mut command = self.cargo("build", target_dir);
-        // All binaries, whoever wants which: a link takes seconds, and so they are linked at the same time.
+        // Builds all binaries, whichever are wanted: linking takes seconds, and this way they are linked in
+        // parallel.
         command.current_dir(workspace).args(["--quiet", "--bins", "--package", package]);
-        // The flags' own warning, that one is unstable, would precede every error. `cargo xtask lint` has no mercy.
+        // One of the flags is unstable, and the warning about it would precede every error. `cargo xtask
+        // lint` denies warnings.
         command.env("CARGO_ENCODED_RUSTFLAGS", [RUSTFLAGS.as_slice(), &["-Awarnings"]].concat().join("\x1f"));
         let output = command.output().map_err(|error| format!("cannot run {command:?}: {error}"))?;
         if !output.status.success() {
@@ -159,11 +163,12 @@ impl Toolchain {
     }
 }
 
-/// The `bpf-linker` to use with a compiler of this LLVM major version, or why there is none.
+/// Returns the `bpf-linker` for a compiler of this LLVM major version, or why there is none.
 pub fn linker(llvm: u32) -> Result<PathBuf, String> {
     let mut reason = "bpf-linker is not installed".to_owned();
     for candidate in programs("bpf-linker") {
-        // A statically linked one doesn't say which LLVM it has; the link says so when it is too old.
+        // A statically linked one does not reveal its LLVM version. If it is too old, linking fails and says
+        // so.
         let own = stdout(Command::new("ldd").arg(&candidate)).and_then(|libraries| llvm_of_ldd(&libraries));
         match own {
             Some(own) if own < llvm => reason = format!("bpf-linker has LLVM {own}, rustc has {llvm}"),
@@ -173,7 +178,7 @@ pub fn linker(llvm: u32) -> Result<PathBuf, String> {
     Err(reason)
 }
 
-/// Every executable of this name on PATH, in cargo's own directory and in the administrator's.
+/// Returns every executable of this name on PATH, in cargo's own directory and in the system administrator's.
 pub fn programs(name: &str) -> impl Iterator<Item = PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let mut directories: Vec<PathBuf> = env::split_paths(&path).collect();
@@ -186,7 +191,7 @@ pub fn programs(name: &str) -> impl Iterator<Item = PathBuf> {
     })
 }
 
-/// Removes what an outer cargo or rustup set.
+/// Removes what an outer cargo or rustup has set.
 fn scrub(command: &mut Command) {
     for (name, _) in env::vars_os() {
         if is_outer(&name) {
@@ -195,25 +200,26 @@ fn scrub(command: &mut Command) {
     }
 }
 
-/// Whether an environment variable is an outer build's and not the user's.
+/// Returns whether an environment variable is an outer build's and not the user's.
 fn is_outer(name: &OsStr) -> bool {
     let name = name.to_string_lossy();
     OUTER.iter().any(|it| name.starts_with(it)) && !KEPT.iter().any(|it| name.starts_with(it))
 }
 
-/// What a command printed, when it succeeded.
+/// Returns the output of a command if it succeeded.
 fn stdout(command: &mut Command) -> Option<String> {
     let output = command.env_remove("RUSTUP_TOOLCHAIN").output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// The LLVM major version in the output of `rustc -vV`.
+/// Parses the LLVM major version in the output of `rustc -vV`.
 fn llvm_of_rustc(version: &str) -> Option<u32> {
     let version = version.lines().find_map(|line| line.strip_prefix("LLVM version: "))?;
     version.split('.').next()?.trim().parse().ok()
 }
 
-/// The LLVM major version in the output of `ldd`: `libLLVM.so.22.1` and `libLLVM-19.so` are both in use.
+/// Parses the LLVM major version in the output of `ldd`: `libLLVM.so.22.1` and `libLLVM-19.so` are both in
+/// use.
 fn llvm_of_ldd(libraries: &str) -> Option<u32> {
     let name = libraries.split_whitespace().find_map(|word| word.strip_prefix("libLLVM"))?;
     name.split(|it: char| !it.is_ascii_digit()).find(|it| !it.is_empty())?.parse().ok()

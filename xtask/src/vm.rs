@@ -1,5 +1,5 @@
-//! Responsible for the check of a kernel, on this one and, in a virtual machine, on Debian's 6.1. Not responsible for
-//! the check itself (`tests/src/bin/toa-vm`) nor for fetching the kernel (`setup`).
+//! Runs the check of a kernel (`tests/src/bin/toa-vm`) on this kernel and, in a virtual machine, on Debian's
+//! 6.1. `setup` fetches that kernel.
 
 mod initramfs;
 
@@ -17,7 +17,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::{build, exec, setup, tally::Tally, workspace::Workspace};
 
-/// From power-on to power-off. The emulated processor takes seconds for what takes this one milliseconds.
+/// Time from power-on to power-off. The emulated CPU takes seconds for what takes the host's milliseconds.
 const TIMEOUT: Duration = Duration::from_mins(5);
 
 /// Printed by init before the program starts.
@@ -26,7 +26,8 @@ const BEGIN: &str = "xtask-vm: begin";
 /// Printed by init before the program's exit status.
 const END: &str = "xtask-vm: exit status ";
 
-/// The first process of the VM. devtmpfs gives the program its devices; the rest is what a real host has mounted.
+/// The VM's init script. devtmpfs provides device files for the program; the rest is mounted on every real
+/// host.
 const INIT: &str = "#!/bin/busybox sh
 /bin/busybox mount -t devtmpfs dev /dev
 /bin/busybox mount -t proc proc /proc
@@ -46,7 +47,7 @@ echo \"xtask-vm: exit status $?\"
 /// Options of `cargo xtask vm`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Keep the VM's console log when all went well, too
+    /// Keep the VM's console log even on success
     #[arg(long)]
     keep_log: bool,
 }
@@ -81,7 +82,7 @@ pub(crate) fn tally(workspace: &Workspace, keep_log: bool) -> Result<Tally> {
     Ok(tally)
 }
 
-/// Boots the VM with the check and the tool and takes the result.
+/// Boots the VM with the check and the tool and returns the check's result.
 fn boot(workspace: &Workspace, programs: [&Path; 2], keep_log: bool) -> Result<()> {
     let directory = workspace.target.join("vm");
     let kernel =
@@ -90,7 +91,7 @@ fn boot(workspace: &Workspace, programs: [&Path; 2], keep_log: bool) -> Result<(
     let log = directory.join("console.log");
 
     let mut qemu = Command::new("qemu-system-x86_64");
-    // Emulation only: it works where this host is a virtual machine itself.
+    // Emulation works even if this host is a virtual machine itself.
     qemu.args(["-accel", "tcg", "-smp", "2", "-m", "1024", "-nographic", "-no-reboot", "-nodefaults"]);
     qemu.args(["-serial", "stdio", "-append", "console=ttyS0 panic=-1 quiet"]);
     qemu.arg("-kernel").arg(kernel).arg("-initrd").arg(initramfs);
@@ -105,7 +106,7 @@ fn boot(workspace: &Workspace, programs: [&Path; 2], keep_log: bool) -> Result<(
     Ok(())
 }
 
-/// Runs the VM, passes the program's output on as it comes, and returns the program's exit status.
+/// Runs the VM, forwards the program's output as it comes, and returns the program's exit status.
 fn console(qemu: &mut Command, log: &Path) -> Result<i32> {
     exec::echo(qemu);
     let mut file = File::create(log)?;

@@ -1,4 +1,4 @@
-//! Where the workspace and its target directory are.
+//! The workspace and its target directory.
 
 use std::{
     env,
@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-/// Where things are.
+/// The workspace, which is the current directory.
 #[derive(Debug)]
 pub(crate) struct Workspace {
     /// The target directory.

@@ -1,10 +1,10 @@
-//! What it costs to ask 50,000 open connections for their clients, and what nginx, which holds them, does meanwhile.
-//! `cargo xtask bench existing` runs this.
+//! Measures what it costs to ask 50,000 open connections for their clients, and how this affects nginx, which
+//! holds them. Run it with `cargo xtask bench existing`.
 //!
-//! The connections are idle and without any TOA; a stand-in for the TOA module names their clients. First CPU time and
-//! memory of one run are measured, then wrk's rate against the same nginx, by turns without and with `flows --existing`
-//! beside it. All of them share the machine's CPUs, as they do on a server. At the end each connection is asked again,
-//! and nginx's error log must be empty.
+//! The connections are idle and have no TOA; a stand-in for the TOA module names their clients. The benchmark
+//! measures CPU time and memory of one run, then wrk's rate against the same nginx, alternately without and
+//! with `flows --existing` in parallel. All of them share the machine's CPUs, as they do on a server. At the
+//! end, a request on each connection must be answered, and nginx's error log must be empty.
 
 use std::{
     fs::{self, File},
@@ -30,17 +30,17 @@ use crate::site::{CLIENTS, OF_ONE, Site, TOTAL, check};
 
 mod site;
 
-/// The most CPU time that a run should take, in seconds.
+/// Maximum CPU time that a run should take, in seconds.
 const MAX_CPU: f64 = 2.0;
 
-/// Blocks of four legs.
+/// Number of blocks of four legs.
 const BLOCKS: u32 = 9;
 const LOAD: Load = Load { connections: 50, duration: Duration::from_secs(3) };
 
-/// Longest that any run may take.
+/// Timeout of any run.
 const RUN: Duration = Duration::from_mins(1);
 
-/// What goes on beside wrk.
+/// What runs in parallel with wrk.
 #[derive(Clone, Copy)]
 enum Beside {
     Nothing,
@@ -48,7 +48,7 @@ enum Beside {
     RunAfterRun,
 }
 
-/// Runs `flows --existing` to its end.
+/// Runs `flows --existing` to completion.
 fn flows(site: &Site, options: &[&str], stdout: Stdio) -> Result<Usage> {
     let mut command = site.lab.server.namespace.command(toa_tc::binary()?);
     command.args(["flows", "--existing"]).args(options);
@@ -59,7 +59,7 @@ fn flows(site: &Site, options: &[&str], stdout: Stdio) -> Result<Usage> {
     Ok(usage)
 }
 
-/// Measures one run, and checks that it names the client of every connection.
+/// Measures one run and checks that it names the client of every connection.
 fn measure_flows(site: &Site) -> Result<()> {
     let directory = tempfile::tempdir()?;
     let path = directory.path().join("flows.json");
@@ -72,7 +72,8 @@ fn measure_flows(site: &Site) -> Result<()> {
     Ok(())
 }
 
-/// Measures `attach` until it says that it is attached, or with `--existing` how many connections it follows.
+/// Measures `attach` until it reports that it is attached or, with `--existing`, how many connections it
+/// follows.
 fn measure_attach(site: &Site, is_existing: bool) -> Result<()> {
     let (options, name, line): (&[&str], _, _) = if is_existing {
         (&["--existing"], "attach --existing --ip …", "open connections: ")
@@ -93,7 +94,7 @@ fn measure_attach(site: &Site, is_existing: bool) -> Result<()> {
     tool.stop(Signal::Terminate)?.succeeded().map(drop)
 }
 
-/// Compares wrk's rate with what it is beside something.
+/// Compares wrk's rate with its rate while something else runs.
 fn compare(site: &Site, name: &str, beside: Beside) -> Result<()> {
     let mut runs = 0;
     let Compared { without, ratio, low, high } = paired_rate::compare(BLOCKS, |leg| {
@@ -107,7 +108,7 @@ fn compare(site: &Site, name: &str, beside: Beside) -> Result<()> {
     Ok(())
 }
 
-/// One leg: requests per second, and how many runs there were beside.
+/// Runs one leg. Returns requests per second, and the number of parallel runs.
 fn one_leg(site: &Site, beside: Beside) -> Result<(f64, u32)> {
     let balancer = &site.lab.balancer.namespace;
     thread::scope(|scope| {

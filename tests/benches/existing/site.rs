@@ -1,4 +1,4 @@
-//! Responsible for nginx with 50,000 open connections, and for knowing whose they are. Not responsible for measuring.
+//! nginx with 50,000 open connections, and the clients that they belong to.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -18,18 +18,19 @@ use toa_tests::{
     },
 };
 
-/// Addresses of the balancer, and connections from each.
+/// Number of the balancer's addresses, and of connections from each.
 const ADDRESSES: u8 = 4;
 const EACH: u16 = 12_500;
-/// Both together, as the tool prints it.
+/// The product of both, as the tool prints it.
 pub(crate) const TOTAL: &str = "50,000";
 
-/// Different clients.
+/// Number of distinct clients.
 pub(crate) const CLIENTS: u16 = 250;
-/// How many connections each has.
+/// Number of connections of each client.
 pub(crate) const OF_ONE: u16 = 200;
 
-/// Descriptors of an nginx worker, whose share is a little more or less than its part, and of a thread with connections.
+/// Limit of descriptors of an nginx worker and of a thread with connections. A worker's share is not exactly
+/// a quarter.
 const DESCRIPTORS: u32 = 16_384;
 
 const _: () = assert!(CLIENTS as u32 * OF_ONE as u32 == ADDRESSES as u32 * EACH as u32);
@@ -38,7 +39,7 @@ fn addresses() -> impl Iterator<Item = IpAddr> {
     (11..).take(ADDRESSES.into()).map(|last| Ipv4Addr::new(10, 9, 0, last).into())
 }
 
-/// Every connection: where it comes from, and its client.
+/// Returns every connection: the balancer's side, and its client.
 fn connections() -> impl Iterator<Item = (SocketAddr, SocketAddr)> {
     let peers = addresses()
         .flat_map(|address| (idle::FIRST_PORT..).take(EACH.into()).map(move |port| (address, port).into()));
@@ -47,7 +48,7 @@ fn connections() -> impl Iterator<Item = (SocketAddr, SocketAddr)> {
     peers.zip(clients)
 }
 
-/// nginx with all connections.
+/// nginx with all connections open.
 pub(crate) struct Site {
     pub(crate) lab: Lab,
     _module: ToaModule,
@@ -56,10 +57,10 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// Opens all.
+    /// Starts nginx and opens all connections.
     pub(crate) fn new() -> Result<Self> {
         idle::raise_descriptors(u64::from(DESCRIPTORS) + 256)?;
-        // The marker marks nothing.
+        // The marker is unused: no option is assigned.
         let lab = Lab::new(Habit::Syn)?;
         let addresses: Vec<_> = addresses().collect();
         for address in &addresses {
@@ -81,7 +82,7 @@ impl Site {
         Ok(Self { lab, _module: module, nginx, idle })
     }
 
-    /// Every connection still works, and nginx has nothing to complain of.
+    /// Checks that every connection still works and that nginx logged no errors.
     pub(crate) fn finish(self) -> Result<()> {
         self.idle.ask().context("asking all connections again")?;
         drop(self.idle);
@@ -92,8 +93,8 @@ impl Site {
     }
 }
 
-/// Checks that the printed connections are exactly those that there are, each with its client, and returns how many
-/// processes hold them.
+/// Checks that the printed connections are exactly the existing ones, each with its client. Returns the
+/// number of processes that hold them.
 pub(crate) fn check(path: &Path) -> Result<usize> {
     let mut expected: HashMap<SocketAddr, SocketAddr> = connections().collect();
     let mut processes = HashSet::new();

@@ -1,5 +1,5 @@
-//! One connection's stream: every byte is counted once, and where the place in the stream was never lost, the same
-//! requests are found however it is cut.
+//! One connection's stream. Every byte is counted once. Unless the parser lost its place in the stream, it
+//! finds the same requests however the stream is cut.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -11,7 +11,7 @@ use toa_userspace::{
     stream::StreamEvent,
 };
 
-/// What was found, and how often the place in the stream was lost.
+/// Returns what was found, and how often the parser lost its place in the stream.
 fn parse(pieces: &[&[u8]], gap_at: usize, from_syn: bool) -> (Vec<Vec<u8>>, u64) {
     let mut limits = Limits::default();
     (limits.head_bytes, limits.fields) = (600, 20);
@@ -66,7 +66,8 @@ fuzz_target!(|data: &[u8]| {
     let pieces: Vec<&[u8]> = bytes.chunks(usize::from(*step).max(1)).collect();
     let (whole, whole_resyncs) = parse(&[bytes], usize::MAX, true);
     let (cut, cut_resyncs) = parse(&pieces, usize::MAX, true);
-    // A line that is too long as a head may be told from one that is none only when all of it is there.
+    // Whether an overlong line is a head that is too long or no head at all may be known only once all of it
+    // has arrived.
     if (whole_resyncs, cut_resyncs) == (0, 0) {
         assert_eq!(whole, cut);
     }

@@ -1,8 +1,8 @@
-//! Frames of several connections: the classifier of `toa-tc read` follows them, and what is read is what the second
-//! opinion of the tests reads.
+//! Frames of several connections. The classifier of `toa-tc read` follows them, and the shared code must read
+//! the same from each frame as the tests' oracle.
 //!
-//! The first byte of an input chooses what counts as TOA and who is watched; then come frames, each after two bytes
-//! with its length, the lower one first.
+//! The first byte of an input selects what counts as TOA and which clients are watched. Frames follow, each
+//! preceded by its length in two bytes, little-endian.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -48,7 +48,7 @@ fuzz_target!(|input: &[u8]| {
         if let Ok(classified) = classifier.classify(&packet) {
             let inspected = classified.inspected;
             let is_followed = classifier.flow(&inspected.tcp.key).is_some();
-            // Where everybody is watched, a TOA on a client's packet teaches.
+            // If all clients are watched, a TOA in a client's packet teaches a connection.
             let teaches = !matches!(inspected.segment_kind(), SegmentKind::SynAck | SegmentKind::Rst);
             let is_taught = rule == Rule::Any && inspected.toa.is_some() && teaches;
             assert!(is_followed || !is_taught, "{inspected:?}");

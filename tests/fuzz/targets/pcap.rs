@@ -1,4 +1,4 @@
-//! Captures, pcap and pcapng: whatever a file is, its reading ends, and everything in it is accounted for.
+//! Captures, pcap and pcapng. Reading any file ends, and everything in it is accounted for.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -11,7 +11,7 @@ use toa_userspace::{
     print::ledger::Summary,
 };
 
-/// Takes everything and keeps nothing.
+/// A sink that discards everything.
 struct Nothing;
 
 impl Sink for Nothing {

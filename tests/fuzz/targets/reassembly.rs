@@ -1,5 +1,5 @@
-//! Segments of a few connections in any order, bypassed in part or not: every byte is counted once, and everything is
-//! bounded.
+//! Segments of a few connections in any order, partly bypassed or not. Every byte is counted once, and
+//! everything is bounded.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -12,7 +12,7 @@ use toa_userspace::{
     segment::Segment,
 };
 
-/// Counts connections.
+/// A sink that counts open connections.
 #[derive(Default)]
 struct Counting {
     open: i64,
@@ -28,7 +28,7 @@ impl Sink for Counting {
     }
 }
 
-/// Takes bypasses or refuses them.
+/// A kernel that accepts all bypasses, or none.
 struct Kernel {
     takes: bool,
 }
@@ -42,7 +42,7 @@ impl BypassTable for Kernel {
     fn clear(&mut self, _: &FlowKey, _: u64) {}
 }
 
-/// Bytes that a segment's payload is cut from.
+/// The bytes that segments take their payload from.
 const STREAM: &[u8] = b"POST /1 HTTP/1.1\r\ncontent-length: 90\r\n\r\nGET /2 HTTP/1.1\r\nhost: x\r\n\r\n\
     PUT /3 HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n40\r\n\x16\x03\x01\x02\x00\x01\r\n\r\n\0\r\nQUIT\nPROXY TCP4 ";
 

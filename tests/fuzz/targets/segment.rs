@@ -1,4 +1,4 @@
-//! Samples of the ring: whatever they are, they are read or refused, and what is read is within the sample.
+//! Samples of a ring. Each is decoded or refused, and a decoded segment lies within its sample.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! TLS records: a `ClientHello` is the same however it is cut, and what is kept is bounded.
+//! TLS records. A `ClientHello` is the same however it is cut, and the reader's memory is bounded.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

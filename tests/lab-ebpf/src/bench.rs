@@ -1,5 +1,5 @@
-//! What the classifier's cost is measured against: a program that does nothing, and one that does the least that any
-//! classifier must: read the headers of a plain IPv4 packet and look its connection up.
+//! Baselines for the classifier's cost: a program that does nothing, and a program that does the minimum of any
+//! classifier, which is to read the headers of a plain IPv4 packet and look up its connection.
 #![no_std]
 #![no_main]
 
@@ -16,14 +16,14 @@ use toa_common::{
     limits::MAX_FLOWS,
 };
 
-/// Leave the packet to the next program.
+/// The verdict that leaves the packet to the next program.
 const NEXT: i32 = -1;
 
-/// A map as the classifier's, with its key.
+/// A map with the type, key and value of the classifier's.
 #[map]
 static FLOWS: LruHashMap<FlowKey, Flow> = LruHashMap::with_max_entries(MAX_FLOWS, 0);
 
-/// Ethernet 14, IPv4 without options 20, the ports 4.
+/// Length of the headers that are read, in bytes: Ethernet 14, IPv4 without options 20, TCP ports 4.
 const HEADERS_LEN: usize = 38;
 
 /// Does nothing.
@@ -32,14 +32,14 @@ fn toa_bench_empty(_ctx: TcContext) -> i32 {
     NEXT
 }
 
-/// Reads and looks up.
+/// Reads the headers and looks up the connection.
 #[classifier]
 fn toa_bench_reference(ctx: TcContext) -> i32 {
     let start = ctx.data();
     if start + HEADERS_LEN > ctx.data_end() {
         return NEXT;
     }
-    // SAFETY: as many bytes lie before the end.
+    // SAFETY: the check above ensures that `HEADERS_LEN` bytes are before the packet's end.
     let headers = unsafe { &*(start as *const [u8; HEADERS_LEN]) };
     let [_, protocol] = *field::<22, 2, _>(headers);
     if ne16(field::<12, 2, _>(headers)) != 0x0800_u16.to_be() || protocol != 6 {
@@ -50,7 +50,7 @@ fn toa_bench_reference(ctx: TcContext) -> i32 {
         destination: mapped(ne32(field::<30, 4, _>(headers))),
         ports: ne32(field::<34, 4, _>(headers)),
     };
-    // The result must matter, or the compiler leaves the lookup out.
+    // The verdict depends on the result, or the compiler would remove the lookup.
     let key = &key;
     if FLOWS.get_ptr(key).is_some() { 0 } else { NEXT }
 }

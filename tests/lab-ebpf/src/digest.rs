@@ -1,9 +1,8 @@
-//! Responsible for telling by one number what a packet was classified as, so that a kernel program can return
-//! it. Not responsible for anything outside tests.
+//! A digest of a packet's classification: one number, so that a kernel program can return it to the tests.
 
 use toa_common::{address::Address, follow::Decision, inspect::Inspected, skip_reason::SkipReason};
 
-/// The digest of either outcome.
+/// Returns the digest of a classified packet, or the number of the reason why it was skipped.
 pub fn digest(result: Result<(&Inspected, Decision), SkipReason>) -> u32 {
     match result {
         Ok((inspected, decision)) => digest_of(inspected, decision),
@@ -11,7 +10,7 @@ pub fn digest(result: Result<(&Inspected, Decision), SkipReason>) -> u32 {
     }
 }
 
-/// A number that differs, but for chance, whenever anything that was found or decided differs. Never a reason's.
+/// Returns a number that changes with what was found and decided, except for collisions. It is never a reason's number.
 #[inline(always)]
 pub fn digest_of(inspected: &Inspected, decision: Decision) -> u32 {
     let Inspected { tcp, toa, walk } = inspected;
@@ -35,14 +34,14 @@ pub fn digest_of(inspected: &Inspected, decision: Decision) -> u32 {
     digest.mix(walk.end());
     digest.mix(decision.action as u32);
     digest.mix(u32::from(decision.conflict) << 1 | u32::from(decision.confirmed));
-    // The top bit tells a digest from a reason.
+    // The top bit distinguishes a digest from a reason.
     (digest.0 >> 32) as u32 | 1 << 31
 }
 
 struct Digest(u64);
 
 impl Digest {
-    /// Without a loop: the verifier of Linux 6.1 refuses one that is entered in its middle.
+    /// Mixes in the four words without a loop: the verifier of Linux 6.1 rejects a loop that is entered in its middle.
     #[inline(always)]
     fn mix_address(&mut self, Address([a, b, c, d]): Address) {
         self.mix(a);

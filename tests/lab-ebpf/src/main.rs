@@ -1,6 +1,5 @@
-//! Writes options into the packets of real TCP connections, as a balancer does.
-//!
-//! Responsible for which packets of which connections are marked. Not responsible for the option's bytes.
+//! A `sock_ops` program that writes options into the packets of real TCP connections, as a balancer does. The tests
+//! supply the bytes of the options.
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch)]
@@ -20,10 +19,10 @@ use aya_ebpf::{
 };
 use toa_lab_ebpf::{MAX_MARKS, Mark, Settings, habit, key};
 
-/// Allocates entries when they are made: most labs use a few of them.
+/// Allocates entries on insertion, because most labs use only a few.
 const BPF_F_NO_PREALLOC: u32 = 1;
 
-/// What to do.
+/// The settings, written by the tests.
 #[map]
 static SETTINGS: Array<Settings> = Array::with_max_entries(1, 0);
 
@@ -35,19 +34,19 @@ static ASSIGNED: HashMap<u32, Mark> = HashMap::with_max_entries(MAX_MARKS, BPF_F
 #[map]
 static NEXT: Queue<Mark> = Queue::with_max_entries(MAX_MARKS, 0);
 
-/// The options that connections got.
+/// The options that were assigned to connections.
 #[map]
 static MARKED: HashMap<u32, Mark> = HashMap::with_max_entries(MAX_MARKS, BPF_F_NO_PREALLOC);
 
 const TCP_FLAG_SYN: u32 = 0x02;
 const TCP_FLAG_RST: u32 = 0x04;
 
-/// Called by the kernel at the turning points of every connection of the cgroup.
+/// Called by the kernel on the events of every connection of the cgroup.
 #[sock_ops]
 #[expect(clippy::needless_pass_by_value, reason = "the macro's shim hands the context over")]
 fn toa_lab_marker(ctx: SockOpsContext) -> u32 {
     if let Some(settings) = SETTINGS.get(0)
-        // SAFETY: the helper takes this program type's context.
+        // SAFETY: the helper accepts this program type's context.
         && unsafe { bpf_get_netns_cookie(ctx.as_ptr()) } == settings.namespace_cookie
     {
         match ctx.op() {
@@ -61,11 +60,11 @@ fn toa_lab_marker(ctx: SockOpsContext) -> u32 {
     1
 }
 
-/// Gives a new connection its option.
+/// Assigns an option to a new connection, if there is one for it.
 #[inline(always)]
 fn begin(ctx: &SockOpsContext) {
     let key = key(ctx.family(), ctx.local_port());
-    // SAFETY: entries of this map are not changed while connections are opened from their ports.
+    // SAFETY: an entry of this map is not changed while a connection is opened from its port.
     let assigned = unsafe { ASSIGNED.get(key) }.copied();
     match assigned.or_else(|| NEXT.pop().ok().flatten()) {
         Some(mark) => {
@@ -79,7 +78,7 @@ fn begin(ctx: &SockOpsContext) {
     }
 }
 
-/// Marks no further packet of the connection.
+/// Stops marking packets of the connection.
 #[inline(always)]
 fn end(ctx: &SockOpsContext) {
     set_flags(ctx, ctx.cb_flags() & !BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);
@@ -89,8 +88,8 @@ fn set_flags(ctx: &SockOpsContext, flags: u32) {
     let _ = ctx.set_cb_flags(flags.cast_signed());
 }
 
-/// Reserves room for the option in a packet that is to be marked. Also asked without a packet, when the
-/// kernel computes the segment size: then its flags and length are 0.
+/// Reserves room for the option in a packet that is to be marked. The kernel also calls this without a packet when it
+/// computes the segment size. Flags and length are then 0.
 #[inline(always)]
 fn reserve(ctx: &SockOpsContext, habit: u32) {
     let flags = word(ctx, offset_of!(bpf_sock_ops, skb_tcp_flags));
@@ -101,7 +100,7 @@ fn reserve(ctx: &SockOpsContext, habit: u32) {
         habit::SYN_AND_EARLY => is_early,
         habit::EARLY => is_early && !is_syn,
         habit::HANDSHAKE_ACK => !is_syn,
-        // There are no headers yet: what there is, is payload.
+        // The packet has no headers yet, so its length is that of the payload.
         habit::FIRST_DATA => flags == 0 || word(ctx, offset_of!(bpf_sock_ops, skb_len)) != 0,
         _ => false,
     };
@@ -113,7 +112,7 @@ fn reserve(ctx: &SockOpsContext, habit: u32) {
     }
     // SAFETY: the entry of an open connection is not changed.
     if let Some(mark) = unsafe { MARKED.get(key(ctx.family(), ctx.local_port())) } {
-        // SAFETY: the helper takes this program type's context.
+        // SAFETY: the helper accepts this program type's context.
         unsafe { bpf_reserve_hdr_opt(ctx.ops, mark.length, 0) };
     }
 }
@@ -132,10 +131,10 @@ fn write(ctx: &SockOpsContext, habit: u32) {
     }
 }
 
-/// Returns `length`, which the tests keep in 2 to 40.
+/// Returns `length`, which is 2 to 40 in the tests.
 ///
-/// For the verifier: it must see that the length is neither 0 nor beyond the option. In assembly because the
-/// compiler merges comparisons until the verifier loses the range.
+/// The verifier must see that the length is neither 0 nor greater than the option's array. In assembly, because the
+/// compiler would merge the comparisons so that the verifier loses the range.
 #[inline(always)]
 fn option_length(length: u32) -> u32 {
     let mut bounded = length;
@@ -154,7 +153,8 @@ fn option_length(length: u32) -> u32 {
     bounded
 }
 
-/// Reads a word of the context. Volatile, because the verifier wants each field read by itself and whole.
+/// Reads a word of the context. Volatile, because the verifier requires that each field is read by a load of its own
+/// and full width.
 #[inline(always)]
 fn word(ctx: &SockOpsContext, offset: usize) -> u32 {
     // SAFETY: the offset is that of a `u32` field of the context.
@@ -163,7 +163,7 @@ fn word(ctx: &SockOpsContext, offset: usize) -> u32 {
 
 #[inline(always)]
 fn bytes_received(ctx: &SockOpsContext) -> u64 {
-    // SAFETY: as in `word`; the field is a `u64`.
+    // SAFETY: as in `word`, with a field of type `u64`.
     unsafe { read_volatile(&raw const (*ctx.ops).bytes_received) }
 }
 
@@ -172,7 +172,7 @@ fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
     loop {}
 }
 
-/// The licence that lets the kernel offer its GPL-only helpers.
+/// The licence, with which the kernel offers its GPL-only helpers.
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]
 pub static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,5 +1,5 @@
-//! The test object: the shipped classification, with a digest of what it found as the result of the run. The
-//! shipped program's verdict is constant, so a test could not see by it what was decided.
+//! The test object: the shipped classification, which returns a digest of what it found. The verdict of the shipped
+//! program is constant, so a test could not tell from it what was decided.
 #![no_std]
 #![no_main]
 
@@ -8,7 +8,7 @@ use toa_common::{follow::Decision, inspect::Inspected, skip_reason::SkipReason, 
 use toa_ebpf::ingress::{Report, ingress};
 use toa_lab_ebpf::digest::digest_of;
 
-/// The test is told what was found.
+/// Reports the digest to the test.
 #[derive(Clone, Copy)]
 struct Digest;
 
@@ -24,7 +24,7 @@ impl Report for Digest {
     }
 }
 
-/// Ingress on devices with an Ethernet header, with the digest as the result.
+/// Ingress on devices with an Ethernet header. Returns the digest.
 #[classifier]
 fn toa_probe_eth(ctx: TcContext) -> i32 {
     ingress(&ctx, Link::Ethernet, Digest).cast_signed()

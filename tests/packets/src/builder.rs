@@ -1,5 +1,4 @@
-//! Responsible for Ethernet frames with TCP, byte by byte and with right lengths and checksums, unless a test
-//! wants them wrong. Not responsible for what they mean.
+//! A builder for Ethernet frames with TCP. Lengths and checksums are right unless a test sets them otherwise.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -7,9 +6,9 @@ pub mod extension;
 
 /// TCP flags.
 pub mod flags {
-    /// No more data.
+    /// The sender is done.
     pub const FIN: u8 = 0x01;
-    /// Begin.
+    /// Start of a connection.
     pub const SYN: u8 = 0x02;
     /// Reset.
     pub const RST: u8 = 0x04;
@@ -28,10 +27,10 @@ pub const VLAN: u16 = 0x8100;
 /// EtherType of a service VLAN tag (IEEE 802.1Q, once 802.1ad).
 pub const SERVICE_VLAN: u16 = 0x88a8;
 
-/// IPv4's flag that more fragments follow.
+/// The IPv4 flag *more fragments* (RFC 791, section 3.1).
 const MORE_FRAGMENTS: u16 = 0x2000;
 
-/// A frame to be. Whatever is not set is what a real stack would write.
+/// A frame under construction. Fields that are not set get the value that a real stack would write.
 #[derive(Clone, Debug)]
 pub struct PacketBuilder {
     source: SocketAddr,
@@ -54,7 +53,8 @@ pub struct PacketBuilder {
 }
 
 impl PacketBuilder {
-    /// A packet with ACK from `source` to `destination`. They are of one family, which makes it IPv4 or IPv6.
+    /// Starts an ACK from `source` to `destination`. Both have the same address family, which selects IPv4 or
+    /// IPv6.
     pub fn new(source: SocketAddr, destination: SocketAddr) -> Self {
         Self {
             source,
@@ -77,131 +77,131 @@ impl PacketBuilder {
         }
     }
 
-    /// From a balancer to a server over IPv4.
+    /// Starts an IPv4 packet from a balancer to a server.
     pub fn ipv4() -> Self {
         Self::new(([10, 9, 0, 1], 37608).into(), ([10, 9, 0, 2], 80).into())
     }
 
-    /// From a balancer to a server over IPv6.
+    /// Starts an IPv6 packet from a balancer to a server.
     pub fn ipv6() -> Self {
         let address = |last| [0xfd00, 9, 0, 0, 0, 0, 0, last];
         Self::new((address(1), 37608).into(), (address(2), 80).into())
     }
 
-    /// With this source port.
+    /// Sets the source port.
     #[must_use]
     pub fn source_port(mut self, port: u16) -> Self {
         self.source.set_port(port);
         self
     }
 
-    /// With these TCP flags.
+    /// Sets the TCP flags.
     #[must_use]
     pub fn flags(mut self, flags: u8) -> Self {
         self.flags = flags;
         self
     }
 
-    /// With these sequence and acknowledgment numbers.
+    /// Sets the sequence and acknowledgment numbers.
     #[must_use]
     pub fn numbers(mut self, seq: u32, ack: u32) -> Self {
         (self.seq, self.ack) = (seq, ack);
         self
     }
 
-    /// With these bytes as the TCP options. To a multiple of four they are filled up with zeros.
+    /// Sets the TCP options, zero-padded to a multiple of four bytes.
     #[must_use]
     pub fn options(mut self, area: &[u8]) -> Self {
         self.options = area.to_vec();
         self
     }
 
-    /// With this payload.
+    /// Sets the payload.
     #[must_use]
     pub fn payload(mut self, payload: &[u8]) -> Self {
         self.payload = payload.to_vec();
         self
     }
 
-    /// With these bytes as IPv4 options. To a multiple of four they are filled up with zeros.
+    /// Sets the IPv4 options, zero-padded to a multiple of four bytes.
     #[must_use]
     pub fn ip_options(mut self, area: &[u8]) -> Self {
         self.ip_options = area.to_vec();
         self
     }
 
-    /// With one more IPv6 extension header (its first byte, the next header, is set here) before TCP: see
-    /// [`extension`].
+    /// Appends an IPv6 extension header before TCP: see [`extension`]. Its first byte, the next header, is
+    /// overwritten.
     #[must_use]
     pub fn extension(mut self, (number, header): (u8, Vec<u8>)) -> Self {
         self.extensions.push((number, header));
         self
     }
 
-    /// With one more VLAN tag, inside of those that are there: its `EtherType` and what it says.
+    /// Appends a VLAN tag inside the existing ones: its `EtherType` and its contents.
     #[must_use]
     pub fn vlan(mut self, ether_type: u16, tag: u16) -> Self {
         self.vlans.push((ether_type, tag));
         self
     }
 
-    /// To this local port.
+    /// Sets the destination port.
     #[must_use]
     pub fn destination_port(mut self, port: u16) -> Self {
         self.destination.set_port(port);
         self
     }
 
-    /// As another protocol than TCP with the same bytes.
+    /// Replaces the protocol number; the bytes stay TCP's.
     #[must_use]
     pub fn protocol(mut self, number: u8) -> Self {
         self.protocol = number;
         self
     }
 
-    /// As another `EtherType` with the same bytes.
+    /// Replaces the `EtherType`; the bytes stay the same.
     #[must_use]
     pub fn ether_type(mut self, number: u16) -> Self {
         self.ether_type = Some(number);
         self
     }
 
-    /// With this IPv4 header length, right or wrong, in words.
+    /// Sets the IPv4 header length in words, right or wrong.
     #[must_use]
     pub fn ihl(mut self, words: u8) -> Self {
         self.ihl_words = Some(words);
         self
     }
 
-    /// With this IPv4 total length or IPv6 payload length, right or wrong.
+    /// Sets the IPv4 total length or the IPv6 payload length, right or wrong.
     #[must_use]
     pub fn ip_length(mut self, bytes: u16) -> Self {
         self.ip_length = Some(bytes);
         self
     }
 
-    /// With this data offset, right or wrong, in words.
+    /// Sets the data offset in words, right or wrong.
     #[must_use]
     pub fn data_offset(mut self, words: u8) -> Self {
         self.data_offset_words = Some(words);
         self
     }
 
-    /// As an IPv4 fragment: its offset in units of eight bytes, and whether more follow.
+    /// Makes it an IPv4 fragment, with its offset in units of eight bytes and whether more fragments follow.
     #[must_use]
     pub fn fragment(mut self, offset: u16, more: bool) -> Self {
         self.fragment = (offset & 0x1fff) | if more { MORE_FRAGMENTS } else { 0 };
         self
     }
 
-    /// With these bytes behind the IP packet, as a link pads short frames.
+    /// Appends these bytes after the IP packet, as a link does to pad short frames.
     #[must_use]
     pub fn trailer(mut self, bytes: &[u8]) -> Self {
         self.trailer = bytes.to_vec();
         self
     }
 
-    /// The frame.
+    /// Returns the frame.
     pub fn build(&self) -> Vec<u8> {
         let ether_type = if self.source.is_ipv4() { 0x0800 } else { 0x86dd };
         let mut frame = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1];
@@ -214,7 +214,7 @@ impl PacketBuilder {
         frame
     }
 
-    /// The IP packet alone, as devices without a link header carry it, and what stands behind it.
+    /// Returns the IP packet without a link header, as some devices carry it, followed by the trailer.
     pub fn build_packet(&self) -> Vec<u8> {
         let mut packet = match (self.source.ip(), self.destination.ip()) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
@@ -298,18 +298,18 @@ fn low_byte(number: usize) -> u8 {
     u8::try_from(number & 0xff).unwrap_or_default()
 }
 
-/// BIG TCP: a length beyond 16 bits is written as 0.
+/// A length that exceeds 16 bits is written as 0, as BIG TCP does.
 fn low_half(number: usize) -> u16 {
     u16::try_from(number).unwrap_or(0)
 }
 
-/// Writes the checksum of `bytes` and a pseudo header at `at`, where zeros are.
+/// Writes the checksum of `bytes` and the pseudo header at `at`, which must contain zeros.
 fn set_checksum(bytes: &mut [u8], at: usize, pseudo_header: &[u8]) {
     let sum = checksum(&[pseudo_header, bytes].concat());
     bytes.iter_mut().skip(at).zip(sum.to_be_bytes()).for_each(|(to, from)| *to = from);
 }
 
-/// The internet checksum (RFC 1071).
+/// Returns the internet checksum (RFC 1071).
 pub fn checksum(bytes: &[u8]) -> u16 {
     let word = |pair: &[u8]| match pair {
         [high, low] => u64::from(u16::from_be_bytes([*high, *low])),

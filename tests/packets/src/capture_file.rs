@@ -1,9 +1,8 @@
-//! Responsible for writing frames as capture files, for readers to be tested and measured with. Not responsible for
-//! reading them.
+//! Writers of capture files, as input for tests and benchmarks of readers.
 
 use std::io::{self, Write};
 
-/// Writes a pcap file in little-endian order with times in microseconds.
+/// Writes a pcap file in little-endian order with timestamps in microseconds.
 #[derive(Debug)]
 pub struct PcapFile<W> {
     output: W,
@@ -11,7 +10,7 @@ pub struct PcapFile<W> {
 }
 
 impl<W: Write> PcapFile<W> {
-    /// Writes the file's header: Ethernet frames of any length.
+    /// Writes the file header: link type Ethernet, snap length 262,144 bytes.
     pub fn new(mut output: W) -> io::Result<Self> {
         for word in [0xa1b2_c3d4_u32, 2 | 4 << 16, 0, 0, 262_144, 1] {
             output.write_all(&word.to_le_bytes())?;
@@ -19,7 +18,7 @@ impl<W: Write> PcapFile<W> {
         Ok(Self { output, packets: 0 })
     }
 
-    /// Writes a frame, a microsecond after the one before.
+    /// Writes a frame, one microsecond after the previous one.
     pub fn write(&mut self, frame: &[u8]) -> io::Result<()> {
         let length = u32::try_from(frame.len()).map_err(io::Error::other)?;
         let seconds = 1_795_333_407 + self.packets / 1_000_000;
@@ -30,14 +29,15 @@ impl<W: Write> PcapFile<W> {
         self.output.write_all(frame)
     }
 
-    /// Hands on what was written.
+    /// Flushes and returns the writer.
     pub fn finish(mut self) -> io::Result<W> {
         self.output.flush()?;
         Ok(self.output)
     }
 }
 
-/// Frames as a pcapng file in little-endian order: a section, an interface, and an enhanced packet block each.
+/// Returns the frames as a little-endian pcapng file: a section header, one interface, and an enhanced packet
+/// block for each frame.
 pub fn pcapng<'a>(frames: impl IntoIterator<Item = &'a [u8]>) -> io::Result<Vec<u8>> {
     let mut file = Vec::new();
     let mut block = |kind: u32, words: &[u32], bytes: &[u8]| -> io::Result<()> {

@@ -1,4 +1,4 @@
-//! Responsible for packets and what must be found in them. Not responsible for finding it.
+//! Packets together with the results that are expected of them.
 
 pub mod flows;
 pub mod headers;

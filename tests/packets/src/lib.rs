@@ -1,5 +1,5 @@
-//! Packets for tests and fuzz targets: a builder, tables of them with what must be found, random ones, and a second
-//! opinion that shares no code with what is tested.
+//! Packets for tests and fuzz targets: a builder, tables of packets with expected results, random packets,
+//! and an independent oracle that shares no code with what is tested.
 
 pub mod builder;
 pub mod capture_file;

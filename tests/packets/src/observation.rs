@@ -1,5 +1,4 @@
-//! Responsible for what is seen in a frame: by the shared code and by the second opinion, in the same words. Not
-//! responsible for either.
+//! What the shared code and the oracle see in a frame, in a form that can be compared.
 
 use anyhow::{Context, Result, ensure};
 use toa_common::{
@@ -17,7 +16,7 @@ use toa_common::{
 use crate::oracle::{Segment, options::Wanted};
 use crate::shared::{address_of, captured};
 
-/// Everything in a TCP packet that the shared code reads.
+/// Everything that the shared code reads from a TCP packet.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Observation {
     /// Source and destination.
@@ -32,13 +31,13 @@ pub struct Observation {
     pub offsets: [usize; 3],
     /// Bytes of payload.
     pub payload_len: usize,
-    /// The client in the TOA that counts, its port if the layout has one.
+    /// The client in the TOA that counts, and its port if the layout has one.
     pub client: Option<(Address, Option<u16>)>,
     /// That TOA's kind and length.
     pub pair: Option<(u8, u8)>,
-    /// A bit for the place of each option that could be one.
+    /// One bit for the position of each option of a wanted pair.
     pub hits: u64,
-    /// A bit for each of the known pairs that are there and not wanted.
+    /// One bit for each known pair that is present but not wanted.
     pub others: u32,
     /// Where the walk over the options ended.
     pub end: usize,
@@ -47,7 +46,8 @@ pub struct Observation {
 }
 
 impl Observation {
-    /// The shared code's. It walks the options also where there is nothing to find, and fails if something is found.
+    /// Returns what the shared code sees. It walks the options even if a walk is not worth it, and fails if
+    /// that finds a TOA.
     pub fn shared(frame: &[u8], config: &Config) -> Result<Result<Self, SkipReason>> {
         let packet = captured(frame);
         let Inspected { tcp, toa, walk } = match inspect(&packet, Link::Ethernet, config) {
@@ -81,7 +81,7 @@ impl Observation {
         }))
     }
 
-    /// The second opinion; `None` if there is no whole TCP header.
+    /// Returns what the oracle sees; `None` if there is no complete TCP header.
     pub fn second(frame: &[u8], wanted: Wanted<'_>) -> Result<Option<Self>> {
         let Some(segment) = Segment::of(frame) else {
             return Ok(None);

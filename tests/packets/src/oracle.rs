@@ -1,9 +1,9 @@
-//! Responsible for a second opinion on a frame: its TCP header and where its TOA is. Not responsible for speed: it is
-//! written from the facts alone, as plainly as possible, and shares nothing with the tested code.
+//! An independent second opinion on a frame: its TCP header and where its TOA is. It is written from the
+//! specifications alone, for plainness rather than speed, and shares no code with what it tests.
 //!
-//! RFC 791, 2675, 4302, 8200 and 9293 and IEEE 802.1Q for the headers. What the RFCs leave open is what the project
-//! says of itself: at most two tags are in a frame's bytes, eight extension headers are passed over, and the TCP header
-//! begins at byte 196 or before.
+//! The headers follow RFC 791, 2675, 4302, 8200 and 9293 and IEEE 802.1Q. Where these leave a choice, the
+//! limits are the project's: at most two VLAN tags in a frame, at most eight extension headers, and a TCP
+//! header that begins at byte 196 or before.
 
 pub mod options;
 
@@ -11,19 +11,19 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use options::{Opinion, Wanted};
 
-/// Most VLAN tags.
+/// Maximum number of VLAN tags.
 const MAX_TAGS: usize = 2;
-/// Most IPv6 extension headers.
+/// Maximum number of IPv6 extension headers.
 const MAX_EXTENSIONS: usize = 8;
-/// Where a TCP header may begin at the latest.
+/// Maximum offset of a TCP header.
 const MAX_TCP_AT: usize = 196;
 
 /// A TCP packet in an Ethernet frame.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Segment<'a> {
-    /// Who sent it.
+    /// The sender.
     pub source: SocketAddr,
-    /// To whom.
+    /// The receiver.
     pub destination: SocketAddr,
     /// Where the IP header begins.
     pub ip_at: usize,
@@ -34,7 +34,7 @@ pub struct Segment<'a> {
 }
 
 impl<'a> Segment<'a> {
-    /// Reads a frame; `None` if there is no whole TCP header in it, options included.
+    /// Parses a frame; `None` if it has no complete TCP header, options included.
     pub fn of(frame: &'a [u8]) -> Option<Self> {
         let mut ip_at = 14;
         for _ in 0..MAX_TAGS {
@@ -62,27 +62,27 @@ impl<'a> Segment<'a> {
         })
     }
 
-    /// The sequence number.
+    /// Returns the sequence number.
     pub fn seq(&self) -> u32 {
         self.tcp.get(4..8).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_be_bytes)
     }
 
-    /// The flags.
+    /// Returns the flags.
     pub fn flags(&self) -> u8 {
         self.tcp.get(13).copied().unwrap_or_default()
     }
 
-    /// The options.
+    /// Returns the options.
     pub fn options(&self) -> &'a [u8] {
         self.tcp.get(20..self.header_len()).unwrap_or_default()
     }
 
-    /// The payload.
+    /// Returns the payload.
     pub fn payload(&self) -> &'a [u8] {
         self.tcp.get(self.header_len()..).unwrap_or_default()
     }
 
-    /// What its options come to.
+    /// Returns the oracle's opinion on its options.
     pub fn opinion(&self, wanted: Wanted<'_>) -> Opinion {
         options::look(self.options(), wanted)
     }
@@ -92,7 +92,7 @@ impl<'a> Segment<'a> {
     }
 }
 
-/// Source, destination, where TCP begins in the packet and where it ends.
+/// Source, destination, and where TCP begins and ends in the packet.
 type Inner = (IpAddr, IpAddr, usize, usize);
 
 fn ipv4(packet: &[u8]) -> Option<Inner> {
@@ -132,7 +132,7 @@ fn ipv6(packet: &[u8], ip_at: usize) -> Option<Inner> {
     Some((address(8)?, address(24)?, at, end))
 }
 
-/// A length of 0 is that of a packet merged from so many that 16 bits do not hold it.
+/// A length of 0 means that the packet was merged from so many that its length exceeds 16 bits.
 fn length_or_all(length: u16, all: usize) -> usize {
     if length == 0 { all } else { length.into() }
 }

@@ -1,4 +1,4 @@
-//! Responsible for segments as the pure part takes them, without a kernel. Not responsible for frames.
+//! Segments as the kernel-independent part of user space takes them.
 
 use toa_common::{
     address::Address,
@@ -8,7 +8,7 @@ use toa_common::{
 };
 use toa_userspace::segment::Segment;
 
-/// A segment of connection number `connection`, whole.
+/// Returns a segment of connection number `connection` with its whole payload.
 pub fn segment(connection: u32, seq: u32, flags: u8, payload: &[u8]) -> Segment<'_> {
     let address = Address::from_ipv4(&connection.to_be_bytes());
     Segment {

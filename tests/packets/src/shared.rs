@@ -1,4 +1,4 @@
-//! Addresses, clients and frames as the shared code has them.
+//! Addresses, clients and frames in the types of the shared code.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -7,12 +7,12 @@ use toa_common::{
     wire::view::Captured,
 };
 
-/// A client as the shared code writes it.
+/// Converts a client.
 pub fn client_of(client: SocketAddr) -> Client {
     Client { address: address_of(client.ip()), port_be: client.port().to_be() }
 }
 
-/// An address as the shared code writes it.
+/// Converts an address.
 pub fn address_of(address: IpAddr) -> Address {
     match address {
         IpAddr::V4(address) => Address::from_ipv4(&address.octets()),
@@ -20,7 +20,7 @@ pub fn address_of(address: IpAddr) -> Address {
     }
 }
 
-/// A whole frame as the shared code reads it.
+/// Returns a view of a whole frame.
 pub fn captured(frame: &[u8]) -> Captured<'_> {
     Captured { bytes: frame, wire_len: u32::try_from(frame.len()).unwrap_or(u32::MAX) }
 }

@@ -1,13 +1,13 @@
-//! The bytes that balancers write, from constants of the tests' own.
+//! The bytes that balancers write, from the tests' own constants.
 
 use std::net::{IpAddr, SocketAddr};
 
-/// The bytes of the common TOA option for `client`: kind 254, length 8 or 20, port, address.
+/// Returns the bytes of the common TOA option for `client`: kind 254, length 8 or 20, port, address.
 pub fn toa_option(client: SocketAddr) -> Vec<u8> {
     port_address_option(254, client)
 }
 
-/// As [`toa_option`], of another kind.
+/// Like [`toa_option`], with another kind.
 pub fn port_address_option(kind: u8, client: SocketAddr) -> Vec<u8> {
     let port = client.port().to_be_bytes();
     match client.ip() {

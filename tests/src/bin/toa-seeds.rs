@@ -1,5 +1,5 @@
-//! Writes the frames of the tests' tables as the first inputs of a fuzz target: of `packet` (see there for their form),
-//! or of `pcap`.
+//! Writes the frames of the tests' tables as seeds of a fuzz target: `packet`, whose source describes the
+//! format, or `pcap`.
 
 use std::{
     env, fs,
@@ -41,7 +41,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// One input for each choice that the target knows.
+/// Writes one input for each selection of TOA options that the target supports.
 fn packet(directory: &Path, name: &str, frames: &[Vec<u8>]) -> Result<()> {
     for choice in 0..4 {
         let mut input = vec![choice];
@@ -54,7 +54,7 @@ fn packet(directory: &Path, name: &str, frames: &[Vec<u8>]) -> Result<()> {
     Ok(())
 }
 
-/// One file of either format.
+/// Writes one file in each format.
 fn pcap(directory: &Path, name: &str, frames: &[Vec<u8>]) -> Result<()> {
     let name = name.replace(' ', "-");
     let mut file = PcapFile::new(Vec::new())?;

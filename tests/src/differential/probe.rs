@@ -1,5 +1,4 @@
-//! Responsible for running the kernel's classification on single packets, and for its answers. Not responsible
-//! for what they should be.
+//! Runs the kernel's classification on single packets with `BPF_PROG_TEST_RUN`.
 
 use std::collections::HashSet;
 
@@ -20,8 +19,8 @@ use toa_userspace::{
 
 static OBJECT: &[u8] = include_bytes_aligned!(env!("TOA_PROBE_OBJECT"));
 
-/// Whether the kernel takes a frame for a test run: not without the whole IP header that its type announces
-/// (Linux 6.18, `bpf_prog_test_run_skb`).
+/// Returns whether the kernel accepts a frame for a test run. It refuses one without the complete IP header
+/// that its `EtherType` announces (Linux 6.18, `bpf_prog_test_run_skb`).
 pub fn takes(frame: &[u8]) -> bool {
     match frame.get(12..14) {
         Some([0x08, 0x00]) => frame.len() >= 14 + 20,
@@ -30,7 +29,7 @@ pub fn takes(frame: &[u8]) -> bool {
     }
 }
 
-/// The loaded test object.
+/// The loaded probe object.
 pub struct Probe {
     object: Ebpf,
     watch: Watch,
@@ -40,12 +39,12 @@ pub struct Probe {
 }
 
 impl Probe {
-    /// Loads it with what the tool chooses by default. It watches nobody.
+    /// Loads it with the tool's default selection. It watches no client.
     pub fn load() -> Result<Self> {
         Self::load_with(&selection::usual())
     }
 
-    /// Loads it with another selection, but none of its rules.
+    /// Loads it with another selection, but without that selection's rules.
     pub fn load_with(selection: &Selection) -> Result<Self> {
         let mut object = EbpfLoader::new()
             .override_global("CONFIG", &selection.config, true)
@@ -60,7 +59,7 @@ impl Probe {
         Ok(Self { object, watch, counters, flows, untrusted })
     }
 
-    /// Another of its maps.
+    /// Returns another of its maps.
     pub fn map(&self, name: &str) -> Result<&Map> {
         self.object.map(name).with_context(|| format!("no map {name}"))
     }
@@ -78,17 +77,17 @@ impl Probe {
         Ok(())
     }
 
-    /// What it has counted, over all CPUs, since it was loaded.
+    /// Returns its counters, summed over all CPUs, since it was loaded.
     pub fn counters(&self) -> Result<Snapshot> {
         Ok(self.counters.read()?)
     }
 
-    /// One of these counts.
+    /// Returns one of its counters.
     pub fn count(&self, counter: Counter) -> Result<u64> {
         Ok(self.counters()?.get(counter))
     }
 
-    /// What is kept of a connection.
+    /// Returns what is kept of a connection.
     pub fn flow(&self, key: &FlowKey) -> Result<Option<Flow>> {
         match self.flows.get(key, 0) {
             Ok(flow) => Ok(Some(flow)),
@@ -97,12 +96,12 @@ impl Probe {
         }
     }
 
-    /// Sources whose TOA was not trusted.
+    /// Returns the sources whose TOA was not trusted.
     pub fn untrusted(&self) -> Result<HashSet<Address>> {
         Ok(self.untrusted.keys().collect::<Result<_, _>>()?)
     }
 
-    /// The digest of what the kernel finds in a frame that it [`takes`] and decides on it.
+    /// Runs the program on a frame that it [`takes`] and returns the digest of what it finds and decides.
     pub fn run(&mut self, frame: &[u8]) -> Result<u32> {
         let options = TestRunOptions { data_in: Some(frame), ..TestRunOptions::default() };
         Ok(program_of(&mut self.object)?.test_run(options)?.return_value)

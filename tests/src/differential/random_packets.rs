@@ -1,5 +1,5 @@
-//! Responsible for taking very many random packets on all hosts, and for comparing them with the second opinion. Not
-//! responsible for the packets: see [`toa_packets::fixtures::random`].
+//! Classifies millions of random packets with kernel and classifier, and compares them with the oracle.
+//! [`toa_packets::fixtures::random`] generates the packets.
 
 use std::{collections::BTreeMap, env, time::Instant};
 
@@ -17,20 +17,20 @@ use super::{
     tables::{agree, selections, unusual},
 };
 
-/// Packets between two restarts: the kernel's table of connections stays small, and no connection outlives the time
-/// for which one that has ended is remembered.
+/// Packets between two restarts, so that the kernel's table of connections stays small and no connection gets
+/// older than the time for which ended connections are remembered.
 const ROUND: usize = 4096;
 
-/// What must become of some of the packets.
+/// Decisions and ends of option walks that must each occur.
 const READ: [&str; 9] = ["Ignore", "Follow", "Learn", "Replace", "End", "end", "eol", "size<2", "past end"];
 
-/// And of some of those that are damaged.
+/// Skip reasons that must each occur among damaged packets.
 const SKIPPED: [&str; 6] = ["NotIp", "NotTcp", "Fragment", "Truncated", "Malformed", "ExtensionHeaders"];
 
-/// Names the number that everything random comes from.
+/// The variable with the seed of all random numbers.
 const SEED: &str = "TOA_SEED";
 
-/// Takes `count` random option areas in whole packets.
+/// Classifies `count` whole packets with random option areas.
 pub fn areas(open: Open, count: usize) -> Result<()> {
     let areas = Areas::new();
     run("option areas", open, count, &READ, |random, frame| {
@@ -39,7 +39,7 @@ pub fn areas(open: Open, count: usize) -> Result<()> {
     })
 }
 
-/// Takes `count` random packets.
+/// Classifies `count` random packets.
 pub fn packets(open: Open, count: usize) -> Result<()> {
     let packets = Packets::new()?;
     run("packets", open, count, &[READ.as_slice(), &SKIPPED].concat(), |random, frame| {
@@ -93,7 +93,7 @@ fn run(
         hosts.check_counts()?;
     }
     println!("{count} {what} in {:?}: {tally:?}", start.elapsed());
-    // If something hardly ever happens, the packets are too much alike to show anything.
+    // If an outcome hardly ever occurs, the packets are too uniform to test it.
     for outcome in outcomes {
         let times = tally.get(*outcome).copied().unwrap_or_default();
         ensure!(times * 1000 >= count, "{outcome} {times} times: {tally:?}");

@@ -1,5 +1,5 @@
-//! Responsible for taking the tables of packets on all hosts and for comparing what is found with what the tables say
-//! and with the second opinion. Not responsible for the tables: see [`toa_packets::fixtures`].
+//! Classifies the tables of packets in [`toa_packets::fixtures`] with kernel and classifier, and compares the
+//! results with the tables and with the oracle.
 
 use anyhow::{Context, Result, ensure};
 use toa_common::{config::Config, skip_reason::SkipReason, wire::toa_pairs::ToaPairs};
@@ -19,7 +19,7 @@ use toa_packets::{
 };
 use toa_userspace::{capture::classifier::Selection, rule::Rule};
 
-/// What a run may choose of TOA, and the same for the second opinion.
+/// Returns the selections of TOA options, each with its equivalent for the oracle.
 pub fn selections() -> Vec<(Selection, Wanted<'static>)> {
     let extended = Config::DEFAULT.with_pairs(ToaPairs::new(&EXTENDED));
     let all = Wanted { pairs: &EXTENDED, last: false };
@@ -31,7 +31,7 @@ pub fn selections() -> Vec<(Selection, Wanted<'static>)> {
     ]
 }
 
-/// The selection of somebody whose balancer writes what hardly any other does.
+/// Returns a selection of pairs that hardly any balancer uses.
 pub fn unusual() -> (Selection, Wanted<'static>) {
     const PAIRS: [(u8, u8); 3] = [(254, 24), (77, 8), (200, 20)];
     (
@@ -40,7 +40,7 @@ pub fn unusual() -> (Selection, Wanted<'static>) {
     )
 }
 
-/// Fails unless the shared code and the second opinion see the same in a frame. Returns what they see.
+/// Fails unless the shared code and the oracle see the same in a frame. Returns what they see.
 pub fn agree(
     frame: &[u8],
     selection: &Selection,
@@ -52,7 +52,7 @@ pub fn agree(
     Ok(look)
 }
 
-/// Every option area of the table, of each selection. Returns how many packets were taken.
+/// Classifies every option area of the table with each selection. Returns the number of packets.
 pub fn vectors(open: Open) -> Result<usize> {
     let mut count = 0;
     for (selection, wanted) in selections() {
@@ -106,7 +106,7 @@ fn vector_is(
     Ok(())
 }
 
-/// Kind 28 names a client by its version: every one, alone and before another TOA. Returns how many packets were taken.
+/// Classifies kind 28 in every version, alone, before and after another TOA. Returns the number of packets.
 pub fn versions(open: Open) -> Result<usize> {
     let mut count = 0;
     for (selection, wanted) in selections().into_iter().filter(|(_, wanted)| wanted.pairs.contains(&(28, 7)))
@@ -138,7 +138,7 @@ pub fn versions(open: Open) -> Result<usize> {
     Ok(count)
 }
 
-/// Every unusual header. Returns how many packets were taken.
+/// Classifies every unusual header. Returns the number of packets.
 pub fn headers(open: Open) -> Result<usize> {
     let mut count = 0;
     let usual = [(selection::with_config(Config::DEFAULT), headers::all())];
@@ -168,7 +168,7 @@ fn header_is(hosts: &mut Differential, header: &Header) -> Result<()> {
     Ok(())
 }
 
-/// Every flow. Returns how many packets were taken.
+/// Classifies every flow. Returns the number of packets.
 pub fn flows(open: Open) -> Result<usize> {
     let mut count = 0;
     let mut hosts = open(&selection::with_config(Config::DEFAULT))?;

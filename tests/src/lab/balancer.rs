@@ -1,8 +1,8 @@
-//! Responsible for the whole path: clients with addresses of their own, a balancer that ends their connections
-//! and opens its own to the server, and the server, each in a namespace. Not responsible for tests that choose
-//! every byte of an option themselves: those take [`crate::lab::Lab`], which this one is built on.
+//! The whole path, each part in its own namespace: clients with their own addresses, a balancer that
+//! terminates their connections and opens its own to the server, and the server. It is built on [`Lab`],
+//! which tests use directly to choose every byte of an option.
 //!
-//! The server knows no way to the clients: all that it sees of them is what the balancer tells.
+//! The server has no route to the clients. All that it learns of them comes from the balancer.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -23,22 +23,23 @@ use crate::{
     },
 };
 
-/// Where clients find the service: the balancer's address on their side.
+/// The address of the service: the balancer's address on the clients' side.
 pub const SERVICE: SocketAddr =
     SocketAddr::V4(std::net::SocketAddrV4::new(Ipv4Addr::new(198, 51, 100, 10), nginx::PORT));
 
 /// Clients, balancer and server, without nginx.
 #[derive(Debug)]
 pub struct Balancer {
-    /// Holds every client's address.
+    /// The device that has every client's address.
     pub clients: Device,
-    /// The server's end of its cable: here the tool listens.
+    /// The server's device, which the tool attaches to.
     pub server: Device,
     _proxy: Proxy,
 }
 
 impl Balancer {
-    /// Builds it, with a balancer of this habit. A client that doesn't say who it is, is the first of `clients`.
+    /// Builds it with a balancer of this habit. A connection that does not choose its source comes from the
+    /// first of `clients`.
     pub fn new(habit: Habit, clients: &[IpAddr]) -> Result<Self> {
         let Lab { balancer, server, marker, .. } = Lab::new(habit)?;
         let (outside, front) =
@@ -59,7 +60,7 @@ impl Balancer {
         Nginx::start(&self.server.namespace)
     }
 
-    /// Opens a connection from a client's address, through the balancer.
+    /// Opens a connection from a client's address through the balancer.
     pub fn connect(&self, client: IpAddr) -> Result<Connection> {
         Bound::new(&self.clients.namespace, SocketAddr::new(client, 0))?.connect(SERVICE)
     }

@@ -1,8 +1,8 @@
-//! Responsible for finding this process's cgroup, where the lab's programs are attached. Not responsible for
-//! limiting whom they concern: their settings name a network namespace.
+//! Finds this process's cgroup, to which the lab's programs are attached. Their settings restrict them to one
+//! network namespace.
 //!
-//! A cgroup of the lab's own would have to be joined by the whole test process and removed again; a program
-//! attached to the cgroup that is there goes with its last descriptor, however a test ends.
+//! The whole test process would have to join a new cgroup, which must then be removed again. A program that
+//! is attached to the existing cgroup is detached with its last descriptor, however a test ends.
 
 use std::{
     fs::{self, File},
@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-/// Opens this process's cgroup of version 2.
+/// Opens this process's cgroup (version 2).
 pub fn own() -> Result<File> {
     let mounts = fs::read_to_string("/proc/self/mounts")?;
     let mount = mount_point(&mounts).context("no cgroup2 file system is mounted")?;
@@ -21,7 +21,7 @@ pub fn own() -> Result<File> {
     File::open(&path).with_context(|| path.display().to_string())
 }
 
-/// Where the first cgroup2 file system is, from the text of `/proc/mounts`.
+/// Returns the first cgroup2 mount point in the text of `/proc/mounts`.
 fn mount_point(mounts: &str) -> Option<&str> {
     mounts.lines().find_map(|line| {
         let mut fields = line.split(' ').skip(1);
@@ -30,7 +30,7 @@ fn mount_point(mounts: &str) -> Option<&str> {
     })
 }
 
-/// Where this process is below `mount`, from the text of `/proc/self/cgroup`.
+/// Returns this process's directory below `mount`, from the text of `/proc/self/cgroup`.
 fn own_path(mount: &Path, cgroups: &str) -> PathBuf {
     let below = cgroups.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or_default();
     if below.starts_with("..") { mount.to_owned() } else { mount.join(below) }

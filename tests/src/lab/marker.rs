@@ -1,7 +1,7 @@
-//! Responsible for the program that writes options into the packets of real connections: the balancer's part
-//! that the tested tool lives on. Not responsible for the connections.
+//! Attaches the BPF program that writes options into the packets of real connections, as a balancer does.
 //!
-//! What an option is made of is written down here once more, on purpose without the tested code.
+//! The bytes of options come from [`toa_packets::toa_option`] or the tests, deliberately not from the tested
+//! code.
 
 use std::net::SocketAddr;
 
@@ -20,20 +20,20 @@ static OBJECT: &[u8] = include_bytes_aligned!(env!("TOA_LAB_OBJECT"));
 /// Which packets a balancer marks. An early packet acknowledges nothing but the server's SYN.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Habit {
-    /// The SYN and nothing else (HDSLB).
+    /// Only the SYN (HDSLB).
     Syn,
     /// The SYN and every early packet (LVS v3, DPVS until 1.9.4).
     SynAndEarly,
     /// Every early packet, but not the SYN (DPVS from 1.9.6).
     Early,
-    /// The first packet after the SYN and nothing else (Jupiter).
+    /// Only the first packet after the SYN (Jupiter).
     HandshakeAck,
-    /// The first packet with data and nothing else.
+    /// Only the first packet with data.
     FirstData,
 }
 
 impl Habit {
-    /// All of them.
+    /// All habits.
     pub const ALL: [Self; 5] =
         [Self::Syn, Self::SynAndEarly, Self::Early, Self::HandshakeAck, Self::FirstData];
 
@@ -50,7 +50,7 @@ impl Habit {
 
 /// Marks the connections that are opened in one namespace, until it is dropped.
 pub struct Marker {
-    // Holds the program: it is detached when this goes.
+    // Owns the program, which is detached when this is dropped.
     object: Ebpf,
     assigned: HashMap<MapData, u32, Mark>,
     marked: HashMap<MapData, u32, Mark>,
@@ -60,7 +60,7 @@ pub struct Marker {
 }
 
 impl Marker {
-    /// Begins to mark connections that are opened in `namespace`, by this process and its children.
+    /// Starts to mark connections that this process and its children open in `namespace`.
     pub fn attach(namespace: &Namespace, habit: Habit) -> Result<Self> {
         let mut object = Ebpf::load(OBJECT).context("loading the lab's object")?;
         let mut map = |name: &str| object.take_map(name).with_context(|| format!("no map {name}"));
@@ -80,7 +80,7 @@ impl Marker {
         Ok(marker)
     }
 
-    /// Changes the habit for packets from now on.
+    /// Changes the habit for all further packets.
     pub fn set_habit(&mut self, habit: Habit) -> Result<()> {
         let settings = Settings { namespace_cookie: self.namespace_cookie, habit: habit.word(), _unused: 0 };
         Ok(self.settings.set(0, settings, 0)?)
@@ -91,8 +91,8 @@ impl Marker {
         Ok(self.assigned.insert(local_key(local), mark(option, 0)?, 0)?)
     }
 
-    /// Marks the next connections that are opened from ports that nothing is assigned to, one for each option,
-    /// in their order.
+    /// Marks the next connections from ports without an assigned option, one for each of these options, in
+    /// their order.
     pub fn assign_next<'a>(&mut self, options: impl IntoIterator<Item = &'a [u8]>) -> Result<()> {
         for (number, option) in options.into_iter().enumerate() {
             self.next.push(mark(option, u32::try_from(number)?)?, 0)?;
@@ -100,7 +100,7 @@ impl Marker {
         Ok(())
     }
 
-    /// The option that the connection opened last from `local` got.
+    /// Returns the option that the most recent connection from `local` was marked with.
     pub fn option_of(&self, local: SocketAddr) -> Result<Option<Vec<u8>>> {
         match self.marked.get(&local_key(local), 0) {
             Ok(mark) => Ok(Some(option_of(&mark))),
@@ -109,7 +109,7 @@ impl Marker {
         }
     }
 
-    /// All options that connections over IPv4 got, by local port.
+    /// Returns the options that IPv4 connections were marked with, by local port.
     pub fn options(&self) -> Result<Vec<(u16, Vec<u8>)>> {
         let ipv4 = key(libc::AF_INET.cast_unsigned(), 0);
         let mut options = Vec::new();

@@ -1,5 +1,4 @@
-//! Responsible for views of the file system that only one thread and its children have. Not responsible for
-//! network namespaces.
+//! File system mounts that only one thread and its children see.
 
 use std::{
     ffi::CString,
@@ -14,13 +13,13 @@ use rustix::{
     thread::{UnshareFlags, unshare_unsafe},
 };
 
-/// Where the BPF file system is usually mounted.
+/// The usual mount point of the BPF file system.
 pub const BPF: &str = "/sys/fs/bpf";
 
-/// What some kernels put into every new BPF file system themselves (`kernel/bpf/preload`).
+/// What some kernels put into every new BPF file system (`kernel/bpf/preload`).
 const PRELOADED: [&str; 2] = ["maps.debug", "progs.debug"];
 
-/// Runs `work` where an empty BPF file system is mounted. Nothing else sees it, and it goes afterwards.
+/// Runs `work` with an empty BPF file system, which only `work` sees and which is unmounted afterwards.
 pub fn with_bpf_file_system<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     with_private_mounts(|| {
         mount("bpf", BPF, "bpf", MountFlags::empty(), None).context("mounting a BPF file system")?;
@@ -28,7 +27,7 @@ pub fn with_bpf_file_system<T: Send>(work: impl FnOnce() -> Result<T> + Send) ->
     })
 }
 
-/// Runs `work` where no BPF file system is mounted.
+/// Runs `work` without any BPF file system.
 pub fn without_bpf_file_system<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     with_private_mounts(|| {
         while let Some(place) = last_mount_of("bpf", &fs::read_to_string("/proc/thread-self/mounts")?) {
@@ -38,8 +37,8 @@ pub fn without_bpf_file_system<T: Send>(work: impl FnOnce() -> Result<T> + Send)
     })
 }
 
-/// Runs `work` where a hierarchy of cgroup v1 with this controller is mounted in a new directory. Nothing else sees the
-/// mount; the hierarchy is the host's while it lasts.
+/// Runs `work` with a cgroup-v1 hierarchy of this controller mounted in a new directory. Only `work` sees the
+/// mount, but the hierarchy exists on the whole host until it ends.
 pub fn with_cgroup_hierarchy<T: Send>(
     controller: &str,
     work: impl FnOnce(&Path) -> Result<T> + Send,
@@ -55,7 +54,7 @@ pub fn with_cgroup_hierarchy<T: Send>(
 
 fn with_private_mounts<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     let private = || {
-        // SAFETY: shares its descriptors as before; changes this thread only.
+        // SAFETY: this leaves the descriptor table shared and changes only this thread.
         unsafe { unshare_unsafe(UnshareFlags::NEWNS) }.context("making a mount namespace")?;
         let private = MountPropagationFlags::REC | MountPropagationFlags::PRIVATE;
         mount_change("/", private).context("making mounts private")?;
@@ -65,7 +64,7 @@ fn with_private_mounts<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Resu
     done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-/// The last place in the text of `/proc/mounts` where a file system of this type is mounted.
+/// Returns the last mount point of this file system type in the text of `/proc/mounts`.
 fn last_mount_of<'a>(kind: &str, mounts: &'a str) -> Option<&'a str> {
     let mut places = mounts.lines().filter_map(|line| {
         let mut fields = line.split(' ').skip(1);
@@ -75,7 +74,7 @@ fn last_mount_of<'a>(kind: &str, mounts: &'a str) -> Option<&'a str> {
     places.next_back()
 }
 
-/// Everything that was put into the BPF file system that the calling thread sees.
+/// Returns everything that was added to the BPF file system of the calling thread.
 pub fn pins() -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut directories = vec![PathBuf::from(BPF)];

@@ -1,19 +1,20 @@
-//! Responsible for the settings of devices that `ip` may be too old to know. Not responsible for any other.
+//! Device settings that the installed `ip` may be too old for.
 
 use std::io;
 
 use anyhow::{Context, Result, ensure};
 use rustix::net::{AddressFamily, SocketType, recv, send};
 
-/// Length of the largest merged packet that a device sends, IPv6 and IPv4 (`linux/if_link.h`).
+/// Attributes of the largest merged packet that a device sends, for IPv6 and IPv4 (`linux/if_link.h`).
 const GSO_MAX_SIZE: [u16; 2] = [41, 63];
-/// Length of the largest merged packet that a device makes of what it receives, IPv6 and IPv4.
+/// Attributes of the largest merged packet that a device builds from received ones, for IPv6 and IPv4.
 const GRO_MAX_SIZE: [u16; 2] = [58, 64];
 
-/// Bytes of a message's header and of what it says of the device.
+/// Bytes of `nlmsghdr` and `ifinfomsg`.
 const HEADER: usize = 16 + 16;
 
-/// Lets the device of this index, in the calling thread's namespace, send and make packets of so many bytes: BIG TCP.
+/// Lets the device of this index, in the calling thread's namespace, send and build packets of this many
+/// bytes (BIG TCP).
 pub fn set_max_size(index: u32, bytes: u32) -> Result<()> {
     let mut message = vec![0; HEADER];
     for attribute in GSO_MAX_SIZE.into_iter().chain(GRO_MAX_SIZE) {
@@ -28,7 +29,7 @@ pub fn set_max_size(index: u32, bytes: u32) -> Result<()> {
     for (at, part) in parts {
         message.iter_mut().skip(at).zip(part).for_each(|(to, from)| *to = *from);
     }
-    // Protocol 0 is that of routes and devices.
+    // Protocol 0 is `NETLINK_ROUTE`.
     let socket = rustix::net::socket(AddressFamily::NETLINK, SocketType::RAW, None)?;
     send(&socket, &message, rustix::net::SendFlags::empty()).context("asking for packets of more bytes")?;
     let mut answer = [0; 4096];

@@ -1,8 +1,7 @@
-//! Responsible for network namespaces, and for running code and commands in them. Not responsible for what
-//! is in them: see [`crate::lab::veth`].
+//! Network namespaces, and running code and commands in them. [`crate::lab::veth`] has the devices.
 //!
-//! A namespace has no name. It lives as long as something holds it: this process a descriptor, a child by
-//! running in it. So none is left behind, however a test ends, and no two tests ever meet.
+//! A namespace has no name. It lives as long as this process holds a descriptor for it or a child runs in it.
+//! So no namespace is left, however a test ends, and tests cannot collide.
 
 use std::{
     fs::File,
@@ -25,17 +24,18 @@ use rustix::{
 /// The calling thread's network namespace.
 const OWN: &str = "/proc/thread-self/ns/net";
 
-/// A network namespace. Clones are the same one.
+/// A network namespace. Clones refer to the same one.
 #[derive(Clone, Debug)]
 pub struct Namespace {
     file: Arc<File>,
 }
 
 impl Namespace {
-    /// Makes a namespace with nothing but a working loopback device.
+    /// Creates a namespace with only a loopback device, which is up.
     pub fn new() -> Result<Self> {
         let file = thread::spawn(|| -> Result<File> {
-            // SAFETY: shares its descriptors as before; changes this thread only, which ends right after.
+            // SAFETY: this leaves the descriptor table shared and changes only this thread, which ends right
+            // after.
             unsafe { unshare_unsafe(UnshareFlags::NEWNET) }.context("making a network namespace")?;
             File::open(OWN).context(OWN)
         })
@@ -46,12 +46,12 @@ impl Namespace {
         Ok(namespace)
     }
 
-    /// A path that leads here for as long as this process holds the namespace: for `ip link … netns PATH`.
+    /// Returns a path to the namespace for `ip link … netns PATH`, valid while this process holds it.
     pub fn path(&self) -> PathBuf {
         format!("/proc/{}/fd/{}", process::id(), self.file.as_raw_fd()).into()
     }
 
-    /// Runs `work` in the namespace, on a thread of its own. A panic in it goes on in the caller.
+    /// Runs `work` in the namespace on a new thread. A panic in it propagates to the caller.
     pub fn run<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         let done = thread::scope(|scope| {
             scope
@@ -64,8 +64,8 @@ impl Namespace {
         done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 
-    /// A command that will run in the namespace. It is asked to end when the thread that starts it does, so
-    /// that nothing survives a test that is killed.
+    /// Returns a command that will run in the namespace. It gets SIGTERM when the thread that started it
+    /// ends, so that no process outlives a killed test.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
         let file = Arc::clone(&self.file);
@@ -78,7 +78,7 @@ impl Namespace {
         command
     }
 
-    /// Runs a command in the namespace to its end and returns its output. It must succeed.
+    /// Runs a command in the namespace and returns its output. It must succeed.
     pub fn output(&self, program: &str, arguments: &[&str]) -> Result<String> {
         let shown = || format!("{program} {}", arguments.join(" "));
         let output = self.command(program).args(arguments).output().with_context(shown)?;
@@ -93,12 +93,12 @@ impl Namespace {
         self.output("ip", arguments)
     }
 
-    /// The kernel's number for the namespace, by which BPF programs know it.
+    /// Returns the namespace's cookie, by which BPF programs identify it.
     pub fn cookie(&self) -> Result<u64> {
         let socket = self.run(|| Ok(std::net::UdpSocket::bind("127.0.0.1:0")?))?;
         let mut cookie = 0_u64;
         let mut length = libc::socklen_t::try_from(size_of::<u64>())?;
-        // SAFETY: both pointers are to locals of the sizes that they say.
+        // SAFETY: both pointers refer to locals of the given sizes.
         let result = unsafe {
             libc::getsockopt(
                 socket.as_raw_fd(),
@@ -114,7 +114,7 @@ impl Namespace {
     }
 }
 
-/// Moves the calling thread.
+/// Moves the calling thread into a namespace.
 fn enter(namespace: &File) -> std::io::Result<()> {
     Ok(move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?)
 }

@@ -1,5 +1,5 @@
-//! Responsible for ending clients' connections and for carrying their bytes over connections of the balancer's
-//! own, marked with the real client. Not responsible for which packets are marked: see [`crate::lab::marker`].
+//! Terminates clients' connections and relays their bytes over the balancer's own connections, which are
+//! marked with the real client. [`crate::lab::marker`] decides which packets are marked.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -12,14 +12,14 @@ use tokio::{
 use crate::lab::{marker::Marker, netns::Namespace, service::Service};
 use toa_packets::toa_option::toa_option;
 
-/// A full-NAT balancer of one server. Dropping it ends it.
+/// A full-NAT balancer with one server. It runs until it is dropped.
 #[derive(Debug)]
 pub struct Proxy {
     _service: Service,
 }
 
 impl Proxy {
-    /// Takes connections to `service`, and opens one from `source` to `server` for each.
+    /// Accepts connections to `service` and opens one from `source` to `server` for each.
     pub fn start(
         namespace: &Namespace,
         service: SocketAddr,
@@ -44,8 +44,8 @@ async fn serve(listener: TcpListener, source: IpAddr, server: SocketAddr, mut ma
     }
 }
 
-/// A socket whose connection will be marked as `client`'s. It has its port already, by which the marker will
-/// know it, and shares that with no other.
+/// Returns a socket whose connection will be marked as `client`'s. It is bound already, because the marker
+/// identifies it by its port, which no other socket shares.
 fn marked(source: IpAddr, client: SocketAddr, marker: &mut Marker) -> Result<TcpSocket> {
     let socket = if source.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.bind(SocketAddr::new(source, 0)).context("taking a port")?;
@@ -53,12 +53,12 @@ fn marked(source: IpAddr, client: SocketAddr, marker: &mut Marker) -> Result<Tcp
     Ok(socket)
 }
 
-/// Carries bytes in both directions until both have ended; one may end before the other.
+/// Copies bytes in both directions until both have ended. One direction may end before the other.
 async fn carry(mut client: TcpStream, socket: TcpSocket, server: SocketAddr) -> Result<()> {
     let mut server = socket.connect(server).await.context("connecting to the server")?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
-    // An error is a connection that one side has reset: both end with it.
+    // An error means that one side has reset the connection, which ends both.
     let _ = copy_bidirectional(&mut client, &mut server).await;
     Ok(())
 }

@@ -1,5 +1,4 @@
-//! Responsible for servers of the lab's own that run inside of this process, in a namespace, until they are
-//! dropped. Not responsible for what they serve.
+//! Servers of the lab that run inside this process, in a namespace, until they are dropped.
 
 use std::{
     net::{SocketAddr, TcpListener},
@@ -11,7 +10,7 @@ use tokio::sync::oneshot;
 
 use crate::lab::netns::Namespace;
 
-/// A server on a thread of its own. Dropping it ends it, with all its connections.
+/// A server on its own thread. Dropping it ends the server and all its connections.
 #[derive(Debug)]
 pub struct Service {
     stop: Option<oneshot::Sender<()>>,
@@ -19,8 +18,8 @@ pub struct Service {
 }
 
 impl Service {
-    /// Listens on `address` in `namespace`, from when this returns, and serves by `work`. Sockets that it opens
-    /// are in the namespace, too.
+    /// Listens on `address` in `namespace` before it returns, and serves with `work`. The sockets that `work`
+    /// opens are in the namespace as well.
     pub fn start<W: Future<Output = Result<()>>>(
         namespace: &Namespace,
         address: SocketAddr,
@@ -35,13 +34,13 @@ impl Service {
             .with_context(|| format!("listening on {address}"))?;
         let namespace = namespace.clone();
         let (stop, stopped) = oneshot::channel::<()>();
-        // Sockets belong to the namespace of the thread that opens them: one thread does all the work.
+        // Sockets belong to the namespace of the thread that opens them, so one thread does all the work.
         let serve = move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
             runtime.block_on(async {
                 tokio::select! {
                     done = work(tokio::net::TcpListener::from_std(listener)?) => done,
-                    // Told, or the other end is gone.
+                    // The sender was dropped.
                     _ = stopped => Ok(()),
                 }
             })
@@ -59,7 +58,7 @@ impl Drop for Service {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // A panic was printed where it happened.
+            // A panic has already been printed.
             let _ = thread.join();
         }
     }

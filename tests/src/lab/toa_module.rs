@@ -1,8 +1,8 @@
-//! Responsible for a stand-in for the TOA module of real servers' kernels: in one namespace, who asks a socket for its
-//! peer is told the client. Not responsible for the options on the wire: it believes what the tests say.
+//! A stand-in for the TOA kernel module of real servers: in one namespace, a process that asks a socket for
+//! its peer gets the real client. The clients come from the tests, not from options on the wire.
 //!
-//! A kernel module would change the whole host and stay. These programs act on the sockets of one namespace and go
-//! with their last descriptor.
+//! A kernel module would affect the whole host and stay loaded. These programs affect the sockets of one
+//! namespace and are detached with their last descriptor.
 
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 
@@ -18,16 +18,16 @@ use crate::lab::{cgroup, netns::Namespace};
 
 static OBJECT: &[u8] = include_bytes_aligned!(env!("TOA_MODULE_OBJECT"));
 
-/// Names clients to who asks in one namespace, until it is dropped.
+/// Reports real clients for the sockets of one namespace, until it is dropped.
 pub struct ToaModule {
-    // Holds the programs: they are detached when this goes.
+    // Owns the programs, which are detached when this is dropped.
     _object: Ebpf,
     clients: HashMap<MapData, End, End>,
     nat64_clients: HashMap<MapData, End, End>,
 }
 
 impl ToaModule {
-    /// Begins to answer for the sockets of `namespace` that this process and its children make.
+    /// Starts to answer for the sockets of `namespace` that this process and its children create.
     pub fn load(namespace: &Namespace) -> Result<Self> {
         let mut object = Ebpf::load(OBJECT).context("loading the module's object")?;
         let mut map = |name: &str| object.take_map(name).with_context(|| format!("no map {name}"));
@@ -36,7 +36,8 @@ impl ToaModule {
         let mut cookie: Array<MapData, u64> = map("NAMESPACE")?.try_into()?;
         cookie.set(0, namespace.cookie()?, 0)?;
         let cgroup = cgroup::own()?;
-        // As links, which any number of programs have side by side, whatever the mode; older kernels know no other.
+        // Attached as links, of which any number can coexist whatever the mode. Older kernels accept no other
+        // mode.
         let mode = CgroupAttachMode::Single;
         for name in ["toa_module_ipv4", "toa_module_ipv6"] {
             let program = object.program_mut(name).with_context(|| format!("no program {name}"))?;
@@ -51,14 +52,15 @@ impl ToaModule {
         Ok(Self { _object: object, clients, nat64_clients })
     }
 
-    /// Lets sockets whose peer is `peer` say that it is `client`.
+    /// Makes sockets whose peer is `peer` report `client`.
     pub fn name_client(&mut self, peer: SocketAddr, client: SocketAddr) -> Result<()> {
         let is_ipv6 = |end: SocketAddr| end.ip().to_canonical().is_ipv6();
         ensure!(is_ipv6(peer) || !is_ipv6(client), "an IPv4 socket cannot say that its peer is {client}");
         Ok(self.clients.insert(end(peer), end(client), 0)?)
     }
 
-    /// Lets IPv4 sockets whose peer is `peer` answer the module's own option with `client`, and nothing else.
+    /// Makes IPv4 sockets whose peer is `peer` report `client` through the module's own socket option, and
+    /// only there.
     pub fn name_nat64_client(&mut self, peer: SocketAddr, client: SocketAddrV6) -> Result<()> {
         ensure!(peer.ip().to_canonical().is_ipv4(), "{peer} is no peer of an IPv4 socket");
         Ok(self.nat64_clients.insert(end(peer), end(client.into()), 0)?)

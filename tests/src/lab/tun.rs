@@ -1,5 +1,4 @@
-//! Responsible for a pair of devices without a link header, joined by a thread of this process. Not responsible for
-//! namespaces: see [`crate::lab::netns`].
+//! A pair of devices without a link header, joined by a thread of this process.
 
 use std::{
     fs::{File, OpenOptions},
@@ -17,10 +16,10 @@ use rustix::{
 
 use crate::lab::{netns::Namespace, veth::Device};
 
-/// Longest packet, in bytes: no device has a larger MTU.
+/// Longest packet in bytes: no device has a larger MTU.
 const MAX_PACKET: usize = 65_536;
 
-/// Two tun devices: what is sent by one is received by the other, until this is dropped.
+/// Two tun devices. Each receives what the other sends, until this is dropped.
 #[derive(Debug)]
 pub struct Cable {
     stop: Option<io::PipeWriter>,
@@ -28,10 +27,10 @@ pub struct Cable {
 }
 
 impl Cable {
-    /// Makes them in two namespaces with the given names, both up.
+    /// Creates the devices in two namespaces with the given names and sets both up.
     pub fn new(near: (&Namespace, &str), far: (&Namespace, &str)) -> Result<(Self, Device, Device)> {
         let files = [open(near)?, open(far)?];
-        // A device that is down takes no packet.
+        // A device that is down accepts no packets.
         let up = |(namespace, name): (&Namespace, &str)| -> Result<Device> {
             namespace.ip(&["link", "set", name, "up"])?;
             Ok(Device { namespace: namespace.clone(), name: name.to_owned() })
@@ -54,7 +53,7 @@ impl Drop for Cable {
     }
 }
 
-/// Makes a device, which lives as long as the file.
+/// Creates a device that lives as long as the file.
 fn open((namespace, name): (&Namespace, &str)) -> Result<File> {
     namespace.run(|| {
         let nonblocking = i32::try_from(OFlags::NONBLOCK.bits())?;
@@ -68,14 +67,14 @@ fn open((namespace, name): (&Namespace, &str)) -> Result<File> {
             *to = from.cast_signed();
         }
         request.ifr_ifru.ifru_flags = libc::c_short::try_from(libc::IFF_TUN | libc::IFF_NO_PI)?;
-        // SAFETY: the request is an `ifreq` with a name that ends in NUL.
+        // SAFETY: the pointer refers to an `ifreq` whose name ends in NUL.
         let result = unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF, &raw const request) };
         ensure!(result == 0, "TUNSETIFF {name}: {}", io::Error::last_os_error());
         Ok(file)
     })
 }
 
-/// Carries packets both ways until the pipe is closed.
+/// Relays packets in both directions until the pipe is closed.
 fn relay([near, far]: [File; 2], stopped: &io::PipeReader) -> Result<()> {
     let mut packet = vec![0; MAX_PACKET];
     loop {

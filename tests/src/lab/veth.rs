@@ -1,4 +1,4 @@
-//! Responsible for pairs of Ethernet devices between namespaces. Not responsible for the namespaces.
+//! Veth pairs between network namespaces.
 
 use std::net::IpAddr;
 
@@ -13,13 +13,13 @@ pub const MAX_MTU: u32 = 65_535;
 /// One end of a pair.
 #[derive(Clone, Debug)]
 pub struct Device {
-    /// Where it is.
+    /// The namespace that it is in.
     pub namespace: Namespace,
-    /// Its name there.
+    /// Its name in that namespace.
     pub name: String,
 }
 
-/// Joins two namespaces by a pair of devices with the given names, both up.
+/// Joins two namespaces by a veth pair with the given names and sets both ends up.
 pub fn pair(near: (&Namespace, &str), far: (&Namespace, &str), mtu: u32) -> Result<(Device, Device)> {
     let far_path = far.0.path();
     let far_path = far_path.to_str().context("a path that is no text")?;
@@ -34,7 +34,7 @@ pub fn pair(near: (&Namespace, &str), far: (&Namespace, &str), mtu: u32) -> Resu
 }
 
 impl Device {
-    /// Gives the device an address, ready for use at once.
+    /// Adds an address that is usable at once.
     pub fn add_address(&self, address: IpAddr, prefix_length: u8) -> Result<()> {
         let address = format!("{address}/{prefix_length}");
         let add = ["address", "add", &address, "dev", &self.name];
@@ -42,25 +42,25 @@ impl Device {
         self.namespace.ip(&[&add, at_once].concat()).map(drop)
     }
 
-    /// Lets the device merge received segments, or not.
+    /// Turns GRO, the merging of received segments, on or off.
     pub fn set_gro(&self, on: bool) -> Result<()> {
         let state = if on { "on" } else { "off" };
         self.namespace.output("ethtool", &["-K", &self.name, "gro", state]).map(drop)
     }
 
-    /// Lets the device send segments that are still to be cut, or not.
+    /// Turns TSO and GSO, the sending of segments that are split later, on or off.
     pub fn set_tso(&self, on: bool) -> Result<()> {
         let state = if on { "on" } else { "off" };
         self.namespace.output("ethtool", &["-K", &self.name, "tso", state, "gso", state]).map(drop)
     }
 
-    /// Lets the device send, and make of what it receives, merged packets of so many bytes: BIG TCP.
+    /// Sets the size up to which the device sends merged packets and merges received ones (BIG TCP).
     pub fn set_max_size(&self, bytes: u32) -> Result<()> {
         let index = self.index()?;
         self.namespace.run(|| netlink::set_max_size(index, bytes))
     }
 
-    /// Its index.
+    /// Returns its index.
     pub fn index(&self) -> Result<u32> {
         self.namespace.run(|| {
             let socket = rustix::net::socket(AddressFamily::INET, SocketType::DGRAM, None)?;
@@ -68,7 +68,7 @@ impl Device {
         })
     }
 
-    /// Acknowledges every segment at once that comes from the neighbours in `network`.
+    /// Acknowledges every segment from the neighbours in `network` at once.
     pub fn acknowledge_at_once(&self, network: &str) -> Result<()> {
         self.namespace.ip(&["route", "change", network, "dev", &self.name, "quickack", "1"]).map(drop)
     }

@@ -1,5 +1,5 @@
-//! Responsible for running the server whose processes pass connections on, close them and end (`toa-churn`), and for what
-//! its clients see of that. Not responsible for what each connection asks for.
+//! Runs `toa-churn`, the server whose processes pass connections on, close them and exit, and measures what
+//! its clients see.
 
 use std::{
     fmt,
@@ -23,7 +23,7 @@ use crate::{
     wait::{self, PATIENCE},
 };
 
-/// Where it listens.
+/// Returns the address that it listens on.
 pub fn address() -> SocketAddr {
     SocketAddr::new(SERVER.into(), 80)
 }
@@ -31,21 +31,21 @@ pub fn address() -> SocketAddr {
 /// What workers of one kind have done.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Counts {
-    /// Connections that were accepted.
+    /// Accepted connections.
     pub accepted: u64,
-    /// Those that were passed on.
+    /// Connections that were passed on.
     pub passed: u64,
-    /// Those that were closed because they asked for it.
+    /// Connections that were closed on request.
     pub closed: u64,
-    /// Descriptor numbers that were used at once for something else.
+    /// Descriptor numbers that were immediately reused for something else.
     pub reused: u64,
-    /// Workers that ended because a connection asked for it.
+    /// Workers that exited on request.
     pub exited: u64,
-    /// Events that epoll reported of descriptors that were closed.
+    /// Epoll events of closed descriptors.
     pub stale: u64,
 }
 
-/// What all workers have done: those with level-triggered, and those with edge-triggered events.
+/// What all workers have done, by the kind of their epoll events.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Tally {
     /// Level-triggered.
@@ -62,7 +62,7 @@ pub struct Churn {
 }
 
 impl Churn {
-    /// Starts `binary` with so many workers, and waits until these run.
+    /// Starts `binary` with this many workers and waits until they run.
     pub fn start(namespace: &Namespace, binary: &Path, workers: usize) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("toa-churn-").tempdir()?;
         let child = namespace
@@ -82,12 +82,12 @@ impl Churn {
         Ok(Self { process, directory })
     }
 
-    /// How many descriptors each worker has that runs now.
+    /// Returns the number of descriptors of each running worker.
     pub fn descriptors(&self) -> Result<Vec<usize>> {
         workers_of(self.process.id())?.into_iter().map(descriptors).collect()
     }
 
-    /// Lets it end, and returns what it did. None of its workers may have failed.
+    /// Stops the server and returns what it did. No worker may have failed.
     pub fn stop(mut self) -> Result<Tally> {
         drop(self.process.child().stdin.take());
         let status = self.process.wait(PATIENCE)?;
@@ -96,19 +96,19 @@ impl Churn {
     }
 }
 
-/// The workers of a server, by its number.
+/// Returns the workers of a server by its process id.
 fn workers_of(id: u32) -> Result<Vec<u32>> {
     let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children"))?;
     children.split_whitespace().map(|child| Ok(child.parse()?)).collect()
 }
 
-/// How many descriptors a process has.
+/// Returns the number of descriptors of a process.
 pub fn descriptors(id: u32) -> Result<usize> {
     let directory = format!("/proc/{id}/fd");
     Ok(fs::read_dir(&directory).context(directory)?.count())
 }
 
-/// The server's answer: 20 digits of its monotonic clock, in nanoseconds.
+/// Returns the server's answer: 20 digits of its monotonic clock, in nanoseconds.
 pub fn answer() -> Vec<u8> {
     format!("HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\n{:020}", now().as_nanos()).into_bytes()
 }
@@ -118,8 +118,8 @@ fn now() -> Duration {
     Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs().try_into().unwrap_or(0))
 }
 
-/// Asks for something after which the server closes the connection, perhaps with the end of this side right behind it,
-/// and reads to the other's end. Returns how much later that came than the server's answer was made.
+/// Sends a request after which the server closes the connection, shuts this side down if `ends_too`, and
+/// reads to the end. Returns how much later the end came than the server wrote its answer.
 pub fn ask_to_end(mut connection: Connection, request: &Request, ends_too: bool) -> Result<Duration> {
     let local = connection.local();
     let stream = connection.stream();
@@ -137,7 +137,7 @@ pub fn ask_to_end(mut connection: Connection, request: &Request, ends_too: bool)
 }
 
 impl Counts {
-    /// A line for [`Tally`].
+    /// Returns a line for [`Tally`] to parse.
     pub fn line(&self, is_edge_triggered: bool) -> String {
         let Self { accepted, passed, closed, reused, exited, stale } = self;
         format!("{is_edge_triggered} {accepted} {passed} {closed} {reused} {exited} {stale}")

@@ -1,5 +1,4 @@
-//! Responsible for HTTP/1.1 connections whose every byte and port the test chooses, and for remembering what
-//! was asked. Not responsible for marking them.
+//! HTTP/1.1 connections whose bytes and ports the test chooses, and which remember what they sent.
 
 use std::{
     io::{Read, Write},
@@ -14,46 +13,46 @@ use socket2::{Domain, Socket, Type};
 
 use crate::lab::netns::Namespace;
 
-/// How long an answer may take.
+/// Timeout of an answer.
 const ANSWER: Duration = Duration::from_secs(20);
 
 /// A request.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Request {
-    /// `GET` or another.
+    /// `GET` or another method.
     pub method: String,
     /// Path and query.
     pub target: String,
-    /// The header fields in their order, `host` and `content-length` excluded.
+    /// The header fields in order, without `host` and `content-length`.
     pub fields: Vec<(String, String)>,
-    /// Bytes of body, all of them `x`.
+    /// Bytes of the body, all of them `x`.
     pub body: usize,
 }
 
 impl Request {
-    /// A `GET` of `target`.
+    /// Creates a `GET` of `target`.
     pub fn get(target: &str) -> Self {
         Self { method: "GET".to_owned(), target: target.to_owned(), fields: Vec::new(), body: 0 }
     }
 
-    /// A `POST` to `target` of so many bytes.
+    /// Creates a `POST` of this many bytes to `target`.
     pub fn post(target: &str, body: usize) -> Self {
         Self { method: "POST".to_owned(), body, ..Self::get(target) }
     }
 
-    /// With one more header field.
+    /// Appends a header field.
     #[must_use]
     pub fn field(mut self, name: &str, value: &str) -> Self {
         self.fields.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// The value of a header field.
+    /// Returns the value of a header field.
     pub fn value(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str())
     }
 
-    /// The bytes before the body.
+    /// Returns the bytes before the body.
     pub fn head(&self) -> Vec<u8> {
         let mut head = format!("{} {} HTTP/1.1\r\nhost: lab\r\n", self.method, self.target);
         for (name, value) in &self.fields {
@@ -67,7 +66,7 @@ impl Request {
     }
 }
 
-/// A socket that has its port, but no connection yet.
+/// A socket that is bound but not connected.
 #[derive(Debug)]
 pub struct Bound {
     socket: Socket,
@@ -75,7 +74,7 @@ pub struct Bound {
 }
 
 impl Bound {
-    /// Takes a port in `namespace`: that of `local`, or any if it is 0.
+    /// Binds a socket in `namespace` to `local`, or to any port if its port is 0.
     pub fn new(namespace: &Namespace, local: SocketAddr) -> Result<Self> {
         namespace.run(|| {
             let socket = Socket::new(Domain::for_address(local), Type::STREAM, None)?;
@@ -86,7 +85,7 @@ impl Bound {
         })
     }
 
-    /// Its address and port.
+    /// Returns its address and port.
     pub fn local(&self) -> SocketAddr {
         self.local
     }
@@ -110,7 +109,7 @@ impl Bound {
     }
 }
 
-/// A connection that is kept alive.
+/// A keep-alive connection.
 #[derive(Debug)]
 pub struct Connection {
     stream: TcpStream,
@@ -118,33 +117,33 @@ pub struct Connection {
     server: SocketAddr,
     sent: Vec<Request>,
     answered: usize,
-    /// What is still to be sent of a request.
+    /// The unsent rest of a request.
     rest: Vec<u8>,
     unread: Vec<u8>,
 }
 
 impl Connection {
-    /// Its address and port on this side.
+    /// Returns its local address and port.
     pub fn local(&self) -> SocketAddr {
         self.local
     }
 
-    /// Whom it is to.
+    /// Returns the server's address and port.
     pub fn server(&self) -> SocketAddr {
         self.server
     }
 
-    /// Its bytes, for what is no request.
+    /// Returns the stream, for bytes that are not a request.
     pub fn stream(&mut self) -> &mut TcpStream {
         &mut self.stream
     }
 
-    /// What was asked, in order.
+    /// Returns the requests sent, in order.
     pub fn sent(&self) -> &[Request] {
         &self.sent
     }
 
-    /// Bytes of heads and bodies that were sent.
+    /// Returns the bytes of heads and bodies sent.
     pub fn sent_bytes(&self) -> usize {
         self.sent.iter().map(|request| request.head().len() + request.body).sum()
     }
@@ -165,7 +164,7 @@ impl Connection {
         self.wait_for_acknowledgment()
     }
 
-    /// Sends the rest of the request that was begun and reads its answer.
+    /// Sends the rest of that request and reads its answer.
     pub fn finish(&mut self) -> Result<()> {
         self.stream.write_all(&std::mem::take(&mut self.rest))?;
         self.read_answers()
@@ -183,9 +182,9 @@ impl Connection {
         self.read_answers()
     }
 
-    /// Sends a request's head in pieces of `size` bytes, each in a segment of its own, and reads the answer.
-    /// A piece waits until the one before it is acknowledged, lest the two are sent as one: a server that
-    /// delays acknowledgments makes this slow.
+    /// Sends a request's head in pieces of `size` bytes, each in its own segment, and reads the answer. Each
+    /// piece is sent after the previous one is acknowledged, or both might be sent as one. This is slow if
+    /// the server delays acknowledgments.
     pub fn ask_in_pieces(&mut self, request: Request, size: usize) -> Result<()> {
         for piece in request.head().chunks(size) {
             self.stream.write_all(piece)?;
@@ -195,7 +194,7 @@ impl Connection {
         self.read_answers()
     }
 
-    /// Waits until the server has everything, so that what is sent next is in no packet with what was sent before.
+    /// Waits until the server has everything, so that further bytes go into other packets.
     pub fn wait_for_acknowledgment(&self) -> Result<()> {
         let deadline = Instant::now() + ANSWER;
         while self.unacknowledged()? > 0 {
@@ -207,7 +206,7 @@ impl Connection {
 
     fn unacknowledged(&self) -> Result<libc::c_int> {
         let mut bytes = 0;
-        // SAFETY: the request writes an integer where the pointer says, and there is one.
+        // SAFETY: the request writes an integer to the pointer, which refers to one.
         let result = unsafe { libc::ioctl(self.stream.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
         ensure!(result == 0, "TIOCOUTQ: {}", std::io::Error::last_os_error());
         Ok(bytes)

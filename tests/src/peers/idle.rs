@@ -1,8 +1,7 @@
-//! Responsible for very many connections to nginx that are open and idle, more than a process may have descriptors. Not
-//! responsible for their clients' names.
+//! Very many open, idle connections to nginx: more than a process may have descriptors.
 //!
-//! Each of some threads holds its share in a table of descriptors of its own. So they go with this process, and who looks
-//! into it finds none of them.
+//! Several threads each hold a share in their own descriptor table. So the connections end with this process,
+//! and a program that inspects this process does not find them.
 
 use std::{
     io::{Read as _, Write as _},
@@ -21,10 +20,10 @@ use socket2::{Domain, Socket, Type};
 
 use crate::lab::netns::Namespace;
 
-/// The port that the first connection of each address comes from.
+/// The source port of the first connection from each address.
 pub const FIRST_PORT: u16 = 10_000;
 
-/// How long opening a connection, and then an answer, may take.
+/// Timeout of opening a connection, and of an answer.
 const ANSWER: Duration = Duration::from_secs(20);
 
 const REQUEST: &[u8] = b"GET /idle HTTP/1.1\r\nhost: lab\r\n\r\n";
@@ -34,14 +33,15 @@ pub struct Idle {
     holders: Vec<Holder>,
 }
 
-/// A thread with its share.
+/// The handle of a thread with its share of connections.
 struct Holder {
     orders: Sender<()>,
     answers: Receiver<Result<()>>,
 }
 
 impl Idle {
-    /// Opens `each` connections from each address, which `namespace` must have. Each has asked once and was answered.
+    /// Opens `each` connections from each address, which `namespace` must have. A first request on each has
+    /// been answered.
     pub fn open(namespace: &Namespace, addresses: &[IpAddr], each: u16, server: SocketAddr) -> Result<Self> {
         let holders = addresses.iter().map(|address| {
             let (orders, taken) = channel();
@@ -51,7 +51,7 @@ impl Idle {
                 let failed = given.clone();
                 let work = move || Share::open(address, each, server)?.serve(&taken, &given);
                 if let Err(error) = namespace.run(work) {
-                    // Nobody waits for it when this is dropped already.
+                    // The receiver is gone if this was dropped already.
                     let _ = failed.send(Err(error));
                 }
             });
@@ -62,7 +62,7 @@ impl Idle {
         Ok(idle)
     }
 
-    /// Lets each connection ask once more. All must be answered.
+    /// Sends another request on each connection. All must be answered.
     pub fn ask(&self) -> Result<()> {
         for holder in &self.holders {
             holder.orders.send(()).context("a thread with connections ended")?;
@@ -76,14 +76,15 @@ impl Idle {
     }
 }
 
-/// Lets this process, and those that it starts from now on, have as many descriptors as it may.
+/// Raises the descriptor limit of this process and its future children to the maximum, which must be at least
+/// `least`.
 pub fn raise_descriptors(least: u64) -> Result<()> {
     let limit = getrlimit(Resource::Nofile);
     ensure!(limit.maximum.is_none_or(|most| most >= least), "{least} descriptors are needed: {limit:?}");
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).context("RLIMIT_NOFILE")
 }
 
-/// One thread's connections.
+/// The connections of one thread.
 struct Share {
     connections: Vec<TcpStream>,
 }
@@ -106,7 +107,7 @@ impl Share {
         Ok(Self { connections })
     }
 
-    /// Says that all are open, then asks for each order.
+    /// Reports that all are open, then sends requests whenever it is asked to.
     fn serve(mut self, orders: &Receiver<()>, answers: &Sender<Result<()>>) -> Result<()> {
         answers.send(Ok(()))?;
         while orders.recv().is_ok() {

@@ -1,4 +1,4 @@
-//! Responsible for a real nginx in a namespace, and for reading its access log. Not responsible for who asks.
+//! A real nginx in a namespace, and its logs.
 
 use std::{
     fs::{self, File},
@@ -17,17 +17,18 @@ use crate::{
     wait,
 };
 
-/// The port it listens on, IPv4 and IPv6.
+/// The port that it listens on, IPv4 and IPv6.
 pub const PORT: u16 = 80;
 
-/// What can be chosen of it. Descriptors for its connections it has from who starts it.
+/// Its settings. It inherits its descriptor limit from the process that starts it.
 #[derive(Clone, Copy, Debug)]
 pub struct Setup {
-    /// Processes that serve.
+    /// Worker processes.
     pub workers: u32,
-    /// Connections that each of them has room for.
+    /// Maximum number of connections per worker.
     pub worker_connections: u32,
-    /// Whether each has a queue of its own, among which the kernel spreads connections evenly (`SO_REUSEPORT`).
+    /// Whether each worker has its own accept queue (`SO_REUSEPORT`); the kernel distributes connections
+    /// evenly among them.
     pub has_queues: bool,
     /// How long a connection may be idle.
     pub keepalive: Duration,
@@ -58,27 +59,27 @@ pub struct Nginx {
 /// A line of the access log.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Logged {
-    /// Who asked, as nginx sees it: the balancer.
+    /// The sender as nginx sees it: the balancer.
     pub peer: SocketAddr,
     /// The status of the answer.
     pub status: u16,
     /// Bytes of the request: head and body.
     pub request_length: u64,
-    /// The header `x-request-id`.
+    /// The field `x-request-id`.
     pub request_id: String,
-    /// The header `x-team`.
+    /// The field `x-team`.
     pub team: String,
-    /// The start line.
+    /// The request line.
     pub request: String,
 }
 
 impl Nginx {
-    /// Starts it and waits until it accepts connections.
+    /// Starts nginx and waits until it accepts connections.
     pub fn start(namespace: &Namespace) -> Result<Self> {
         Self::start_with(namespace, Setup::default())
     }
 
-    /// The same, as it is chosen.
+    /// Starts nginx with these settings.
     pub fn start_with(namespace: &Namespace, setup: Setup) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("toa-nginx-").tempdir()?;
         let path = directory.path();
@@ -105,26 +106,26 @@ impl Nginx {
         Ok(Self { process, directory })
     }
 
-    /// Its process id.
+    /// Returns its process id.
     pub fn id(&self) -> u32 {
         self.process.id()
     }
 
-    /// What it has logged so far. It writes its log down once a second.
+    /// Returns what it has logged so far. nginx flushes its log once per second.
     pub fn log(&self) -> Result<Vec<Logged>> {
         let log = fs::read_to_string(self.directory.path().join("access.log"))?;
-        // Whole lines only: it may be writing the last one.
+        // The last line may be incomplete.
         let whole = log.rfind('\n').map_or(0, |end| end + 1);
         parse_log(log.get(..whole).unwrap_or_default())
     }
 
-    /// Lets it answer what it has begun and end, and returns its access log.
+    /// Shuts nginx down gracefully and returns its access log.
     pub fn stop(mut self) -> Result<Vec<Logged>> {
         self.quit()?;
         parse_log(&fs::read_to_string(self.directory.path().join("access.log"))?)
     }
 
-    /// Lets it end likewise, and returns its error log: warnings and worse.
+    /// Shuts nginx down gracefully and returns its error log: warnings and worse.
     pub fn stop_for_errors(mut self) -> Result<String> {
         self.quit()?;
         Ok(fs::read_to_string(self.directory.path().join("error.log"))?)
@@ -142,7 +143,7 @@ fn parse_log(log: &str) -> Result<Vec<Logged>> {
 }
 
 impl Logged {
-    /// Reads a line. Tabs separate: inside of values nginx writes them as `\t`.
+    /// Parses a line of fields separated by tabs. nginx escapes tabs in values as `\t`.
     fn parse(line: &str) -> Result<Self> {
         let mut fields = line.split('\t');
         let mut next = || fields.next().context("a field is missing");
@@ -157,7 +158,7 @@ impl Logged {
     }
 }
 
-/// Heads up to 64 KiB and bodies of any size, which are thrown away.
+/// Accepts heads of up to 64 KiB and bodies of any size, which it discards.
 fn configuration(directory: &Path, setup: Setup) -> String {
     let directory = directory.display();
     let Setup { workers, worker_connections, has_queues, keepalive, logs_requests } = setup;

@@ -1,5 +1,4 @@
-//! Responsible for what tcpdump saw on a device: the witness to what is on the wire. Not responsible for the
-//! meaning of a frame: see [`toa_packets::oracle`].
+//! Captures with tcpdump, as evidence of what is on the wire. [`toa_packets::oracle`] parses the frames.
 
 use std::{
     fs,
@@ -18,10 +17,10 @@ use crate::{
 };
 use toa_packets::{builder::flags::FIN, oracle::Segment};
 
-/// Bytes of a pcap file's header.
+/// Bytes of a pcap file header.
 const FILE_HEADER: usize = 24;
 
-/// Bytes that hold the headers of any frame of a test.
+/// Bytes that suffice for the headers of every frame in the tests.
 const HEADERS: &str = "256";
 
 /// A running capture.
@@ -32,19 +31,20 @@ pub struct Capture {
 }
 
 impl Capture {
-    /// Captures what `filter` matches among what `device` receives.
+    /// Captures the frames that `device` receives and `filter` matches.
     pub fn start(device: &Device, filter: &str) -> Result<Self> {
-        // As much as tcpdump knows.
+        // `-s 0` is tcpdump's maximum.
         Self::start_with(device, filter, &["--direction=in", "--immediate-mode", "-s", "0"])
     }
 
-    /// The same with the headers only, for many or large frames: the rest of each is zeros.
+    /// Captures only the headers, for many or large frames. The rest of each frame is zeros.
     pub fn start_headers(device: &Device, filter: &str) -> Result<Self> {
         Self::start_with(device, filter, &["--direction=in", "--immediate-mode", "-s", HEADERS])
     }
 
-    /// As [`Self::start`], with what it sends, too. For many packets: tcpdump sees them within a second only, but has room
-    /// for thousands. In immediate mode each takes the room of the largest one that there can be, which is a hundred.
+    /// Captures like [`Self::start`], but in both directions and for many packets: tcpdump sees them up to a
+    /// second late, but its buffer has room for thousands. In immediate mode, each packet takes the space of
+    /// the largest possible one, so that only hundreds fit.
     pub fn start_both_ways(device: &Device, filter: &str) -> Result<Self> {
         Self::start_with(device, filter, &["--direction=inout", "-s", "0"])
     }
@@ -56,7 +56,8 @@ impl Capture {
             .namespace
             .command("tcpdump")
             .args(options)
-            // In KiB. Seen at once, each packet takes as much of it as the longest might: room for 512.
+            // The buffer size is in KiB. In immediate mode, each packet takes the space of the longest
+            // possible one: 512 fit.
             .args(["-n", "-U", "-B", "131072", "-Z", "root", "-i"])
             .args([&device.name, "-w"])
             .arg(&file)
@@ -66,7 +67,7 @@ impl Capture {
             .spawn()
             .context("starting tcpdump")?;
         let mut process = Process::new("tcpdump", child);
-        // It writes the file's header once it listens.
+        // tcpdump writes the file header once it listens.
         wait::until("tcpdump to listen", || {
             ensure!(process.status()?.is_none(), "tcpdump ended early");
             Ok(fs::metadata(&file).is_ok_and(|file| file.len() >= FILE_HEADER as u64).then_some(()))
@@ -74,16 +75,16 @@ impl Capture {
         Ok(Self { process, directory })
     }
 
-    /// Waits until there are `enough` frames, ends it and returns them. Without the wait, tcpdump would leave
-    /// frames behind that it had not read yet.
+    /// Waits until there are `enough` frames, stops tcpdump and returns them. Without the wait, tcpdump would
+    /// discard frames that it had not read yet.
     pub fn stop_when(self, enough: impl Fn(&[Vec<u8>]) -> bool) -> Result<Vec<Vec<u8>>> {
         frames(&self.file_when(enough)?.read()?)
     }
 
-    /// As [`Self::stop_when`], but returns the file.
+    /// Like [`Self::stop_when`], but returns the file.
     fn file_when(mut self, enough: impl Fn(&[Vec<u8>]) -> bool) -> Result<Captured> {
         let file = self.directory.path().join("pcap");
-        // The last packet in the file may be half written.
+        // The last packet in the file may be incomplete.
         let written = || Ok(frames(&fs::read(&file)?).ok().filter(|frames| enough(frames)).map(drop));
         wait::until("the frames to be captured", written)?;
         let status = self.process.stop(Signal::Interrupt)?;
@@ -93,23 +94,23 @@ impl Capture {
         Ok(Captured { file, _directory: self.directory })
     }
 
-    /// As [`Self::stop_when`]: until the end of the connection from this port.
+    /// Like [`Self::stop_when`], until the connection from this port ends.
     pub fn stop_at_end_of(self, port: u16) -> Result<Vec<Vec<u8>>> {
         self.stop_when(|frames| frames.iter().any(|frame| is_end_of(frame, port)))
     }
 
-    /// As [`Self::stop_at_end_of`], but returns the file.
+    /// Like [`Self::stop_at_end_of`], but returns the file.
     pub fn file_at_end_of(self, port: u16) -> Result<Captured> {
         self.file_when(|frames| frames.iter().any(|frame| is_end_of(frame, port)))
     }
 }
 
-/// Whether a frame ends the connection from this port.
+/// Returns whether a frame ends the connection from this port.
 fn is_end_of(frame: &[u8], port: u16) -> bool {
     Segment::of(frame).is_some_and(|segment| segment.source.port() == port && segment.flags() & FIN != 0)
 }
 
-/// A capture that has ended, as a pcap file that goes with this.
+/// A finished capture: a pcap file that is removed when this is dropped.
 #[derive(Debug)]
 pub struct Captured {
     file: PathBuf,
@@ -117,7 +118,7 @@ pub struct Captured {
 }
 
 impl Captured {
-    /// Where it is.
+    /// Returns the path of the file.
     pub fn path(&self) -> &Path {
         &self.file
     }
@@ -127,7 +128,7 @@ impl Captured {
     }
 }
 
-/// The packets of a pcap file, each as long as it was on the wire.
+/// Returns the frames of a pcap file, padded to their length on the wire.
 fn frames(file: &[u8]) -> Result<Vec<Vec<u8>>> {
     let Ok((rest, capture)) = parse_pcap(file) else { bail!("not a pcap file") };
     ensure!(rest.is_empty(), "the file ends within a packet");

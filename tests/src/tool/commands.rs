@@ -1,5 +1,4 @@
-//! Responsible for the commands that look at runs from outside: running them and reading their JSON. Not responsible
-//! for what they should say.
+//! Runs the commands that inspect runs from outside, and parses their JSON.
 
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
@@ -11,10 +10,10 @@ use crate::{
     tool::toa_tc::{self, Output, ToaTc},
 };
 
-/// What a run must be wrapped in to have no rights.
+/// The wrapper that runs a command without privileges.
 const NOBODY: [&str; 4] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
 
-/// Runs a command, which must succeed, and returns what it printed.
+/// Runs a command, which must succeed, and returns its output.
 pub fn succeed(namespace: &Namespace, arguments: &[&str]) -> Result<String> {
     Ok(ToaTc::run(namespace, arguments)?.succeeded().with_context(|| arguments.join(" "))?.stdout)
 }
@@ -26,19 +25,20 @@ pub fn object(namespace: &Namespace, arguments: &[&str]) -> Result<Value> {
     Ok(serde_json::from_str(&text)?)
 }
 
-/// Runs a command that prints an object a line.
+/// Runs a command that prints one object per line.
 pub fn objects(namespace: &Namespace, arguments: &[&str]) -> Result<Vec<Value>> {
     let text = succeed(namespace, arguments)?;
     text.lines().map(|line| serde_json::from_str(line).with_context(|| line.to_owned())).collect()
 }
 
-/// Runs a command as a user without rights.
+/// Runs a command as an unprivileged user.
 pub fn as_nobody(namespace: &Namespace, arguments: &[&str]) -> Result<Output> {
-    // A copy in a place that everybody may enter.
+    // A copy where every user can reach it.
     let directory = tempfile::Builder::new().prefix("toa-copy-").tempdir()?;
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))?;
     let copy = directory.path().join("toa-tc");
-    // By another process: a descriptor for writing that a child of another test inherits would keep it from running.
+    // Copied by another process: if a child of another test inherited our writable descriptor, the copy could
+    // not be run.
     let copied = std::process::Command::new("cp").arg(toa_tc::binary()?).arg(&copy).status()?;
     ensure!(copied.success(), "cannot copy the tool");
     ToaTc::run_through(namespace, &NOBODY, &copy, arguments)

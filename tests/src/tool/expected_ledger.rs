@@ -1,4 +1,4 @@
-//! Responsible for what a run's ledger must say of frames that somebody else has seen. Not responsible for seeing them.
+//! The ledger that a run must print for frames that were observed independently.
 
 use anyhow::Result;
 
@@ -8,24 +8,24 @@ use toa_packets::{
     oracle::Segment,
 };
 
-/// Longest part of a frame that a record carries, in bytes: 65,516 with the record's own 64.
+/// Maximum bytes of a frame in a record: 65,516 less the record's own 64.
 const RECORD: usize = 65_516 - 64;
 
-/// What is to be matched, and what of it no record has room for.
+/// What must match, and how much of it exceeds the records.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Account {
     /// Packets with payload, or with SYN, FIN or RST.
     pub packets: u64,
     /// Bytes of payload.
     pub bytes: u64,
-    /// Bytes beyond what a record carries.
+    /// Bytes that exceed the records.
     pub cut: u64,
-    /// Bytes of the longest frame.
+    /// Length of the longest frame in bytes.
     pub longest: usize,
 }
 
 impl Account {
-    /// Of the frames of followed connections.
+    /// Counts the frames of followed connections.
     pub fn of(frames: &[Vec<u8>]) -> Self {
         let mut account = Self::default();
         for frame in frames {
@@ -41,7 +41,7 @@ impl Account {
         account
     }
 
-    /// Fails unless the ledger says just this, and that nothing was lost. Of frames that were bypassed nothing is
+    /// Fails unless the ledger has exactly these counts and nothing was lost. Bypassed frames do not count as
     /// cut.
     pub fn check(&self, ledger: &Ledger) -> Result<()> {
         ledger.check()?;

@@ -1,5 +1,5 @@
-//! Responsible for what must be printed of connections through the balancer, by what their clients asked and
-//! what the server logged, and never by what the tool says. Not responsible for comparing.
+//! What must be printed of connections through the balancer, according to what their clients sent and what
+//! the server logged, independently of the tool.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -21,7 +21,7 @@ pub struct Log<'a> {
 }
 
 impl<'a> Log<'a> {
-    /// Checks that every request was logged once, answered, and came from the balancer's address.
+    /// Checks that every request was logged once, was answered, and came from the balancer's address.
     pub fn new(logged: &'a [Logged]) -> Result<Self> {
         let mut by_id = HashMap::new();
         for logged in logged {
@@ -32,7 +32,7 @@ impl<'a> Log<'a> {
         Ok(Self { by_id })
     }
 
-    /// What must be printed of these connections if their clients are watched.
+    /// Returns what must be printed of these connections if their clients are watched.
     pub fn rows<'c>(&self, connections: impl IntoIterator<Item = &'c Connection>) -> Result<BTreeSet<Row>> {
         let mut rows = BTreeSet::new();
         for connection in connections {
@@ -43,8 +43,8 @@ impl<'a> Log<'a> {
         Ok(rows)
     }
 
-    /// What must be printed of a request: the client as its own socket says, the balancer's side as the server
-    /// logged it.
+    /// Returns what must be printed of a request: the client according to its own socket, and the balancer's
+    /// side as the server logged it.
     pub fn row(&self, connection: &Connection, request: &Request) -> Result<Row> {
         let value = |name| request.value(name).unwrap_or_default().to_owned();
         let (id, team) = (value("x-request-id"), value("x-team"));

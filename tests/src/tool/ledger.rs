@@ -1,11 +1,11 @@
-//! Responsible for reading the tool's account of what became of every packet and byte, and for its sums. Not
-//! responsible for the counts themselves: the tests compare those with what nginx logged.
+//! Parses the ledger that the tool prints and checks its sums. The tests compare the counts with what nginx
+//! logged.
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
 
-/// How the lines of the account begin, and which part of it they are.
+/// The prefix of each line of the ledger, and the part that it belongs to.
 const LINES: [(&str, Part); 3] = [
     ("toa-tc: packets", Part::Packets),
     ("toa-tc: payload bytes: ", Part::Bytes),
@@ -23,12 +23,12 @@ enum Part {
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Ledger {
     counts: BTreeMap<(Part, String), u64>,
-    /// All that the tool said, for messages.
+    /// All that the tool wrote to stderr, for error messages.
     said: String,
 }
 
 impl Ledger {
-    /// Reads it from what the tool said at its end.
+    /// Parses the ledger from what the tool wrote to stderr.
     pub fn parse(stderr: &str) -> Result<Self> {
         let mut ledger = Self { said: stderr.to_owned(), ..Self::default() };
         for (beginning, part) in LINES {
@@ -45,17 +45,17 @@ impl Ledger {
         Ok(ledger)
     }
 
-    /// Packets after GRO: `matched`, `delivered`, `lost` or `bypassed`.
+    /// Returns a count of packets after GRO: `matched`, `delivered`, `lost` or `bypassed`.
     pub fn packets(&self, name: &str) -> Result<u64> {
         self.count(Part::Packets, name)
     }
 
-    /// Bytes of payload: as of packets, or `cut`.
+    /// Returns a count of payload bytes: one of those of packets, or `cut`.
     pub fn bytes(&self, name: &str) -> Result<u64> {
         self.count(Part::Bytes, name)
     }
 
-    /// Bytes of payload that matched, without what a sender's stack sent again.
+    /// Returns the payload bytes that matched, without those that a sender's stack retransmitted.
     pub fn bytes_once(&self) -> Result<u64> {
         Ok(self.bytes("matched")? - self.count(Part::Delivered, "duplicate")?)
     }
@@ -65,7 +65,7 @@ impl Ledger {
         count.copied().with_context(|| format!("no {part:?} {name} in: {}", self.said))
     }
 
-    /// Fails unless everything that matched is accounted for, and all of what was delivered.
+    /// Fails unless everything that matched, and everything that was delivered, is accounted for.
     pub fn check(&self) -> Result<()> {
         let sum = |part, names: &[&str]| {
             names.iter().try_fold(0, |sum, name| Ok::<_, anyhow::Error>(sum + self.count(part, name)?))

@@ -1,4 +1,4 @@
-//! Responsible for reading the tool's text output back. Not responsible for running it.
+//! Parses the tool's text output.
 
 use std::net::SocketAddr;
 
@@ -15,35 +15,35 @@ pub struct Printed {
     pub server: SocketAddr,
     /// The balancer's side of the connection.
     pub via: SocketAddr,
-    /// `GET` or another.
+    /// `GET` or another method.
     pub method: String,
     /// Path and query.
     pub target: String,
-    /// What it says of lost bytes.
+    /// The remark about lost bytes.
     pub incomplete: Option<String>,
-    /// The header fields in their order.
+    /// The header fields in order.
     pub fields: Vec<(String, String)>,
 }
 
-/// What identifies a request, from whichever side: client, balancer's side, server's side, method, target,
-/// request id and team.
+/// What identifies a request on either side: client, balancer's side, server's side, method, target, request
+/// id and team.
 pub type Row = (SocketAddr, SocketAddr, SocketAddr, String, String, String, String);
 
 impl Printed {
-    /// The value of a header field.
+    /// Returns the value of a header field.
     pub fn field(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str())
     }
 
-    /// What identifies it.
+    /// Returns what identifies it.
     pub fn row(&self) -> Row {
         let field = |name| self.field(name).unwrap_or_default().to_owned();
         let (id, team) = (field("x-request-id"), field("x-team"));
         (self.client, self.via, self.server, self.method.clone(), self.target.clone(), id, team)
     }
 
-    /// Reads a first line: time, client, `>`, server, `(via`, balancer`)`, method, target, version, and
-    /// perhaps `[incomplete: …]`.
+    /// Parses the first line: time, client, `>`, server, `(via`, balancer`)`, method, target, version, and
+    /// optionally `[incomplete: …]`.
     fn parse(line: &str) -> Result<Self> {
         let (line, incomplete) = match line.split_once(" [incomplete: ") {
             Some((line, rest)) => (line, Some(rest.trim_end_matches(']').to_owned())),
@@ -66,7 +66,7 @@ impl Printed {
     }
 }
 
-/// Reads all requests of an output.
+/// Parses all requests of an output.
 pub fn parse(output: &str) -> Result<Vec<Printed>> {
     let mut requests: Vec<Printed> = Vec::new();
     for line in output.lines().filter(|line| !line.is_empty()) {
@@ -81,7 +81,7 @@ pub fn parse(output: &str) -> Result<Vec<Printed>> {
     Ok(requests)
 }
 
-/// What must be printed of a connection whose real client is `client`.
+/// Returns what must be printed of a connection whose real client is `client`.
 pub fn rows_of(client: SocketAddr, connection: &Connection) -> Vec<Row> {
     let server = connection.server();
     let row = |request: &crate::peers::client::Request| {

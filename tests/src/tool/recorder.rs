@@ -1,5 +1,4 @@
-//! Responsible for attaching the shipped program without the tool, and for its records as they come out of the rings.
-//! Not responsible for what they should say.
+//! Attaches the shipped program without the tool and reads its records from the rings.
 
 use std::os::fd::AsFd as _;
 
@@ -20,10 +19,10 @@ use toa_userspace::{
 
 use crate::{lab::veth::Device, wait};
 
-/// Bytes of each CPU's ring: room for what a test sends.
+/// Size of each CPU's ring in bytes: enough for what a test sends.
 const RING: usize = 1 << 25;
 
-/// An attached program that follows everybody.
+/// An attached program that follows every client.
 #[derive(Debug)]
 pub struct Recorder {
     rings: Rings,
@@ -32,7 +31,7 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Attaches it.
+    /// Attaches the program.
     pub fn attach(device: &Device) -> Result<Self> {
         let target = device.namespace.run(|| Ok(Target::find(&device.name)?))?;
         let mut loaded = Loaded::new([target.program()], &LoadOptions::default())?;
@@ -44,7 +43,7 @@ impl Recorder {
         Ok(Self { rings, _attached: attached, _loaded: loaded })
     }
 
-    /// Waits for the next records, so many at least, and returns them with what follows each.
+    /// Waits for at least this many records and returns them, each with the bytes that follow it.
     pub fn records(&mut self, count: usize) -> Result<Vec<(SegmentRecord, Vec<u8>)>> {
         let mut records = Vec::new();
         wait::until("records", || {

@@ -1,14 +1,13 @@
-//! Responsible for commands that the kernel refuses one system call, as a container's profile or an older kernel does. Not
-//! responsible for what they make of it.
+//! Makes one system call fail for a command, as a container's profile or an older kernel would.
 
 use std::{io, os::unix::process::CommandExt as _, process::Command};
 
 use anyhow::{Context as _, Result};
 
-/// Where `struct seccomp_data` has the number of the call.
+/// Offset of the call's number in `struct seccomp_data`.
 const NUMBER: u32 = 0;
 
-/// Lets `command`, and all that it starts, get `error` from the system call of this number.
+/// Makes the system call of this number fail with `error` in `command` and its children.
 pub fn refuse(command: &mut Command, number: libc::c_long, error: libc::c_int) -> Result<()> {
     let code = |code: u32| u16::try_from(code).context("no code");
     let instruction = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
@@ -23,12 +22,13 @@ pub fn refuse(command: &mut Command, number: libc::c_long, error: libc::c_int) -
         let mut program = program;
         let len = program.len() as libc::c_ushort;
         let filter = libc::sock_fprog { len, filter: program.as_mut_ptr() };
-        // SAFETY: integers, and a filter that lives during the call and has as many instructions as it says.
+        // SAFETY: the arguments are integers and a filter that outlives the call and has the given number of
+        // instructions.
         let result =
             unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const filter, 0, 0) };
         if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     };
-    // SAFETY: between fork and exec it makes one system call, and allocates nothing.
+    // SAFETY: between fork and exec, `install` makes one system call and allocates nothing.
     unsafe { command.pre_exec(install) };
     Ok(())
 }

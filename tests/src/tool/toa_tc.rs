@@ -1,4 +1,4 @@
-//! Responsible for running the tool. Not responsible for what it should print.
+//! Runs the tool.
 
 use std::{
     env,
@@ -22,10 +22,11 @@ use crate::{
     wait,
 };
 
-/// How long a run may take that ends by itself.
+/// Timeout of a run that ends by itself.
 const RUN: Duration = Duration::from_secs(30);
 
-/// Where the tool is: the variable `TOA_TC`, or else where cargo puts it, beside this test's directory.
+/// Returns the path of the tool: the variable `TOA_TC`, or cargo's output directory, the parent of the
+/// test's.
 pub fn binary() -> Result<PathBuf> {
     let path = match env::var_os("TOA_TC") {
         Some(path) => path.into(),
@@ -35,7 +36,7 @@ pub fn binary() -> Result<PathBuf> {
     Ok(path)
 }
 
-/// The tool while it runs.
+/// The running tool.
 #[derive(Debug)]
 pub struct ToaTc {
     process: Process,
@@ -43,14 +44,14 @@ pub struct ToaTc {
     directory: TempDir,
 }
 
-/// What a run left.
+/// The result of a run.
 #[derive(Clone, Debug)]
 pub struct Output {
     /// How it ended.
     pub status: ExitStatus,
-    /// The results, bytes that are no UTF-8 replaced.
+    /// The results, with invalid UTF-8 replaced.
     pub stdout: String,
-    /// Everything else.
+    /// Diagnostics and the ledger.
     pub stderr: String,
 }
 
@@ -62,7 +63,7 @@ impl ToaTc {
         Self::start(device, arguments, directory, stdout.into())
     }
 
-    /// As [`Self::attach`], but the results go into a pipe: see [`Self::process`].
+    /// Like [`Self::attach`], but with stdout as a pipe: see [`Self::process`].
     pub fn attach_piped<S: AsRef<OsStr>>(device: &Device, arguments: &[S]) -> Result<Self> {
         Self::start(device, arguments, new_directory()?, Stdio::piped())
     }
@@ -91,12 +92,12 @@ impl ToaTc {
         Ok(Self { process, namespace: device.namespace.clone(), directory })
     }
 
-    /// Runs the tool in a namespace to its end.
+    /// Runs the tool in a namespace until it exits.
     pub fn run<S: AsRef<OsStr>>(namespace: &Namespace, arguments: &[S]) -> Result<Output> {
         Self::run_through(namespace, &[], &binary()?, arguments)
     }
 
-    /// As [`Self::run`]: the given copy of the tool, behind a command that changes something for it.
+    /// Like [`Self::run`], but runs the given copy of the tool through a wrapper command.
     pub fn run_through<S: AsRef<OsStr>>(
         namespace: &Namespace,
         wrapper: &[&str],
@@ -119,12 +120,13 @@ impl ToaTc {
         Self { process, namespace: namespace.clone(), directory }.wait(RUN)
     }
 
-    /// Changes what it watches, as a second process does: `change` is `add` or `remove`. Returns when it is done.
+    /// Changes what it watches from a second process: `change` is `add` or `remove`. Returns when that is
+    /// done.
     pub fn watch(&self, change: &str, rule: &str) -> Result<()> {
         self.watch_all(change, &[rule.to_owned()]).context(rule.to_owned())
     }
 
-    /// The same with several rules at once.
+    /// Like [`Self::watch`], with several rules at once.
     pub fn watch_all(&self, change: &str, rules: &[String]) -> Result<()> {
         let id = self.id().to_string();
         let mut arguments = vec!["watch", change, "--pid", &id];
@@ -135,33 +137,33 @@ impl ToaTc {
             .map(drop)
     }
 
-    /// Its process id.
+    /// Returns its process id.
     pub fn id(&self) -> u32 {
         self.process.id()
     }
 
-    /// Its process.
+    /// Returns its process.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
     }
 
-    /// What it has printed so far.
+    /// Returns what it has written to stdout so far.
     pub fn stdout(&self) -> Result<String> {
         read(self.directory.path(), "stdout")
     }
 
-    /// What it has said so far.
+    /// Returns what it has written to stderr so far.
     pub fn stderr(&self) -> Result<String> {
         read(self.directory.path(), "stderr")
     }
 
-    /// Asks it to end and returns what it left.
+    /// Sends it a signal and returns its output once it has exited.
     pub fn stop(mut self, signal: Signal) -> Result<Output> {
         self.process.signal(signal)?;
         self.wait(RUN)
     }
 
-    /// Waits for its end and returns what it left.
+    /// Waits for it to exit and returns its output.
     pub fn wait(mut self, patience: Duration) -> Result<Output> {
         let status = self.process.wait(patience)?;
         Ok(Output { status, stdout: self.stdout()?, stderr: self.stderr()? })
@@ -169,17 +171,17 @@ impl ToaTc {
 }
 
 impl Output {
-    /// The requests that it printed, in their order.
+    /// Parses the requests that it printed, in order.
     pub fn requests(&self) -> Result<Vec<Printed>> {
         printed::parse(&self.stdout)
     }
 
-    /// Its account of what became of every packet.
+    /// Parses its ledger.
     pub fn ledger(&self) -> Result<Ledger> {
         Ledger::parse(&self.stderr)
     }
 
-    /// Fails unless it ended well.
+    /// Fails unless it exited successfully.
     pub fn succeeded(self) -> Result<Self> {
         ensure!(self.status.success(), "toa-tc ended with {}: {}", describe(self.status), self.stderr);
         Ok(self)
@@ -190,7 +192,7 @@ fn new_directory() -> Result<TempDir> {
     Ok(tempfile::Builder::new().prefix("toa-tc-").tempdir()?)
 }
 
-/// Reads a file, of which there is none when the results went into a pipe.
+/// Reads a file, which does not exist if stdout is a pipe.
 fn read(directory: &Path, name: &str) -> Result<String> {
     let path = directory.join(name);
     if !path.exists() {

@@ -1,4 +1,4 @@
-//! Responsible for what a process has used of CPU and memory. Not responsible for starting or ending it.
+//! CPU time and memory of a process.
 
 use std::{fs, mem::MaybeUninit, time::Duration};
 
@@ -10,13 +10,13 @@ use crate::wait;
 /// What a process has used.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Usage {
-    /// CPU time, user's and system's.
+    /// CPU time in user and kernel mode.
     pub cpu: Duration,
-    /// The most memory that was resident, in KiB.
+    /// Peak resident memory in KiB.
     pub peak_kib: u64,
 }
 
-/// What a running process has used so far, CPU time in the kernel's ticks.
+/// Returns what a running process has used so far. The resolution of CPU time is the kernel's clock tick.
 pub fn so_far(process: u32) -> Result<Usage> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
     let cpu = cpu_ticks(&stat).context("no CPU time")? * 1000 / clock_ticks_per_second();
@@ -25,33 +25,35 @@ pub fn so_far(process: u32) -> Result<Usage> {
     Ok(Usage { cpu: Duration::from_millis(cpu), peak_kib: peak.trim().trim_end_matches(" kB").parse()? })
 }
 
-/// Waits for a child's end, at most for `patience`, and says what it has used in its life. It stays to be waited for.
+/// Waits at most `patience` for a child to exit and returns its total usage. The child is not reaped.
 ///
-/// The memory is that of the last look at it, some milliseconds before its end. The kernel's own figure (`ru_maxrss`) would
-/// count what this process had when the child began as its copy.
+/// Memory is as of the last poll, some milliseconds before the exit. The kernel's own figure (`ru_maxrss`)
+/// would include the memory that this process had when the child started as its copy.
 pub fn until_end(child: u32, patience: Duration) -> Result<Usage> {
     let mut peak_kib = 0;
     let cpu = wait::within(patience, "the end of a process", || {
-        // It may end between the two.
+        // It may exit between the two.
         peak_kib = so_far(child).map_or(peak_kib, |usage| usage.peak_kib);
         cpu_of_ended(child)
     })?;
     Ok(Usage { cpu, peak_kib })
 }
 
-/// All CPU time of a child, or nothing while it runs.
+/// Returns the total CPU time of an exited child, or `None` while it runs.
 fn cpu_of_ended(child: u32) -> Result<Option<Duration>> {
     let mut ended = MaybeUninit::<libc::siginfo_t>::zeroed();
     let mut usage = MaybeUninit::<libc::rusage>::zeroed();
     let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
-    // SAFETY: both pointers are to locals of the types that the call takes. The library's own function has no `rusage`.
+    // SAFETY: both pointers refer to locals of the types that the call expects. libc's wrapper has no
+    // `rusage`.
     let result = unsafe {
         libc::syscall(libc::SYS_waitid, libc::P_PID, child, ended.as_mut_ptr(), flags, usage.as_mut_ptr())
     };
     if result != 0 {
         return Err(std::io::Error::last_os_error()).context("waitid");
     }
-    // SAFETY: integers and pointers only, for which zeros are values; a process id is there unless it is zero.
+    // SAFETY: both have only integers and pointers, for which zeros are valid. The process id is set unless
+    // it is zero.
     let (ended, usage) = unsafe { (ended.assume_init().si_pid(), usage.assume_init()) };
     if ended == 0 {
         return Ok(None);
@@ -64,7 +66,8 @@ fn time(value: libc::timeval) -> Option<Duration> {
     Some(Duration::new(value.tv_sec.try_into().ok()?, u32::try_from(value.tv_usec).ok()? * 1000))
 }
 
-/// User's and system's time in `/proc/PID/stat`: fields 14 and 15. The second is a name, which may contain anything.
+/// Returns the sum of user and kernel time in `/proc/PID/stat`, fields 14 and 15. Field 2 is a name, which
+/// may contain anything.
 fn cpu_ticks(stat: &str) -> Option<u64> {
     let (_, fields) = stat.rsplit_once(") ")?;
     let mut fields = fields.split(' ').skip(11);

@@ -1,19 +1,19 @@
-//! Responsible for what the IP versions have in common. Not responsible for either one's header.
+//! What the IPv4 and IPv6 parsers share.
 
 use crate::address::Address;
 
-/// The protocol number of TCP (RFC 9293 section 1).
+/// Protocol number of TCP (RFC 9293 section 1).
 pub(super) const PROTOCOL_TCP: u8 = 6;
 
-/// What an IP header says about the TCP header behind it.
+/// The parts of an IP header that are needed, and the position of the TCP header that follows it.
 #[derive(Clone, Copy, Debug)]
 pub struct Ip {
     /// Source address.
     pub source: Address,
     /// Destination address.
     pub destination: Address,
-    /// Where the TCP header begins, in bytes from the packet's first byte.
+    /// Offset of the TCP header, in bytes from the start of the packet.
     pub transport_offset: u32,
-    /// Bytes of TCP header and payload, without the link layer's padding.
+    /// Length of TCP header and payload, in bytes, without the link layer's padding.
     pub transport_len: u32,
 }

@@ -1,4 +1,4 @@
-//! Responsible for the IPv4 header (RFC 791 section 3.1). Not responsible for its options' meaning.
+//! Parsing of the IPv4 header (RFC 791 section 3.1).
 //!
 //! ```text
 //!  0 version, IHL   1 service    2 total length
@@ -18,13 +18,13 @@ use crate::{
     skip_reason::SkipReason,
 };
 
-/// Bytes of the header without options.
+/// Length of the header without options, in bytes.
 const FIXED_LEN: u32 = 20;
 
-/// The offset field's 13 bits, in units of 8 bytes.
+/// Mask of the 13-bit fragment offset, which is in units of 8 bytes.
 const FRAGMENT_OFFSET: u16 = 0x1fff;
 
-/// Reads the header at `offset`.
+/// Parses the header at `offset`.
 #[inline(always)]
 pub(crate) fn parse<P: PacketView>(packet: &P, offset: u32) -> Result<Ip, SkipReason> {
     let header: &[u8; FIXED_LEN as usize] = packet.bytes(offset).ok_or(SkipReason::Truncated)?;

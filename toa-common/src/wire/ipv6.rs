@@ -1,4 +1,4 @@
-//! Responsible for the IPv6 header (RFC 8200 section 3). Not responsible for the extension headers behind it.
+//! Parsing of the IPv6 header (RFC 8200 section 3).
 //!
 //! ```text
 //!  0 version, traffic class, flow label     4 payload length   6 next header   7 hop limit
@@ -16,10 +16,10 @@ use crate::{
     skip_reason::SkipReason,
 };
 
-/// Bytes of the header.
+/// Length of the header, in bytes.
 const HEADER_LEN: u32 = 40;
 
-/// Reads the header at `offset`.
+/// Parses the header at `offset`.
 #[inline(always)]
 pub(crate) fn parse<P: PacketView>(packet: &P, offset: u32) -> Result<Ip, SkipReason> {
     let header: &[u8; HEADER_LEN as usize] = packet.bytes(offset).ok_or(SkipReason::Truncated)?;

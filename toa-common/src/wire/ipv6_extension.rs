@@ -1,8 +1,8 @@
-//! Responsible for passing over IPv6 extension headers (RFC 8200 section 4). Not responsible for what they say.
+//! Skipping of IPv6 extension headers (RFC 8200 section 4).
 //!
 //! ```text
-//! 0 next header   1 length in units of 8 bytes beyond the first 8   (authentication: of 4 beyond the first 8)
-//! 2 of a fragment header: offset (13 bits), reserved 2, more fragments 1; its length is always 8
+//! 0 next header   1 length beyond the first 8 bytes, in units of 8 bytes (authentication: of 4 bytes)
+//! 2 in a fragment header, whose length is always 8: offset (13 bits), reserved (2), more fragments (1)
 //! ```
 
 use super::{ip::PROTOCOL_TCP, view::PacketView};
@@ -13,7 +13,7 @@ use crate::{
     verifier::unknown,
 };
 
-/// Hop-by-hop options (RFC 8200 section 4.3); also those of a jumbogram (RFC 2675).
+/// Hop-by-hop options (RFC 8200 section 4.3), including those of a jumbogram (RFC 2675).
 const HOP_BY_HOP: u8 = 0;
 /// Routing (RFC 8200 section 4.4).
 const ROUTING: u8 = 43;
@@ -24,14 +24,15 @@ const AUTHENTICATION: u8 = 51;
 /// Destination options (RFC 8200 section 4.6).
 const DESTINATION_OPTIONS: u8 = 60;
 
-/// The offset field's 13 bits, in units of 8 bytes.
+/// Mask of the 13-bit fragment offset, which is in units of 8 bytes.
 const FRAGMENT_OFFSET: u16 = 0xfff8;
 
-/// Most headers that are passed over: each of the five kinds once and destination options twice (RFC 8200
+/// Maximum number of headers that are skipped: each of the five kinds once, destination options a second time (RFC 8200
 /// section 4.1), and two to spare.
 const MAX_HEADERS: usize = 8;
 
-/// Where the TCP header begins, if one comes behind the extension headers that begin at `offset` with `kind`.
+/// Returns the offset of the TCP header that follows the extension headers, the first of which is at `offset` and of
+/// kind `kind`.
 #[inline(always)]
 pub(super) fn skip_to_tcp<P: PacketView>(packet: &P, kind: u8, offset: u32) -> Result<u32, SkipReason> {
     let (mut kind, mut offset) = (u32::from(kind), offset);
@@ -51,7 +52,7 @@ pub(super) fn skip_to_tcp<P: PacketView>(packet: &P, kind: u8, offset: u32) -> R
             AUTHENTICATION => length.wrapping_add(2) << 2,
             _ => length.wrapping_add(1) << 3,
         };
-        // For the verifier, all ways to get here are one from here on.
+        // From here on, all paths to this point are one state to the verifier.
         offset = unknown(offset.wrapping_add(header_len));
         kind = unknown(u32::from(byte::<0, _>(header)));
         if offset > MAX_TRANSPORT_OFFSET {

@@ -1,4 +1,4 @@
-//! Responsible for the fixed TCP header (RFC 9293 section 3.1). Not responsible for options.
+//! Access to the fixed TCP header (RFC 9293 section 3.1). For its options, see [`super::tcp_option`].
 //!
 //! ```text
 //!  0 source port        2 destination port    4 sequence number    8 acknowledgment number
@@ -20,39 +20,40 @@ pub const RST: u8 = 0x04;
 /// The acknowledgment number is valid.
 pub const ACK: u8 = 0x10;
 
-/// The fixed header.
+/// The fixed part of a TCP header.
 #[derive(Clone, Copy, Debug)]
 pub struct Tcp<'a>(pub &'a [u8; 20]);
 
 impl Tcp<'_> {
-    /// Bytes of the fixed header.
+    /// Length of the fixed header, in bytes.
     pub const FIXED_LEN: u32 = 20;
 
-    /// Source and destination port, as the four bytes lie there.
+    /// Returns the source and destination ports as the first four bytes of the header, in network order.
     #[inline(always)]
     pub fn ports(&self) -> u32 {
         ne32(field::<0, 4, _>(self.0))
     }
 
-    /// Destination port, in network order.
+    /// Returns the destination port in network order.
     #[inline(always)]
     pub fn destination_port_be(&self) -> u16 {
         ne16(field::<2, 2, _>(self.0))
     }
 
-    /// Sequence number.
+    /// Returns the sequence number.
     #[inline(always)]
     pub fn seq(&self) -> Seq {
         Seq(be32(field::<4, 4, _>(self.0)))
     }
 
-    /// Bytes of header with options, 0 to 60: what the data offset says, right or wrong.
+    /// Returns the length of the header with options, in bytes, 0 to 60. It is computed from the data offset and not
+    /// checked.
     #[inline(always)]
     pub fn header_len(&self) -> u32 {
         u32::from(byte::<12, _>(self.0) >> 4) << 2
     }
 
-    /// The flags.
+    /// Returns the flags.
     #[inline(always)]
     pub fn flags(&self) -> u8 {
         byte::<13, _>(self.0)

@@ -1,4 +1,4 @@
-//! Responsible for walking the TCP options (RFC 9293 section 3.2). Not responsible for the value of any.
+//! The walk over a packet's TCP options (RFC 9293 section 3.2).
 
 use core::fmt;
 
@@ -12,15 +12,15 @@ use crate::{
     verifier::{black_box, unknown},
 };
 
-/// End of the option list: nothing behind it is an option.
+/// End of the option list: nothing after it is an option.
 const EOL: u8 = 0;
 /// Padding of one byte.
 const NOP: u8 = 1;
 
-/// `NOP NOP` and the kind and length of the timestamp option (RFC 7323 appendix A): the options of almost
-/// every data packet, of which nothing needs to be walked when nothing follows.
+/// `NOP NOP` and the kind and length of the timestamp option (RFC 7323 appendix A). Almost every data packet has only
+/// these options, which then need no walk.
 const BARE_TIMESTAMP: u32 = u32::from_ne_bytes([NOP, NOP, 8, 10]);
-/// Bytes of [`BARE_TIMESTAMP`] with its value.
+/// Length of [`BARE_TIMESTAMP`] with the option's value, in bytes.
 const BARE_TIMESTAMP_LEN: u32 = 12;
 
 /// Why a walk ended.
@@ -32,38 +32,37 @@ pub enum Stop {
     EndOfList,
     /// A length below 2, which no option can have.
     TooShort,
-    /// A length that reaches past the options, or no length byte.
+    /// A length that reaches past the option area, or a missing length byte.
     PastEnd,
-    /// Options that the packet announces are not in it.
+    /// The packet ends before the options that its header announces.
     Truncated,
 }
 
 impl Stop {
-    /// Whether the sender wrote options that no receiver can read.
+    /// Returns whether the sender wrote options that no receiver can read.
     #[inline(always)]
     pub fn is_malformed(self) -> bool {
         matches!(self, Self::TooShort | Self::PastEnd)
     }
 }
 
-/// What a walk found. Positions are bytes from the first option's kind.
+/// The result of a walk. Positions are in bytes from the start of the options.
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub struct Walk {
-    /// A bit for the position of each selected option, the lowest for position 0. They stay found whatever
-    /// comes behind them.
+    /// One bit for the position of each selected option, the lowest for position 0. An error after an option does not
+    /// clear its bit.
     hits: u64,
-    /// A bit for the number of each known pair that is not selected.
+    /// One bit for the number of each known pair that was found and is not selected.
     unselected: u32,
-    /// In the lowest byte the position at which the walk ended, and in the next one why. One number, so that
-    /// it is one to the verifier, however the walk went.
+    /// Bits 0-7: where the walk ended; bits 8-15: why. Packed so that the verifier tracks one unknown.
     end: u32,
 }
 
 impl Walk {
-    /// Nothing was walked, because there is nothing to walk.
+    /// Returns the result for a packet without options to walk.
     #[inline(always)]
     pub fn none() -> Self {
-        // A zero that the compiler does not know, or it would call `memset`, which goes byte by byte.
+        // A zero that is unknown to the compiler, or it would call `memset`, which writes byte by byte.
         let zero = black_box(0);
         Self { hits: zero, unselected: zero as u32, end: zero as u32 }
     }
@@ -72,31 +71,31 @@ impl Walk {
         Self { hits, unselected: 0, end: (stop as u32) << 8 | end }
     }
 
-    /// Whether there is a selected option.
+    /// Returns whether there is a selected option.
     #[inline(always)]
     pub fn has_hit(self) -> bool {
         self.hits != 0
     }
 
-    /// Whether there are several.
+    /// Returns whether there are several selected options.
     #[inline(always)]
     pub fn has_several(self) -> bool {
         self.hits & self.hits.wrapping_sub(1) != 0
     }
 
-    /// Where they are, in bytes from the first option's kind.
+    /// Returns the positions of the selected options.
     #[inline(always)]
     pub fn hits(self) -> impl DoubleEndedIterator<Item = u32> {
         Hits(self.hits)
     }
 
-    /// A bit for each of [`KNOWN_PAIRS`](super::toa_pairs::KNOWN_PAIRS) that was there and is not selected.
+    /// Returns one bit for each of [`KNOWN_PAIRS`](super::toa_pairs::KNOWN_PAIRS) that was found and is not selected.
     #[inline(always)]
     pub fn unselected(self) -> u32 {
         self.unselected
     }
 
-    /// Why the walk ended.
+    /// Returns why the walk ended.
     #[inline(always)]
     pub fn stop(self) -> Stop {
         match self.end >> 8 {
@@ -108,14 +107,14 @@ impl Walk {
         }
     }
 
-    /// The position at which it ended.
+    /// Returns the position at which the walk ended.
     #[inline(always)]
     pub fn end(self) -> u32 {
         self.end & 63
     }
 }
 
-/// Positions of selected options, from either end.
+/// An iterator over the positions of selected options, from either end.
 struct Hits(u64);
 
 impl Iterator for Hits {
@@ -151,29 +150,29 @@ impl fmt::Debug for Walk {
     }
 }
 
-/// Whether the `len` bytes of options at `offset` hold anything besides a bare timestamp.
+/// Returns whether the `len` bytes of options at `offset` contain anything besides a bare timestamp.
 #[inline(always)]
 pub fn worth_walking<P: PacketView>(packet: &P, offset: u32, len: u32) -> bool {
     len > BARE_TIMESTAMP_LEN
         || (len != 0 && !(len == BARE_TIMESTAMP_LEN && begins_with_timestamp(packet, offset)))
 }
 
-/// Whether a bare timestamp stands at `offset`. No run takes one for TOA.
+/// Returns whether there is a bare timestamp at `offset`. No run can select it as TOA.
 #[inline(always)]
 fn begins_with_timestamp<P: PacketView>(packet: &P, offset: u32) -> bool {
     packet.bytes(offset).is_some_and(|first| ne32(first) == BARE_TIMESTAMP)
 }
 
-/// Walks the `len` bytes of options at `offset` and remembers those of which `class_of` kind and length says
-/// something.
+/// Walks the `len` bytes of options at `offset` and records those for whose kind and length `class_of` returns a class
+/// other than 0.
 ///
-/// Options are found by their lengths, never by their looks: a timestamp may contain any bytes.
+/// Options are found by following their lengths, never by searching for their bytes: a timestamp may contain any bytes.
 ///
-/// For the verifier, what a step has found is a number it knows nothing of, and so is the new position. It would walk
-/// on from every position and every history that it can tell apart.
+/// Each step's result and the new position are unknown to the verifier. Otherwise it would continue from every
+/// combination of position and earlier results.
 #[inline(always)]
 pub fn walk<P: PacketView>(packet: &P, offset: u32, len: u32, class_of: impl Fn(u8, u8) -> Class) -> Walk {
-    // The last byte has no length behind it, so it is looked at by itself.
+    // No length follows the last byte, so it is handled separately.
     let Some(last) = len.checked_sub(1) else {
         return Walk::none();
     };
@@ -214,8 +213,8 @@ pub fn walk<P: PacketView>(packet: &P, offset: u32, len: u32, class_of: impl Fn(
         end = unknown(end.wrapping_add(advance)) & 63;
     }
     if end == last && stop == Stop::End {
-        // Two bytes are viewed, of which the second is wanted: the verifier wants it so, and before the last
-        // option byte there is always another one.
+        // Views two bytes and uses the second, because a view of one byte gives the verifier no range. Another byte
+        // always precedes the last one, because option areas are multiples of 4 bytes.
         match options.bytes(last.wrapping_sub(1)) {
             Some([_, EOL]) => stop = Stop::EndOfList,
             Some([_, NOP]) => end = len,
@@ -237,7 +236,7 @@ mod tests {
             (254, 8) => 1 << 16,
             (200, 3) => 1 << 3,
             (28, 2) => 1 << 8,
-            // A NOP is no option, whatever stands behind it.
+            // A NOP is never classified, whatever follows it.
             (1, _) => u32::MAX,
             _ => 0,
         })

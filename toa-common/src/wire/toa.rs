@@ -1,8 +1,7 @@
-//! Responsible for the TOA option: where a full-NAT load balancer writes the real client's address. Not
-//! responsible for believing it.
+//! The TOA option, in which a full-NAT load balancer writes the real client's address.
 //!
-//! No standard describes it. LVS, DPVS and their kin agree on the first of these forms with length 8 and 20. All is in
-//! network order, and what stands behind the client's address is not read:
+//! No standard describes it. LVS, DPVS and related balancers agree on the first of these layouts, with lengths 8 and
+//! 20. All fields are in network order. Bytes after the client's address are not read:
 //!
 //! ```text
 //! 0 kind   1 length   2 port      4 address: IPv4 (8, 16, 252:20) or IPv6 (20, 40)
@@ -20,14 +19,14 @@ use crate::{
     verifier::black_box,
 };
 
-/// Experiment identifiers (RFC 6994) that stand where TOA has its port, on the same kind: TCP Fast Open
-/// (RFC 7413) and the kernel's BPF self-tests. Such a value may be either.
+/// Experiment identifiers (RFC 6994) of options with the same kinds, in the bytes where TOA has its port: TCP Fast Open
+/// (RFC 7413) and the kernel's BPF self-tests. An option with such a value may be either.
 const AMBIGUOUS_PORTS: [u16; 2] = [0xf989, 0xeb9f];
 
 /// A TOA option.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Toa {
-    /// Whom it names.
+    /// The client that it names.
     pub client: Client,
     /// The option's kind.
     pub kind: u8,
@@ -36,11 +35,11 @@ pub struct Toa {
 }
 
 impl Toa {
-    /// No TOA: an option of length 0 does not exist. An `Option` would leave its bytes undefined, and what the
-    /// compiler then spills is refused by the verifier.
+    /// Returns the value for no TOA, whose length is 0, as no option's is. An `Option` would leave its bytes undefined,
+    /// and the verifier rejects what the compiler then spills.
     #[inline(always)]
     pub fn none() -> Self {
-        // A zero that the compiler does not know, or it would call `memset`, which goes byte by byte.
+        // A zero that is unknown to the compiler, or it would call `memset`, which writes byte by byte.
         let zero = black_box(0) as u32;
         Self {
             client: Client { address: Address([zero; 4]), port_be: zero as u16 },
@@ -49,19 +48,19 @@ impl Toa {
         }
     }
 
-    /// Whether there is one.
+    /// Returns whether there is a TOA.
     #[inline(always)]
     pub fn is_some(&self) -> bool {
         self.length != 0
     }
 
-    /// Whether it names a port.
+    /// Returns whether it names a port.
     #[inline(always)]
     pub fn has_port(&self) -> bool {
         has_port(self.kind, self.length)
     }
 
-    /// Whether the option could be another protocol's.
+    /// Returns whether the option could be another protocol's.
     #[inline(always)]
     pub fn is_ambiguous(&self) -> bool {
         let [fast_open, self_test] = AMBIGUOUS_PORTS;
@@ -70,7 +69,7 @@ impl Toa {
     }
 }
 
-/// The TOA at `offset`. `None` if it has a version that nobody knows.
+/// Decodes the TOA at `offset`. Returns `None` if its version is unknown.
 #[inline(always)]
 pub(crate) fn decode<P: PacketView>(packet: &P, offset: u32) -> Option<Toa> {
     let option: &[u8; 4] = packet.bytes(offset)?;

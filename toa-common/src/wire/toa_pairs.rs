@@ -1,4 +1,4 @@
-//! Responsible for which options are TOA: pairs of kind and length. Not responsible for what they say.
+//! The pairs of kind and length by which options are recognised as TOA.
 
 use crate::verifier::black_box;
 
@@ -7,20 +7,20 @@ pub const LENGTH_IPV4: u8 = 8;
 /// Length of the option with an IPv6 address, in bytes.
 pub const LENGTH_IPV6: u8 = 20;
 
-/// The kind of the options without a port, of lengths 7 and 19.
+/// Kind of the options without a port, which have length 7 or 19.
 pub(super) const KIND_WITHOUT_PORT: u8 = 28;
 
-/// Whether a TOA of this kind and length names a port.
+/// Returns whether a TOA of this kind and length names a port.
 #[inline(always)]
 pub const fn has_port(kind: u8, length: u8) -> bool {
     !(kind == KIND_WITHOUT_PORT && matches!(length, 7 | 19))
 }
 
-/// Pairs of kind and length that balancers name a client by. A pair's place is its number, and its bit in a
-/// `Class`. Which of them are TOA for a run is chosen by its [`ToaPairs`]; the others are counted, so that a
-/// wrong choice is found.
+/// Known pairs of kind and length that name a client. The index of a pair is its number, and its bit in a `Class`. A
+/// run's [`ToaPairs`] selects the pairs that are TOA. Packets with the other known pairs are counted, so that a wrong
+/// selection is noticed.
 pub const KNOWN_PAIRS: [(u8, u8); 11] = [
-    // LVS, DPVS and their kin.
+    // LVS, DPVS and related balancers.
     (254, LENGTH_IPV4),
     (254, LENGTH_IPV6),
     // LVS v3 and Alibaba.
@@ -37,35 +37,36 @@ pub const KNOWN_PAIRS: [(u8, u8); 11] = [
     // Akamai and CDNs: an address without a port, IPv4 and IPv6.
     (28, 7),
     (28, 19),
-    // Declared by Baidu's module, which reads none.
+    // Declared by Baidu's module, which does not read it.
     (254, 24),
 ];
 
-/// Most pairs, selected ones and known ones each: half the bits of a `Class`.
+/// Maximum number of selected pairs, and of known pairs: half the bits of a `Class`.
 pub const MAX_PAIRS: usize = 16;
 
-/// What is TOA unless a run chooses otherwise.
+/// The pairs that are TOA unless a run selects others.
 pub const DEFAULT_PAIRS: [(u8, u8); 3] = [(254, LENGTH_IPV4), (254, LENGTH_IPV6), (253, LENGTH_IPV6)];
 
-/// What a pair of kind and length is: the bit of its place in the selection in the upper half if it is TOA, the bit
-/// of its number in the lower half if it is known and not TOA, or 0.
+/// The class of a pair of kind and length. A pair that is TOA has the bit of its index in the selection, in the upper
+/// half. A known pair that is not TOA has the bit of its number, in the lower half. Any other pair has 0.
 pub(crate) type Class = u32;
 
-/// Which pairs of kind and length are TOA, and which others are known.
+/// The pairs of kind and length that are TOA, and the known pairs that are not.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(C)]
 pub struct ToaPairs {
-    /// For each kind, the classes of its pairs.
+    /// For each kind, the combined classes of its pairs.
     kinds: [Class; 256],
-    /// For each length, the classes of its pairs.
+    /// For each length, the combined classes of its pairs.
     lengths: [Class; 256],
 }
 
 impl ToaPairs {
-    /// Kind 254 with both lengths, and 253 with the longer one.
+    /// Kind 254 with both lengths, and kind 253 with the longer one.
     pub const DEFAULT: Self = Self::new(&DEFAULT_PAIRS);
 
-    /// The first [`MAX_PAIRS`] of `selected` are TOA; the other known ones are known.
+    /// Selects the first [`MAX_PAIRS`] pairs of `selected` as TOA. The known pairs that are not in `selected` have the
+    /// bit of their number.
     pub const fn new(selected: &[(u8, u8)]) -> Self {
         let mut this = Self { kinds: [0; 256], lengths: [0; 256] };
         let mut bit = MAX_PAIRS;
@@ -94,7 +95,7 @@ impl ToaPairs {
         self
     }
 
-    /// The pairs that are TOA, in the order of their selection.
+    /// Returns the pairs that are TOA, in the order of their selection.
     pub fn selected(&self) -> impl Iterator<Item = (u8, u8)> {
         let find = |table: &[Class; 256], bit: Class| {
             (0..=u8::MAX).zip(table).find(|(_, class)| *class & bit != 0).map(|(index, _)| index)
@@ -105,10 +106,10 @@ impl ToaPairs {
         })
     }
 
-    /// The class of `kind` with `length`: a pair's bit is set for its kind and for its length, and no other pair's is
-    /// set for both.
+    /// Returns the class of `kind` with `length`: of all the pairs' bits, only that pair's is set for both.
     ///
-    /// Reads volatile: the loader of the eBPF program sets other pairs in the object, behind the compiler's back.
+    /// The loads are volatile, because the loader of the eBPF program sets other pairs in the object, after the
+    /// compiler has seen the values.
     #[inline(always)]
     pub(crate) fn class_of(&self, kind: u8, length: u8) -> Class {
         match read(&self.kinds, kind) {
@@ -119,7 +120,7 @@ impl ToaPairs {
     }
 }
 
-/// Whether `pairs` have this one.
+/// Returns whether `pairs` contains the pair of `kind` and `length`.
 const fn contains(mut pairs: &[(u8, u8)], kind: u8, length: u8) -> bool {
     while let [(a, b), rest @ ..] = pairs {
         if *a == kind && *b == length {
@@ -130,22 +131,22 @@ const fn contains(mut pairs: &[(u8, u8)], kind: u8, length: u8) -> bool {
     false
 }
 
-/// Whether a class is TOA: 1, or else 0.
+/// Returns 1 if `class` is that of a TOA, and 0 otherwise.
 #[inline(always)]
 pub(super) fn is_toa(class: Class) -> u32 {
     black_box(u64::from((class >> MAX_PAIRS).wrapping_add(0xffff) >> MAX_PAIRS)) as u32
 }
 
-/// Which of the known pairs that are not TOA are among `classes`: a bit for each.
+/// Returns one bit for each known pair that is not TOA and is among `classes`.
 #[inline(always)]
 pub(super) fn unselected(classes: Class) -> u32 {
     classes & 0xffff
 }
 
-/// The entry at `index`.
+/// Returns the entry at `index`.
 #[inline(always)]
 fn read(table: &[Class; 256], index: u8) -> Class {
-    // SAFETY: every index is in the table.
+    // SAFETY: the table has an entry for every `u8`.
     unsafe { core::ptr::read_volatile(table.as_ptr().add(usize::from(index))) }
 }
 

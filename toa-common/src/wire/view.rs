@@ -1,15 +1,15 @@
-//! Responsible for access to the bytes of packets. Not responsible for what they mean.
+//! Access to the bytes of packets.
 
-/// Access to the bytes of one packet, each host's own.
+/// Access to the bytes of one packet. The eBPF program and user space have their own implementations.
 pub trait PacketView: Sized {
-    /// Bytes on the wire, which may be more than can be viewed.
+    /// Returns the packet's length on the wire, in bytes, which may be more than can be viewed.
     fn wire_len(&self) -> u32;
 
-    /// The `N` bytes from `offset` on, or `None` unless all of them can be read in place. `N` is at least 2:
+    /// Returns the `N` bytes from `offset` on, or `None` unless all of them can be read in place. `N` is at least 2:
     /// the verifier derives no range from the comparison that a one-byte view compiles to.
     fn bytes<const N: usize>(&self, offset: u32) -> Option<&[u8; N]>;
 
-    /// A view that begins at `offset`, of the same packet.
+    /// Returns a view of the same packet that begins at `offset`.
     #[must_use]
     fn at(&self, offset: u32) -> Self;
 }
@@ -17,9 +17,9 @@ pub trait PacketView: Sized {
 /// A captured packet.
 #[derive(Clone, Copy, Debug)]
 pub struct Captured<'a> {
-    /// What was captured of it, from the view's beginning on.
+    /// The captured bytes, from the beginning of the view on.
     pub bytes: &'a [u8],
-    /// Bytes on the wire.
+    /// Length on the wire, in bytes.
     pub wire_len: u32,
 }
 
@@ -39,11 +39,11 @@ impl PacketView for Captured<'_> {
     }
 }
 
-/// What the first byte of a packet belongs to.
+/// The header that a packet begins with.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Link {
     /// An Ethernet header.
     Ethernet,
-    /// An IP header: devices without a link header.
+    /// An IP header, on devices without a link header.
     Ip,
 }

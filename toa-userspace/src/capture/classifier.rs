@@ -1,7 +1,7 @@
-//! Classifies the packets of a capture as the kernel's program classifies live ones: inspect, decide, record, hand on.
+//! Classification of the packets of a capture, with the steps of the kernel program: inspect, decide, record, hand on.
 //!
-//! Packets are parsed and decided on by the code that the kernel's program is made of; only lookups and writes are
-//! different. Time is the packets' own.
+//! The code that parses packets and decides on them is the kernel program's. Only lookups and writes differ. Time is
+//! that of the packets.
 
 use ipnet::IpNet;
 use lru::LruCache;
@@ -26,33 +26,33 @@ use crate::{
     segment::Segment,
 };
 
-/// Which connections are followed.
+/// Which connections to follow.
 #[derive(Clone, Debug)]
 pub struct Selection {
-    /// What counts as TOA, and the servers' ports.
+    /// Which options are TOA, and the servers' ports.
     pub config: Config,
-    /// Clients that are watched.
+    /// The rules for watched clients.
     pub rules: Vec<Rule>,
-    /// The sources whose TOA is believed, if the configuration restricts them.
+    /// The sources whose TOA is trusted, if the configuration restricts them.
     pub balancers: Vec<IpNet>,
-    /// Whether connections are followed whatever their TOA says, if they have one at all.
+    /// Whether to follow every connection, whatever its TOA says and even without one.
     pub any_flow: bool,
-    /// Most connections at a time. Beyond it, the one that was silent for longest is forgotten.
+    /// Most connections at a time. Beyond this, the connection that has been silent for longest is dropped.
     pub max_flows: usize,
 }
 
-/// What a packet was classified as.
+/// The result for one packet.
 #[derive(Clone, Copy, Debug)]
 pub struct Classified<'a> {
-    /// What was found in it. A TOA that is not trusted is none.
+    /// What was found in it. An untrusted TOA counts as none.
     pub inspected: Inspected,
-    /// What was decided.
+    /// The decision.
     pub decision: Decision,
     /// The packet as a segment, if its connection is followed and it has payload, SYN, FIN or RST.
     pub segment: Option<Segment<'a>>,
 }
 
-/// Follows connections.
+/// Follows the connections of a capture.
 #[derive(Debug)]
 pub struct Classifier {
     config: Config,
@@ -62,14 +62,14 @@ pub struct Classifier {
     max_flows: usize,
     /// In the order of their latest packets.
     flows: LruCache<FlowKey, Flow>,
-    /// The generation of the connection that was learned last.
+    /// The generation of the connection learned last.
     generation: u64,
     counters: Snapshot,
     evicted: u64,
 }
 
 impl Classifier {
-    /// Knows no connection yet.
+    /// Creates a classifier that knows no connection.
     pub fn new(selection: Selection) -> Self {
         let Selection { config, mut rules, balancers, any_flow, max_flows } = selection;
         if any_flow {
@@ -88,17 +88,17 @@ impl Classifier {
         }
     }
 
-    /// What was counted so far.
+    /// Returns the counters.
     pub fn counters(&self) -> &Snapshot {
         &self.counters
     }
 
-    /// How many connections were forgotten because there were too many.
+    /// Returns how many open connections were dropped because there were too many.
     pub fn evicted(&self) -> u64 {
         self.evicted
     }
 
-    /// What is known of a connection, if it is followed.
+    /// Returns the flow of a connection, if it is followed.
     pub fn flow(&self, key: &FlowKey) -> Option<&Flow> {
         self.flows.peek(key)
     }
@@ -147,7 +147,7 @@ impl Classifier {
         Classified { inspected, decision, segment }
     }
 
-    /// Notes what was decided. `None` if the packet's connection is not followed.
+    /// Carries out the decision and counts it. Returns `None` if the connection of the packet is not followed.
     fn carry_out(
         &mut self,
         time_ns: u64,
@@ -186,9 +186,9 @@ impl Classifier {
         Some(())
     }
 
-    /// Whether the following of a connection begins with this packet although no TOA says so: with its SYN; or if that
-    /// is not in the capture, with what its client says. The client is who sends to a port that was asked for, or else
-    /// who sends what looks like a request.
+    /// Returns whether to follow a connection from this packet on although no TOA says so. This is the case for its SYN
+    /// or, if the capture does not have the SYN, for the first data from its client. The client is the side that sends
+    /// to one of the servers' ports if these are given, or else the side that sends what looks like a request.
     fn begins(&self, inspected: &Inspected, payload: &[u8]) -> bool {
         self.any_flow
             && match inspected.segment_kind() {
@@ -202,7 +202,7 @@ impl Classifier {
             }
     }
 
-    /// Begins to follow a connection as the client's that `toa` names.
+    /// Begins to follow a connection, with the client that `toa` names.
     fn begin(&mut self, time_ns: u64, inspected: &Inspected, toa: &Toa) {
         self.generation = time_ns.max(self.generation.saturating_add(1));
         let mut flow = Flow { generation: self.generation, first_seq: inspected.tcp.seq.0, ..Flow::EMPTY };
@@ -216,14 +216,14 @@ impl Classifier {
         }
     }
 
-    /// Counts the flow whose place is taken, unless it had ended.
+    /// Counts a replaced flow, unless it had ended.
     fn count_replaced(&mut self, flow: Option<Flow>) {
         if flow.is_some_and(|flow| flow.ended_ns == 0) {
             self.counters.increment(Counter::ReplacedOpen);
         }
     }
 
-    /// Notes a packet of a followed connection and makes a segment of it, if it has something to tell.
+    /// Records a packet of a followed connection. Returns it as a segment unless it is a pure ACK.
     fn follow<'a>(
         &mut self,
         packet: &Packet<'a>,
@@ -263,20 +263,20 @@ impl Classifier {
     }
 }
 
-/// The captured part of a packet's payload. What lies behind it is the link layer's padding.
+/// Returns the captured part of the payload. The link layer's padding may follow it.
 fn payload<'a>(captured: &Captured<'a>, inspected: &Inspected) -> &'a [u8] {
     let offset = usize::try_from(inspected.tcp.payload_offset()).ok();
     let behind = offset.and_then(|offset| captured.bytes.get(offset..)).unwrap_or_default();
     usize::try_from(inspected.tcp.payload_len).ok().and_then(|len| behind.get(..len)).unwrap_or(behind)
 }
 
-/// What stands for the TOA of a connection that has none: its sender as the client, kind and length 0.
+/// Returns a stand-in for the TOA of a connection without one: the sender as the client, with kind and length 0.
 fn peer(key: &FlowKey) -> Toa {
     let client = Client { address: key.source, port_be: key.source_port().to_be() };
     Toa { client, ..Toa::none() }
 }
 
-/// The connection in the other direction.
+/// Returns the key of the other direction.
 fn reverse(key: &FlowKey) -> FlowKey {
     FlowKey { source: key.destination, destination: key.source, ports: key.ports.rotate_left(16) }
 }

@@ -1,28 +1,28 @@
-//! Why a capture cannot be read.
+//! Errors of reading a capture.
 
 use thiserror::Error;
 
 use super::limits::MAX_INTERFACES;
 
-/// Why a capture cannot be read, or not any further.
+/// Why a capture cannot be read, or not to its end.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 pub enum CaptureError {
-    /// The first bytes are no capture's.
+    /// The file does not begin like a capture.
     #[error("not a pcap or pcapng file")]
     NoCapture,
-    /// Nothing at all.
+    /// The file is empty.
     #[error("the capture is empty: it has no header")]
     Empty,
-    /// It ends within a header or a packet.
+    /// The file ends within a header or a packet.
     #[error("the capture ends within a packet: {bytes} bytes are left over")]
     Truncated {
-        /// Bytes of what is incomplete.
+        /// Bytes of the incomplete part.
         bytes: usize,
     },
-    /// A length makes no sense.
+    /// A length is impossible.
     #[error("at byte {offset}: impossible length of {length} bytes")]
     Length {
-        /// Where the block begins, in bytes from the file's beginning.
+        /// Where the block begins, in bytes from the beginning of the file.
         offset: u64,
         /// The length.
         length: u64,
@@ -30,29 +30,29 @@ pub enum CaptureError {
     /// A block contradicts itself.
     #[error("at byte {offset}: malformed block of type {kind:#x}")]
     Malformed {
-        /// Where the block begins, in bytes from the file's beginning.
+        /// Where the block begins, in bytes from the beginning of the file.
         offset: u64,
-        /// Its type.
+        /// The type of the block.
         kind: u32,
     },
-    /// A packet names an interface that its section has not described.
+    /// A packet refers to an interface that its section does not describe.
     #[error("at byte {offset}: packet of undescribed interface {interface}")]
     NoInterface {
-        /// Where the block begins, in bytes from the file's beginning.
+        /// Where the block begins, in bytes from the beginning of the file.
         offset: u64,
-        /// The interface's number within the section.
+        /// The number of the interface within its section.
         interface: u32,
     },
-    /// More interfaces than are kept.
+    /// There are more interfaces than are kept.
     #[error("more than {MAX_INTERFACES} interfaces")]
     TooManyInterfaces,
-    /// A link type whose packets cannot be read.
+    /// An unsupported link type.
     #[error(
         "unsupported link type {number}: supported are Ethernet (1), Linux cooked (113, 276), raw IP (101, 228, 229) \
          and loopback (0, 108)"
     )]
     LinkType {
-        /// Its number.
+        /// The number of the link type.
         number: u16,
     },
 }

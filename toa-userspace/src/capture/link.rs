@@ -1,5 +1,4 @@
-//! Responsible for what stands before the IP header in captures, by link type. Not responsible for Ethernet, which the
-//! kernel's parser reads, nor for the IP header.
+//! Link types of captures: the headers that precede the IP header. The kernel's parser reads Ethernet headers.
 //!
 //! The numbers are those of the registry at <https://www.tcpdump.org/linktypes.html>.
 
@@ -11,42 +10,42 @@ use toa_common::{
     },
 };
 
-/// Bytes of the header of `LINKTYPE_NULL` and `LINKTYPE_LOOP`: an address family, whose numbers differ from system to
-/// system. The IP header says the same.
+/// Bytes of the header of `LINKTYPE_NULL` and `LINKTYPE_LOOP`: an address family. It is not used: its numbers differ
+/// between systems, and the IP header has the same information.
 const LOOPBACK_LEN: u32 = 4;
 
 /// Bytes of the header of `LINKTYPE_LINUX_SLL`: packet type 2, device type 2, address 10, protocol 2.
 const COOKED_LEN: u32 = 16;
 
-/// Where in it the protocol stands.
+/// Offset of the protocol in that header.
 const COOKED_PROTOCOL: u32 = 14;
 
 /// Bytes of the header of `LINKTYPE_LINUX_SLL2`: protocol 2, reserved 2, interface 4, device type 2, packet type 1,
 /// address 9.
 const COOKED2_LEN: u32 = 20;
 
-/// What a capture's packets begin with.
+/// What the packets of a capture begin with.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum LinkType {
-    /// An address family of four bytes: BSD loopback, in either byte order.
+    /// An address family of four bytes, in either byte order: BSD loopback.
     Loopback,
     /// An Ethernet header.
     Ethernet,
     /// An IP header.
     Ip,
-    /// A Linux "cooked" header, as of the device `any`.
+    /// A Linux "cooked" header, as captured from the device `any`.
     Cooked,
-    /// Its second version.
+    /// A Linux "cooked" header, version 2.
     Cooked2,
 }
 
 impl LinkType {
-    /// The link type with this number, if it is one of those that can be read.
+    /// Returns the link type with this number, if it is supported.
     pub fn from_number(number: u16) -> Option<Self> {
         match number {
             0 | 108 => Some(Self::Loopback),
             1 => Some(Self::Ethernet),
-            // 12 and 14 are what some systems wrote for 101.
+            // Some systems wrote 12 or 14 for 101.
             12 | 14 | 101 | 228 | 229 => Some(Self::Ip),
             113 => Some(Self::Cooked),
             276 => Some(Self::Cooked2),
@@ -54,7 +53,7 @@ impl LinkType {
         }
     }
 
-    /// The part of `packet` that the kernel's parser reads, and what that begins with.
+    /// Returns the part of `packet` that the kernel's parser reads, and the layer with which that part begins.
     pub fn enter(self, packet: Captured<'_>) -> Result<(Captured<'_>, Link), SkipReason> {
         match self {
             Self::Ethernet => Ok((packet, Link::Ethernet)),
@@ -66,7 +65,7 @@ impl LinkType {
     }
 }
 
-/// Skips a cooked header of `len` bytes with an EtherType at `protocol`, and the VLAN tags that follow.
+/// Skips a cooked header of `len` bytes with an EtherType at `protocol`, and the VLAN tags after it.
 fn cooked(packet: Captured<'_>, protocol: u32, len: u32) -> Result<(Captured<'_>, Link), SkipReason> {
     let ether_type = u16::from_be_bytes(*packet.bytes(protocol).ok_or(SkipReason::Truncated)?);
     let (ether_type, offset) = skip_tags(&packet, ether_type, len)?;
@@ -76,7 +75,7 @@ fn cooked(packet: Captured<'_>, protocol: u32, len: u32) -> Result<(Captured<'_>
     }
 }
 
-/// The packet after a header.
+/// Returns the packet without a header of `len` bytes.
 fn without(packet: Captured<'_>, len: u32) -> Result<Captured<'_>, SkipReason> {
     let wire_len = packet.wire_len.checked_sub(len).ok_or(SkipReason::Truncated)?;
     Ok(Captured { wire_len, ..packet.at(len) })

@@ -7,11 +7,11 @@ use super::link::LinkType;
 pub struct Packet<'a> {
     /// When it was captured, in nanoseconds since the Unix epoch; 0 if the capture does not say.
     pub time_ns: u64,
-    /// Number of its interface within the file, over all sections, from 0 on.
+    /// Number of its interface within the file, counted over all sections from 0.
     pub interface: u32,
-    /// What its first byte belongs to.
+    /// What the packet begins with.
     pub link: LinkType,
-    /// What was captured of it.
+    /// The captured bytes.
     pub bytes: &'a [u8],
     /// Bytes on the wire.
     pub wire_len: u32,

@@ -1,5 +1,4 @@
-//! Responsible for what a pcapng file says besides its packets: sections and interfaces. Not responsible for where its
-//! blocks begin and end.
+//! Sections and interfaces of pcapng files. [`super::reader`] splits a file into blocks.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,25 +11,26 @@ use super::{
 };
 use crate::print::escape::Escaped;
 
-/// Units of a timestamp in a second, unless an interface says otherwise (`if_tsresol`).
+/// Timestamp units per second, unless an interface sets others (`if_tsresol`).
 const MICROSECONDS: u128 = 1_000_000;
 
-/// Nanoseconds of a second.
+/// Nanoseconds per second.
 const SECOND_NS: i128 = 1_000_000_000;
 
-/// The names of a file's interfaces, as far as it was read. Clones are the same.
+/// The names of the interfaces of a file, as far as it has been read. Clones share the same list.
 #[derive(Clone, Debug, Default)]
 pub struct Names(Arc<Mutex<Vec<Option<Vec<u8>>>>>);
 
 impl Names {
-    /// The name of the interface with this number within the file, escaped: whoever wrote the file has chosen it.
+    /// Returns the name of the interface with this number within the file. It is escaped, because the author of the
+    /// file chose it.
     pub fn get(&self, interface: u32) -> Option<String> {
         let names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let name = names.get(usize::try_from(interface).ok()?)?.as_deref()?;
         Some(Escaped(name).to_string())
     }
 
-    /// Adds the next one and returns its number.
+    /// Adds the name of the next interface and returns its number.
     fn add(&self, name: Option<Vec<u8>>) -> Result<u32, CaptureError> {
         let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if names.len() >= MAX_INTERFACES {
@@ -46,23 +46,23 @@ impl Names {
 pub(super) struct Interface {
     /// Its number within the file.
     pub(super) number: u32,
-    /// The number of its link type, which matters only if it has packets.
+    /// The number of its link type. An unsupported one is an error only if the interface has packets.
     link_type: u16,
-    /// Most bytes that are captured of a packet; 0 if all are.
+    /// Most bytes captured of a packet; 0 for no limit.
     snaplen: u32,
-    /// Units of a timestamp in a second.
+    /// Timestamp units per second.
     resolution: u128,
-    /// What is to be added to timestamps, in seconds.
+    /// Seconds to add to timestamps.
     offset_s: i64,
 }
 
 impl Interface {
-    /// The only interface of a pcap file.
+    /// Returns the single interface of a pcap file.
     pub(super) fn only(link_type: u16) -> Self {
         Self { number: 0, link_type, snaplen: 0, resolution: MICROSECONDS, offset_s: 0 }
     }
 
-    /// Reads a description, and adds its name to the file's.
+    /// Reads a description and adds its name to `names`. Returns `None` if it is malformed.
     pub(super) fn read(
         block: &InterfaceDescriptionBlock<'_>,
         big_endian: bool,
@@ -73,7 +73,7 @@ impl Interface {
         };
         let resolution = option(OptionCode::IfTsresol).and_then(|value| value.first().copied());
         let resolution = resolution.map_or(Some(MICROSECONDS), units);
-        // The library reads this one as little-endian always.
+        // `pcap-parser` always reads this option as little-endian.
         let offset_s =
             option(OptionCode::IfTsoffset).and_then(|value| value.first_chunk()).map_or(0, |value| {
                 if big_endian { i64::from_be_bytes(*value) } else { i64::from_le_bytes(*value) }
@@ -86,18 +86,17 @@ impl Interface {
         Ok(Some(Self { number, link_type, snaplen: block.snaplen, resolution, offset_s }))
     }
 
-    /// What its packets begin with.
+    /// Returns what its packets begin with.
     pub(super) fn link(&self) -> Result<LinkType, CaptureError> {
         LinkType::from_number(self.link_type).ok_or(CaptureError::LinkType { number: self.link_type })
     }
 
-    /// At most so many bytes are captured of a packet of `wire_len`.
+    /// Returns the most bytes that can have been captured of a packet of `wire_len` bytes.
     pub(super) fn captured(&self, wire_len: u32) -> u32 {
         if self.snaplen == 0 { wire_len } else { wire_len.min(self.snaplen) }
     }
 
-    /// A timestamp of a packet, in nanoseconds since the Unix epoch. What lies outside of 1970 to 2554 is the nearest
-    /// end of that.
+    /// Converts a timestamp to nanoseconds since the Unix epoch. Times outside of 1970 to 2554 are clamped.
     pub(super) fn time_ns(&self, high: u32, low: u32) -> u64 {
         let units = u128::from(high) << 32 | u128::from(low);
         let since_offset = units.saturating_mul(SECOND_NS.unsigned_abs()) / self.resolution.max(1);
@@ -107,7 +106,7 @@ impl Interface {
     }
 }
 
-/// Units in a second: a power of 10, or, with the highest bit, of 2 (pcapng section 4.2, `if_tsresol`).
+/// Returns the units per second: a power of 10 or, if the highest bit is set, of 2 (pcapng section 4.2, `if_tsresol`).
 fn units(resolution: u8) -> Option<u128> {
     let exponent = u32::from(resolution & 0x7f);
     if resolution & 0x80 == 0 { 10_u128.checked_pow(exponent) } else { 1_u128.checked_shl(exponent) }

@@ -1,4 +1,4 @@
-//! Responsible for taking packets from a capture that comes piece by piece. Not responsible for what is in them.
+//! Splitting a capture that arrives in pieces into packets.
 //!
 //! ```text
 //! loop { while let Next::Packet(packet) = reader.next_packet()? { … }
@@ -24,54 +24,54 @@ use super::{
     pcapng::{Interface, Names},
 };
 
-/// Bytes that are read at a time, at least: a pipe holds as many.
+/// Least number of bytes to ask for in one read: the capacity of a pipe.
 const READ_BYTES: usize = 64 << 10;
 
-/// Bytes of a pcap file's header.
+/// Bytes of the header of a pcap file.
 const FILE_HEADER_LEN: usize = 24;
 
-/// Bytes of a pcap packet's header: seconds 4, fraction 4, captured length 4, length 4. Kuznetzov's variant has eight
-/// more.
+/// Bytes of the header of a pcap packet: seconds 4, fraction 4, captured length 4, length 4. Kuznetzov's variant has
+/// eight more.
 const PACKET_HEADER_LEN: usize = 16;
 const MODIFIED_HEADER_LEN: usize = 24;
 
-/// Bytes that say how long a pcapng block is: its type 4, its length 4. A section's first block says in the next four
-/// in which byte order.
+/// Bytes that are needed to know the length of a pcapng block: its type 4, its length 4. The first block of a section
+/// has the byte order in the next four bytes.
 const BLOCK_HEADER_LEN: usize = 8;
 const SECTION_START_LEN: usize = 12;
 
-/// The block type of packets before pcapng had [`EPB_MAGIC`], which nothing has written for many years.
+/// The packet block that [`EPB_MAGIC`] replaced; no program has written it for many years.
 const OBSOLETE_PACKET: u32 = 2;
 
-/// What comes next.
+/// The result of looking for a packet.
 #[derive(Debug)]
 pub enum Next<'a> {
     /// A packet.
     Packet(Packet<'a>),
-    /// Nothing before there is more input.
+    /// No complete packet until there is more input.
     NeedMore,
 }
 
-/// How the file is written.
+/// The format of the file.
 #[derive(Debug)]
 enum Format {
     /// Not known yet.
     Unknown,
     /// pcap.
     Pcap { header: PcapHeader, interface: Interface },
-    /// pcapng, within a section.
+    /// pcapng, in a section.
     Ng { big_endian: bool, interfaces: Vec<Interface> },
 }
 
-/// Takes packets from a capture.
+/// Reads packets from a capture.
 #[derive(Debug)]
 pub struct Reader {
-    /// Input that was read: `start..` is still to be looked at.
+    /// Input that was read. The part from `start` on has not been parsed.
     buffer: Vec<u8>,
     start: usize,
-    /// Bytes that the next look needs, from `start` on.
+    /// Bytes from `start` on that the next step needs.
     needed: usize,
-    /// Where `start` is in the file.
+    /// The offset of `start` in the file.
     offset: u64,
     format: Format,
     names: Names,
@@ -91,18 +91,18 @@ impl Default for Reader {
 }
 
 impl Reader {
-    /// The names of the interfaces, of which more may become known.
+    /// Returns the names of the interfaces. More may be added as the capture is read.
     pub fn names(&self) -> Names {
         self.names.clone()
     }
 
-    /// Reads from `input`, once. Returns how many bytes came: at the end, none.
+    /// Reads from `input` once. Returns how many bytes were read, 0 at the end of the input.
     pub fn fill(&mut self, input: &mut impl Read) -> io::Result<usize> {
         self.buffer.drain(..self.start);
         self.start = 0;
         let held = self.buffer.len();
         let room = self.needed.saturating_sub(held).max(READ_BYTES);
-        // Grows with what comes, not with what a length promises.
+        // The buffer grows with the data that arrives, not with the length that a block announces.
         self.buffer.resize(held.saturating_add(room.min(READ_BYTES.max(held))), 0);
         let read = loop {
             match input.read(self.buffer.get_mut(held..).unwrap_or_default()) {
@@ -114,7 +114,7 @@ impl Reader {
         read
     }
 
-    /// Takes the next packet. After an error there is nothing more to take.
+    /// Returns the next packet. After an error there are no more packets.
     pub fn next_packet(&mut self) -> Result<Next<'_>, CaptureError> {
         let Some(found) = self.find_packet()? else {
             return Ok(Next::NeedMore);
@@ -123,7 +123,8 @@ impl Reader {
         self.format.packet(found.kind, bytes, found.offset).map(Next::Packet)
     }
 
-    /// Passes what stands before the next packet, and the packet itself, if all of that is here.
+    /// Moves past the blocks before the next packet and past the packet itself. Returns `None` if the buffer ends
+    /// before that.
     fn find_packet(&mut self) -> Result<Option<PacketBlock>, CaptureError> {
         while let Some(Measured { kind, len }) = self.measure()? {
             let (begin, offset) = (self.start, self.offset);
@@ -138,7 +139,7 @@ impl Reader {
         Ok(None)
     }
 
-    /// Says whether the file may end here.
+    /// Checks that the file may end here.
     pub fn end(&self) -> Result<(), CaptureError> {
         match self.buffer.len().saturating_sub(self.start) {
             0 if self.offset == 0 => Err(CaptureError::Empty),
@@ -147,7 +148,7 @@ impl Reader {
         }
     }
 
-    /// Finds out what comes next and how long it is, if it is here as a whole.
+    /// Determines the kind and length of what comes next. Returns `None` if it is not completely in the buffer.
     fn measure(&mut self) -> Result<Option<Measured>, CaptureError> {
         let rest = self.buffer.get(self.start..).unwrap_or_default();
         let measured = self.format.measure(rest, self.offset)?;
@@ -160,36 +161,37 @@ impl Reader {
     }
 }
 
-/// What comes next in a file.
+/// A part of a file, measured.
 #[derive(Clone, Copy, Debug)]
 struct Measured {
     /// The type of a pcapng block; of pcap, [`FILE_HEADER`] or [`PACKET`].
     kind: u32,
-    /// Bytes.
+    /// Its length in bytes.
     len: usize,
 }
 
-/// A packet's block.
+/// The block of a packet.
 struct PacketBlock {
     kind: u32,
-    /// Where it is in the buffer.
+    /// Its range in the buffer.
     range: Range<usize>,
-    /// Where it is in the file.
+    /// Its offset in the file.
     offset: u64,
 }
 
-/// Kinds of what a pcap file has, which pcapng reserves.
+/// Kinds for the two parts of a pcap file. pcapng reserves both numbers.
 const FILE_HEADER: u32 = 0;
 const PACKET: u32 = u32::MAX;
 
-/// The four bytes at `at`, in a byte order.
+/// Reads the four bytes at `at` in the given byte order.
 fn word(bytes: &[u8], at: usize, big_endian: bool) -> Option<u32> {
     let word = bytes.get(at..)?.first_chunk()?;
     Some(if big_endian { u32::from_be_bytes(*word) } else { u32::from_le_bytes(*word) })
 }
 
 impl Format {
-    /// Measures what `rest`, at `offset` of the file, begins with, or says how many bytes it takes to do so.
+    /// Measures the first part of `rest`, which is at `offset` of the file. Returns `Err` with the number of bytes
+    /// needed if `rest` is too short for that.
     fn measure(&self, rest: &[u8], offset: u64) -> Result<Result<Measured, usize>, CaptureError> {
         let length = |length: u32| CaptureError::Length { offset, length: length.into() };
         if let Self::Pcap { header, .. } = self {
@@ -229,14 +231,14 @@ impl Format {
         Ok(Ok(Measured { kind, len }))
     }
 
-    /// Takes over what a block says of the file. Whether it is a packet is what this returns.
+    /// Takes over what a block says about the file. Returns whether the block is a packet.
     fn take(&mut self, kind: u32, bytes: &[u8], offset: u64, names: &Names) -> Result<bool, CaptureError> {
         let malformed = || CaptureError::Malformed { offset, kind };
         match (kind, self) {
             (PACKET, Self::Pcap { .. }) | (EPB_MAGIC | SPB_MAGIC, Self::Ng { .. }) => Ok(true),
             (FILE_HEADER, format @ Self::Unknown) => {
                 let (_, header) = parse_pcap_header(bytes).map_err(|_| CaptureError::NoCapture)?;
-                // The upper half says whether frames end in a checksum, which nothing here depends on.
+                // The upper half describes checksums at the end of frames, which are not used here.
                 let interface = Interface::only((header.network.0.cast_unsigned() & 0xffff) as u16);
                 interface.link()?;
                 *format = Self::Pcap { header, interface };
@@ -257,12 +259,12 @@ impl Format {
                 Ok(false)
             }
             (OBSOLETE_PACKET, Self::Ng { .. }) => Err(malformed()),
-            // Names, statistics, secrets and what others have added.
+            // Names, statistics, secrets and custom blocks.
             _ => Ok(false),
         }
     }
 
-    /// Reads a packet.
+    /// Reads a packet of either format.
     fn packet<'a>(&self, kind: u32, bytes: &'a [u8], offset: u64) -> Result<Packet<'a>, CaptureError> {
         let malformed = || CaptureError::Malformed { offset, kind };
         let (big_endian, interfaces) = match self {
@@ -310,18 +312,18 @@ impl Format {
     }
 }
 
-/// The first `len` bytes: behind them a block is padded.
+/// Returns the first `len` bytes. Padding follows them in a block.
 fn first(data: &[u8], len: u32) -> &[u8] {
     usize::try_from(len).ok().and_then(|len| data.get(..len)).unwrap_or(data)
 }
 
-/// Reads a whole block.
+/// Parses a complete block.
 fn parse(bytes: &[u8], big_endian: bool) -> Option<Block<'_>> {
     let parsed = if big_endian { parse_block_be(bytes) } else { parse_block_le(bytes) };
     parsed.ok().map(|(_, block)| block)
 }
 
-/// Whether a file begins as a pcap file does.
+/// Returns whether `rest` begins like a pcap file.
 fn is_pcap(rest: &[u8]) -> bool {
     !matches!(parse_pcap_header(rest), Err(nom::Err::Error(_)))
 }

@@ -1,5 +1,4 @@
-//! Responsible for a capture's way from bytes to printed requests: reader, classifier and pipeline, one after the other.
-//! Not responsible for where the bytes come from, nor for waiting for them.
+//! Reader, classifier and pipeline, combined to turn the bytes of a capture into requests.
 //!
 //! ```text
 //! loop { while replay.step(sink)? {}
@@ -19,7 +18,7 @@ use crate::{
     pipeline::{Pipeline, Sink},
 };
 
-/// Reads a capture.
+/// Replays a capture.
 #[derive(Debug)]
 pub struct Replay {
     reader: Reader,
@@ -27,14 +26,14 @@ pub struct Replay {
     pipeline: Pipeline,
     /// Packets that were read.
     packets: u64,
-    /// When the latest packet came.
+    /// When the latest packet was captured, in nanoseconds since the Unix epoch.
     now_ns: u64,
-    /// How long something may still come that belongs before it.
+    /// How long an earlier packet may still follow, in nanoseconds.
     patience_ns: u64,
 }
 
 impl Replay {
-    /// Has read nothing yet.
+    /// Creates a replay that has read nothing.
     pub fn new(selection: Selection, limits: Limits) -> Self {
         Self {
             reader: Reader::default(),
@@ -46,17 +45,17 @@ impl Replay {
         }
     }
 
-    /// The names of the capture's interfaces, of which more may become known.
+    /// Returns the names of the interfaces. More may be added as the capture is read.
     pub fn names(&self) -> Names {
         self.reader.names()
     }
 
-    /// Reads from `input`, once. Returns how many bytes came: at the end, none.
+    /// Reads from `input` once. Returns how many bytes were read, 0 at the end of the input.
     pub fn fill(&mut self, input: &mut impl Read) -> io::Result<usize> {
         self.reader.fill(input)
     }
 
-    /// Takes a packet out of what was read. Returns whether there was one.
+    /// Processes one packet of what was read. Returns whether there was one.
     pub fn step(&mut self, sink: &mut impl Sink) -> Result<bool, CaptureError> {
         let Next::Packet(mut packet) = self.reader.next_packet()? else {
             return Ok(false);
@@ -66,7 +65,7 @@ impl Replay {
         }
         self.now_ns = packet.time_ns;
         add(&mut self.packets, 1);
-        // What is older was handed in: captures are in the order of time, or nearly.
+        // Everything older was handed in, because captures are in order of time, or nearly so.
         self.pipeline.tick(packet.time_ns, sink);
         if let Ok(Classified { segment: Some(segment), .. }) = self.classifier.classify(&packet) {
             self.pipeline.segment(&segment, sink);
@@ -74,43 +73,43 @@ impl Replay {
         Ok(true)
     }
 
-    /// Says that nothing has come for as long as networks reorder packets: a stream whose beginning was waited for
-    /// begins with what there is. Holes stay open until the capture's own time has passed them.
+    /// Tells the pipeline that the input has been silent for as long as networks reorder packets. A stream that waited
+    /// for its beginning then starts with what it has. Holes stay open until the time of the capture has passed them.
     pub fn idle(&mut self, sink: &mut impl Sink) {
         self.pipeline.tick(self.now_ns.saturating_add(self.patience_ns), sink);
     }
 
-    /// Hands on everything that waits.
+    /// Flushes everything that waits.
     pub fn finish(&mut self, sink: &mut impl Sink) {
         self.pipeline.finish(sink);
     }
 
-    /// Says whether the capture may end here.
+    /// Checks that the capture may end here.
     pub fn end(&self) -> Result<(), CaptureError> {
         self.reader.end()
     }
 
-    /// What became of the packets that were followed.
+    /// Returns the counts of the packets that were followed.
     pub fn ledger(&self) -> &Ledger {
         self.pipeline.ledger()
     }
 
-    /// What became of all packets.
+    /// Returns the counts of all packets.
     pub fn counters(&self) -> &Snapshot {
         self.classifier.counters()
     }
 
-    /// How many packets were read.
+    /// Returns how many packets were read.
     pub fn packets(&self) -> u64 {
         self.packets
     }
 
-    /// How many connections were forgotten because there were too many.
+    /// Returns how many open connections were dropped because there were too many.
     pub fn evicted(&self) -> u64 {
         self.classifier.evicted()
     }
 
-    /// When the latest packet was captured, in nanoseconds since the Unix epoch.
+    /// Returns when the latest packet was captured, in nanoseconds since the Unix epoch.
     pub fn now_ns(&self) -> u64 {
         self.now_ns
     }

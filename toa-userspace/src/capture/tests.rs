@@ -3,7 +3,7 @@ use super::{
     *,
 };
 
-/// Writes captures in a byte order.
+/// Writes captures in the given byte order.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Order {
     Little,
@@ -25,7 +25,7 @@ impl Order {
         }
     }
 
-    /// A pcap file's header, in micro- or nanoseconds.
+    /// Returns the header of a pcap file, with a resolution of micro- or nanoseconds.
     pub(crate) fn pcap(self, is_nano: bool, link: u32) -> Vec<u8> {
         let magic = if is_nano { 0xa1b2_3c4d } else { 0xa1b2_c3d4 };
         let mut file = self.word(magic).to_vec();
@@ -34,13 +34,13 @@ impl Order {
         file
     }
 
-    /// A packet of a pcap file.
+    /// Returns a packet of a pcap file.
     pub(crate) fn packet(self, seconds: u32, fraction: u32, bytes: &[u8], wire_len: usize) -> Vec<u8> {
         let header = [seconds, fraction, len(bytes), u32::try_from(wire_len).unwrap()];
         [header.map(|value| self.word(value)).as_flattened(), bytes].concat()
     }
 
-    /// A block of a pcapng file.
+    /// Returns a block of a pcapng file.
     fn block(self, kind: u32, content: &[u8]) -> Vec<u8> {
         let mut content = content.to_vec();
         content.resize(content.len().next_multiple_of(4), 0);
@@ -48,13 +48,13 @@ impl Order {
         [&self.word(kind)[..], &len, &content, &len].concat()
     }
 
-    /// The first block of a section.
+    /// Returns the first block of a section.
     pub(crate) fn section(self) -> Vec<u8> {
         let version = [self.half(1), self.half(0)];
         self.block(0x0a0d_0d0a, &[&self.word(0x1a2b_3c4d)[..], version.as_flattened(), &[0xff; 8]].concat())
     }
 
-    /// The description of an interface; without a name also without a resolution.
+    /// Returns the description of an interface. Without a name it has no resolution either.
     pub(crate) fn interface(self, link: u16, snaplen: u32, name: Option<&str>) -> Vec<u8> {
         let mut content = [&self.half(link)[..], &[0; 2], &self.word(snaplen)].concat();
         if let Some(name) = name {
@@ -69,14 +69,14 @@ impl Order {
         self.block(1, &content)
     }
 
-    /// A packet of an interface.
+    /// Returns a packet block with an interface and a time.
     pub(crate) fn enhanced(self, interface: u32, time: u64, bytes: &[u8], wire_len: usize) -> Vec<u8> {
         let (high, low) = (u32::try_from(time >> 32).unwrap(), u32::try_from(time & 0xffff_ffff).unwrap());
         let header = [interface, high, low, len(bytes), u32::try_from(wire_len).unwrap()];
         self.block(6, &[header.map(|value| self.word(value)).as_flattened(), bytes].concat())
     }
 
-    /// A packet of the first interface, without a time.
+    /// Returns a packet block without a time; its interface is the section's first.
     fn simple(self, bytes: &[u8], wire_len: u32) -> Vec<u8> {
         self.block(3, &[&self.word(wire_len)[..], bytes].concat())
     }
@@ -224,7 +224,7 @@ fn lengths_and_blocks_that_make_no_sense_are_errors_and_no_wait() {
         let file = [&section[..], block.map(u32::to_be_bytes).as_flattened()].concat();
         assert_eq!(read(&file).1, Err(error));
     }
-    // More captured bytes than the block has: the library would ask for more for ever.
+    // More captured bytes than the block has: `pcap-parser` alone would ask for more input without end.
     let mut lying = order.enhanced(0, 1, b"abcd", 4);
     lying[20..24].copy_from_slice(&5000_u32.to_be_bytes());
     let file = [section.clone(), order.interface(1, 0, None), lying].concat();

@@ -1,42 +1,41 @@
-//! Responsible for how long a body is, so that the head behind it is found (RFC 9112 sections 6 and 7). Not
-//! responsible for what is in it.
+//! The length of request bodies, which determines where the next head begins (RFC 9112 sections 6 and 7).
 
-/// Longest line of a chunk's size with its extensions, and longest trailer section, in bytes.
+/// Longest chunk-size line including its extensions, and longest trailer section, in bytes.
 const MAX_LINES_BYTES: u64 = 64 << 10;
 
-/// Whether a body goes on.
+/// Whether a body continues.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Progress {
-    /// It does.
+    /// It continues.
     More,
     /// It has ended.
     Done,
-    /// Its chunks cannot be followed any more.
+    /// Its end can no longer be found.
     Broken,
 }
 
-/// The place within a body.
+/// The position within a body.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Body {
     /// This many bytes are left.
     Length(u64),
-    /// In the size of a chunk, as far as it was read.
+    /// In the size of a chunk, with the value read so far.
     Size { value: u64, digits: u8, line_bytes: u64 },
-    /// Behind the size of a chunk, in the rest of its line.
+    /// After the size of a chunk, in the rest of its line.
     Extension { size: u64, line_bytes: u64 },
-    /// In a chunk, of which this many bytes are left.
+    /// In a chunk with this many bytes left.
     Chunk(u64),
-    /// Behind a chunk, before its line end.
+    /// After the data of a chunk, before its line end.
     ChunkEnd { seen_cr: bool },
     /// In the trailer section.
     Trailer { line_is_empty: bool, bytes: u64 },
 }
 
 impl Body {
-    /// The beginning of a body in chunks.
+    /// The beginning of a chunked body.
     pub(super) const CHUNKED: Self = Self::Size { value: 0, digits: 0, line_bytes: 0 };
 
-    /// Passes over `bytes`. Returns how many of them belong to the body.
+    /// Skips the body's part of `bytes`. Returns how many of them belong to the body.
     pub(super) fn pass(&mut self, bytes: &[u8]) -> (usize, Progress) {
         let mut passed = 0_usize;
         loop {
@@ -64,7 +63,7 @@ impl Body {
         }
     }
 
-    /// Passes over one byte of what surrounds chunks.
+    /// Skips one byte that is not chunk data.
     fn step(&mut self, byte: u8) -> Progress {
         *self = match (*self, byte) {
             (Self::Size { value, digits, line_bytes }, byte) => {
@@ -97,7 +96,7 @@ impl Body {
         Progress::More
     }
 
-    /// What follows the line of a chunk's size.
+    /// Returns the position after the line with a chunk's size.
     fn behind_size(size: u64) -> Self {
         match size {
             0 => Self::Trailer { line_is_empty: true, bytes: 0 },
@@ -105,7 +104,7 @@ impl Body {
         }
     }
 
-    /// How many of the next bytes belong to the body, whatever they are.
+    /// Returns how many of the next bytes belong to the body whatever they contain.
     pub(super) fn unneeded_bytes(&self) -> u64 {
         match self {
             Self::Length(left) | Self::Chunk(left) => *left,
@@ -113,7 +112,7 @@ impl Body {
         }
     }
 
-    /// Passes over a gap. What a length delimits may miss bytes and still end where it ends.
+    /// Skips a gap. A part with a known length ends at the same place even if bytes of it are missing.
     pub(super) fn pass_gap(&mut self, gap_bytes: u64) -> Progress {
         match self {
             Self::Length(left) if gap_bytes <= *left => {

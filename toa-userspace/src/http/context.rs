@@ -1,13 +1,13 @@
-//! What every step of the parser needs.
+//! The context in which a parser works.
 
 use crate::{event::Event, ledger::HttpLedger, limits::Limits};
 
-/// Bounds, counts, and where events go.
+/// The limits, the ledger and the receiver of a parser.
 pub struct Context<'a> {
-    /// What a head may have.
+    /// The limits on heads.
     pub limits: &'a Limits,
-    /// What was found.
+    /// Counts what is found.
     pub ledger: &'a mut HttpLedger,
-    /// Takes what is found.
+    /// Takes the events.
     pub emit: &'a mut dyn FnMut(&Event<'_>),
 }

@@ -3,32 +3,32 @@
 /// How a request's body is delimited.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Framing {
-    /// By a length in bytes, or there is none.
+    /// A length in bytes; 0 if there is no body.
     Length(u64),
-    /// In chunks.
+    /// The chunked coding.
     Chunked,
-    /// Nobody can know.
+    /// Unknown: the end of the body cannot be determined.
     Broken,
 }
 
-/// Why the length of a request's body can be read in two ways, or in none (RFC 9112 section 6.3). Two servers in a
-/// row that read it differently see different requests.
+/// Why the length of a request's body is ambiguous or unknown (RFC 9112 section 6.3). If two servers in a row interpret
+/// it differently, they see different requests.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum FramingFault {
-    /// Content-Length comes more than once, always with the same value.
+    /// Content-Length is repeated with the same value.
     RepeatedLength,
-    /// Content-Length comes with different values.
+    /// Content-Length has different values.
     ConflictingLengths,
-    /// Content-Length is no number of bytes.
+    /// Content-Length is not a valid number of bytes.
     InvalidLength,
-    /// Content-Length and Transfer-Encoding both come. The latter wins.
+    /// Both Content-Length and Transfer-Encoding are present. The latter wins.
     LengthAndCoding,
-    /// Transfer-Encoding does not end in one `chunked`, or comes in HTTP/1.0.
+    /// Transfer-Encoding does not end in a single `chunked`, or is used with HTTP/1.0.
     UnknownCoding,
 }
 
 impl FramingFault {
-    /// Its name for people and machines.
+    /// Returns the name used in results.
     pub const fn name(self) -> &'static str {
         match self {
             Self::RepeatedLength => "repeated content-length",
@@ -41,13 +41,13 @@ impl FramingFault {
 }
 
 impl Framing {
-    /// Reads it from the fields of a head, each as name and value, of HTTP/1.`minor_version`.
+    /// Determines the framing from the fields of a head of HTTP/1.`minor_version`, each given as name and value.
     pub(super) fn of<'f>(
         minor_version: u8,
         fields: impl Iterator<Item = (&'f [u8], &'f [u8])>,
     ) -> (Self, Option<FramingFault>) {
         let mut length = Length::default();
-        // How often `chunked` comes, and whether it is the last coding.
+        // How often `chunked` occurs, and whether it is the last coding.
         let mut codings: Option<(u32, bool)> = None;
         for (name, value) in fields {
             if name.eq_ignore_ascii_case(b"content-length") {
@@ -75,7 +75,7 @@ impl Framing {
     }
 }
 
-/// What is read of Content-Length.
+/// The values of Content-Length, as they are read.
 #[derive(Default)]
 struct Length {
     value: Option<u64>,
@@ -103,7 +103,7 @@ impl Length {
     }
 }
 
-/// `1*DIGIT` of RFC 9110 section 8.6.
+/// Parses `1*DIGIT` (RFC 9110 section 8.6).
 fn decimal(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;

@@ -1,4 +1,4 @@
-//! Responsible for the finished form of a request head. Not responsible for finding it in a stream.
+//! Parsed request heads. [`super::parser`] finds them in a stream.
 
 use std::borrow::Cow;
 
@@ -6,13 +6,13 @@ use httparse::{EMPTY_HEADER, Error, Header, ParserConfig, Request, Status};
 
 use super::framing::{Framing, FramingFault};
 
-/// How many fields a head may have before the slow way is taken.
+/// Most fields of a head that are parsed on the stack.
 const USUAL_FIELDS: usize = 64;
 
-/// How many fields are allowed first on the slow way; doubled as long as a head has more.
+/// Number of fields in the first attempt for larger heads. It is doubled until it suffices.
 const MANY_FIELDS: usize = 256;
 
-/// A part of a head, by the positions of its bytes.
+/// A part of a head, as a range of its bytes.
 #[derive(Clone, Copy, Debug, Default)]
 struct Span {
     start: u32,
@@ -20,7 +20,7 @@ struct Span {
 }
 
 impl Span {
-    /// Where `part` lies in `whole`.
+    /// Returns the range of `part` in `whole`.
     fn of(part: &[u8], whole: &[u8]) -> Self {
         let start = part.as_ptr().addr().wrapping_sub(whole.as_ptr().addr());
         let position = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
@@ -35,13 +35,13 @@ impl Span {
 /// A field of a head.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Field<'a> {
-    /// Its name, as it was sent.
+    /// The name, as it was sent.
     pub name: &'a [u8],
-    /// Its value, without the space around it.
+    /// The value, without the whitespace around it.
     pub value: &'a [u8],
 }
 
-/// A request head: in the segment that it came in, or collected from several.
+/// A request head, either in place in its segment or collected from several.
 #[derive(Clone, Debug)]
 pub struct HttpRequest<'a> {
     head: Cow<'a, [u8]>,
@@ -49,23 +49,23 @@ pub struct HttpRequest<'a> {
     target: Span,
     minor_version: u8,
     fields: Box<[(Span, Span)]>,
-    /// When the segment came that completed the head, in nanoseconds since the Unix epoch.
+    /// When the segment that completed the head arrived, in nanoseconds since the Unix epoch.
     pub time_ns: u64,
-    /// Number within the connection, from 1 on.
+    /// Number within the connection, counted from 1.
     pub number: u64,
-    /// If bytes of the head are missing, how many bytes the gap has. The fields before it are there.
+    /// The length of the gap if bytes of the head are missing. The fields before the gap are present.
     pub incomplete: Option<u64>,
     framing: Framing,
     framing_fault: Option<FramingFault>,
 }
 
-/// The bytes are no head.
+/// The bytes are not a valid head.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Malformed;
 
 impl<'a> HttpRequest<'a> {
-    /// Reads `head`, which ends with its empty line. Lines that are folded are unfolded, as RFC 9112 section 5.2
-    /// asks: each break is replaced by spaces.
+    /// Parses `head`, which ends with its empty line. Folded lines are unfolded: each fold is replaced by spaces (RFC
+    /// 9112 section 5.2).
     pub(crate) fn parse(
         head: impl Into<Cow<'a, [u8]>>,
         time_ns: u64,
@@ -75,9 +75,9 @@ impl<'a> HttpRequest<'a> {
         if let Some(first) = next_fold(&head, 0) {
             unfold(head.to_mut(), first);
         }
-        // Without a way out, so that the compiler looks at many bytes at a time.
+        // No early exit, so that the loop is vectorised.
         let parsed = if head.iter().fold(false, |found, byte| found | is_control(*byte)) {
-            // No server should take them, but whoever sends them is to be seen.
+            // Servers should reject control characters, but the user wants to see who sends them.
             let printable: Vec<u8> =
                 head.iter().map(|byte| if is_control(*byte) { b'?' } else { *byte }).collect();
             Self::parse_bytes(&printable)
@@ -96,7 +96,7 @@ impl<'a> HttpRequest<'a> {
         }
     }
 
-    /// Reads what there is of a head: the lines of `part` that are complete.
+    /// Parses the complete lines of `part`, an incomplete head.
     pub(super) fn parse_incomplete(
         part: &[u8],
         gap_bytes: u64,
@@ -108,7 +108,7 @@ impl<'a> HttpRequest<'a> {
         Ok(Self { incomplete: Some(gap_bytes), ..Self::parse(head, time_ns, number)? })
     }
 
-    /// [`Self::parse`] for heads with very many fields. A field has three bytes at least, so this ends.
+    /// Parses heads with very many fields. Terminates because each field has at least three bytes.
     fn parse_many(head: &[u8]) -> Result<Parsed, Malformed> {
         let mut allowed = MANY_FIELDS;
         loop {
@@ -150,52 +150,52 @@ impl<'a> HttpRequest<'a> {
         })
     }
 
-    /// The method.
+    /// Returns the method.
     pub fn method(&self) -> &[u8] {
         self.method.get(&self.head)
     }
 
-    /// The request target, as it was sent.
+    /// Returns the request target, as it was sent.
     pub fn target(&self) -> &[u8] {
         self.target.get(&self.head)
     }
 
-    /// The version: 1.0 or 1.1.
+    /// Returns the version, 1.0 or 1.1.
     pub fn version(&self) -> &'static str {
         if self.minor_version == 0 { "1.0" } else { "1.1" }
     }
 
-    /// The fields in the order in which they were sent.
+    /// Returns the fields in the order in which they were sent.
     pub fn fields(&self) -> impl ExactSizeIterator<Item = Field<'_>> {
         self.fields
             .iter()
             .map(|(name, value)| Field { name: name.get(&self.head), value: value.get(&self.head) })
     }
 
-    /// The values of the fields called `name`, in any case.
+    /// Returns the values of the fields called `name`, which is compared without regard to case.
     pub fn values<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'s [u8]> {
         self.fields()
             .filter(move |field| field.name.eq_ignore_ascii_case(name.as_bytes()))
             .map(|field| field.value)
     }
 
-    /// How its body is delimited.
+    /// Returns how the body is delimited.
     pub(super) fn framing(&self) -> Framing {
         self.framing
     }
 
-    /// Why the length of its body can be read in two ways, or in none.
+    /// Returns why the length of the body is ambiguous or unknown, if it is.
     pub fn framing_fault(&self) -> Option<FramingFault> {
         self.framing_fault
     }
 
-    /// The raw head: start line, fields, empty line; unfolded.
+    /// Returns the raw head: request line, fields and empty line, unfolded.
     pub fn raw(&self) -> &[u8] {
         &self.head
     }
 }
 
-/// What was read of a head, without the head.
+/// A parsed head without its bytes.
 struct Parsed {
     method: Span,
     target: Span,
@@ -223,13 +223,13 @@ impl Parsed {
     }
 }
 
-/// Whether a byte stands in no field (RFC 9110 section 5.5) and does not separate fields either.
+/// Returns whether a byte is allowed neither in a field (RFC 9110 section 5.5) nor as part of a line end.
 fn is_control(byte: u8) -> bool {
     matches!(byte, 0..=8 | 11 | 12 | 14..=31 | 127)
 }
 
-/// Where the next line end is behind which a field goes on (obs-fold of RFC 9112 section 5.2). The request line
-/// has none.
+/// Returns the position of the next line end that is followed by a continuation of its field (obs-fold, RFC 9112
+/// section 5.2). The request line is not folded.
 fn next_fold(head: &[u8], from: usize) -> Option<usize> {
     let start = if from > 0 { from } else { memchr::memchr(b'\n', head)?.saturating_add(1) };
     let behind = head.get(start..)?;
@@ -238,7 +238,7 @@ fn next_fold(head: &[u8], from: usize) -> Option<usize> {
     Some(start.saturating_add(found))
 }
 
-/// Puts spaces in the place of folds, the first of which is at `first`.
+/// Replaces folds by spaces, beginning with the fold at `first`.
 fn unfold(head: &mut [u8], first: usize) {
     let mut next = Some(first);
     while let Some(at) = next {
@@ -251,8 +251,9 @@ fn unfold(head: &mut [u8], first: usize) {
     }
 }
 
-/// Where the head that begins `bytes` ends: behind its first empty line. `from` is where to begin to look, at
-/// most where an earlier, shorter look ended. `Err` says where the next look is to begin.
+/// Returns where the head at the beginning of `bytes` ends: after its first empty line. The search starts at `from`,
+/// which must not be after the position returned by an earlier search of fewer bytes. `Err` holds the position at which
+/// the next search should start.
 pub(super) fn end(bytes: &[u8], from: usize) -> Result<usize, usize> {
     let mut at = from;
     while let Some(found) = bytes.get(at..).and_then(|rest| memchr::memchr(b'\n', rest)) {

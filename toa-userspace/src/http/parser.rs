@@ -1,4 +1,4 @@
-//! One connection's place in HTTP: before a head, in one, in a body, lost, or past the end of HTTP.
+//! The HTTP parser of a connection. It is before a head, in one, in a body, lost, or after the end of HTTP.
 
 use std::borrow::Cow;
 
@@ -19,25 +19,25 @@ use crate::{
     tls::{ClientHello, HelloReader},
 };
 
-/// Longest request line of which only the beginning is looked at, in bytes: what servers accept by default.
+/// How much of an incomplete request line is examined, in bytes: the default limit of servers.
 const MAX_LINE_BYTES: usize = 8 << 10;
 
-/// Where a parser is in its stream.
+/// The position of a parser in its stream.
 #[derive(Debug)]
 enum State {
-    /// Before the connection's first byte, or in what may be the signature of a PROXY header.
+    /// Before the first byte of the connection, or in what may be the signature of a PROXY header.
     Opening(Signature),
     /// In a PROXY header.
     Proxy(Rest),
-    /// In the `ClientHello` of TLS.
+    /// In a TLS `ClientHello`.
     Hello(Box<HelloReader>),
-    /// In a head, or before one.
+    /// In a head, or before it.
     Head(Partial),
     /// In a body.
     Body(Body),
     /// Lost: searching for a request line, of which this may be the beginning.
     Search(Partial),
-    /// After the last byte of HTTP.
+    /// After the end of HTTP.
     Stopped,
 }
 
@@ -58,7 +58,7 @@ impl Default for Parser {
 }
 
 impl Parser {
-    /// Takes an event of the stream.
+    /// Processes an event of the stream.
     pub fn accept(&mut self, event: StreamEvent<'_>, cx: &mut Context<'_>) {
         let buffered = self.unread_bytes();
         match event {
@@ -78,7 +78,7 @@ impl Parser {
         cx.ledger.rebuffer(buffered, self.unread_bytes());
     }
 
-    /// Drops what is still incomplete: its connection has ended, or there is no memory for it.
+    /// Drops an incomplete head or `ClientHello`, because the connection has ended or memory is short.
     pub fn drop_head(&mut self, cx: &mut Context<'_>) {
         if let State::Hello(_) = self.state {
             self.stop_tls(&ClientHello::default(), cx);
@@ -96,7 +96,7 @@ impl Parser {
         }
     }
 
-    /// Bytes of memory for what is incomplete.
+    /// Returns the memory for incomplete parts, in bytes.
     pub fn buffered_bytes(&self) -> usize {
         match &self.state {
             State::Hello(reader) => reader.memory(),
@@ -104,7 +104,7 @@ impl Parser {
         }
     }
 
-    /// Bytes whose meaning is not known yet.
+    /// Returns how many bytes are kept because their meaning is not known yet.
     fn unread_bytes(&self) -> usize {
         match &self.state {
             State::Opening(signature) => signature.kept().len(),
@@ -113,7 +113,7 @@ impl Parser {
         }
     }
 
-    /// How many of the next bytes are of no interest, whatever they are; [`u64::MAX`] if that is the rest of the
+    /// Returns how many of the next bytes are not needed, whatever they contain; [`u64::MAX`] for the rest of the
     /// connection.
     pub fn unneeded_bytes(&self) -> u64 {
         match &self.state {
@@ -153,7 +153,7 @@ impl Parser {
         }
     }
 
-    /// Looks for a PROXY header in the connection's first bytes. Returns what is not part of one.
+    /// Looks for a PROXY header in the first bytes of the connection. Returns the bytes that are not part of one.
     fn opening<'b>(&mut self, bytes: &'b [u8], cx: &mut Context<'_>) -> &'b [u8] {
         let State::Opening(signature) = &mut self.state else {
             return bytes;
@@ -175,7 +175,7 @@ impl Parser {
         }
     }
 
-    /// Passes over the rest of a PROXY header. Returns what follows it.
+    /// Skips the rest of a PROXY header. Returns the bytes after it.
     fn proxy<'b>(&mut self, bytes: &'b [u8], cx: &mut Context<'_>) -> &'b [u8] {
         let State::Proxy(header) = &mut self.state else {
             return bytes;
@@ -191,9 +191,9 @@ impl Parser {
         rest
     }
 
-    /// Reads a head at the beginning of `bytes`. Returns what follows it.
+    /// Parses a head at the beginning of `bytes`. Returns the bytes after it.
     fn head_in_place<'b>(&mut self, bytes: &'b [u8], cx: &mut Context<'_>) -> &'b [u8] {
-        // Empty lines before a request are to be ignored (RFC 9112 section 2.2).
+        // Empty lines before a request are ignored (RFC 9112 section 2.2).
         let empty = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
         add(&mut cx.ledger.head_bytes, empty as u64);
         let bytes = bytes.get(empty..).unwrap_or_default();
@@ -228,21 +228,21 @@ impl Parser {
         }
     }
 
-    /// Adds the beginning of `bytes` to a head that came in parts. Returns what follows what was added.
+    /// Adds the beginning of `bytes` to a head that is collected in parts. Returns the bytes after the added ones.
     fn head_in_parts<'b>(&mut self, bytes: &'b [u8], cx: &mut Context<'_>) -> &'b [u8] {
         let Self { state: State::Head(partial), before: previous, .. } = self else {
             return bytes;
         };
         let before = partial.len();
         let (added, rest) = partial.collect(bytes);
-        // A line is looked at again when it may be complete, and while it is short.
+        // The line is examined again when it may be complete, and as long as it is short.
         if !partial.has_line && (before < MAX_LINE_BYTES || memchr::memchr(b'\n', added).is_some()) {
             match previous.judge(partial.bytes()) {
                 Verdict::Head { line_is_complete } => partial.has_line = line_is_complete,
                 verdict => {
                     let mut collected = partial.take();
                     self.turn_away(&verdict, &collected, cx);
-                    // What was collected and what came now are looked at one after the other: a request may begin with
+                    // The collected and the new bytes are processed separately, because a request may begin with
                     // `bytes`.
                     collected.truncate(before);
                     self.data(&collected, cx);
@@ -266,7 +266,7 @@ impl Parser {
         }
     }
 
-    /// Where a head should begin stands something else.
+    /// Handles bytes other than a head at the place of one.
     fn turn_away(&mut self, verdict: &Verdict, bytes: &[u8], cx: &mut Context<'_>) {
         match verdict {
             Verdict::NotHttp(reason) => self.stop(*reason, bytes, cx),
@@ -275,7 +275,7 @@ impl Parser {
         }
     }
 
-    /// Emits the request of a complete head and goes on after it.
+    /// Emits the request of a complete head and continues after it.
     fn complete(&mut self, head: Cow<'_, [u8]>, cx: &mut Context<'_>) {
         let len = head.len();
         let number = self.requests.saturating_add(1);
@@ -309,7 +309,7 @@ impl Parser {
         (cx.emit)(&Event::Request(&request));
     }
 
-    /// A head is beyond the limit, and `passed` bytes of it were passed over.
+    /// Counts a head that exceeds a limit, of which `passed` bytes were skipped.
     fn oversized(&mut self, passed: usize, cx: &mut Context<'_>) {
         add(&mut cx.ledger.oversized_heads, 1);
         add(&mut cx.ledger.resync_bytes, passed as u64);
@@ -324,7 +324,7 @@ impl Parser {
         }
     }
 
-    /// Searches `bytes` for a request line. Returns them from there on.
+    /// Searches `bytes` for a request line. Returns the bytes that are still to be processed.
     fn search<'b>(&mut self, bytes: &'b [u8], cx: &mut Context<'_>) -> &'b [u8] {
         let Self { state: State::Search(partial), .. } = self else {
             return bytes;
@@ -357,19 +357,19 @@ impl Parser {
         &[]
     }
 
-    /// The place in the stream is known again: at a request line, of which this was collected.
+    /// Continues with a head: the search has found a request line, of which `collected` was kept.
     fn found(&mut self, collected: Partial) {
         self.state = State::Head(collected);
         self.before = Before::Request;
     }
 
-    /// The place in the stream is lost.
+    /// Starts a search: the place in the stream is lost.
     fn lose(&mut self, cx: &mut Context<'_>) {
         add(&mut cx.ledger.resyncs, 1);
         self.state = State::Search(Partial::default());
     }
 
-    /// Passes over bytes that are missing, or that are known to be of no interest.
+    /// Skips bytes that are missing or not needed.
     fn gap(&mut self, gap_bytes: u64, cx: &mut Context<'_>) {
         match &mut self.state {
             State::Stopped => {}
@@ -385,7 +385,7 @@ impl Parser {
                 self.lose(cx);
             }
             State::Opening(_) => self.before = Before::Unknown,
-            // Still at the beginning, for all that can be known: what follows may say what it is.
+            // Still before the first head, so the next bytes may show what the stream is.
             State::Head(partial)
                 if partial.is_empty() && matches!(self.before, Before::Syn | Before::Unknown) =>
             {
@@ -399,7 +399,7 @@ impl Parser {
         }
     }
 
-    /// Emits what there is of a head.
+    /// Emits the part of a head that has arrived.
     fn incomplete(&mut self, part: &[u8], gap_bytes: u64, cx: &mut Context<'_>) {
         let number = self.requests.saturating_add(1);
         let Ok(request) = HttpRequest::parse_incomplete(part, gap_bytes, self.time_ns, number) else {
@@ -413,7 +413,7 @@ impl Parser {
         (cx.emit)(&Event::Request(&request));
     }
 
-    /// The rest of the stream, from `bytes` on, is not HTTP.
+    /// Stops because the stream is not HTTP from `bytes` on.
     fn stop(&mut self, reason: NotHttp, bytes: &[u8], cx: &mut Context<'_>) {
         add(&mut cx.ledger.not_http, 1);
         self.state = State::Stopped;
@@ -421,7 +421,7 @@ impl Parser {
         (cx.emit)(&Event::NotHttp { reason, preview });
     }
 
-    /// The stream is TLS, and this is what can be known of it.
+    /// Stops because the stream is TLS, with this `ClientHello`.
     fn stop_tls(&mut self, hello: &ClientHello, cx: &mut Context<'_>) {
         add(&mut cx.ledger.not_http, 1);
         add(&mut cx.ledger.oversized_hellos, u64::from(hello.is_cut));

@@ -1,31 +1,31 @@
-//! The beginning of a head, or of a line, that came in parts.
+//! A head or line that is collected in parts.
 
 use bytes::BytesMut;
 
 use super::head;
 
-/// How many bytes are collected at a time, so that little is copied that lies after the end of a head.
+/// Most bytes that are collected at a time, so that few bytes after the end of a head are copied.
 const COLLECTED_BYTES: usize = 4 << 10;
 
-/// Bytes of a head whose end has not come.
+/// The collected bytes of a head whose end has not arrived.
 #[derive(Debug, Default)]
 pub(super) struct Partial {
     bytes: BytesMut,
-    /// Where to go on looking for the end.
+    /// Where to continue the search for the end.
     looked: usize,
-    /// Whether it begins with a complete request line.
+    /// Whether the bytes begin with a complete request line.
     pub(super) has_line: bool,
 }
 
 impl Partial {
-    /// Keeps `bytes`, which begin a head; `looked` is where to go on looking for its end.
+    /// Keeps `bytes`, the beginning of a head. The search for its end continues at `looked`.
     pub(super) fn begin(&mut self, bytes: &[u8], looked: usize, has_line: bool) {
         self.bytes.extend_from_slice(bytes);
         self.looked = looked;
         self.has_line = has_line;
     }
 
-    /// Adds some of the bytes at the beginning of `bytes`. Returns these and the rest.
+    /// Adds at most [`COLLECTED_BYTES`] of `bytes`. Returns the added bytes and the rest.
     pub(super) fn collect<'b>(&mut self, bytes: &'b [u8]) -> (&'b [u8], &'b [u8]) {
         let (added, rest) = bytes.split_at_checked(COLLECTED_BYTES).unwrap_or((bytes, &[]));
         self.bytes.extend_from_slice(added);
@@ -37,7 +37,7 @@ impl Partial {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Looks for the end of the head. Each byte is looked at once.
+    /// Searches for the end of the head. Each byte is searched only once.
     pub(super) fn end(&mut self) -> Option<usize> {
         match head::end(&self.bytes, self.looked) {
             Ok(end) => Some(end),
@@ -64,7 +64,7 @@ impl Partial {
         self.bytes.is_empty()
     }
 
-    /// Takes the bytes out, and leaves nothing.
+    /// Returns the bytes and clears `self`.
     pub(super) fn take(&mut self) -> BytesMut {
         std::mem::take(self).bytes
     }

@@ -1,10 +1,10 @@
-//! Responsible for the header that a proxy may put before everything else of a connection (PROXY protocol, versions 1
-//! and 2). Not responsible for what it says: who the client is, TOA tells.
+//! Detection and skipping of PROXY protocol headers (versions 1 and 2), with which a proxy may begin a connection.
+//! Their addresses are not read: the TOA names the client.
 
 /// Longest header of version 1, in bytes (PROXY protocol section 2.1).
 const MAX_LINE_BYTES: usize = 107;
 
-/// Beginnings of headers and their version. That of version 2 is 12 bytes that no other protocol begins with
+/// Signatures of headers and their versions. The signature of version 2 is 12 bytes with which no other protocol begins
 /// (section 2.2).
 const SIGNATURES: [(&[u8], ProxyVersion); 4] = [
     (b"PROXY TCP4 ", ProxyVersion::V1),
@@ -13,7 +13,7 @@ const SIGNATURES: [(&[u8], ProxyVersion); 4] = [
     (b"\r\n\r\n\0\r\nQUIT\n", ProxyVersion::V2),
 ];
 
-/// Bytes of the longest of them.
+/// Length of the longest signature, in bytes.
 const MAX_SIGNATURE_BYTES: usize = 13;
 
 /// A version of the PROXY protocol.
@@ -26,7 +26,7 @@ pub enum ProxyVersion {
 }
 
 impl ProxyVersion {
-    /// Its name for people and machines.
+    /// Returns the name used in results.
     pub const fn name(self) -> &'static str {
         match self {
             Self::V1 => "proxy-v1",
@@ -35,18 +35,18 @@ impl ProxyVersion {
     }
 }
 
-/// What a beginning turns out to be.
+/// The result of comparing the first bytes with the signatures.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Beginning {
-    /// Nobody can know yet: all bytes were kept.
+    /// Undecided. All bytes were kept.
     Partial,
-    /// No such header: what was kept before is to be read as something else, and then these bytes.
+    /// No header: the kept bytes, and then the given ones, are to be read as something else.
     Other,
-    /// Such a header, whose signature ends behind so many of these bytes.
+    /// A header whose signature ends after the first `passed` of the given bytes.
     Header { version: ProxyVersion, passed: usize },
 }
 
-/// The first bytes of a connection, as long as they may be such a header.
+/// The first bytes of a connection, for as long as they may be a signature.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Signature {
     kept: [u8; MAX_SIGNATURE_BYTES],
@@ -54,7 +54,7 @@ pub(super) struct Signature {
 }
 
 impl Signature {
-    /// What was kept.
+    /// Returns the kept bytes.
     pub(super) fn kept(&self) -> &[u8] {
         self.kept.get(..usize::from(self.len)).unwrap_or_default()
     }
@@ -81,23 +81,23 @@ impl Signature {
     }
 }
 
-/// The rest of a header, behind its signature.
+/// The rest of a header, after its signature.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Rest {
-    /// A line, of which so many bytes may come.
+    /// A line of which at most `left` more bytes may follow.
     Line { left: u8 },
-    /// Version, command, family and length, of which so many bytes came, and the length as far as it came.
+    /// Version, command, family and length: `seen` of these four bytes were read, and `length` as far as it was.
     Fixed { seen: u8, length: u16 },
-    /// Addresses.
+    /// Addresses, with `left` bytes to skip.
     Addresses { left: u16 },
-    /// Nothing.
+    /// The header has ended.
     Done,
-    /// A line that does not end.
+    /// The line is too long.
     Broken,
 }
 
 impl Rest {
-    /// What comes behind a signature.
+    /// Returns what follows the signature of this version.
     pub(super) fn of(version: ProxyVersion) -> Self {
         match version {
             ProxyVersion::V1 => Self::Line { left: (MAX_LINE_BYTES - MAX_SIGNATURE_BYTES) as u8 },
@@ -105,7 +105,7 @@ impl Rest {
         }
     }
 
-    /// Passes over `bytes`. Returns how many of them belong to the header.
+    /// Skips the header's part of `bytes`. Returns how many of them belong to the header.
     pub(super) fn pass(&mut self, bytes: &[u8]) -> usize {
         let mut passed = 0_usize;
         while let Some(byte) = bytes.get(passed).copied() {

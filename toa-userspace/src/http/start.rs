@@ -1,12 +1,13 @@
-//! Responsible for telling a request line from anything else by its first bytes. Not responsible for heads.
+//! Recognition of request lines, and of other protocols, by their first bytes.
 
 use super::NotHttp;
 
 /// Longest method, in bytes. The longest registered one has 17 (IANA HTTP method registry).
 const MAX_METHOD_BYTES: usize = 32;
 
-/// Methods that a search for a request believes in: those of RFC 9110 section 9.3, RFC 5789, RFC 4918, RFC 3253,
-/// RFC 4791 and RFC 5323, `QUERY` and `PURGE`. With any token at all, the rest of a lost line would do.
+/// Methods that count in a search for a request: those of RFC 9110 section 9.3, RFC 5789, RFC 4918, RFC 3253, RFC 4791
+/// and RFC 5323, `QUERY` and `PURGE`. If any token counted, the end of a method whose beginning was lost would count
+/// too.
 const KNOWN_METHODS: [&[u8]; 21] = [
     b"GET",
     b"HEAD",
@@ -31,23 +32,23 @@ const KNOWN_METHODS: [&[u8]; 21] = [
     b"QUERY",
 ];
 
-/// What bytes are.
+/// What bytes look like.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Start {
-    /// A request line of HTTP/1, with its line end.
+    /// A complete request line of HTTP/1, including its line end.
     Request,
-    /// The beginning of one, for all that can be seen.
+    /// Possibly the beginning of one.
     Partial,
     /// Something else.
     Other,
 }
 
-/// What came before a head.
+/// What precedes a head.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Before {
     /// The connection's SYN.
     Syn,
-    /// Nobody knows: the stream was joined here.
+    /// Unknown: the stream was joined here, or its first bytes are missing.
     Unknown,
     /// A request.
     Request,
@@ -55,7 +56,7 @@ pub(super) enum Before {
     Last(NotHttp),
 }
 
-/// What the bytes where a head should be are.
+/// What the bytes at the place of a head are.
 pub(super) enum Verdict {
     Head { line_is_complete: bool },
     Tls,
@@ -64,20 +65,20 @@ pub(super) enum Verdict {
 }
 
 impl Before {
-    /// Says what `bytes`, which come next, are.
+    /// Judges `bytes`, which come next.
     pub(super) fn judge(self, bytes: &[u8]) -> Verdict {
         if let Self::Syn | Self::Unknown = self {
             match client_hello(bytes) {
                 Start::Request => return Verdict::Tls,
                 Start::Partial => return Verdict::Head { line_is_complete: false },
-                // What was joined later has no ClientHello to show.
+                // A stream that was joined later may not have its `ClientHello`.
                 Start::Other if matches!(self, Self::Unknown) && is_tls_record(bytes) => return Verdict::Tls,
                 Start::Other if is_http2(bytes) => return Verdict::NotHttp(NotHttp::Http2),
                 Start::Other => {}
             }
         }
         let line = match self {
-            // What comes first may be the rest of a line.
+            // The first bytes may be the rest of a line.
             Before::Unknown => known_request_line(bytes),
             _ => request_line(bytes),
         };
@@ -91,7 +92,7 @@ impl Before {
     }
 }
 
-/// Looks for a request line at the beginning of `bytes`.
+/// Checks whether `bytes` begin with a request line.
 ///
 /// ```text
 /// request-line = method SP request-target SP HTTP-version CRLF      RFC 9112 section 3
@@ -124,7 +125,7 @@ fn request_line(bytes: &[u8]) -> Start {
     }
 }
 
-/// [`request_line`] where a request is searched for: only known methods count.
+/// Does the same as [`request_line`], but with known methods only. Used where the place in the stream is not known.
 fn known_request_line(bytes: &[u8]) -> Start {
     let method_len = bytes.iter().take(MAX_METHOD_BYTES).take_while(|byte| **byte != b' ').count();
     let method = bytes.get(..method_len).unwrap_or_default();
@@ -136,12 +137,12 @@ fn known_request_line(bytes: &[u8]) -> Start {
     if is_known { request_line(bytes) } else { Start::Other }
 }
 
-/// What a search has found.
+/// The result of a search.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Search {
     /// A request line.
     Request,
-    /// What may be the beginning of one.
+    /// Possibly the beginning of one.
     Partial,
     /// Nothing.
     Nothing,
@@ -157,7 +158,8 @@ impl From<Start> for Search {
     }
 }
 
-/// Says whether `bytes`, a line or its beginning, are a request line. One that is not complete has at most `max_bytes`.
+/// Checks whether `bytes`, a line or the beginning of one, are a request line. An incomplete one may have at most
+/// `max_bytes`.
 pub(super) fn continues(bytes: &[u8], max_bytes: usize) -> Search {
     match known_request_line(bytes).into() {
         Search::Partial if bytes.len() > max_bytes => Search::Nothing,
@@ -165,8 +167,9 @@ pub(super) fn continues(bytes: &[u8], max_bytes: usize) -> Search {
     }
 }
 
-/// Searches `bytes` for a request line: at their beginning and at each line's. Returns where it is and whether it is
-/// complete; one that is not has at most `max_bytes`. Without one, the position is the end of `bytes`.
+/// Searches for a request line at the beginning of `bytes` and of each of their lines. Returns its position and whether
+/// it is complete; an incomplete one may have at most `max_bytes`. If there is none, the position is the end of
+/// `bytes`.
 pub(super) fn find(bytes: &[u8], max_bytes: usize) -> (usize, Search) {
     let mut at = 0_usize;
     while let Some(candidate) = bytes.get(at..).filter(|candidate| !candidate.is_empty()) {
@@ -180,13 +183,13 @@ pub(super) fn find(bytes: &[u8], max_bytes: usize) -> (usize, Search) {
     (bytes.len(), Search::Nothing)
 }
 
-/// Whether bytes look like the start of a request, as far as they go.
+/// Returns whether bytes look like the start of a request, as far as they go.
 pub fn is_request_start(bytes: &[u8]) -> bool {
     let lines = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
     known_request_line(bytes.get(lines..).unwrap_or_default()) != Start::Other
 }
 
-/// Looks for a TLS handshake record with a `ClientHello` (RFC 8446 sections 5.1 and 4).
+/// Checks whether `bytes` begin with a TLS handshake record with a `ClientHello` (RFC 8446 sections 5.1 and 4).
 fn client_hello(bytes: &[u8]) -> Start {
     match bytes {
         [0x16, 0x03, _, _, _, 0x01, ..] => Start::Request,
@@ -197,25 +200,26 @@ fn client_hello(bytes: &[u8]) -> Start {
     }
 }
 
-/// Whether bytes begin like a TLS record that follows a `ClientHello`: its type, version and length (RFC 8446 section
+/// Returns whether bytes begin like a TLS record after the `ClientHello`: type, version and length (RFC 8446 section
 /// 5.1, RFC 5246 section 6.2.3).
 fn is_tls_record(bytes: &[u8]) -> bool {
     matches!(bytes, [20..=23, 3, 1..=4, high, low, ..]
         if matches!(u16::from_be_bytes([*high, *low]), 1..=0x4800))
 }
 
-/// Whether bytes are the preface of HTTP/2 (RFC 9113 section 3.4), as far as a request line can be told.
+/// Returns whether bytes begin like the preface of HTTP/2 (RFC 9113 section 3.4). The part that resembles a request
+/// line is enough.
 fn is_http2(bytes: &[u8]) -> bool {
     bytes.starts_with(b"PRI * HTTP/2")
 }
 
-/// The bytes behind one or more spaces, or `None` if there is none.
+/// Returns the bytes after one or more spaces, or `None` if there is no space.
 fn behind_spaces(bytes: &[u8]) -> Option<&[u8]> {
     let spaces = bytes.iter().take_while(|byte| **byte == b' ').count();
     bytes.get(spaces..).filter(|_| spaces > 0)
 }
 
-/// `tchar` of RFC 9110 section 5.6.2.
+/// Returns whether a byte is a `tchar` (RFC 9110 section 5.6.2).
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }

@@ -9,8 +9,8 @@ use crate::{
     tls::{ClientHello, tests::hello},
 };
 
-/// What a parser has found, as text: `METHOD target`, with `!` if incomplete, `?` if its length is
-/// doubtful, or the reason why it stopped.
+/// A parser and its results as text: `METHOD target`, with `!` if the head is incomplete and `?` if the body length is
+/// doubtful, or the reason why the parser stopped.
 #[derive(Default)]
 struct Rig {
     parser: Parser,
@@ -82,7 +82,7 @@ impl Rig {
         self
     }
 
-    /// Bypasses what the parser says that it does not need.
+    /// Bypasses what the parser does not need.
     fn bypass(mut self) -> Self {
         let bytes = self.parser.unneeded_bytes();
         assert!(bytes > 0);
@@ -132,7 +132,8 @@ fn heads_are_found_however_the_stream_is_cut() {
         (b"SSH-2.0-OpenSSH\r\nGET / HTTP/1.1\r\n\r\n", &["other"]),
     ];
     for (bytes, expected) in cases {
-        // Cut bodies that are not at their ends are allowed to eat what follows: see the lengths above.
+        // A wrong body length hides or adds requests, so `expected` is only the beginning of what is found. What is
+        // found must be the same for every split.
         let whole = Rig::from_syn().data(bytes).found;
         assert_eq!(
             whole.get(..expected.len()),
@@ -212,7 +213,7 @@ fn a_gap_in_a_head_leaves_an_incomplete_request() {
 #[test]
 fn after_a_gap_the_next_request_is_found() {
     for step in 1..60 {
-        // Behind a gap: in a text, at a line; in bytes without lines, at a segment.
+        // After a gap, a request is found at the start of a line or, without lines, at the start of a segment.
         let rig = Rig::from_syn().gap(1).pieces(b"DELETE\nGETTING /x\n", step).pieces(GET, step);
         assert_eq!(rig.found, ["GET /1"], "{step}");
     }

@@ -1,5 +1,5 @@
-//! Responsible for the sums of what a host of the shared code counts, whichever it is: all CPUs of the kernel's program,
-//! or the reader of a file. Not responsible for where the kernel keeps them.
+//! The counters of the shared code, summed over all CPUs of the kernel program or counted for a file. The map that
+//! holds the kernel's counters is in `live::maps`.
 
 use toa_common::{
     counters::{COUNTER_SLOTS, Counter, CounterValues, UNSELECTED_PAIRS},
@@ -9,7 +9,7 @@ use toa_common::{
 
 use crate::ledger::{add, kernel::KernelLedger, traffic::Traffic};
 
-/// The sums at one time.
+/// The sums at one point in time.
 #[derive(Clone, Copy, Debug)]
 pub struct Snapshot(CounterValues);
 
@@ -20,31 +20,31 @@ impl Default for Snapshot {
 }
 
 impl Snapshot {
-    /// Adds one CPU's values.
+    /// Adds the values of one CPU.
     pub(crate) fn add_all(&mut self, values: &CounterValues) {
         for (sum, value) in self.0.iter_mut().zip(values) {
             add(sum, *value);
         }
     }
 
-    /// Adds to one of them.
+    /// Adds to one counter.
     pub(crate) fn add(&mut self, counter: Counter, count: u64) {
         if let Some(sum) = self.0.get_mut(counter as usize) {
             add(sum, count);
         }
     }
 
-    /// Counts one more.
+    /// Adds 1 to one counter.
     pub(crate) fn increment(&mut self, counter: Counter) {
         self.add(counter, 1);
     }
 
-    /// Counts a packet that was left alone.
+    /// Counts a skipped packet.
     pub(crate) fn skipped(&mut self, reason: SkipReason) {
         self.increment(reason.into());
     }
 
-    /// Counts a packet with known options that are not TOA for this run: a bit for each.
+    /// Counts a packet with known options that are not TOA for this run. `pairs` has a bit for each of [`KNOWN_PAIRS`].
     pub(crate) fn unselected(&mut self, pairs: u32) {
         let sums = self.0.iter_mut().skip(UNSELECTED_PAIRS).take(KNOWN_PAIRS.len());
         for (number, sum) in sums.enumerate() {
@@ -52,12 +52,12 @@ impl Snapshot {
         }
     }
 
-    /// One of them.
+    /// Returns the value of one counter.
     pub fn get(&self, counter: Counter) -> u64 {
         self.0.get(counter as usize).copied().unwrap_or(0)
     }
 
-    /// What was seen of all packets.
+    /// Returns the counts of all packets, followed or not.
     pub fn traffic(&self) -> Traffic {
         let sum = |counters: &[Counter]| {
             counters.iter().fold(0_u64, |sum, counter| sum.saturating_add(self.get(*counter)))
@@ -67,7 +67,7 @@ impl Snapshot {
             *to = *from;
         }
         Traffic {
-            // Each is counted by exactly one of these.
+            // Each packet is counted by exactly one of these.
             tcp_packets: sum(&[
                 Counter::Unmarked,
                 Counter::Unwatched,
@@ -93,7 +93,7 @@ impl Snapshot {
         }
     }
 
-    /// The kernel's part of the ledger.
+    /// Returns the kernel's part of the ledger.
     pub fn ledger(&self) -> KernelLedger {
         KernelLedger {
             matched_packets: self.get(Counter::Matched),

@@ -1,9 +1,9 @@
-//! What the kernel counted of followed packets.
+//! The kernel's counts for followed packets.
 
 use super::account::{Account, Lost};
 
-/// What the kernel counted, over all CPUs, or the classifier that takes its place for a file. Packets are counted after
-/// GRO; bytes are bytes of payload.
+/// The kernel's counts over all CPUs, or those of the classifier that takes its place for a file. Packets are counted
+/// after GRO; bytes are bytes of payload.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[expect(missing_docs, reason = "the names are those of `toa_common::counters::Counter`, documented there")]
 pub struct KernelLedger {
@@ -24,7 +24,7 @@ pub struct KernelLedger {
 }
 
 impl KernelLedger {
-    /// The packets, all that were emitted taken for delivered.
+    /// Returns the account of packets. Every emitted packet counts as delivered.
     pub fn packets(&self) -> Account {
         Account {
             matched: self.matched_packets,
@@ -39,7 +39,7 @@ impl KernelLedger {
         }
     }
 
-    /// The bytes, all that were emitted taken for delivered.
+    /// Returns the account of bytes. Every emitted byte counts as delivered.
     pub fn bytes(&self) -> Account {
         Account {
             matched: self.matched_bytes,

@@ -1,4 +1,4 @@
-//! Responsible for finding out what this host can do and what would stop `attach`. Not responsible for changing it.
+//! Checks what this host can do and what would stop `attach`, without changing anything.
 
 use std::{fs, io, path::Path};
 
@@ -17,22 +17,22 @@ use crate::live::{
     runs::pins::{self, BPF_FS, PinsError},
 };
 
-/// The oldest kernel that the programs are made for.
+/// The oldest supported kernel.
 const OLDEST: KernelVersion = KernelVersion::new(5, 15, 0);
 
-/// How a check ended.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum State {
-    /// Nothing is in the way.
+    /// No problem was found.
     Ok,
-    /// Something will not work, or could not be seen, but `attach` will.
+    /// Something will not work or could not be checked, but `attach` will work.
     Warn,
     /// `attach` will not work.
     Fail,
 }
 
 impl State {
-    /// For people and machines.
+    /// Returns the name in text and JSON.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -42,16 +42,16 @@ impl State {
     }
 }
 
-/// One thing that was looked at.
+/// One check.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Check {
-    /// What was looked at.
+    /// The subject of the check.
     pub name: &'static str,
-    /// How it ended.
+    /// The result.
     pub state: State,
-    /// What was found.
+    /// The finding, as text.
     pub found: String,
-    /// What to do, if there is something.
+    /// The remedy, if there is one.
     pub advice: Option<String>,
 }
 
@@ -59,7 +59,7 @@ fn check(name: &'static str, state: State, found: impl Into<String>, advice: Opt
     Check { name, state, found: found.into(), advice: advice.map(str::to_owned) }
 }
 
-/// Makes every check.
+/// Runs all checks.
 pub fn examine() -> Vec<Check> {
     let mut checks = vec![kernel(), tcx(), capabilities(), bpf_file_system(), rings(), jit(), btf()];
     checks.extend(interfaces());
@@ -109,7 +109,7 @@ fn bpf_file_system() -> Check {
     }
 }
 
-/// Whether the rings may be locked in memory (`perf_mmap` of `kernel/events/core.c`).
+/// Checks whether the rings may be locked in memory (`perf_mmap` of `kernel/events/core.c`).
 fn rings() -> Check {
     let name = "perf events";
     let number = |path: &str| fs::read_to_string(path).ok()?.trim().parse::<i64>().ok();
@@ -141,7 +141,7 @@ fn jit() -> Check {
             check("jit", State::Warn, "off", Some(advice))
         }
         Ok(_) => check("jit", State::Ok, "on", None),
-        // It is shown in the first network namespace only.
+        // The file exists in the initial network namespace only.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             check("jit", State::Ok, "not visible in this network namespace", None)
         }
@@ -155,7 +155,7 @@ fn btf() -> Check {
     check("btf", State::Ok, found, None)
 }
 
-/// What else runs where we would.
+/// Checks which programs run at each interface's ingress hook.
 fn interfaces() -> Vec<Check> {
     let name = "ingress chain";
     let names = match interface_names() {
@@ -189,7 +189,7 @@ fn interfaces() -> Vec<Check> {
     checks
 }
 
-/// The names of the interfaces of our network namespace.
+/// Returns the names of the interfaces of our network namespace.
 fn interface_names() -> io::Result<Vec<String>> {
     let text = fs::read_to_string("/proc/thread-self/net/dev")?;
     Ok(text.lines().filter_map(|line| Some(line.split_once(':')?.0.trim().to_owned())).collect())
@@ -204,7 +204,7 @@ fn module() -> Check {
     check("toa module", State::Ok, found, None)
 }
 
-/// Whether servers' sockets can be asked.
+/// Checks whether servers' sockets can be queried.
 fn existing() -> Check {
     let name = "existing connections";
     match rights::check(false) {
@@ -215,7 +215,7 @@ fn existing() -> Check {
     }
 }
 
-/// Whether the kernel takes the programs.
+/// Checks whether the kernel accepts the programs.
 fn programs() -> Check {
     let name = "programs";
     if privileges::check().is_err() {
@@ -228,7 +228,7 @@ fn programs() -> Check {
     }
 }
 
-/// The innermost reason.
+/// Returns the message of the innermost error.
 fn last_source(error: &(dyn std::error::Error + 'static)) -> String {
     let mut error = error;
     while let Some(source) = error.source() {

@@ -1,16 +1,16 @@
-//! The real clients of connections that were open before we attached: what the servers' own sockets report where a TOA
-//! module is loaded.
+//! Finds the real clients of connections that were open before we attached. The servers' own sockets report them if a
+//! TOA module is loaded.
 //!
-//! A module keeps the TOA of a connection and changes only what `getpeername` returns; the kernel's socket table goes on
-//! to show the balancer. So for each connection in that table we find the owner's descriptor, duplicate it
-//! (`pidfd_getfd`), query it and close it again, one after the other. If the answer differs from the table, it is the
-//! real client.
+//! A module keeps the TOA of a connection and changes only what `getpeername` returns; the kernel's socket table still
+//! shows the balancer. So for each connection in that table we find the owner's descriptor, duplicate it
+//! (`pidfd_getfd`), query the duplicate and close it, one after the other. If the answer differs from the table, it is
+//! the real client.
 //!
 //! # What this does to a server
 //! While we hold a duplicate, the owner's `close` does not end the connection, and its epoll keeps reporting the
-//! descriptor. So nothing comes between duplicating, querying and closing; with `CAP_SYS_NICE` no ordinary thread takes
-//! the CPU meanwhile; and we never hold two. `pidfd_getfd` also writes our own class of the cgroup-v1 hierarchies
-//! `net_cls` and `net_prio` into the socket, see [`rights`].
+//! descriptor. So we do nothing else between duplicating, querying and closing, and never hold two duplicates. With
+//! `CAP_SYS_NICE`, no ordinary thread takes the CPU in between. `pidfd_getfd` also writes our own class of the
+//! cgroup-v1 hierarchies `net_cls` and `net_prio` into the socket, see [`rights`].
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -41,16 +41,16 @@ pub use proc_fds::{OtherNamespaces, other_namespaces};
 pub use real_client::{NamedBy, RealClient};
 pub use tally::{Counts, UnknownReason};
 
-/// `TOA_SO_GET_LOOKUP` of DPVS's module: asks for the IPv6 client of a connection over IPv4 (NAT64).
+/// `TOA_SO_GET_LOOKUP` of DPVS's module: returns the IPv6 client of a connection over IPv4 (NAT64).
 const NAT64_CLIENT: libc::c_int = 4096;
 
 /// Why connections cannot be scanned.
 #[derive(Debug, Error)]
 pub enum ExistingError {
-    /// The table of sockets.
+    /// The socket table cannot be read.
     #[error(transparent)]
     SockDiag(#[from] SockDiagError),
-    /// The list of processes.
+    /// The processes cannot be listed.
     #[error("cannot list the processes in /proc")]
     Processes(#[source] io::Error),
     /// Descriptors cannot be duplicated at all.
@@ -63,23 +63,23 @@ pub enum ExistingError {
 pub struct ScannedConnection<'a> {
     /// Its entry in the kernel's table.
     pub connection: &'a Established,
-    /// Its client, or why that is not known.
+    /// Its client, or why the client is not known.
     pub client: Result<RealClient, UnknownReason>,
-    /// Its owner, if that was queried in this scan.
+    /// The process that owns it, if the socket was queried in this scan.
     pub pid: Option<u32>,
 }
 
-/// Which connections to query.
+/// The connections to query.
 #[derive(Clone, Copy, Debug)]
 pub struct Select<'a> {
-    /// Local ports.
+    /// The local ports.
     pub config: &'a Config,
     /// The sources whose TOA is trusted.
     pub balancers: &'a Balancers,
 }
 
 impl Select<'_> {
-    /// Why a connection is not to be queried, if so.
+    /// Returns why a connection is not queried, or `None` if it is.
     fn refuses(&self, connection: &Established, accepted_ports: &AcceptedPorts) -> Option<UnknownReason> {
         let (peer, server) = (connection.peer(), connection.server());
         if !self.config.serves(server.port().to_be()) {
@@ -96,7 +96,7 @@ impl Select<'_> {
     }
 }
 
-/// Tells inbound from outbound connections; the kernel's table does not.
+/// Distinguishes inbound from outbound connections; the kernel's table does not.
 struct AcceptedPorts {
     listeners: Vec<Listener>,
     /// The kernel's ports for outbound connections. Servers may listen on some of them.
@@ -111,7 +111,7 @@ impl AcceptedPorts {
         Ok(Self { listeners: table.listeners()?, ephemeral })
     }
 
-    /// Whether a connection to this address and port was accepted. Its listener may be closed by now.
+    /// Returns whether a connection to this address and port was accepted. Its listener may be closed by now.
     fn accepted(&self, server: SocketAddr) -> bool {
         let is_listener = |it: &Listener| {
             it.port == server.port() && (it.address.is_unspecified() || it.address == server.ip())
@@ -120,21 +120,21 @@ impl AcceptedPorts {
     }
 }
 
-/// Scans connections, and remembers what their sockets answered: none is queried twice.
+/// Scans connections, and remembers what their sockets answered, so that none is queried twice.
 pub struct Scanner {
     table: SockDiag,
-    /// By the sockets' cookies.
+    /// The answers by socket cookie.
     answers: HashMap<u64, Result<RealClient, UnknownReason>>,
 }
 
 impl Scanner {
-    /// Starts without any answer.
+    /// Creates a scanner that knows no answers.
     pub fn new() -> Result<Self, ExistingError> {
         Ok(Self { table: SockDiag::new()?, answers: HashMap::new() })
     }
 
-    /// Scans all connections that are established now, and hands each to `each` as soon as its client is known.
-    /// `with_times` asks for [`Established::silent_for`].
+    /// Scans all connections that are established now, and passes each to `each` with its client or the reason why that
+    /// is not known. `with_times` asks for [`Established::silent_for`].
     pub fn scan(
         &mut self,
         select: &Select<'_>,
@@ -179,8 +179,8 @@ impl Scanner {
         Ok(counts)
     }
 
-    /// Queries those of `pending` that a process owns, found by inode, and removes them. Returns the number of processes
-    /// whose descriptors we may not list.
+    /// Queries those of `pending` that a process owns, found by inode, and removes them from it. Returns the number of
+    /// processes whose descriptors we may not list.
     fn ask(
         &mut self,
         pending: &mut HashMap<u32, (Established, UnknownReason)>,
@@ -200,7 +200,8 @@ impl Scanner {
                     each(&ScannedConnection { connection: &connection, client, pid: Some(process.pid) });
                 }
                 Err(error) => match error.raw_os_error() {
-                    // The descriptor or inode is another socket's by now, or the process is gone. Another may own it.
+                    // The descriptor or inode now belongs to another socket, or the process is gone. Another process
+                    // may own it.
                     Some(libc::EBADF | libc::ESRCH | libc::ESTALE | libc::ENOTSOCK) => {}
                     Some(libc::ENOTCONN) => *reason = UnknownReason::Closed,
                     Some(libc::EPERM | libc::EACCES) => *reason = UnknownReason::Denied,
@@ -217,7 +218,7 @@ impl Scanner {
     }
 }
 
-/// Queries a duplicate of a server's socket for its client. `ESTALE` if it belongs to another connection.
+/// Queries a duplicate of a server's socket for its client. Fails with `ESTALE` if it belongs to another connection.
 fn ask(duplicate: &OwnedFd, connection: &Established) -> io::Result<Result<RealClient, UnknownReason>> {
     let other = || io::Error::from_raw_os_error(libc::ESTALE);
     if socket_cookie(duplicate)? != connection.cookie() {
@@ -234,9 +235,9 @@ fn ask(duplicate: &OwnedFd, connection: &Established) -> io::Result<Result<RealC
     Ok(Err(if is_ktls(duplicate) { UnknownReason::KernelTls } else { UnknownReason::Same }))
 }
 
-/// The IPv6 client that DPVS's module keeps for a connection over IPv4: address and port, in network order.
+/// Returns the IPv6 client that DPVS's module keeps for a connection over IPv4.
 fn nat64_client(socket: &OwnedFd) -> Option<SocketAddrV6> {
-    // `struct toa_nat64_peer`, with its trailing padding.
+    // `struct toa_nat64_peer`: address and port in network order, then padding.
     let mut value = [0; 20];
     let len = socket_option(socket, libc::IPPROTO_IP, NAT64_CLIENT, &mut value)?;
     let (address, rest) = value.get(..len)?.split_first_chunk::<16>()?;
@@ -245,14 +246,14 @@ fn nat64_client(socket: &OwnedFd) -> Option<SocketAddrV6> {
     (!address.is_unspecified()).then(|| SocketAddrV6::new(address, u16::from_be_bytes(*port), 0, 0))
 }
 
-/// Whether the socket uses kTLS: then `getpeername` no longer reaches the module.
+/// Returns whether the socket uses kTLS: `getpeername` then no longer reaches the module.
 fn is_ktls(socket: &OwnedFd) -> bool {
     let mut name = [0; 16];
     let len = socket_option(socket, libc::IPPROTO_TCP, libc::TCP_ULP, &mut name).unwrap_or(0);
     name.get(..len).is_some_and(|name| name.split(|byte| *byte == 0).next() == Some(b"tls"))
 }
 
-/// Reads a socket option, and returns its length in bytes.
+/// Reads a socket option into `value`, and returns its length in bytes.
 fn socket_option(
     socket: &OwnedFd,
     level: libc::c_int,
@@ -260,7 +261,7 @@ fn socket_option(
     value: &mut [u8],
 ) -> Option<usize> {
     let mut len = libc::socklen_t::try_from(value.len()).ok()?;
-    // SAFETY: the value has as many bytes as the length says, and the kernel writes no more than these.
+    // SAFETY: `value` has `len` bytes, and the kernel writes no more than that.
     let result = unsafe {
         libc::getsockopt(socket.as_fd().as_raw_fd(), level, option, value.as_mut_ptr().cast(), &raw mut len)
     };

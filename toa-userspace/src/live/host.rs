@@ -1,4 +1,4 @@
-//! Responsible for what this host is: clocks, interfaces, namespaces, sockets, and our rights on it.
+//! This host: its clocks, interfaces, namespaces and sockets, and our capabilities.
 
 pub mod clock;
 pub mod interfaces;

@@ -23,35 +23,35 @@ pub struct Maps {
     pub watch: Watch,
     /// The followed connections.
     pub flows: Flows,
-    /// What happened.
+    /// The program's counters.
     pub counters: Counters,
-    /// What need not be copied.
+    /// The windows of connections that are not copied.
     pub bypass: BypassMap,
     /// The sources whose TOA is trusted.
     pub balancers: BalancersMap,
-    /// Those whose TOA was not.
+    /// The sources whose TOA was not trusted.
     pub untrusted: Untrusted,
 }
 
 /// Why a program's maps cannot be used.
 #[derive(Debug, Error)]
 pub enum MapsError {
-    /// The object has none of this name.
+    /// The object has no such map.
     #[error(transparent)]
     Missing(#[from] LoadError),
-    /// It has another type.
+    /// The map has an unexpected type.
     #[error("the map {name} has an unexpected type")]
     Type {
-        /// Its name.
+        /// The map's name.
         name: &'static str,
-        /// What failed.
+        /// The underlying error.
         #[source]
         source: MapError,
     },
 }
 
 impl Maps {
-    /// Takes them out of `loaded`, whose programs must be loaded already.
+    /// Takes the maps out of `loaded`, whose programs must be loaded already.
     pub fn take(loaded: &mut Loaded) -> Result<Self, MapsError> {
         Ok(Self {
             watch: take(loaded, WATCH.name, |rules, loaded| {

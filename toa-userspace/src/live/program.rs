@@ -1,4 +1,4 @@
-//! Responsible for the program in the kernel: loading it, attaching it, its log, and what runs beside it.
+//! The program in the kernel: loading it, attaching it, its log, and the other programs at its hook.
 
 pub mod attach;
 pub mod chain;

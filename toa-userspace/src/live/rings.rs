@@ -1,9 +1,8 @@
-//! Responsible for the per-CPU perf rings: opening them with a watermark, giving them to the kernel program, and
-//! reading what is in them. Not responsible for what is read.
+//! The per-CPU perf rings: opens them with a watermark, gives them to the kernel program, and reads their samples.
 //!
-//! Written here because `aya`'s perf buffer wakes its reader once per record, which costs more than the record
-//! (7 µs against 0.3 µs measured), and loops for ever on a record whose 16-bit size has wrapped. All unsafe code
-//! of the rings is in this file.
+//! `aya`'s perf buffer is not used. It wakes its reader once per record, which costs more than the record (7 µs against
+//! 0.3 µs measured), and it loops endlessly on a record whose 16-bit size has wrapped. All unsafe code of the rings is
+//! in this file.
 //!
 //! ```text
 //! ring, as mapped: | control page | 2^n data pages                        |
@@ -35,17 +34,17 @@ mod records;
 pub use records::DrainStats;
 use records::{Records, merge};
 
-/// Bytes of all rings together, if nothing else is said.
+/// Default size of all rings together, in bytes.
 const RINGS_BYTES: usize = 64 << 20;
-/// Bounds of one ring in bytes, if nothing else is said.
+/// Smallest and largest default size of one ring, in bytes.
 const RING_BYTES: (usize, usize) = (256 << 10, 4 << 20);
 
-/// Bytes of one ring, if nothing else is said.
+/// Returns the default size of one ring, in bytes.
 pub fn default_ring_bytes() -> usize {
     ring_bytes_for(aya::util::nr_cpus().map_or(1, |cpus| cpus.max(1)))
 }
 
-/// Bytes of one of so many rings: as large as [`RINGS_BYTES`] allows, but within the bounds of one.
+/// Returns the default size of one ring on this many CPUs: as large as [`RINGS_BYTES`] allows, within [`RING_BYTES`].
 fn ring_bytes_for(cpus: usize) -> usize {
     let (least, most) = RING_BYTES;
     let share = (RINGS_BYTES / cpus).max(1);
@@ -60,14 +59,14 @@ pub enum PerfError {
     Cpus {
         /// The file.
         path: String,
-        /// What failed.
+        /// The underlying error.
         #[source]
         source: io::Error,
     },
-    /// A ring's size is no power of two of pages.
+    /// The ring size is not a power of two of at least one page.
     #[error("ring size {bytes} is not a power of two of at least {page} bytes (a page)")]
     Size {
-        /// What was asked for.
+        /// The requested size.
         bytes: usize,
         /// The page size.
         page: usize,
@@ -79,16 +78,16 @@ pub enum PerfError {
         cpu: u32,
         /// The system call.
         call: &'static str,
-        /// What failed.
+        /// The underlying error.
         #[source]
         source: io::Error,
     },
-    /// The descriptor that tells when to read could not be made.
+    /// The epoll descriptor, which reports when to read, could not be set up.
     #[error("cannot wait for the perf rings")]
     Epoll(#[source] io::Error),
 }
 
-/// One ring for each CPU that is online.
+/// One ring for each online CPU.
 #[derive(Debug)]
 pub struct Rings {
     rings: Vec<Ring>,
@@ -96,15 +95,15 @@ pub struct Rings {
 }
 
 impl Rings {
-    /// Opens rings of `bytes` each, and stores them in the perf event array `map`. They become readable when an
-    /// eighth is full; what is less must be fetched from time to time.
+    /// Opens rings of `bytes` each, and stores them in the perf event array `map`. A ring becomes readable when an
+    /// eighth of it is full. Smaller amounts must be fetched from time to time.
     pub fn open(map: BorrowedFd<'_>, bytes: usize) -> Result<Self, PerfError> {
         let cpus = aya::util::online_cpus()
             .map_err(|(path, source)| PerfError::Cpus { path: path.to_owned(), source })?;
         Self::open_on(map, bytes, &cpus)
     }
 
-    /// Opens rings on some CPUs only; on the others, the program counts what it loses.
+    /// Opens rings on these CPUs only. On the others, the program counts its records as lost.
     pub fn open_on(map: BorrowedFd<'_>, bytes: usize, cpus: &[u32]) -> Result<Self, PerfError> {
         let page = page_size();
         if !bytes.is_power_of_two() || bytes < page {
@@ -127,15 +126,16 @@ impl Rings {
         Ok(Self { rings, epoll })
     }
 
-    /// Makes the rings something that a task can wait for.
+    /// Registers the rings with the runtime, so that a task can wait for them.
     pub fn register(self) -> io::Result<AsyncFd<Self>> {
-        // SAFETY: the rings keep their one epoll descriptor open until they are dropped, with the returned value.
+        // SAFETY: the rings keep their one epoll descriptor open until they are dropped together with the returned
+        // value.
         unsafe { AsyncFd::register_with_interest(self, Interest::READABLE) }.map_err(Into::into)
     }
 
-    /// Hands every sample that is in the rings now to `sample`, in the order of time that each begins with (as a
-    /// [`toa_common::record::SegmentRecord`] does): so what a connection sent by way of several CPUs need not wait for
-    /// the rest of a ring.
+    /// Passes every sample that is in the rings now to `sample`, in the order of the time that each begins with (as a
+    /// [`toa_common::record::SegmentRecord`] does). So a connection whose packets arrived on several CPUs does not have
+    /// to wait for the rest of a ring.
     pub fn drain(&mut self, sample: impl FnMut(&[u8])) -> DrainStats {
         let mut drained = DrainStats::default();
         merge(self.rings.iter_mut().map(Ring::records).collect(), sample, &mut drained);
@@ -144,7 +144,7 @@ impl Rings {
 }
 
 impl AsFd for Rings {
-    /// Readable when one of the rings has reached its watermark.
+    /// Returns the epoll descriptor, which is readable when a ring has reached its watermark.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.epoll.as_fd()
     }
@@ -159,17 +159,17 @@ impl AsRawFd for Rings {
 #[derive(Debug)]
 struct Ring {
     fd: OwnedFd,
-    /// The control page, with the data behind.
+    /// The control page. The data pages follow it.
     control: NonNull<perf_event_mmap_page>,
     mapped_len: usize,
     data_len: usize,
-    /// Samples that lie across the ring's end are put together here.
+    /// Buffer for samples that wrap around the end of the ring.
     scratch: Vec<u8>,
 }
 
 // SAFETY: the mapping belongs to this value alone and is not tied to a thread.
 unsafe impl Send for Ring {}
-// SAFETY: a shared reference gives access to nothing that changes.
+// SAFETY: a shared reference gives no access to the mapping, the only part that changes.
 unsafe impl Sync for Ring {}
 
 impl Ring {
@@ -177,7 +177,7 @@ impl Ring {
         let failed = |call| move |source: io::Error| PerfError::Ring { cpu, call, source };
         let fd = perf_event_open(cpu, bytes).map_err(failed("perf_event_open"))?;
         let mapped_len = bytes + page_size();
-        // SAFETY: a new mapping, which overlays no other memory.
+        // SAFETY: this is a new mapping, which replaces no other memory.
         let control = unsafe {
             mmap(
                 std::ptr::null_mut(),
@@ -192,7 +192,7 @@ impl Ring {
         let control = NonNull::new(control.cast())
             .ok_or_else(|| failed("mmap")(io::Error::from(io::ErrorKind::OutOfMemory)))?;
         let ring = Self { fd, control, mapped_len, data_len: bytes, scratch: Vec::new() };
-        // SAFETY: an ioctl without argument on a perf event.
+        // SAFETY: this ioctl on a perf event takes no argument.
         if unsafe { libc::ioctl(ring.fd.as_raw_fd(), PERF_EVENT_IOC_ENABLE.into(), 0) } != 0 {
             return Err(failed("ioctl(PERF_EVENT_IOC_ENABLE)")(io::Error::last_os_error()));
         }
@@ -201,22 +201,22 @@ impl Ring {
 
     fn store_in(&self, map: BorrowedFd<'_>, cpu: u32) -> io::Result<()> {
         let value = self.fd.as_raw_fd();
-        // SAFETY: all zeros is a valid `bpf_attr`.
+        // SAFETY: a `bpf_attr` of zeros is valid.
         let mut attr: bpf_attr = unsafe { mem::zeroed() };
         attr.__bindgen_anon_2.map_fd = map.as_raw_fd().cast_unsigned();
         attr.__bindgen_anon_2.key = (&raw const cpu).addr() as u64;
         attr.__bindgen_anon_2.__bindgen_anon_1.value = (&raw const value).addr() as u64;
-        // SAFETY: key and value live during the call, and are of the map's sizes: four bytes each.
+        // SAFETY: key and value outlive the call and have the sizes that the map declares, four bytes each.
         let result = unsafe {
             libc::syscall(libc::SYS_bpf, bpf_cmd::BPF_MAP_UPDATE_ELEM, &raw const attr, size_of::<bpf_attr>())
         };
         if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 
-    /// What is in it now.
+    /// Returns the records that are in the ring now.
     fn records(&mut self) -> Records<'_> {
-        // SAFETY: the kernel writes `data_head` while we read it, so both are accessed atomically; the fields are
-        // aligned and in the mapping, which lives as long as this value.
+        // SAFETY: the kernel writes `data_head` while we read it, so both fields are accessed atomically. They are
+        // aligned and lie in the mapping, which lives as long as this value.
         let (head, tail) = unsafe {
             let control = self.control.as_ptr();
             (
@@ -224,10 +224,10 @@ impl Ring {
                 AtomicU64::from_ptr(&raw mut (*control).data_tail),
             )
         };
-        // The kernel writes records first and their end second (perf_output_put_handle).
+        // The kernel writes the records before it moves `data_head` past them (perf_output_put_handle).
         let end = head.load(Ordering::Acquire);
-        // SAFETY: the data pages follow the control page. What lies between tail and head is not written to before the
-        // tail moves on, which it does behind what was read; nothing else is read.
+        // SAFETY: the data pages follow the control page. Only the bytes between tail and head are read. The kernel
+        // does not write to these until the tail moves on, and the tail moves only past bytes that were read.
         let data = unsafe {
             std::slice::from_raw_parts(self.control.as_ptr().cast::<u8>().add(page_size()), self.data_len)
         };
@@ -237,13 +237,13 @@ impl Ring {
 
 impl Drop for Ring {
     fn drop(&mut self) {
-        // SAFETY: our own mapping, to which no reference is left.
+        // SAFETY: this is our own mapping, and no reference to it is left.
         let _ = unsafe { munmap(self.control.as_ptr().cast(), self.mapped_len) };
     }
 }
 
 fn perf_event_open(cpu: u32, bytes: usize) -> io::Result<OwnedFd> {
-    // SAFETY: all zeros is a valid `perf_event_attr`.
+    // SAFETY: a `perf_event_attr` of zeros is valid.
     let mut attr: perf_event_attr = unsafe { mem::zeroed() };
     attr.size = size_of::<perf_event_attr>() as u32;
     attr.type_ = perf_type_id::PERF_TYPE_SOFTWARE as u32;
@@ -252,7 +252,7 @@ fn perf_event_open(cpu: u32, bytes: usize) -> io::Result<OwnedFd> {
     attr.set_watermark(1);
     attr.__bindgen_anon_2.wakeup_watermark = u32::try_from(bytes / 8).unwrap_or(u32::MAX);
     let (any_process, no_group) = (-1, -1);
-    // SAFETY: the attribute lives during the call and says its own size.
+    // SAFETY: `attr` outlives the call and contains its own size.
     let fd = unsafe {
         libc::syscall(
             libc::SYS_perf_event_open,
@@ -264,7 +264,7 @@ fn perf_event_open(cpu: u32, bytes: usize) -> io::Result<OwnedFd> {
         )
     };
     match i32::try_from(fd) {
-        // SAFETY: a descriptor that the kernel has just given to us.
+        // SAFETY: the kernel has just returned this descriptor, so nothing else owns it.
         Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
         _ => Err(io::Error::last_os_error()),
     }

@@ -1,5 +1,4 @@
-//! Responsible for finding runs by what they pinned, for choosing one, and for opening its maps after each was
-//! checked. Not responsible for what is done with the maps.
+//! Finds runs by their pins, selects one, and opens its maps after checking each.
 
 pub mod identity;
 pub mod pins;
@@ -28,10 +27,10 @@ use crate::live::{
     maps::{counters::Counters, flows::Flows, watch::Watch},
 };
 
-/// Why runs cannot be found, or what they pinned not be used.
+/// Why runs cannot be found or their pins cannot be used.
 #[derive(Debug, Error)]
 pub enum RunsError {
-    /// The directory of all runs.
+    /// The directory of all runs cannot be used.
     #[error(transparent)]
     Pins(#[from] PinsError),
     /// A directory could not be read.
@@ -39,30 +38,30 @@ pub enum RunsError {
     Directory {
         /// The directory.
         path: PathBuf,
-        /// What failed.
+        /// The underlying error.
         #[source]
         source: io::Error,
     },
-    /// A pin could not be opened or its map not be used.
+    /// A pin could not be opened, or its map could not be used.
     #[error("cannot use {path}")]
     Map {
         /// The pin.
         path: PathBuf,
-        /// What failed.
+        /// The underlying error.
         #[source]
         source: MapError,
     },
-    /// A pin leads to something else than this version expects.
+    /// A pin is not what this version expects.
     #[error("{path} is not used: {reason}")]
     Foreign {
         /// The pin.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The difference.
         reason: String,
     },
 }
 
-/// Opens a pin. What it leads to is compared with `spec`, and only then used as a map.
+/// Opens a pin. It is used as a map only if its type and sizes match `spec`, and its ID matches `id`, if given.
 fn open(directory: &Path, spec: &MapSpec, id: Option<u32>) -> Result<Map, RunsError> {
     let path = directory.join(spec.name);
     let failed = |source| RunsError::Map { path: path.clone(), source };
@@ -90,13 +89,13 @@ fn open(directory: &Path, spec: &MapSpec, id: Option<u32>) -> Result<Map, RunsEr
 /// A run of `attach`.
 #[derive(Clone, Debug)]
 pub struct Run {
-    /// Its pins.
+    /// The directory with its pins.
     path: PathBuf,
-    /// What it says of itself.
+    /// The run's own description.
     pub info: RunInfo,
 }
 
-/// Keeps other processes from changing a run's rules, until it is dropped.
+/// The lock on a run's rules. While it is held, no other toa-tc command changes them.
 #[derive(Debug)]
 pub struct Lock(#[expect(dead_code, reason = "it is held, not used")] OwnedFd);
 
@@ -121,7 +120,7 @@ impl Run {
         }
     }
 
-    /// Waits until no other process changes the rules.
+    /// Locks the rules. Waits while another process changes them.
     pub fn lock(&self) -> Result<Lock, RunsError> {
         let locked = File::open(&self.path).and_then(|directory| {
             flock(&directory, FlockOperation::LockExclusive)?;
@@ -138,31 +137,31 @@ impl Run {
         make(map).map_err(|source| RunsError::Map { path: self.path.join(spec.name), source })
     }
 
-    /// The watched set.
+    /// Opens the watched set.
     pub fn watch(&self) -> Result<Watch, RunsError> {
         let (prefixes, shapes) = (self.map(&PREFIXES, Ok)?, self.map(&SHAPES, Ok)?);
         self.map(&WATCH, |rules| Watch::new(rules, prefixes, shapes))
     }
 
-    /// The followed connections.
+    /// Opens the table of followed connections.
     pub fn flows(&self) -> Result<Flows, RunsError> {
         self.map(&FLOWS, Flows::new)
     }
 
-    /// The counters.
+    /// Opens the counters.
     pub fn counters(&self) -> Result<Counters, RunsError> {
         self.map(&COUNTERS, Counters::new)
     }
 
-    /// Tells the run that we have removed followed connections that had not ended: it would take them for evicted.
-    /// Whoever calls this holds the lock.
+    /// Tells the run that we removed `count` open connections, which it would otherwise count as evicted. The caller
+    /// must hold the lock.
     pub fn add_removed_flows(&self, count: usize) -> Result<(), RunsError> {
         self.change_info(|info| {
             info.flows_removed_by_others = info.flows_removed_by_others.saturating_add(count as u64);
         })
     }
 
-    /// Tells the run that we have added rules, which open connections may match. Whoever calls this holds the lock.
+    /// Tells the run that we added rules, which open connections may match. The caller must hold the lock.
     pub fn note_addition(&self) -> Result<(), RunsError> {
         self.change_info(|info| info.rule_additions = info.rule_additions.wrapping_add(1))
     }
@@ -175,13 +174,13 @@ impl Run {
         map.set(0, info, 0).map_err(failed)
     }
 
-    /// The version of the tool that runs.
+    /// Returns the version of the running toa-tc.
     pub fn version(&self) -> String {
         let [major, minor, patch, _] = self.info.version;
         format!("{major}.{minor}.{patch}")
     }
 
-    /// The interfaces' names.
+    /// Returns the interfaces' names, separated by commas.
     pub fn interface_names(&self) -> String {
         let names: Vec<_> = self.info.interfaces().iter().map(interface_name).collect();
         names.join(", ")
@@ -192,7 +191,7 @@ impl Run {
     }
 }
 
-/// An interface's name as text.
+/// Returns an interface's name as text.
 pub fn interface_name(interface: &RunInterface) -> String {
     String::from_utf8_lossy(interface.name()).into_owned()
 }
@@ -204,37 +203,37 @@ impl fmt::Display for Run {
     }
 }
 
-/// What was found.
+/// The runs that were found.
 #[derive(Debug, Default)]
 pub struct Runs {
     /// Runs that can be used.
     pub alive: Vec<Run>,
-    /// What looks like a run but is none of this version, with the reasons.
+    /// Pins that look like a run but are none of this version, with the reasons.
     pub refused: Vec<RunsError>,
-    /// How many dead runs were cleared away.
+    /// How many dead runs had their pins removed.
     pub swept: usize,
 }
 
-/// Which run is meant.
+/// The criteria that select a run.
 #[derive(Clone, Debug, Default)]
 pub struct RunSelector {
-    /// The one on this interface.
+    /// The name of an interface that the run is attached to.
     pub interface: Option<String>,
-    /// The one of this process.
+    /// The process ID of the run.
     pub pid: Option<u32>,
 }
 
-/// Why there is no single run.
+/// Why a selector does not match exactly one run.
 #[derive(Debug)]
 pub enum NoSingleRun<'a> {
-    /// None runs, or none that was meant.
+    /// There is no run, or none that matches.
     None,
-    /// Several could be meant.
+    /// Several runs match.
     Several(Vec<&'a Run>),
 }
 
 impl Runs {
-    /// Looks for runs, and clears away what dead ones left.
+    /// Finds all runs, and removes the pins of dead ones.
     pub fn find() -> Result<Self, RunsError> {
         let mut found = Self::default();
         let Some(directory) = pins::directory()? else {
@@ -243,13 +242,13 @@ impl Runs {
         let failed = |source| RunsError::Directory { path: directory.clone(), source };
         found.swept = pins::sweep(&directory).map_err(failed)?;
         for (path, identity) in pins::runs(&directory).map_err(failed)? {
-            // Without it, a run has not begun or is at its end.
+            // Without `INFO`, a run is still starting or already ending.
             if identity.is_alive() == Some(false) || !path.join(INFO.name).exists() {
                 continue;
             }
             match Run::open(path.clone(), identity) {
                 Ok(run) => found.alive.push(run),
-                // It may have ended meanwhile.
+                // The run ended before its pins were opened.
                 Err(_) if !path.exists() => {}
                 Err(error) => found.refused.push(error),
             }
@@ -257,8 +256,8 @@ impl Runs {
         Ok(found)
     }
 
-    /// The runs that `selector` matches. An interface's name means the one of our own network namespace, if a run is on
-    /// that.
+    /// Returns the runs that match `selector`. If a run is attached to an interface of the given name in our own
+    /// network namespace, runs in other namespaces do not match.
     pub fn selected(&self, selector: &RunSelector) -> Vec<&Run> {
         let mut runs: Vec<_> = self.alive.iter().collect();
         if let Some(pid) = selector.pid {
@@ -274,7 +273,7 @@ impl Runs {
         runs
     }
 
-    /// The one run that `selector` matches.
+    /// Returns the only run that matches `selector`.
     pub fn single(&self, selector: &RunSelector) -> Result<&Run, NoSingleRun<'_>> {
         let runs = self.selected(selector);
         match runs.as_slice() {
@@ -285,7 +284,7 @@ impl Runs {
     }
 }
 
-/// The kernel's number of a map.
+/// Returns the kernel's ID of a map.
 pub fn map_id(map: &Map) -> Result<u32, MapError> {
     match map {
         Map::HashMap(data)

@@ -1,19 +1,19 @@
-//! What is asked of the kernel: not to copy a part of a connection.
+//! Requests to the kernel not to copy a part of a connection.
 
 use toa_common::{bypass::Bypass, flow_key::FlowKey};
 
 /// The kernel's table of bypasses.
 pub trait BypassTable {
-    /// Asks the kernel not to copy what `bypass` covers, in place of the connection's earlier one. Returns whether the
-    /// kernel will do so from some time on.
+    /// Asks the kernel not to copy what `bypass` covers. Replaces an earlier bypass of the connection. Returns whether
+    /// the kernel will apply it, from some later time on.
     fn set(&mut self, key: &FlowKey, bypass: &Bypass) -> bool;
 
     /// Withdraws the bypass of the connection with this generation: the window has been passed, or the connection is
-    /// being probed for life. One of a later connection of the same 4-tuple stays.
+    /// being probed for life. A bypass of a later connection with the same 4-tuple remains.
     fn clear(&mut self, key: &FlowKey, generation: u64);
 }
 
-/// Where there is no kernel, everything comes as it came.
+/// The table without a kernel: everything is copied.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoBypass;
 

@@ -1,4 +1,4 @@
-//! What is known of a connection besides its bytes: what printers say of each request.
+//! What is known about a connection besides its bytes; printers show it with each request.
 
 use std::net::SocketAddr;
 
@@ -9,29 +9,29 @@ use crate::{
     segment::Segment,
 };
 
-/// A connection, as its latest segment shows it.
+/// A connection as of its latest segment.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Connection {
-    /// Number within the run, from 1 on.
+    /// Number within the run, counted from 1.
     pub id: u64,
-    /// Its 4-tuple.
+    /// The 4-tuple.
     pub key: FlowKey,
-    /// Tells it from others with the same 4-tuple.
+    /// Distinguishes it from others with the same 4-tuple.
     pub generation: u64,
-    /// When its first segment came, in nanoseconds since the Unix epoch.
+    /// When its first segment arrived, in nanoseconds since the Unix epoch.
     pub first_ns: u64,
-    /// When its latest segment came, in nanoseconds since the Unix epoch.
+    /// When its latest segment arrived, in nanoseconds since the Unix epoch.
     pub last_ns: u64,
     /// Index of the interface that received its latest segment.
     pub interface_index: u32,
-    /// Whose it is.
+    /// The client, and how it was learned.
     pub attribution: Attribution,
-    /// When the segment came that named this client.
+    /// When the segment that named this client arrived, in nanoseconds since the Unix epoch.
     named_ns: u64,
 }
 
 impl Connection {
-    /// The connection of `segment`, its first one.
+    /// Creates the connection of `segment`, its first one.
     pub fn new(id: u64, segment: &Segment<'_>) -> Self {
         Self {
             id,
@@ -47,8 +47,8 @@ impl Connection {
 
     /// Takes over what a further segment says.
     ///
-    /// The client of the newest segment that is not provisional wins: rings of different CPUs are not read in
-    /// the order of time, and what a SYN said may be replaced by what a later packet says, not the reverse.
+    /// The client of the newest segment that is not provisional wins. The rings of different CPUs are not read in order
+    /// of time, and a later packet may replace the client that a SYN named, but not the reverse.
     pub fn update(&mut self, segment: &Segment<'_>) {
         self.first_ns = self.first_ns.min(segment.time_ns);
         if segment.time_ns >= self.last_ns {
@@ -66,17 +66,17 @@ impl Connection {
         }
     }
 
-    /// The real client.
+    /// Returns the real client.
     pub fn client(&self) -> ClientAddress {
         ClientAddress::new(&self.attribution)
     }
 
-    /// The sender of the packets: the balancer.
+    /// Returns the sender of the packets, the balancer.
     pub fn peer(&self) -> SocketAddr {
         SocketAddr::new(to_ip(self.key.source), self.key.source_port())
     }
 
-    /// The receiver of the packets: this host.
+    /// Returns the receiver of the packets, this host.
     pub fn server(&self) -> SocketAddr {
         SocketAddr::new(to_ip(self.key.destination), self.key.destination_port())
     }

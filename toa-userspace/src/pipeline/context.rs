@@ -1,8 +1,8 @@
-//! What every step of a connection needs.
+//! The context in which a connection is processed.
 
 use crate::{ledger::Ledger, limits::Limits};
 
-/// Bounds, counts and the sink.
+/// The limits, the ledger and the sink of a pipeline.
 pub(super) struct Context<'a, S> {
     pub(super) limits: &'a Limits,
     pub(super) ledger: &'a mut Ledger,

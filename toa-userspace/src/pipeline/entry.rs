@@ -1,4 +1,4 @@
-//! One followed connection: what is known of it, its stream and its parser.
+//! A followed connection: what is known about it, its stream and its parser.
 
 use toa_common::bypass::Bypass;
 
@@ -22,12 +22,12 @@ pub(super) struct Entry {
     pub(super) is_timed: bool,
     /// Whether the kernel bypasses a part of it.
     has_bypass: bool,
-    /// When its bypass was cleared because of silence, or 0.
+    /// When its bypass was cleared because of silence, in nanoseconds since the Unix epoch, or 0.
     pub(super) probed_ns: u64,
 }
 
 impl Entry {
-    /// The connection of `segment`, its first one, which is still to be accepted.
+    /// Creates the connection of `segment`, its first one, which is still to be accepted.
     pub(super) fn new(id: u64, segment: &Segment<'_>) -> Self {
         Self {
             connection: Connection::new(id, segment),
@@ -39,19 +39,20 @@ impl Entry {
         }
     }
 
-    /// Since when nothing has come although something would have.
+    /// Returns when the current silence began, in nanoseconds since the Unix epoch: with the latest segment or, if that
+    /// is later, when its bypass was cleared.
     pub(super) fn quiet_since_ns(&self) -> u64 {
         self.connection.last_ns.max(self.probed_ns)
     }
 
-    /// Whether the kernel bypasses a part of it.
+    /// Returns whether the kernel bypasses a part of it.
     pub(super) fn has_bypass(&self) -> bool {
         self.has_bypass
     }
 
     /// Asks the kernel not to copy what the parser does not need, or clears a bypass whose window has been passed.
     pub(super) fn bypass<S: Sink>(&mut self, table: &mut impl BypassTable, cx: &mut Context<'_, S>) {
-        // Each turn hands on something that waited in the window before, or is the last one.
+        // Terminates: an iteration follows another only if that one handed on data that waited in its window.
         while let Some(bytes) = self.wanted_bytes(cx.limits) {
             let Connection { key, generation, .. } = &self.connection;
             if !table.set(key, &Bypass::new(*generation, self.stream.next_seq(), bytes)) {
@@ -66,8 +67,8 @@ impl Entry {
         }
     }
 
-    /// How many bytes are worth a new bypass. A window is renewed when half of the largest is left, so that the kernel is
-    /// never without one.
+    /// Returns how many bytes to bypass, if a new bypass is worthwhile. A window is renewed when less than half of the
+    /// largest one is left, so that the kernel always has one.
     fn wanted_bytes(&self, limits: &Limits) -> Option<u64> {
         let wanted = self.parser.unneeded_bytes();
         let bypassed = self.stream.bypassed_bytes();
@@ -84,12 +85,12 @@ impl Entry {
         }
     }
 
-    /// Bytes of memory that wait.
+    /// Returns the memory for data that waits, in bytes.
     pub(super) fn memory(&self) -> usize {
         self.stream.memory().saturating_add(self.parser.buffered_bytes())
     }
 
-    /// When to call [`Self::expire`].
+    /// Returns when to call [`Self::expire`], in nanoseconds since the Unix epoch.
     pub(super) fn deadline(&self, limits: &Limits) -> Option<u64> {
         self.stream.deadline(limits, is_request_start)
     }
@@ -99,7 +100,7 @@ impl Entry {
         self.with_stream(cx, |stream, cx| stream.accept(segment, cx));
     }
 
-    /// Gives up what has been waited for until `now_ns`.
+    /// Gives up everything whose deadline is not after `now_ns`.
     pub(super) fn expire<S: Sink>(&mut self, now_ns: u64, cx: &mut Context<'_, S>) {
         self.with_stream(cx, |stream, cx| stream.expire(now_ns, is_request_start, cx));
     }
@@ -109,13 +110,13 @@ impl Entry {
         self.with_stream(cx, Stream::give_up_all);
     }
 
-    /// Hands on everything that waits for the last time.
+    /// Flushes the stream, and drops an incomplete head.
     pub(super) fn flush<S: Sink>(&mut self, cx: &mut Context<'_, S>) {
         self.with_stream(cx, Stream::flush);
         self.drop_head(cx);
     }
 
-    /// Drops what the parser waits for the end of.
+    /// Drops the incomplete head or `ClientHello` that the parser has collected.
     pub(super) fn drop_head<S: Sink>(&mut self, cx: &mut Context<'_, S>) {
         let Self { connection, parser, .. } = self;
         let Context { limits, ledger, sink } = cx;
@@ -123,7 +124,8 @@ impl Entry {
         parser.drop_head(&mut http::context::Context { limits, ledger: &mut ledger.http, emit });
     }
 
-    /// Lets `step` change the stream. What that hands on goes to the parser, and what both find to the sink.
+    /// Lets `step` change the stream. What the stream hands on goes to the parser, and the events of both go to the
+    /// sink.
     fn with_stream<S: Sink>(
         &mut self,
         cx: &mut Context<'_, S>,

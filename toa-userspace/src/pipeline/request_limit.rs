@@ -1,4 +1,4 @@
-//! Printing no more requests than were asked for.
+//! A sink that stops after a number of requests.
 
 use std::io;
 
@@ -7,11 +7,11 @@ use crate::event::Event;
 
 /// A sink that writes.
 pub trait FlushSink: Sink + Send {
-    /// Passes on everything that was written, and returns the first error since the last call.
+    /// Writes everything that is buffered. Returns the first error since the last call.
     fn flush(&mut self) -> io::Result<()>;
 }
 
-/// Counts requests, and is silent after a number of them.
+/// Passes on events until a number of requests is reached.
 #[derive(Debug)]
 pub struct RequestLimit<S> {
     sink: S,
@@ -20,27 +20,27 @@ pub struct RequestLimit<S> {
 }
 
 impl<S: FlushSink> RequestLimit<S> {
-    /// Passes events on to `sink`, up to so many requests.
+    /// Passes events on to `sink`, up to `count` requests, or without a limit.
     pub fn new(sink: S, count: Option<u64>) -> Self {
         Self { sink, left: count, is_silent: count == Some(0) }
     }
 
-    /// Whether as many requests were printed as were asked for.
+    /// Returns whether the number of requests is reached.
     pub fn is_reached(&self) -> bool {
         self.left == Some(0)
     }
 
-    /// Prints nothing more.
+    /// Discards all further events.
     pub fn silence(&mut self) {
         self.is_silent = true;
     }
 
-    /// Passes on everything that was written, and returns the first error since the last call.
+    /// Writes everything that is buffered. Returns the first error since the last call.
     pub fn flush(&mut self) -> io::Result<()> {
         self.sink.flush()
     }
 
-    /// The sink.
+    /// Returns the sink.
     pub fn into_inner(self) -> S {
         self.sink
     }

@@ -1,12 +1,12 @@
-//! Where results go.
+//! Receivers of results.
 
 use super::connection::Connection;
 use crate::event::Event;
 
-/// Takes results.
+/// A receiver of events.
 pub trait Sink {
-    /// Something became of a connection: it was opened, then what its stream had in its order, then it was closed.
-    /// This cannot fail: a sink that writes keeps its error until it is asked.
+    /// Takes an event of a connection: first that it was opened, then the events of its stream in order, finally that
+    /// it was closed. Cannot fail: a sink that writes keeps its error until it is asked for it.
     fn event(&mut self, connection: &Connection, event: &Event<'_>);
 }
 

@@ -13,10 +13,10 @@ use crate::{
     segment::tests::{sample_bytes, segment},
 };
 
-/// Keeps what it is given.
+/// Records events.
 #[derive(Default)]
 struct RecordingSink {
-    /// By generation: the raw heads of complete requests.
+    /// The raw heads of complete requests, by generation.
     heads: HashMap<u64, Vec<Vec<u8>>>,
     incomplete: usize,
     opened: usize,
@@ -170,7 +170,7 @@ fn a_reset_closes() {
     assert_eq!((kept.closed, kept.not_http), (vec![Closed::Rst], vec![NotHttp::Other]));
 }
 
-/// A request: its head and its bytes with the body. A body looks like no request line.
+/// Generates a request: its head, and its head with its body. The body does not look like a request line.
 fn request() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
     let method = prop::sample::select(vec!["GET", "POST", "PUT", "DELETE"]);
     let fields = prop::collection::vec("[a-z]{1,8}: [ -~]{0,40}", 0..6);
@@ -210,11 +210,11 @@ fn request() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
         })
 }
 
-/// How a stream is sent: sizes of its segments, and what goes wrong.
+/// How a stream is sent: sizes of its segments, and transmission faults.
 #[derive(Clone, Debug)]
 struct Sending {
     sizes: Vec<usize>,
-    /// Where a segment with other limits is sent again: place, length, and after how many others.
+    /// Retransmissions with other segment limits: position, length, and after how many segments.
     again: Vec<(Index, usize, Index)>,
     swaps: Vec<(Index, Index)>,
     lost: Vec<Index>,
@@ -241,7 +241,7 @@ fn sending(losses: usize) -> impl Strategy<Value = Sending> {
         })
 }
 
-/// Sends `stream` through a pipeline and returns what came out.
+/// Sends `stream` through a pipeline. Returns the pipeline and its results.
 fn send(stream: &[u8], sending: &Sending) -> (Pipeline, RecordingSink) {
     let (mut pipeline, mut kept) = pipeline();
     let mut segments = Vec::new();
@@ -310,7 +310,7 @@ proptest! {
         pipeline.tick(10_000_000_000, &mut kept);
         check(&pipeline);
         prop_assert_eq!(&kept.closed, &[Closed::Fin]);
-        // In their order, some may be missing.
+        // In order, possibly with some missing.
         let mut sent = requests.iter();
         for head in kept.heads.get(&1).into_iter().flatten() {
             prop_assert!(sent.any(|(other, _)| other == head), "{}", head.escape_ascii());

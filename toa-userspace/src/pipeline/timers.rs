@@ -1,11 +1,11 @@
-//! Responsible for which timer is next. Not responsible for what happens then.
+//! A queue of timers, by deadline.
 
 use std::{
     cmp::{Ordering, Reverse},
     collections::BinaryHeap,
 };
 
-/// A timer, ordered by its time only.
+/// A timer. Timers are compared by deadline only.
 #[derive(Debug)]
 struct Timer<K> {
     deadline_ns: u64,
@@ -32,7 +32,7 @@ impl<K> PartialEq for Timer<K> {
 
 impl<K> Eq for Timer<K> {}
 
-/// Timers. One that is not wanted any more stays until its time; who set it finds out then.
+/// The queue. A timer that is no longer needed stays until its deadline; its owner has to ignore it then.
 #[derive(Debug)]
 pub(super) struct Timers<K>(BinaryHeap<Reverse<Timer<K>>>);
 
@@ -43,12 +43,12 @@ impl<K> Default for Timers<K> {
 }
 
 impl<K> Timers<K> {
-    /// Adds one.
+    /// Adds a timer.
     pub(super) fn set(&mut self, deadline_ns: u64, key: K) {
         self.0.push(Reverse(Timer { deadline_ns, key }));
     }
 
-    /// Takes out the earliest one that is due.
+    /// Removes and returns the earliest timer that is due.
     pub(super) fn pop(&mut self, now_ns: u64) -> Option<K> {
         if self.0.peek()?.0.deadline_ns > now_ns {
             return None;
@@ -56,12 +56,12 @@ impl<K> Timers<K> {
         self.0.pop().map(|Reverse(timer)| timer.key)
     }
 
-    /// How many there are.
+    /// Returns the number of timers.
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Drops those that are not wanted any more.
+    /// Drops the timers that are no longer needed.
     pub(super) fn retain(&mut self, mut is_wanted: impl FnMut(&K) -> bool) {
         self.0.retain(|Reverse(timer)| is_wanted(&timer.key));
     }

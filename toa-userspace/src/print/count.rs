@@ -1,4 +1,4 @@
-//! Counts, for people.
+//! Counts as text for people.
 
 use std::fmt;
 
@@ -31,7 +31,7 @@ impl fmt::Display for Count {
     }
 }
 
-/// `1 rule`, `2 rules`: a count with its noun.
+/// Returns a count with its noun: `1 rule`, `2 rules`.
 pub fn plural(count: impl Into<Count>, noun: &str) -> String {
     let count = count.into();
     let ending = if count.0 == 1 { "" } else { "s" };

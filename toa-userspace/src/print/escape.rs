@@ -1,8 +1,7 @@
-//! Responsible for what a terminal may be sent of bytes that somebody else chose. Not responsible for hiding
-//! secrets.
+//! Escapes bytes that others chose, so that they cannot act on a terminal. [`super::redact`] hides secrets.
 //!
-//! Printable UTF-8 stays as it is. Everything else is written byte by byte as `\xNN` with two lower-case
-//! digits, and a backslash as `\\`, so that what was sent can be told from what is printed.
+//! Printable UTF-8 stays as it is. Everything else is written byte by byte as `\xNN` with two lower-case hexadecimal
+//! digits, and a backslash as `\\`. So the original bytes can be recovered from the output.
 
 use std::fmt::{self, Write};
 
@@ -16,7 +15,7 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// Adds `bytes` to `out`, escaped.
+/// Appends `bytes` to `out`, escaped.
 pub fn escape(bytes: &[u8], out: &mut Vec<u8>) {
     // Writing to a `Vec` cannot fail.
     _ = write_escaped(bytes, &mut VecWriter(out));
@@ -40,7 +39,7 @@ pub fn write_escaped(bytes: &[u8], out: &mut impl Write) -> fmt::Result {
     Ok(())
 }
 
-/// Writes `text` to `out`, in runs of what needs no escape.
+/// Writes `text` to `out`, with one write for each run of characters that need no escape.
 fn write_text(text: &str, out: &mut impl Write) -> fmt::Result {
     let mut rest = text;
     while let Some((at, found)) = rest.char_indices().find(|(_, found)| !is_plain(*found)) {
@@ -60,8 +59,9 @@ fn write_bytes(bytes: &[u8], out: &mut impl Write) -> fmt::Result {
     bytes.iter().try_for_each(|byte| write!(out, "\\x{byte:02x}"))
 }
 
-/// Whether a character is one to print: not a control character (C0, DEL, C1), nor one that is invisible or
-/// changes how others are shown (the format characters of Unicode that terminals and viewers act on).
+/// Returns whether a character is printed as it is. Not printed are the backslash, control characters (C0, DEL, C1),
+/// and characters that are invisible or change how others are shown (the format characters of Unicode that terminals
+/// and viewers act on).
 fn is_plain(character: char) -> bool {
     !matches!(
         character,

@@ -1,11 +1,11 @@
-//! What a scan of existing connections found, for people.
+//! The results of a scan of existing connections, as text for people.
 
 use std::fmt;
 
 use super::{count::Count, count::plural};
 use crate::live::existing::{Counts, OtherNamespaces, UnknownReason, module::Module};
 
-/// Why a client is not known.
+/// Describes why a client is not known.
 pub fn describe(reason: UnknownReason) -> &'static str {
     match reason {
         UnknownReason::Same => "unknown: the socket names only its peer",
@@ -20,7 +20,7 @@ pub fn describe(reason: UnknownReason) -> &'static str {
     }
 }
 
-/// `4 with a known client; 1 not accepted yet`: what became of the scanned connections.
+/// The results of a scan: `4 with a known client; 1 not accepted yet`.
 #[derive(Debug)]
 pub struct Tally<'a>(pub &'a Counts);
 
@@ -34,7 +34,7 @@ impl fmt::Display for Tally<'_> {
                 write!(f, "; {} {}", Count(count), describe(reason))?;
             }
         }
-        // Where nothing is missing, they are of no interest.
+        // They are of interest only if an owner was not found.
         if counts.of(UnknownReason::Unseen) > 0 && counts.refused_processes > 0 {
             write!(
                 f,
@@ -46,7 +46,7 @@ impl fmt::Display for Tally<'_> {
     }
 }
 
-/// Why no socket may have named a client other than its peer, if that is what the scan found.
+/// Explains why no socket named a client other than its peer. Returns `None` if that is not what the scan found.
 pub fn explain_unknown(counts: &Counts, module: &Module) -> Option<String> {
     if counts.named > 0 || counts.of(UnknownReason::Same) == 0 {
         return None;
@@ -74,7 +74,7 @@ pub fn explain_unknown(counts: &Counts, module: &Module) -> Option<String> {
     Some(format!("no socket knows a real client: {cause}"))
 }
 
-/// What other network namespaces have, if anything.
+/// Describes the sockets in other network namespaces, if there are any.
 pub fn describe_other_namespaces(others: &OtherNamespaces) -> Option<String> {
     let OtherNamespaces { sockets, namespaces } = *others;
     (sockets > 0).then(|| {

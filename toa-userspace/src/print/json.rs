@@ -1,9 +1,8 @@
-//! Responsible for results as JSON Lines for machines: one object a line, as `schema/toa-tc.schema.json` says. Not
-//! responsible for where they are written.
+//! Results as JSON Lines for machines: one object per line, as described by `schema/toa-tc.schema.json`.
 //!
-//! What a client chose (method, target, names, values, preview) is escaped as in text, also where JSON could carry
-//! it: `\xNN` for every byte that is no printable UTF-8, `\\` for a backslash. So nothing that is decoded from a
-//! line acts on a terminal either, and what was sent can be told. It is redacted as in text.
+//! Text that a client chose (method, target, names, values, preview) is escaped as in the text format, even where JSON
+//! could carry it: `\xNN` for every byte that is not printable UTF-8, `\\` for a backslash. So a decoded line cannot
+//! act on a terminal either, and the original bytes can be recovered. The text is also redacted as in the text format.
 
 mod event;
 mod head;
@@ -22,28 +21,28 @@ use crate::{
     pipeline::{Sink, connection::Connection},
     print::ledger::Summary,
 };
-use event::{Common, ConnectionEvent, Gap, Ledger, Request, State, Tls};
+use event::{Common, ConnectionFields, GapFields, Ledger, RequestFields, State, TlsFields};
 use value::Protocol;
 
-/// Finds the name of an interface by its index. It is asked once per index.
+/// A function that finds the name of an interface by its index. It is called once per index.
 pub type InterfaceName = Box<dyn FnMut(u32) -> Option<String> + Send>;
 
-/// Writes results as JSON Lines. Each is one call of [`Write::write_all`], so that two are never mixed, and a
-/// writer that buffers flushes whole lines.
+/// Writes results as JSON Lines. Each line is one call of [`Write::write_all`], so that two are never mixed, and a
+/// buffering writer flushes whole lines.
 pub struct Json<W> {
     writer: W,
     redactor: Redactor,
     host_name: String,
     interfaces: Interfaces,
-    /// The redacted target or preview; kept, so that there is nothing to allocate.
+    /// The redacted target or preview. It is kept to reuse its memory.
     target: String,
-    /// The line being written; kept as well.
+    /// The line that is being written, kept for the same reason.
     buffer: Vec<u8>,
     error: Option<io::Error>,
 }
 
 impl<W: Write> Json<W> {
-    /// Prints to `writer`.
+    /// Creates a printer that writes to `writer`.
     pub fn new(writer: W, redactor: Redactor, host_name: String, interface_name: InterfaceName) -> Self {
         Self {
             writer,
@@ -56,24 +55,24 @@ impl<W: Write> Json<W> {
         }
     }
 
-    /// The writer.
+    /// Returns the writer.
     pub fn writer(&mut self) -> &mut W {
         &mut self.writer
     }
 
-    /// The first error since the last call. As long as there is one, nothing more is written.
+    /// Takes the first error since the last call. Nothing more is written until it is taken.
     pub fn take_error(&mut self) -> Option<io::Error> {
         self.error.take()
     }
 
-    /// Prints the ledger, which is to be the last line, as of `time_ns` nanoseconds since the Unix epoch.
+    /// Prints the ledger, which must be the last line, as of `time_ns` nanoseconds since the Unix epoch.
     pub fn ledger(&mut self, summary: &Summary<'_>, time_ns: u64) {
         let Self { writer, host_name, buffer, error, .. } = self;
         print(writer, buffer, error, &Ledger::new(summary, time_ns, host_name));
     }
 }
 
-/// Prints one line, if everything before could be.
+/// Prints one line, unless an earlier one failed.
 fn print(
     writer: &mut impl Write,
     buffer: &mut Vec<u8>,
@@ -103,7 +102,7 @@ impl<W: Write> Sink for Json<W> {
         };
         let common = &Common::new(connection, time_ns, host_name, interface, protocol);
         let mut state = |state: &State<'_>| {
-            let fields = ConnectionEvent::new(common, connection, state);
+            let fields = ConnectionFields::new(common, connection, state);
             print(writer, buffer, error, &common.line("connection", fields));
         };
         match event {
@@ -116,14 +115,14 @@ impl<W: Write> Sink for Json<W> {
             }
             Event::Request(request) => {
                 head::redact_target(redactor, request.target(), target);
-                let fields = Request::new(common, connection, request, redactor, target);
+                let fields = RequestFields::new(common, connection, request, redactor, target);
                 print(writer, buffer, error, &common.line("request", fields));
             }
             Event::Gap { bytes } => {
-                print(writer, buffer, error, &common.line("gap", Gap::new(common, connection, *bytes)));
+                print(writer, buffer, error, &common.line("gap", GapFields::new(common, connection, *bytes)));
             }
             Event::Tls(hello) => {
-                print(writer, buffer, error, &common.line("tls", Tls::new(common, connection, hello)));
+                print(writer, buffer, error, &common.line("tls", TlsFields::new(common, connection, hello)));
             }
         }
     }
@@ -135,13 +134,13 @@ impl<W: fmt::Debug> fmt::Debug for Json<W> {
     }
 }
 
-/// The names of interfaces, as far as they were asked for. There are few, so they are searched one by one.
+/// A cache of the names of interfaces. There are few, so a linear search is enough.
 struct Interfaces {
     lookup: InterfaceName,
     known: Vec<(u32, Option<String>)>,
 }
 
-/// Most names that are kept. Interfaces have no more than a few; should they come and go, names are asked again.
+/// Maximum number of names in the cache. A host has few interfaces; if they come and go, names are looked up again.
 const MAX_NAMES: usize = 256;
 
 impl Interfaces {

@@ -1,4 +1,4 @@
-//! The ledger as text: what the kernel and the pipeline counted, as sums that add up or say that they do not.
+//! The ledger as text: the counts of the kernel and the pipeline as equations. Those that do not add up are reported.
 
 use std::fmt;
 
@@ -8,21 +8,22 @@ use crate::ledger::{Ledger, account::Account, kernel::KernelLedger};
 /// Both ledgers, for printing line by line.
 #[derive(Clone, Copy, Debug)]
 pub struct Summary<'a> {
-    /// The kernel's, or that of the classifier that takes its place for a file.
+    /// The kernel's ledger, or for a file that of the classifier, which takes the kernel's place.
     pub kernel: &'a KernelLedger,
-    /// The pipeline's.
+    /// The pipeline's ledger.
     pub pipeline: &'a Ledger,
-    /// Whether packets were counted after GRO, which merges several on the wire: in a live run, but not in a capture.
+    /// Whether packets were counted after GRO, which merges several packets of the wire: true for a live run, false for
+    /// a capture.
     pub after_gro: bool,
 }
 
 impl Summary<'_> {
-    /// The account of the packets.
+    /// Returns the account of the packets.
     pub(super) fn packets(&self) -> Account {
         Account { delivered: self.pipeline.stream.delivered_packets, ..self.kernel.packets() }
     }
 
-    /// The account of their bytes of payload.
+    /// Returns the account of their payload bytes.
     pub(super) fn bytes(&self) -> Account {
         Account { delivered: self.pipeline.stream.delivered_bytes, ..self.kernel.bytes() }
     }
@@ -82,7 +83,7 @@ impl fmt::Display for Summary<'_> {
     }
 }
 
-/// What is worth a line only if it happened.
+/// Returns the counts that are worth a line only if they are not zero.
 fn remarks(ledger: &Ledger) -> [(u64, &'static str, &'static str); 18] {
     let (stream, http) = (&ledger.stream, &ledger.http);
     [
@@ -107,9 +108,9 @@ fn remarks(ledger: &Ledger) -> [(u64, &'static str, &'static str); 18] {
     ]
 }
 
-/// The name of packets in a live run.
+/// The unit of packets in a live run.
 pub const PACKETS_AFTER_GRO: &str = "packets (after GRO)";
-/// The name of bytes.
+/// The unit of bytes.
 pub const PAYLOAD_BYTES: &str = "payload bytes";
 
 /// An account as an equation.

@@ -14,12 +14,12 @@ use crate::ledger::traffic::Traffic;
 
 use crate::print::count::Count;
 
-/// Where packets came from.
+/// The source of packets.
 #[derive(Clone, Copy, Debug)]
 pub enum Source<'a> {
-    /// On interfaces, for a time.
+    /// Interfaces, observed for this time.
     Interfaces(&'a [&'a str], Duration),
-    /// In a capture, from its beginning to its end.
+    /// A whole capture.
     Capture,
 }
 
@@ -28,12 +28,13 @@ pub enum Source<'a> {
 pub struct NoMatch<'a> {
     traffic: &'a Traffic,
     source: Source<'a>,
-    /// What is TOA.
+    /// The options that count as TOA.
     pairs: &'a ToaPairs,
 }
 
 impl<'a> NoMatch<'a> {
-    /// Explains the `traffic` of `source`, where `pairs` says what is TOA. `None` if something matched.
+    /// Explains the `traffic` of `source`. `pairs` are the options that count as TOA. Returns `None` if something
+    /// matched.
     pub fn new(traffic: &'a Traffic, source: Source<'a>, pairs: &'a ToaPairs) -> Option<Self> {
         (traffic.learned == 0).then_some(Self { traffic, source, pairs })
     }

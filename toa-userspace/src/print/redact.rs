@@ -1,10 +1,12 @@
-//! Responsible for hiding secrets in targets and fields. Not responsible for escaping: it cuts what may be
-//! shown from what may not, and every printer writes the parts in its own way.
+//! Hides secrets in targets and fields.
+//!
+//! The redactor splits a value into parts that are shown or hidden. Every printer escapes and writes the parts in its
+//! own way.
 
-/// What stands for a hidden part.
+/// The replacement for a hidden part.
 pub const MASK: &str = "•••";
 
-/// What stands behind a value that was hidden as a whole, or all but its scheme.
+/// The note after a value that was hidden as a whole, or except for its scheme.
 const NOTE: &str = " (redacted)";
 
 /// Authentication schemes whose names are shown (IANA HTTP authentication scheme registry, and common others).
@@ -29,7 +31,7 @@ const SCHEMES: [&str; 18] = [
     "vapid",
 ];
 
-/// Fields and parameters with one of these in their names are hidden. Hyphens, underscores and dots do not count.
+/// Fields and parameters whose names contain one of these are hidden. Hyphens, underscores and dots are ignored.
 const SECRET_PARTS: [&str; 18] = [
     "accesskey",
     "apikey",
@@ -51,39 +53,39 @@ const SECRET_PARTS: [&str; 18] = [
     "token",
 ];
 
-/// Parameters with one of these names are hidden, and with one of [`SECRET_PARTS`] in them.
+/// Parameters with one of these names are hidden as well.
 const SECRET_PARAMETERS: [&str; 9] = ["auth", "key", "otp", "pass", "phpsessid", "pw", "pwd", "sid", "sig"];
 
 /// Fields whose values are targets or references, with parameters of their own.
 const TARGET_FIELDS: [&str; 7] =
     ["location", "referer", "xforwardeduri", "xoriginaluri", "xoriginalurl", "xrewriteurl", "xwapprofile"];
 
-/// Longest name that is looked at, in bytes. What has a longer one is hidden.
+/// Longest name that is examined, in bytes. The values of longer names are hidden.
 const MAX_NAME_BYTES: usize = 128;
 
-/// How much is shown of the first word of an unknown protocol, in bytes: enough for `SSH-2.0-` and the magic numbers of
-/// binary protocols, which have names and passwords further on.
+/// Bytes of the first word of an unknown protocol that are shown: enough for `SSH-2.0-` and the magic numbers of binary
+/// protocols, whose names and passwords come later.
 const PREVIEW_SHOWN_BYTES: usize = 8;
 
 /// A part of a value.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Part<'a> {
-    /// To be shown.
+    /// Bytes to show.
     Shown(&'a [u8]),
-    /// What stands for something hidden.
+    /// The replacement for hidden bytes.
     Hidden(&'static str),
 }
 
-/// What is to be hidden.
+/// The rules for what to hide.
 #[derive(Clone, Debug, Default)]
 pub struct Redactor {
     show_secrets: bool,
-    /// Further names, as [`Name`] has them.
+    /// Further names to hide, normalised as in [`Name`].
     names: Vec<Vec<u8>>,
 }
 
 impl Redactor {
-    /// Hides nothing.
+    /// Returns a redactor that hides nothing.
     pub fn show_secrets() -> Self {
         Self { show_secrets: true, names: Vec::new() }
     }
@@ -95,7 +97,7 @@ impl Redactor {
         self
     }
 
-    /// Cuts a request target into parts.
+    /// Splits a request target into parts.
     pub fn target<'a>(&self, target: &'a [u8], part: &mut impl FnMut(Part<'a>)) {
         if self.show_secrets {
             part(Part::Shown(target));
@@ -105,7 +107,7 @@ impl Redactor {
         let parameters = rest.iter().position(|byte| b"?;#".contains(byte)).unwrap_or(rest.len());
         let (path, mut rest) = rest.split_at_checked(parameters).unwrap_or((rest, &[]));
         part(Part::Shown(path));
-        // Each turn takes a separator and what stands behind it, up to the next one.
+        // Each turn takes a separator and the parameter that follows it, up to the next separator.
         while let Some((_, behind)) = rest.split_first() {
             let len = behind.iter().position(|byte| b"?&;#".contains(byte)).unwrap_or(behind.len());
             let (parameter, next) = rest.split_at_checked(len.saturating_add(1)).unwrap_or((rest, &[]));
@@ -122,8 +124,8 @@ impl Redactor {
         }
     }
 
-    /// Cuts the first bytes of an unknown protocol into parts. Any of them may be a password, and no rule finds it:
-    /// so only the first word is shown, and no more of it than names a protocol.
+    /// Splits the first bytes of an unknown protocol into parts. Any of them may be part of a password, and no rule can
+    /// recognise it. So only the first word is shown, and no more of it than names a protocol.
     pub fn preview<'a>(&self, preview: &'a [u8], part: &mut impl FnMut(Part<'a>)) {
         let word = preview.iter().take(PREVIEW_SHOWN_BYTES).position(u8::is_ascii_whitespace);
         let len = if self.show_secrets { preview.len() } else { word.unwrap_or(PREVIEW_SHOWN_BYTES) };
@@ -136,7 +138,7 @@ impl Redactor {
         }
     }
 
-    /// Cuts a field's value into parts.
+    /// Splits a field's value into parts.
     pub fn value<'a>(&self, name: &[u8], value: &'a [u8], part: &mut impl FnMut(Part<'a>)) {
         let name = Name::of(name);
         if self.show_secrets || value.is_empty() {
@@ -211,7 +213,7 @@ fn hex(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
-/// Hides what stands before the `@` of an authority (RFC 3986 section 3.2.1). Returns what is left to show.
+/// Hides the user information before the `@` of an authority (RFC 3986 section 3.2.1). Returns the rest of the target.
 fn hide_user_info<'a>(target: &'a [u8], part: &mut impl FnMut(Part<'a>)) -> &'a [u8] {
     let start = match target {
         [b'/', b'/', ..] => 2,
@@ -231,7 +233,7 @@ fn hide_user_info<'a>(target: &'a [u8], part: &mut impl FnMut(Part<'a>)) -> &'a 
     }
 }
 
-/// Hides credentials behind the name of their scheme (RFC 9110 section 11.4).
+/// Hides credentials, but not the name of a known scheme before them (RFC 9110 section 11.4).
 fn hide_credentials<'a>(value: &'a [u8], part: &mut impl FnMut(Part<'a>)) {
     let space = value.iter().position(|byte| *byte == b' ').unwrap_or(0);
     let (scheme, _) = value.split_at_checked(space).unwrap_or((&[], value));
@@ -243,7 +245,7 @@ fn hide_credentials<'a>(value: &'a [u8], part: &mut impl FnMut(Part<'a>)) {
     part(Part::Hidden(NOTE));
 }
 
-/// Hides the values of cookies (RFC 6265 section 4.2.1), and whole ones without a name.
+/// Hides the values of cookies (RFC 6265 section 4.2.1), and cookies without a name as a whole.
 fn hide_cookies<'a>(value: &'a [u8], part: &mut impl FnMut(Part<'a>)) {
     for (number, cookie) in value.split(|byte| *byte == b';').enumerate() {
         if number > 0 {

@@ -1,8 +1,8 @@
-//! Columns of text.
+//! Tables as text for people.
 
 use super::push_fmt;
 
-/// Appends rows in columns, below their headings. Columns are as wide as their longest cell, in characters.
+/// Appends a table with headings. Columns are as wide as their longest cell, in characters.
 pub fn table<const N: usize>(
     text: &mut String,
     indent: &str,

@@ -1,4 +1,4 @@
-//! Responsible for requests, and for what other connections are, as text for people:
+//! Requests, TLS connections and connections of other protocols, as text for people:
 //!
 //! ```text
 //! 12:01:02.123456 120.120.111.111:44208 > 10.9.0.2:80 (via 10.9.0.1:37608) GET /orders?id=7 HTTP/1.1
@@ -7,7 +7,7 @@
 //! 12:01:02.123456 120.120.111.111:44210 > 10.9.0.2:80 (via 10.9.0.1:37610) not HTTP/1 (other): SSH-2.0-•••
 //! ```
 //!
-//! Not responsible for machines: fields are escaped and redacted, names in lower case.
+//! Fields are escaped and redacted, and their names are in lower case. [`super::json`] is the format for machines.
 
 use std::io::{self, Write};
 
@@ -24,33 +24,33 @@ use crate::{
     tls::ClientHello,
 };
 
-/// Nanoseconds of a second.
+/// Nanoseconds per second.
 const SECOND_NS: u64 = 1_000_000_000;
 
-/// Writes requests as text. Each is one call of [`Write::write_all`], so that two are never mixed, and a
-/// writer that buffers flushes whole requests.
+/// Writes requests as text. Each is one call of [`Write::write_all`], so that two are never mixed, and a buffering
+/// writer flushes whole requests.
 #[derive(Debug)]
 pub struct Text<W> {
     writer: W,
     redactor: Redactor,
     clock: Clock,
-    /// The request being written; kept, so that there is nothing to allocate.
+    /// The request that is being written. It is kept to reuse its memory.
     buffer: Vec<u8>,
     error: Option<io::Error>,
 }
 
 impl<W: Write> Text<W> {
-    /// Prints to `writer`, with times in `zone`.
+    /// Creates a printer that writes to `writer`, with times in `zone`.
     pub fn new(writer: W, redactor: Redactor, zone: TimeZone) -> Self {
         Self { writer, redactor, clock: Clock::new(zone), buffer: Vec::new(), error: None }
     }
 
-    /// The writer.
+    /// Returns the writer.
     pub fn writer(&mut self) -> &mut W {
         &mut self.writer
     }
 
-    /// The first error since the last call. As long as there is one, nothing more is written.
+    /// Takes the first error since the last call. Nothing more is written until it is taken.
     pub fn take_error(&mut self) -> Option<io::Error> {
         self.error.take()
     }
@@ -82,7 +82,7 @@ impl<W: Write> Text<W> {
         writer.write_all(out)
     }
 
-    /// Prints what a TLS client says in clear.
+    /// Prints the server name and ALPN protocols of a TLS `ClientHello`.
     fn print_tls(&mut self, connection: &Connection, hello: &ClientHello) -> io::Result<()> {
         let Self { writer, clock, buffer: out, .. } = self;
         begin_line(clock, connection, connection.last_ns, out)?;
@@ -99,7 +99,7 @@ impl<W: Write> Text<W> {
         writer.write_all(out)
     }
 
-    /// Prints how a connection that is neither HTTP/1 nor TLS begins.
+    /// Prints the first bytes of a connection that is neither HTTP/1 nor TLS.
     fn print_other(&mut self, connection: &Connection, reason: NotHttp, preview: &[u8]) -> io::Result<()> {
         let Self { writer, redactor, clock, buffer: out, .. } = self;
         begin_line(clock, connection, connection.last_ns, out)?;
@@ -110,7 +110,7 @@ impl<W: Write> Text<W> {
     }
 }
 
-/// Adds a part to `out`.
+/// Appends a part to `out`.
 fn put(out: &mut Vec<u8>, part: Part<'_>) {
     match part {
         Part::Shown(bytes) => escape(bytes, out),
@@ -118,7 +118,7 @@ fn put(out: &mut Vec<u8>, part: Part<'_>) {
     }
 }
 
-/// Begins a line: when, who, to whom.
+/// Begins a line with the time, the client, the server and the peer.
 fn begin_line(clock: &mut Clock, connection: &Connection, time_ns: u64, out: &mut Vec<u8>) -> io::Result<()> {
     out.clear();
     clock.write(time_ns, out)?;
@@ -140,12 +140,12 @@ impl<W: Write> Sink for Text<W> {
     }
 }
 
-/// Writes times of day. The zone is asked once per second of output.
+/// Writes times of day. The time zone is consulted once per second of output.
 #[derive(Debug)]
 struct Clock {
     zone: TimeZone,
     second: Option<u64>,
-    /// `HH:MM:SS` of it.
+    /// `HH:MM:SS` of `second`.
     text: Vec<u8>,
 }
 
@@ -154,11 +154,11 @@ impl Clock {
         Self { zone, second: None, text: Vec::new() }
     }
 
-    /// Adds `HH:MM:SS.micros` to `out`.
+    /// Appends `HH:MM:SS.micros` to `out`.
     fn write(&mut self, time_ns: u64, out: &mut Vec<u8>) -> io::Result<()> {
         let second = time_ns / SECOND_NS;
         if self.second != Some(second) {
-            // 2^64 ns are 585 years, which is within what a timestamp can be.
+            // 2^64 ns are 585 years, which is within the range of a timestamp.
             let since_epoch = i64::try_from(second).unwrap_or(0);
             let time = Timestamp::from_second(since_epoch).unwrap_or(Timestamp::UNIX_EPOCH);
             let time = self.zone.to_datetime(time);

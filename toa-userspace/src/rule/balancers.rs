@@ -5,18 +5,18 @@ use toa_common::address::Address;
 
 use crate::address::{net_bits, to_address};
 
-/// Prefixes of balancers. Without any, every source is trusted.
+/// The prefixes of trusted balancers. If there are none, every source is trusted.
 #[derive(Clone, Debug, Default)]
 pub struct Balancers(Vec<(u32, u128)>);
 
 impl Balancers {
-    /// Trusts `nets` only, or every source if there are none. As in the kernel's map, an IPv6 prefix short enough to
-    /// cover the mapped addresses covers IPv4.
+    /// Trusts only `nets`, or every source if `nets` is empty. As in the kernel's map, an IPv6 prefix short enough to
+    /// cover the mapped addresses also covers IPv4.
     pub fn new(nets: &[IpNet]) -> Self {
         Self(nets.iter().map(|net| (net_bits(net), bits(to_address(net.network())))).collect())
     }
 
-    /// Whether a TOA from `source` is trusted.
+    /// Returns whether a TOA from `source` is trusted.
     pub fn trusts(&self, source: Address) -> bool {
         let covers = |(length, prefix): &(u32, u128)| {
             (bits(source) ^ prefix).checked_shr(Address::BITS.saturating_sub(*length)).unwrap_or(0) == 0
@@ -46,7 +46,7 @@ mod tests {
             (&["10.9.0.1/32", "fd00:9::/64"], "fd00:9::1", true),
             (&["10.9.0.1/32"], "::ffff:10.9.0.1", true),
             (&["0.0.0.0/0"], "fd00:9::1", false),
-            // Mapped IPv4 addresses lie within it.
+            // It covers the mapped IPv4 addresses.
             (&["::/0"], "10.9.0.1", true),
             (&["::/64"], "10.9.0.1", true),
             (&["::ffff:0:0/96"], "10.9.0.1", true),

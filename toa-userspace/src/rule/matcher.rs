@@ -1,5 +1,4 @@
-//! Responsible for a set of rules that is asked as the kernel's maps are. Not responsible for rules as people write
-//! them.
+//! A set of rules with the same lookups as the kernel's maps.
 
 use std::collections::HashSet;
 
@@ -10,19 +9,19 @@ use toa_common::{
 
 use crate::rule::{Key, Rule};
 
-/// Rules to look up.
+/// A set of rules to look up.
 #[derive(Clone, Debug, Default)]
 pub struct Matcher {
     shapes: u32,
     exact: HashSet<RuleKey>,
-    /// Each with its length in bits, and no bits behind that.
+    /// Each prefix with its length in bits, and no bits set after that.
     prefixes: HashSet<(u32, PrefixKey)>,
-    /// The lengths that there are.
+    /// The distinct lengths of the prefixes.
     lengths: Vec<u32>,
 }
 
 impl Matcher {
-    /// Those of `rules`.
+    /// Creates the set of `rules`.
     pub fn new(rules: &[Rule]) -> Self {
         let mut watched = Self::default();
         for key in rules.iter().map(Rule::key) {
@@ -42,7 +41,7 @@ impl Matcher {
         watched
     }
 
-    /// Whether a rule watches `client`, which has a port or not.
+    /// Returns whether a rule matches `client`. `has_port` says whether the client's port is known.
     pub fn contains(&self, client: &Client, has_port: bool) -> bool {
         is_watched(
             self.shapes,
@@ -54,7 +53,7 @@ impl Matcher {
     }
 }
 
-/// A key without what stands behind its first `bits`. Those of the port are never left out.
+/// Returns `key` with all address bits after its first `bits` cleared. The bits of the port always remain.
 fn first_bits(key: &PrefixKey, bits: u32) -> PrefixKey {
     let behind = PrefixKey::BITS.saturating_sub(bits);
     let mask = u128::MAX.checked_shl(behind).unwrap_or(0);

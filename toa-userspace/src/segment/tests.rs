@@ -7,7 +7,7 @@ use toa_common::{
 
 use super::*;
 
-/// The client 120.120.111.111:44208, from a SYN.
+/// Returns the client 120.120.111.111:44208, from a SYN.
 pub(crate) fn attribution(flags: u8) -> Attribution {
     Attribution {
         address: Address::from_ipv4(&[120, 120, 111, 111]),
@@ -20,7 +20,7 @@ pub(crate) fn attribution(flags: u8) -> Attribution {
     }
 }
 
-/// A segment of the connection `generation`, for tests of what comes behind decoding.
+/// Returns a segment of the connection `generation`, for tests of the stages after decoding.
 pub(crate) fn segment(generation: u64, seq: u32, payload: &[u8]) -> Segment<'_> {
     Segment {
         key: FlowKey {
@@ -41,10 +41,10 @@ pub(crate) fn segment(generation: u64, seq: u32, payload: &[u8]) -> Segment<'_> 
 
 const ETHERNET: usize = 14;
 const IPV4: usize = 20;
-/// TCP with one TOA.
+/// A TCP header with one TOA.
 const TCP: usize = 28;
 
-/// An Ethernet frame of IPv4 with a TOA, and the record that belongs to it.
+/// Returns an Ethernet frame with IPv4, TCP and a TOA, and the record that belongs to it.
 fn sample(payload: &[u8], captured_of_payload: usize) -> (SegmentRecord, Vec<u8>) {
     let total_len = u16::try_from(IPV4 + TCP + payload.len()).unwrap();
     let mut frame = vec![0; 12];
@@ -78,7 +78,7 @@ fn sample(payload: &[u8], captured_of_payload: usize) -> (SegmentRecord, Vec<u8>
     (record, frame)
 }
 
-/// The bytes of a record, written by its byte map.
+/// Returns the bytes of a record, laid out as its documentation says, followed by `frame`.
 fn bytes_of(record: &SegmentRecord, frame: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     bytes.extend(record.time_ns.to_ne_bytes());
@@ -99,7 +99,7 @@ fn bytes_of(record: &SegmentRecord, frame: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A whole sample, for tests of the pipeline.
+/// Returns a whole sample, for tests of the pipeline.
 pub(crate) fn sample_bytes(payload: &[u8]) -> Vec<u8> {
     let (record, frame) = sample(payload, payload.len());
     bytes_of(&record, &frame)

@@ -1,31 +1,30 @@
-//! Responsible for which ranges of a stream are there. Not responsible for their bytes, nor for sequence
-//! numbers: positions are 64 bits wide and do not wrap.
+//! Sets of byte ranges of a stream. Positions are 64 bits wide and do not wrap. The bytes are kept in `chunks`.
 
 use std::ops::Range;
 
 /// A set of positions, kept as ranges.
 ///
-/// Invariant: ranges are in order, none is empty, and no two touch.
+/// Invariant: the ranges are sorted, none is empty, and no two touch.
 #[derive(Debug, Default)]
 pub(super) struct Assembler(Vec<Range<u64>>);
 
 impl Assembler {
-    /// How many ranges there are.
+    /// Returns the number of ranges.
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there is none.
+    /// Returns whether the set is empty.
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The lowest range.
+    /// Returns the lowest range.
     pub(super) fn first(&self) -> Option<Range<u64>> {
         self.0.first().cloned()
     }
 
-    /// Adds `range` and reports, in order, each part of it that was not there yet.
+    /// Adds `range`, and reports each part of it that is new, in order.
     pub(super) fn insert(&mut self, range: Range<u64>, mut added: impl FnMut(Range<u64>)) {
         if range.is_empty() {
             return;
@@ -55,14 +54,14 @@ impl Assembler {
         }
     }
 
-    /// How many positions of `range` are there.
+    /// Returns how many positions of `range` are in the set.
     pub(super) fn covered(&self, range: &Range<u64>) -> u64 {
         let from = self.0.partition_point(|other| other.end <= range.start);
         let touching = self.0.iter().skip(from).take_while(|other| other.start < range.end);
         touching.map(|other| other.end.min(range.end).saturating_sub(other.start.max(range.start))).sum()
     }
 
-    /// Forgets everything below `position`.
+    /// Removes everything below `position`.
     pub(super) fn forget_below(&mut self, position: u64) {
         let gone = self.0.partition_point(|other| other.end <= position);
         if gone > 0 {
@@ -73,7 +72,7 @@ impl Assembler {
         }
     }
 
-    /// Forgets the lowest range.
+    /// Removes the lowest range.
     pub(super) fn forget_first(&mut self) {
         if !self.0.is_empty() {
             self.0.remove(0);

@@ -1,23 +1,23 @@
-//! What the kernel does not copy of a stream.
+//! Bytes of a stream that the kernel does not copy.
 //!
-//! [`Stream::bypass`] says that the next bytes are of no interest and that the kernel knows it ([`toa_common::bypass`]). A
-//! packet that lies entirely in that window leaves no record, so the stream learns only from what comes next how much was
-//! bypassed: up to there, or to the window's end if that is nearer. This holds
+//! [`Stream::bypass`] says that the next bytes are not needed and that the kernel knows it ([`toa_common::bypass`]). A
+//! packet that lies entirely in that window leaves no record. The stream learns only from the next record how much was
+//! bypassed: everything up to that record, or up to the window's end if that is nearer. This works
 //!
-//! - if the kernel takes it late, or never: what comes in order is handed on as ever;
-//! - if the client sends less than it announced: the FIN, which is always copied, says where it stops;
-//! - for any size: windows follow each other, each at most a quarter of the sequence numbers.
+//! - if the kernel applies the window late or never: bytes that arrive in order are handed on as usual;
+//! - if the client sends less than it announced: the FIN, which is always copied, shows where it stopped;
+//! - for any length: windows follow each other, each at most a quarter of the sequence numbers long.
 //!
-//! Inside a window a lost byte cannot be told from a bypassed one, and need not be: it is no gap, and no hole in it is
-//! waited for. Losses are counted by the kernel. What comes after the stream has gone on is late.
+//! Inside a window, a lost byte cannot be distinguished from a bypassed one, and need not be: it is no gap, and the
+//! stream does not wait for it. The kernel counts losses. Bytes that arrive after the stream has passed them are late.
 
 use toa_common::bypass::Bypass;
 
 use super::{Stream, context::Context};
 
 impl Stream {
-    /// Says that the kernel does not copy the next `bytes`, of which a window has at most [`Bypass::MAX_BYTES`]. What
-    /// waits in or after the window goes on.
+    /// Tells the stream that the kernel does not copy the next `bytes`; a window has at most [`Bypass::MAX_BYTES`] of
+    /// them. Data that waits in the window, or directly after it, is handed on.
     pub fn bypass(&mut self, bytes: u64, cx: &mut Context<'_>) {
         if self.started {
             let until = self.next.saturating_add(bytes.min(u64::from(Bypass::MAX_BYTES)));
@@ -27,7 +27,7 @@ impl Stream {
         }
     }
 
-    /// How many of the next bytes the kernel does not copy.
+    /// Returns how many of the next bytes the kernel does not copy.
     pub fn bypassed_bytes(&self) -> u64 {
         self.bypassed.saturating_sub(self.next)
     }

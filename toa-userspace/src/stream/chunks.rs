@@ -1,4 +1,4 @@
-//! Responsible for the bytes that wait behind holes. Not responsible for when they go on.
+//! Bytes that wait for a hole to be filled.
 
 use std::collections::BTreeMap;
 
@@ -6,20 +6,20 @@ use bytes::Bytes;
 
 use super::{assembler::Assembler, position::part};
 
-/// Memory that a chunk needs besides its bytes, roughly, in bytes.
+/// Approximate memory for a chunk in addition to its bytes, in bytes.
 const CHUNK_OVERHEAD: usize = 128;
 
 /// Bytes of one segment.
 #[derive(Debug)]
 pub(super) struct Chunk {
     pub(super) bytes: Bytes,
-    /// When the segment came.
+    /// When the segment arrived.
     pub(super) time_ns: u64,
 }
 
 /// Chunks by position.
 ///
-/// Invariant: `by_position` holds exactly the positions that `present` has, each once.
+/// Invariant: `by_position` holds exactly the positions in `present`, each once.
 #[derive(Debug, Default)]
 pub(super) struct Chunks {
     present: Assembler,
@@ -28,7 +28,7 @@ pub(super) struct Chunks {
 }
 
 impl Chunks {
-    /// Keeps those of `bytes`, which begin at `position`, that are not there yet. Returns how many.
+    /// Keeps those of `bytes` that are new. The first of `bytes` is at `position`. Returns how many were new.
     pub(super) fn insert(&mut self, position: u64, bytes: &[u8], time_ns: u64) -> u64 {
         let Self { present, by_position, bytes: held } = self;
         let mut added = 0_usize;
@@ -41,7 +41,7 @@ impl Chunks {
         added as u64
     }
 
-    /// Takes out the first chunk if it begins at `position`.
+    /// Removes and returns the first chunk if it begins at `position`.
     pub(super) fn take(&mut self, position: u64) -> Option<Chunk> {
         let entry = self.by_position.first_entry().filter(|entry| *entry.key() <= position)?;
         let chunk = entry.remove();
@@ -50,7 +50,7 @@ impl Chunks {
         Some(chunk)
     }
 
-    /// Discards what lies below `position`. Returns how many bytes.
+    /// Discards everything below `position`. Returns how many bytes were discarded.
     pub(super) fn discard_below(&mut self, position: u64) -> u64 {
         let mut discarded = 0_usize;
         while let Some(entry) = self.by_position.first_entry().filter(|entry| *entry.key() < position) {
@@ -66,22 +66,22 @@ impl Chunks {
         discarded as u64
     }
 
-    /// The first chunk.
+    /// Returns the first chunk.
     pub(super) fn first(&self) -> Option<&Chunk> {
         self.by_position.first_key_value().map(|(_, chunk)| chunk)
     }
 
-    /// Where the first chunk begins.
+    /// Returns the position of the first chunk.
     pub(super) fn first_position(&self) -> Option<u64> {
         self.by_position.first_key_value().map(|(position, _)| *position)
     }
 
-    /// How many ranges there are, each with a hole before it.
+    /// Returns the number of ranges, each with a hole before it.
     pub(super) fn ranges(&self) -> usize {
         self.present.len()
     }
 
-    /// Memory, in bytes.
+    /// Returns the memory in use, in bytes.
     pub(super) fn memory(&self) -> usize {
         self.bytes.saturating_add(self.by_position.len().saturating_mul(CHUNK_OVERHEAD))
     }

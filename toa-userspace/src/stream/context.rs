@@ -1,14 +1,14 @@
-//! What every step of a stream needs.
+//! The context in which a stream works.
 
 use super::event::StreamEvent;
 use crate::{ledger::StreamLedger, limits::Limits};
 
-/// Bounds, counts, and where bytes go.
+/// The limits, the ledger and the receiver of a stream.
 pub struct Context<'a> {
-    /// What may wait, and for how long.
+    /// The limits on what may wait, and for how long.
     pub limits: &'a Limits,
-    /// What became of bytes.
+    /// Counts what became of segments and bytes.
     pub ledger: &'a mut StreamLedger,
-    /// Takes what is in order.
+    /// Takes data in order, and gaps.
     pub deliver: &'a mut dyn FnMut(StreamEvent<'_>),
 }

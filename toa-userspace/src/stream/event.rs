@@ -1,33 +1,33 @@
-//! Responsible for what a stream hands on. Not responsible for when.
+//! The events that a stream hands on.
 
-/// What a stream hands on.
+/// An event of a stream.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum StreamEvent<'a> {
-    /// The stream starts: with the connection's first byte if its SYN was seen, else anywhere.
+    /// The stream starts: at the connection's first byte if its SYN was seen, otherwise anywhere.
     Start {
         /// Whether its SYN was seen.
         from_syn: bool,
     },
-    /// Its next bytes, at most one segment's.
+    /// The next bytes, at most those of one segment.
     Data {
         /// The bytes, at least one.
         bytes: &'a [u8],
-        /// When their segment came, in nanoseconds since the Unix epoch.
+        /// When their segment arrived, in nanoseconds since the Unix epoch.
         time_ns: u64,
     },
-    /// Its next bytes are missing for good.
+    /// The next bytes are missing and were given up.
     Gap {
-        /// How many, at least one.
+        /// How many bytes, at least one.
         bytes: u64,
     },
-    /// Its next bytes were not copied, because they are bypassed.
+    /// The next bytes were bypassed, not copied.
     Bypassed {
-        /// How many, at least one.
+        /// How many bytes, at least one.
         bytes: u64,
     },
 }
 
-/// How a connection ended by itself.
+/// How a connection ended by itself: not by a limit or the end of the run.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum EndKind {
     /// With a FIN.

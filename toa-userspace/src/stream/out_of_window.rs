@@ -1,27 +1,27 @@
-//! Responsible for finding the stream again when so much of it was lost that nothing fits any more. Not responsible for
-//! holes, which are smaller than a window.
+//! Resynchronisation after losses so large that no segment fits the window any more.
 //!
-//! If nobody reads the rings for long, a connection may go on by more than the largest window meanwhile. One segment
-//! that lies outside says nothing: anybody may send it. Many in a row, with none inside between them, are the stream.
+//! If the rings are not read for a long time, a connection may advance by more than the largest window. A single
+//! segment outside the window proves nothing, because anyone can send one. Many in a row, with none inside the window
+//! between them, are the stream.
 
 use super::{Stream, context::Context, position::WINDOW};
 use crate::ledger::add;
 
-/// How many segments with payload must lie outside in a row to be believed.
+/// How many consecutive segments with payload must lie outside the window before the stream moves there.
 const BELIEVED: u8 = 16;
 
-/// Positions after which the same sequence number comes again.
+/// Number of positions after which a sequence number repeats.
 const CYCLE: u64 = 1 << 32;
 
 impl Stream {
-    /// Whether a segment that begins at `start` lies where this stream cannot be.
+    /// Returns whether a segment that begins at `start` lies outside the window.
     pub(super) fn is_out_of_window(&self, start: u64) -> bool {
         let ahead = self.next.max(self.bypassed).saturating_add(WINDOW);
         start > ahead || start < self.next.saturating_sub(WINDOW)
     }
 
-    /// Counts a segment of `len` bytes that lies outside. Returns where it lies if it is to be believed: the stream has
-    /// gone there.
+    /// Counts a segment of `len` bytes outside the window. Returns its position if there were enough of them; the
+    /// stream has then moved there.
     pub(super) fn resynchronise(&mut self, start: u64, len: u64, cx: &mut Context<'_>) -> Option<u64> {
         self.out_of_window = self.out_of_window.saturating_add(u8::from(len > 0));
         if self.out_of_window < BELIEVED || !self.started {
@@ -29,7 +29,7 @@ impl Stream {
             return None;
         }
         self.give_up_all(cx);
-        // What seems to lie behind lies a cycle ahead.
+        // A position that seems to be behind `next` is one cycle ahead.
         let to = if start < self.next { start.saturating_add(CYCLE) } else { start };
         self.pass_over(to, cx);
         Some(to)

@@ -1,5 +1,4 @@
-//! Responsible for places in a stream: sequence numbers made wide, and the bytes at a place. Not responsible for
-//! what is there.
+//! Positions in a stream: sequence numbers widened to 64 bits.
 
 use std::ops::Range;
 
@@ -7,25 +6,25 @@ use toa_common::{seq::Seq, wire::tcp::SYN};
 
 use crate::segment::Segment;
 
-/// Position of the byte that the first segment names. Positions are 64 bits wide, so that nothing wraps; what
-/// comes before the first segment has room below.
+/// Position of the first segment's first byte. Positions are 64 bits wide, so they do not wrap, and there is room below
+/// for segments that precede the first one.
 pub(super) const ORIGIN: u64 = 1 << 32;
 
-/// The largest window of TCP, in bytes (RFC 7323 section 2.3): no true segment lies further ahead.
+/// The largest window of TCP, in bytes (RFC 7323 section 2.3). No valid segment lies further ahead.
 pub(super) const WINDOW: u64 = 1 << 30;
 
-/// The sequence number of a segment's first byte of payload.
+/// Returns the sequence number of the first byte of a segment's payload.
 pub(super) fn first_byte(segment: &Segment<'_>) -> Seq {
     segment.seq + u32::from(segment.flags & SYN != 0)
 }
 
-/// The number `bytes` further on.
+/// Returns the sequence number `bytes` after `seq`.
 #[expect(clippy::cast_possible_truncation, reason = "sequence numbers are counted modulo 2^32")]
 pub(super) fn advanced(seq: Seq, bytes: u64) -> Seq {
     seq + bytes as u32
 }
 
-/// The bytes at the positions of `range` in a payload that begins at `start`.
+/// Returns the bytes at the positions of `range` in a payload that begins at `start`.
 pub(super) fn part(payload: &[u8], start: u64, range: Range<u64>) -> &[u8] {
     let index = |position: u64| usize::try_from(position.saturating_sub(start)).unwrap_or(usize::MAX);
     payload.get(index(range.start)..index(range.end)).unwrap_or_default()

@@ -14,7 +14,7 @@ enum Got {
     Bypassed(u64),
 }
 
-/// A stream with everything that it needs and has handed on.
+/// A stream with its context and everything that it has handed on.
 struct Rig {
     stream: Option<Stream>,
     limits: Limits,
@@ -48,7 +48,7 @@ impl Rig {
         self.check();
     }
 
-    /// A segment of plain data.
+    /// Feeds a segment of plain data.
     fn data(&mut self, seq: u32, payload: &[u8]) {
         self.feed(&segment(1, seq, payload));
     }
@@ -112,10 +112,10 @@ fn a_syn_may_carry_payload() {
 
 #[test]
 fn the_first_bytes_of_an_overlap_win() {
-    // 1     5     9
-    // [-AA-)
-    //   [---B----)      in order: the first two are old
-    //      [-C--------) waits, then is old up to what B brought
+    // 12345678901  positions
+    //     CCCCCCC  read first: waits
+    // AA           in order
+    //  BBBBBB      one old byte (A), two in order, three old ones (C)
     let mut rig = Rig::new();
     rig.flags(0, b"", SYN);
     rig.data(5, b"CCCCCCC");
@@ -264,7 +264,7 @@ fn a_segment_from_nowhere_is_discarded() {
 
 #[test]
 fn a_stream_that_has_gone_far_is_found_again() {
-    // So much was lost that it lies a window ahead, half a cycle away, or seems to lie behind.
+    // So much was lost that the stream seems to be a window ahead, half a cycle away, or behind.
     for lost in [3_u32 << 29, 2 << 30, 5 << 29] {
         let mut rig = Rig::new();
         rig.flags(0, b"abc", SYN);
@@ -273,7 +273,7 @@ fn a_stream_that_has_gone_far_is_found_again() {
         for number in 0..15 {
             rig.data(far(number), b"x");
         }
-        // One that fits says that they were strays.
+        // A segment that fits shows that the others were strays.
         rig.data(14, b"fits");
         for number in 0..15 {
             rig.data(far(number), b"x");
@@ -343,7 +343,7 @@ proptest! {
         rig.flush();
         let start = rig.got.iter().position(|got| matches!(got, Got::Start(_)));
         prop_assert!(rig.got.is_empty() || start == Some(0));
-        // Whatever was handed on stands at its place: gaps say how far to go.
+        // All data is at its position, which the gaps determine.
         let mut at = None;
         for got in &rig.got {
             match got {
@@ -354,7 +354,7 @@ proptest! {
                     let place = at.unwrap_or_else(|| {
                         (0..len).find(|at| stream[*at..].starts_with(bytes)).expect("bytes of the stream")
                     });
-                    // Without a SYN the place is found modulo the pattern's period.
+                    // Without a SYN, the position is found modulo the period of the pattern.
                     prop_assert_eq!(&stream[place..place + bytes.len()], &bytes[..]);
                     at = Some(place + bytes.len());
                 }

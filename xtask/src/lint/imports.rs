@@ -1,7 +1,7 @@
 //! Import circles among the files of a crate, and imports that break its layers.
 //!
-//! Files that import each other can only be read together. So that each can be read after what it imports, the imports of
-//! a crate have no circles; a parent's imports of its children count as well. Unit tests are left out: they may build on
+//! Files that import each other can only be read together. Without circles, each file can be read after those
+//! that it imports. A parent's imports of its children count as well. Unit tests are exempt and may import
 //! anything.
 
 use std::{
@@ -26,7 +26,7 @@ struct Layer {
 }
 
 const LAYERS: [Layer; 4] = [
-    // Packets stand on bytes, addresses and what the verifier needs, not on rules, flows or records.
+    // Packets build on bytes, addresses and what the verifier needs, not on rules, flows or records.
     Layer {
         crate_directory: "toa-common/src",
         module: "wire",
@@ -44,7 +44,7 @@ const LAYERS: [Layer; 4] = [
         module: "live",
         forbidden: |module| ["capture", "print"].contains(&module),
     },
-    // The pure part knows no kernel.
+    // The pipeline works without a kernel.
     Layer {
         crate_directory: "toa-userspace/src",
         module: "pipeline",
@@ -52,10 +52,10 @@ const LAYERS: [Layer; 4] = [
     },
 ];
 
-/// The path of a module below its crate; empty for the root.
+/// The path of a module in its crate; empty for the root.
 type ModulePath = Vec<String>;
 
-/// Returns what is wrong with the imports among `files`.
+/// Returns the problems of the imports among `files`.
 pub(super) fn complaints(files: &[PathBuf]) -> Result<Vec<String>> {
     let mut complaints = Vec::new();
     for (directory, modules) in crates(files) {
@@ -66,13 +66,14 @@ pub(super) fn complaints(files: &[PathBuf]) -> Result<Vec<String>> {
     Ok(complaints)
 }
 
-/// The modules of each crate, by the directory of its root. A library and a binary in one directory count as one crate.
+/// Returns the modules of each crate, by the directory of its root. A library and a binary in the same
+/// directory count as one crate.
 fn crates(files: &[PathBuf]) -> BTreeMap<PathBuf, BTreeMap<ModulePath, PathBuf>> {
     let is_root = |file: &&PathBuf| file.ends_with("lib.rs") || file.ends_with("main.rs");
     let roots: BTreeSet<&Path> = files.iter().filter(is_root).filter_map(|file| file.parent()).collect();
     let mut crates = BTreeMap::new();
     for file in files {
-        // The innermost: binaries are below their library.
+        // The innermost root: binaries are below their library.
         let Some(directory) = file.ancestors().skip(1).find(|it| roots.contains(it)) else { continue };
         let Ok(below) = file.strip_prefix(directory) else { continue };
         let mut path: ModulePath =
@@ -88,7 +89,7 @@ fn crates(files: &[PathBuf]) -> BTreeMap<PathBuf, BTreeMap<ModulePath, PathBuf>>
     crates
 }
 
-/// What each module imports.
+/// Returns what each module imports.
 fn imports(modules: &BTreeMap<ModulePath, PathBuf>) -> Result<BTreeMap<&ModulePath, BTreeSet<&ModulePath>>> {
     let mut imports = BTreeMap::new();
     for (module, file) in modules.iter().filter(|(module, _)| !module.iter().any(|name| name == "tests")) {
@@ -100,7 +101,7 @@ fn imports(modules: &BTreeMap<ModulePath, PathBuf>) -> Result<BTreeMap<&ModulePa
     Ok(imports)
 }
 
-/// The module that a path leads to, if it is one of this crate.
+/// Returns the module that a path refers to, if it is in this crate.
 fn resolve<'a>(
     path: &[String],
     module: &ModulePath,
@@ -123,14 +124,14 @@ fn resolve<'a>(
     for name in names {
         if name == "super" { _ = absolute.pop() } else { absolute.push(name.clone()) }
     }
-    // The path ends in an item; what is left is its module.
+    // The path ends in an item. Its longest prefix that is a module contains it.
     (0..=absolute.len())
         .rev()
         .find_map(|len| modules.get_key_value(absolute.get(..len)?))
         .map(|(path, _)| path)
 }
 
-/// The paths that a file uses, outside of its unit tests.
+/// Returns the paths that a file uses outside of its unit tests.
 fn paths(text: &str) -> syn::Result<Vec<Vec<String>>> {
     let mut paths = Paths::default();
     paths.visit_file(&syn::parse_file(text)?);
@@ -155,7 +156,7 @@ impl Paths {
         }
     }
 
-    /// Adds the paths in a macro's arguments, which are not parsed.
+    /// Adds the paths in a macro's arguments, which syn does not parse.
     fn add_tokens(&mut self, tokens: TokenStream) {
         let mut path: Vec<String> = Vec::new();
         let mut colons = 0;
@@ -225,7 +226,7 @@ fn is_test(attributes: &[Attribute]) -> bool {
     })
 }
 
-/// Circles of imports: one line each.
+/// Returns one line for each import circle.
 fn circles(
     directory: &Path,
     modules: &BTreeMap<ModulePath, PathBuf>,
@@ -250,7 +251,7 @@ fn circles(
         .collect()
 }
 
-/// Imports that break [`LAYERS`]: one line each.
+/// Returns one line for each import that breaks [`LAYERS`].
 fn broken_layers(
     directory: &Path,
     modules: &BTreeMap<ModulePath, PathBuf>,
@@ -277,7 +278,7 @@ fn broken_layers(
 mod tests {
     use super::*;
 
-    /// A crate's modules in a directory of their own.
+    /// Writes a crate's modules into a new directory and checks them.
     fn lint(files: &[(&str, &str)]) -> Vec<String> {
         let directory = tempfile::tempdir().unwrap();
         let mut paths = Vec::new();

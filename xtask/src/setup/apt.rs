@@ -1,5 +1,4 @@
-//! Responsible for Debian's packages: as root, through sudo, or as commands for a person to run.
-//! Not responsible for which packages are wanted.
+//! Debian's packages: installs them as root, through sudo, or prints the commands to run.
 
 use std::{
     fs,
@@ -14,18 +13,18 @@ use xtask::toolchain::programs;
 
 use crate::exec::{self, is_root};
 
-/// Set for every package's own scripts: no questions, and no service started. Runlevel 1 starts none under System V,
-/// and systemctl only changes files when it is told that systemd does not run.
+/// Environment of the packages' own scripts: no questions, and no service started. In runlevel 1, System V
+/// starts none, and systemctl only changes files if it is told that systemd is not running.
 const QUIET: [&str; 3] = ["DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1", "SYSTEMD_OFFLINE=1"];
 
 /// How this process may become root.
 #[derive(Debug, PartialEq, Eq)]
 enum Rights {
-    /// It is.
+    /// It is root.
     Root,
-    /// By sudo.
+    /// Through sudo.
     Sudo,
-    /// Not at all.
+    /// It cannot.
     None,
 }
 
@@ -33,14 +32,14 @@ enum Rights {
 pub(crate) struct Apt {
     /// How this process may become root.
     rights: Rights,
-    /// Whether the lists are those of today.
+    /// Whether the package lists were updated.
     fresh: bool,
-    /// What could not be run for want of root.
+    /// Commands that could not be run without root.
     pub(crate) by_hand: Vec<String>,
 }
 
 impl Apt {
-    /// Finds out how to become root; changes nothing.
+    /// Determines how to become root, without changing anything.
     pub(crate) fn new() -> Result<Self> {
         let sudo = || {
             let asks_nothing = || exec::output(Command::new("sudo").args(["-n", "true"])).is_ok();
@@ -54,7 +53,8 @@ impl Apt {
         Ok(Self { rights, fresh: false, by_hand: Vec::new() })
     }
 
-    /// Brings the lists up to date, once: on a new machine they are empty, later they name packages that are gone.
+    /// Updates the package lists, once. On a new machine they are empty; old ones name packages that no
+    /// longer exist.
     pub(crate) fn update(&mut self) -> Result<()> {
         if self.fresh {
             return Ok(());
@@ -63,7 +63,7 @@ impl Apt {
         self.as_root(&["update"])
     }
 
-    /// Installs packages, after saying which.
+    /// Prints and installs packages.
     pub(crate) fn install(&mut self, mut packages: Vec<String>) -> Result<()> {
         packages.retain(|package| !is_installed(package));
         packages.sort();
@@ -88,7 +88,7 @@ impl Apt {
         Ok(())
     }
 
-    /// Runs apt-get as root, or notes down the command.
+    /// Runs apt-get as root, or records the command.
     fn as_root(&mut self, arguments: &[&str]) -> Result<()> {
         let mut command = Command::new(if self.rights == Rights::Sudo { "sudo" } else { "env" });
         if self.rights == Rights::Sudo {
@@ -103,19 +103,19 @@ impl Apt {
     }
 }
 
-/// Whether packages come from Debian itself; its derivatives lack `rustc-web`.
+/// Returns whether packages come from Debian itself; its derivatives lack `rustc-web`.
 pub(crate) fn is_debian() -> bool {
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
     release.lines().any(|line| line == "ID=debian") && programs("apt-get").next().is_some()
 }
 
-/// Whether a package is installed.
+/// Returns whether a package is installed.
 pub(crate) fn is_installed(package: &str) -> bool {
     let query = ["--show", "--showformat=${db:Status-Status}", package];
     exec::output(Command::new("dpkg-query").args(query)).is_ok_and(|status| status == "installed")
 }
 
-/// The packages that one needs, directly or, with `--recurse`, at any distance.
+/// Returns the packages that `package` depends on: directly, or with `recurse` also indirectly.
 pub(crate) fn depends(package: &str, recurse: bool) -> Vec<String> {
     let mut command = Command::new("apt-cache");
     command.args(["depends", "--no-recommends", "--no-suggests", "--no-conflicts", "--no-breaks"]);
@@ -123,13 +123,13 @@ pub(crate) fn depends(package: &str, recurse: bool) -> Vec<String> {
     parse_depends(&exec::output(&mut command).unwrap_or_default())
 }
 
-/// The names in the output of `apt-cache depends`.
+/// Parses the names in the output of `apt-cache depends`.
 fn parse_depends(text: &str) -> Vec<String> {
     let names = text.lines().filter_map(|line| line.trim_start_matches(['|', ' ']).strip_prefix("Depends: "));
     names.map(str::to_owned).collect()
 }
 
-/// Whether a process of this name runs.
+/// Returns whether a process of this name is running.
 fn runs(name: &str) -> bool {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     processes

@@ -1,4 +1,4 @@
-//! Responsible for installing a way to compile for BPF. Not responsible for finding one (`toolchain.rs`).
+//! Installs a toolchain for BPF. `toolchain.rs` finds it.
 
 use std::{path::Path, process::Command};
 
@@ -9,18 +9,19 @@ use xtask::toolchain::{Compiler, linker, programs};
 
 use crate::exec;
 
-/// The linker's version. A later one may want a compiler that is newer than this workspace's.
+/// The version of `bpf-linker`. A later one may need a newer compiler than this workspace.
 const LINKER_VERSION: &str = "0.13.0";
 
 /// What to install.
 pub(crate) struct Plan {
-    /// Debian's packages.
+    /// Debian packages.
     pub(crate) packages: Vec<String>,
     /// The LLVM major version that the linker must be built with.
     pub(crate) llvm: u32,
 }
 
-/// Completes a nightly that rustup has. It is not an error when it cannot be done: Debian's compiler is another way.
+/// Adds `rust-src` to an installed rustup nightly. A failure is not an error, because Debian's compiler can
+/// be used instead.
 pub(crate) fn add_rust_src() {
     let has_nightly =
         || exec::output(Command::new("rustup").args(["run", "nightly", "rustc", "-vV"])).is_ok();
@@ -34,7 +35,7 @@ pub(crate) fn add_rust_src() {
     }
 }
 
-/// Decides on a compiler and on what it needs, or says what to do by hand.
+/// Chooses a compiler and what it needs. The error says what to install by hand.
 pub(crate) fn plan(apt: &mut Apt) -> Result<Plan> {
     let debian = apt::is_debian();
     for compiler in [Compiler::Nightly, Compiler::Debian] {
@@ -47,7 +48,7 @@ pub(crate) fn plan(apt: &mut Apt) -> Result<Plan> {
         }
         if debian {
             apt.update()?;
-            // A nightly may have an LLVM that Debian has not, yet.
+            // A nightly may have an LLVM that Debian does not have yet.
             if exec::output(Command::new("apt-cache").args(["show", &dev(llvm)])).is_ok() {
                 return Ok(Plan { packages, llvm });
             }
@@ -68,7 +69,7 @@ pub(crate) fn plan(apt: &mut Apt) -> Result<Plan> {
     Ok(Plan { packages, llvm })
 }
 
-/// What `bpf-linker` is built with.
+/// Returns the packages that `bpf-linker` is built with.
 fn linker_packages(llvm: u32) -> Vec<String> {
     vec![
         "g++".to_owned(),
@@ -79,12 +80,12 @@ fn linker_packages(llvm: u32) -> Vec<String> {
     ]
 }
 
-/// The package of LLVM's development files.
+/// Returns the package of LLVM's development files.
 fn dev(llvm: u32) -> String {
     format!("llvm-{llvm}-dev")
 }
 
-/// Builds the linker into cargo's own directory, unless there is one.
+/// Builds the linker into cargo's own directory, unless there is a suitable one.
 pub(crate) fn install_linker(llvm: u32) -> Result<()> {
     if linker(llvm).is_ok() {
         return Ok(());
@@ -99,7 +100,7 @@ pub(crate) fn install_linker(llvm: u32) -> Result<()> {
     exec::run(&mut install)
 }
 
-/// The `llvm-config` of this major version.
+/// Returns the `llvm-config` of this major version.
 fn llvm_config(llvm: u32) -> Option<std::path::PathBuf> {
     let named = programs(&format!("llvm-config-{llvm}")).next();
     let is_wanted = |path: &Path| {
@@ -109,7 +110,7 @@ fn llvm_config(llvm: u32) -> Option<std::path::PathBuf> {
     named.or_else(|| programs("llvm-config").find(|path| is_wanted(path)))
 }
 
-/// Whether the compiler for BPF has its clippy.
+/// Returns whether the compiler for BPF has its clippy.
 pub(crate) fn has_clippy(compiler: Compiler) -> bool {
     match compiler {
         Compiler::Debian => Path::new("/usr/bin/cargo-clippy").exists(),

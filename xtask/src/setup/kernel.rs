@@ -1,5 +1,5 @@
-//! Responsible for the VM's kernel: Debian's for clouds, unpacked into the target directory and never installed.
-//! Not responsible for booting it (`vm.rs`).
+//! The VM's kernel: Debian's cloud kernel, unpacked into the target directory and never installed. `vm.rs`
+//! boots it.
 
 use std::{
     fs,
@@ -12,10 +12,10 @@ use anyhow::{Context as _, Result, ensure};
 use super::apt::{self, Apt};
 use crate::{exec, workspace::Workspace};
 
-/// Depends on the current kernel package; its own name stays.
+/// Depends on the current kernel package. Its own name does not change.
 const METAPACKAGE: &str = "linux-image-cloud-amd64";
 
-/// Modules that the check needs, in the order in which they must be loaded.
+/// Kernel modules that the check needs, in load order.
 const MODULES: [&str; 11] = [
     "drivers/net/veth.ko",
     "net/llc/llc.ko",
@@ -30,7 +30,7 @@ const MODULES: [&str; 11] = [
     "net/tls/tls.ko",
 ];
 
-/// The modules in the directory into which the kernel was unpacked.
+/// Returns the paths of the modules in the directory that the kernel was unpacked into.
 pub(crate) fn modules(directory: &Path) -> Result<Vec<PathBuf>> {
     let kernels = directory.join("lib/modules");
     let kernel = fs::read_dir(&kernels).with_context(|| format!("cannot read {}", kernels.display()))?;
@@ -38,7 +38,7 @@ pub(crate) fn modules(directory: &Path) -> Result<Vec<PathBuf>> {
     Ok(MODULES.iter().map(|module| kernel.join("kernel").join(module)).collect())
 }
 
-/// The kernel, when it is there.
+/// Returns the path of the kernel, if it is there.
 pub(crate) fn find(workspace: &Workspace) -> Result<Option<PathBuf>> {
     let boot = workspace.target.join("vm/boot");
     if !boot.exists() {
@@ -50,7 +50,7 @@ pub(crate) fn find(workspace: &Workspace) -> Result<Option<PathBuf>> {
     Ok(files.flatten().map(|it| it.path()).find(is_kernel))
 }
 
-/// Downloads and unpacks it.
+/// Downloads and unpacks the kernel.
 pub(crate) fn fetch(workspace: &Workspace, apt: &mut Apt) -> Result<()> {
     ensure!(apt::is_debian(), "unpack Debian's {METAPACKAGE} of Debian 12 by hand into target/vm");
     let mut package = apt::depends(METAPACKAGE, false);
@@ -62,7 +62,7 @@ pub(crate) fn fetch(workspace: &Workspace, apt: &mut Apt) -> Result<()> {
     let directory = workspace.target.join("vm");
     fs::create_dir_all(&directory)?;
     eprintln!("setup: unpacking {package} into {}", directory.display());
-    // Root downloads as root: the target directory is nobody else's.
+    // apt's sandbox user could not write to the target directory.
     let download = ["-o", "APT::Sandbox::User=root", "download", package];
     exec::run(Command::new("apt-get").args(download).current_dir(&directory))?;
     for file in fs::read_dir(&directory)?.flatten().map(|it| it.path()) {

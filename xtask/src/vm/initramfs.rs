@@ -1,4 +1,4 @@
-//! Responsible for the VM's file system. Not responsible for what runs in it.
+//! Builds the VM's initramfs.
 
 use std::{
     fs::{self, File},
@@ -12,8 +12,8 @@ use xtask::toolchain;
 
 use crate::exec;
 
-/// Packs busybox, iproute2 and `programs`, the libraries that they need, and kernel modules in the order in which they
-/// are to be loaded. `init` is the script that the kernel starts.
+/// Packs busybox, iproute2 and `programs` with the libraries that they need, and kernel modules in load
+/// order. The kernel starts the script `init`.
 pub(super) fn pack(
     directory: &Path,
     programs: [&Path; 2],
@@ -31,7 +31,7 @@ pub(super) fn pack(
     let tools = [found("busybox")?, found("ip")?, found("tc")?];
     for from in tools.iter().map(PathBuf::as_path).chain(programs) {
         copy(from, &root.join("bin").join(from.file_name().context("a program has no name")?))?;
-        // A static program makes ldd fail.
+        // ldd fails on a static program.
         let libraries = exec::output(Command::new("ldd").arg(from)).unwrap_or_default();
         for library in libraries.lines().filter_map(library) {
             let to = root.join(library.trim_start_matches('/'));
@@ -62,7 +62,8 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The file that a line of `ldd` names: after the arrow, or the loader alone; none for the kernel's own object.
+/// Returns the file that a line of `ldd` names: after the arrow, or the dynamic loader on its own. The vDSO
+/// has no file.
 fn library(line: &str) -> Option<&str> {
     let file = line.split_once(" => ").map_or(line, |(_, file)| file).trim();
     file.split_whitespace().next().filter(|path| path.starts_with('/'))

@@ -1,5 +1,5 @@
-//! Responsible for the bytes of IPv6 extension headers (RFC 8200 section 4, RFC 4302 section 2). Not responsible for
-//! their order, nor for the first byte of each: the packet that they are put into writes that.
+//! The bytes of IPv6 extension headers (RFC 8200 section 4, RFC 4302 section 2).
+//! [`PacketBuilder`](super::PacketBuilder) writes the first byte of each, the next header.
 
 /// Hop-by-hop options.
 pub const HOP_BY_HOP: u8 = 0;
@@ -15,33 +15,33 @@ pub const DESTINATION_OPTIONS: u8 = 60;
 /// An extension header: its number and its bytes.
 pub type Extension = (u8, Vec<u8>);
 
-/// Hop-by-hop options of so many bytes, a multiple of eight, all of them padding.
+/// Returns hop-by-hop options of this many bytes, a multiple of eight, all of them padding.
 pub fn hop_by_hop(bytes: usize) -> Extension {
     (HOP_BY_HOP, with_length(bytes, 8, 1))
 }
 
-/// Destination options of so many bytes, a multiple of eight, all of them padding.
+/// Returns destination options of this many bytes, a multiple of eight, all of them padding.
 pub fn destination_options(bytes: usize) -> Extension {
     (DESTINATION_OPTIONS, with_length(bytes, 8, 1))
 }
 
-/// A routing header of so many bytes, a multiple of eight, with no segment left.
+/// Returns a routing header of this many bytes, a multiple of eight, with no segments left.
 pub fn routing(bytes: usize) -> Extension {
     (ROUTING, with_length(bytes, 8, 1))
 }
 
-/// An authentication header of so many bytes, a multiple of four and at least twelve.
+/// Returns an authentication header of this many bytes, a multiple of four and at least twelve.
 pub fn authentication(bytes: usize) -> Extension {
     (AUTHENTICATION, with_length(bytes, 4, 2))
 }
 
-/// A fragment header: the fragment's offset in units of eight bytes, and whether more follow.
+/// Returns a fragment header with its offset in units of eight bytes and whether more fragments follow.
 pub fn fragment(offset: u16, more: bool) -> Extension {
     let field = (offset << 3 | u16::from(more)).to_be_bytes();
     (FRAGMENT, [&[0, 0], &field[..], &[0, 0, 0, 1]].concat())
 }
 
-/// A header whose second byte is its length in `unit`s, of which `uncounted` are not counted.
+/// Returns a header whose second byte is its length in `unit`s minus `uncounted`.
 fn with_length(bytes: usize, unit: usize, uncounted: usize) -> Vec<u8> {
     let mut header = vec![0; bytes];
     if let Some(length) = header.get_mut(1) {

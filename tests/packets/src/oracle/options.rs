@@ -1,11 +1,12 @@
-//! Responsible for a second opinion on an option area. Not responsible for the headers around it.
+//! A second opinion on an option area.
 //!
-//! Layouts, all in network order: kind, length, port 2, address 4 or 16. Kind 28 has a version (1, for IPv4; any, for
-//! IPv6) where others have the port, and kind 254 of length 24 four bytes between port and address.
+//! Layouts, all in network byte order: kind, length, port (2 bytes), address (4 or 16 bytes). Kind 28 has a
+//! version in place of the port: 1 for IPv4; for IPv6, any is accepted. Kind 254 of length 24 has four bytes
+//! between port and address.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// What is known to carry a client, in no order.
+/// All pairs that are known to carry a client, in no particular order.
 const KNOWN: [(u8, u8); 11] = [
     (28, 7),
     (28, 19),
@@ -23,13 +24,13 @@ const KNOWN: [(u8, u8); 11] = [
 /// What to look for.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a> {
-    /// Kinds and lengths that are TOA.
+    /// Kinds and lengths that count as TOA.
     pub pairs: &'a [(u8, u8)],
-    /// Of several the last one counts, not the first.
+    /// Pick the last of several, not the first.
     pub last: bool,
 }
 
-/// What is looked for unless a run chooses otherwise.
+/// The default of a run.
 pub const USUAL: Wanted<'static> = Wanted { pairs: &[(254, 8), (254, 20), (253, 20)], last: false };
 
 /// A TOA.
@@ -43,14 +44,14 @@ pub struct Found {
     pub pair: (u8, u8),
 }
 
-/// What the options of a packet come to. Offsets are bytes from the first option's kind.
+/// The contents of a packet's options. Offsets are bytes from the first option's kind.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Opinion {
     /// The TOA that counts.
     pub found: Option<Found>,
-    /// Where the options of a wanted kind and length begin, those of an unknown version included.
+    /// The offset of each option of a wanted kind and length, including those of an unknown version.
     pub hits: Vec<usize>,
-    /// Kinds and lengths that could be TOA and are not wanted, sorted, each once.
+    /// Kinds and lengths that could be TOA but are not wanted, sorted and deduplicated.
     pub others: Vec<(u8, u8)>,
     /// Where the walk over the options ended.
     pub end: usize,
@@ -58,7 +59,7 @@ pub struct Opinion {
     pub why: &'static str,
 }
 
-/// Looks for TOA in an option area.
+/// Searches an option area for TOA.
 pub fn look(options: &[u8], wanted: Wanted<'_>) -> Opinion {
     let mut opinion = Opinion { found: None, hits: Vec::new(), others: Vec::new(), end: 0, why: "end" };
     let mut rest = options;
@@ -96,7 +97,7 @@ pub fn look(options: &[u8], wanted: Wanted<'_>) -> Opinion {
 }
 
 impl Opinion {
-    /// Takes the next whole option, which begins at `end`.
+    /// Evaluates the next complete option, which begins at `end`.
     fn take(&mut self, option: &[u8], wanted: Wanted<'_>) {
         let &[kind, length, ..] = option else { return };
         let pair = (kind, length);
@@ -113,7 +114,7 @@ impl Opinion {
     }
 }
 
-/// Reads a TOA. `None` if its version is unknown.
+/// Parses a TOA. `None` if its version is unknown.
 fn read(option: &[u8]) -> Option<Found> {
     let &[kind, length, ..] = option else { return None };
     let port = option.get(2..).and_then(<[u8]>::first_chunk).map(|port| u16::from_be_bytes(*port));

@@ -1,4 +1,4 @@
-//! Responsible for taking the numbers of closed descriptors at once for something else. Not responsible for closing.
+//! Reuses the numbers of closed descriptors immediately for something else.
 
 use std::{
     collections::VecDeque,
@@ -13,12 +13,12 @@ use rustix::{
     pipe::{PipeFlags, pipe_with},
 };
 
-/// How many numbers are kept at a time.
+/// How many numbers are held at a time.
 const KEPT: usize = 8;
 
-/// Descriptors that stand where connections stood.
+/// Descriptors at the numbers of closed connections.
 pub(crate) struct Decoys {
-    /// A file, a pipe's ends and a socket.
+    /// A file, both ends of a pipe, and a socket.
     sources: [OwnedFd; 4],
     next: usize,
     kept: VecDeque<OwnedFd>,
@@ -31,7 +31,7 @@ impl Decoys {
         Ok(Self { sources: [file, reader, writer, socket], next: 0, kept: VecDeque::new() })
     }
 
-    /// Takes a number that was closed just now. Each fifth is left to the next connection that is accepted.
+    /// Takes a number that was just closed. Every fifth is left to the next accepted connection.
     pub(crate) fn take(&mut self, number: RawFd) -> Result<bool> {
         let source = self.sources.get(self.next);
         self.next = (self.next + 1) % (self.sources.len() + 1);
@@ -47,7 +47,7 @@ impl Decoys {
         Ok(true)
     }
 
-    /// Gives all numbers back.
+    /// Releases all numbers.
     pub(crate) fn clear(&mut self) {
         self.kept.clear();
     }

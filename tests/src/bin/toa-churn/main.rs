@@ -1,7 +1,8 @@
-//! A server of several processes, for what looks at its sockets meanwhile: each worker accepts, passes connections on to
-//! the next worker, closes them, uses their numbers again, ends and is replaced, as each request asks.
+//! A server of several processes, for tests of programs that inspect its sockets. Each worker accepts
+//! connections, passes them on to the next worker, closes them, reuses their descriptor numbers, exits and is
+//! replaced, as each request asks.
 //!
-//! Responsible for keeping so many workers until stdin ends. Not responsible for what they do: see [`worker`].
+//! This process keeps the given number of workers running until stdin ends. [`worker`] is what they do.
 
 use std::{
     collections::HashMap,
@@ -22,14 +23,14 @@ use crate::worker::{End, Worker};
 mod decoys;
 mod worker;
 
-/// The exit code of a worker that is to be replaced.
+/// The exit code of a worker that must be replaced.
 const REPLACE: i32 = 10;
 
-/// What all workers inherit. The ends of all the others stay open in each, so that nothing that is under way is lost
-/// when one ends.
+/// What all workers inherit. Each keeps the ends of all others open, so that nothing in transit is lost when
+/// one exits.
 struct Inherited {
     listener: TcpListener,
-    /// A pair for each worker: where others write to, and where it reads.
+    /// A pair for each worker: the end that others write to, and the end that it reads.
     boxes: Vec<(OwnedFd, OwnedFd)>,
 }
 
@@ -66,9 +67,9 @@ fn main() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Starts a worker, and returns its process id.
+/// Starts a worker and returns its process id.
 fn start(inherited: &Inherited, number: usize) -> Result<libc::pid_t> {
-    // SAFETY: this process has one thread, so its copy may do whatever it can.
+    // SAFETY: this process has only one thread, so the child may run any code.
     match unsafe { libc::fork() } {
         -1 => Err(std::io::Error::last_os_error()).context("fork"),
         0 => exit(match work(inherited, number) {

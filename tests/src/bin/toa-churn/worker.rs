@@ -1,5 +1,4 @@
-//! Responsible for one process of the server: it does with each connection what its requests ask. Not responsible for
-//! who asks, nor for replacing it.
+//! One process of the server: does with each connection what its requests ask.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -25,20 +24,20 @@ use toa_tests::peers::churn::{Counts, answer};
 
 use crate::decoys::Decoys;
 
-/// What an event says of whom. Connections have higher numbers, none of them twice.
+/// Epoll event data. Connections get higher numbers, each used once.
 const STDIN: u64 = 0;
 const LISTENER: u64 = 1;
 const INBOX: u64 = 2;
 
-/// What comes along with a connection that is passed on: whether its last request is to be answered yet.
+/// The byte sent along with a passed connection: whether its last request still needs an answer.
 const ANSWERED: u8 = 0;
 const UNANSWERED: u8 = 1;
 
-/// Why a worker ends.
+/// Why a worker exits.
 pub(crate) enum End {
     /// A request asked for it.
     Replaced,
-    /// The server ends.
+    /// The server shuts down.
     Finished,
 }
 
@@ -51,7 +50,7 @@ pub(crate) struct Worker<'a> {
     is_edge_triggered: bool,
     connections: HashMap<u64, TcpStream>,
     next: u64,
-    /// Taken over, but still open where they come from.
+    /// Received connections that the sending worker has not closed yet.
     coming: VecDeque<TcpStream>,
     decoys: Decoys,
     counts: Counts,
@@ -82,11 +81,11 @@ impl<'a> Worker<'a> {
         })
     }
 
-    /// Works until it is to end, and says what it has come to.
+    /// Serves until it must exit, and returns why.
     pub(crate) fn run(mut self) -> Result<End> {
         let end = self.work()?;
         println!("{}", self.counts.line(self.is_edge_triggered));
-        // What was left open is the kernel's to close.
+        // The kernel closes what is still open when the process exits.
         self.connections.drain().for_each(|(_, stream)| std::mem::forget(stream));
         Ok(end)
     }
@@ -119,7 +118,7 @@ impl<'a> Worker<'a> {
     fn accept(&mut self) -> Result<()> {
         let stream = match self.listener.accept() {
             Ok((stream, _)) => stream,
-            // Another worker has it.
+            // Another worker has accepted it.
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
             Err(error) => return Err(error).context("accepting"),
         };
@@ -138,9 +137,9 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Does what a connection asks for. Returns whether that was to end.
+    /// Does what a connection's request asks. Returns whether the worker must exit.
     fn serve(&mut self, number: u64) -> Result<bool> {
-        // A closed descriptor's: no two events of one wait are of the same connection.
+        // The event is of a closed descriptor: one wait reports a connection only once.
         let Some(mut stream) = self.connections.remove(&number) else {
             self.counts.stale += 1;
             return Ok(false);
@@ -182,7 +181,7 @@ impl<'a> Worker<'a> {
         Ok(false)
     }
 
-    /// Passes all connections on, also those that are coming.
+    /// Passes all connections on, including those that are still in transit.
     fn hand_over(&mut self) -> Result<()> {
         while !self.coming.is_empty() {
             poll(&mut [PollFd::new(self.inbox, PollFlags::IN)], None)?;
@@ -194,7 +193,7 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Closes a connection without a word to epoll, as nginx does, and has its number used again.
+    /// Closes a connection without removing it from epoll, as nginx does, and reuses its number.
     fn close(&mut self, stream: TcpStream) -> Result<()> {
         let number = stream.as_raw_fd();
         drop(stream);
@@ -202,8 +201,9 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Passes a connection on, and closes it here. It lives on, so epoll is told. The other worker waits until it is
-    /// closed: if both had it, closing it there would end nothing, and none but those who look should do that.
+    /// Passes a connection on and closes it here. The connection outlives this close, so epoll must forget
+    /// it. The other worker waits for the close: while both hold the connection, a close over there would not
+    /// end it, and only inspecting processes should have that effect.
     fn pass(&mut self, stream: TcpStream, marked: u8) -> Result<()> {
         epoll::delete(&self.epoll, &stream)?;
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
@@ -243,7 +243,7 @@ impl<'a> Worker<'a> {
     }
 }
 
-/// What a request asks for.
+/// Returns the target of a request.
 fn target(request: &[u8]) -> Option<&str> {
     std::str::from_utf8(request).ok()?.strip_suffix("\r\n\r\n")?.strip_prefix("GET ")?.split(' ').next()
 }

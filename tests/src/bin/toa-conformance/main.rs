@@ -1,6 +1,6 @@
-//! The comparison that `cargo xtask conformance` runs: real programs ask a real nginx, tcpdump captures both directions,
-//! and of each capture `toa-tc read --any-flow` and tshark must tell the same requests. Responsible for the order of
-//! things and for the result. Not responsible for building anything: the variable `TOA_TC` says where the tool is.
+//! The comparison that `cargo xtask conformance` runs. Real programs send requests to a real nginx, tcpdump
+//! captures both directions, and `toa-tc read --any-flow` and tshark must find the same requests in each
+//! capture. The variable `TOA_TC` names the binary to test.
 
 mod programs;
 mod requests;
@@ -13,7 +13,7 @@ use toa_tests::{
     peers::tcpdump::Capture,
 };
 
-/// How long all of it may take.
+/// Timeout of the whole comparison.
 const LIMIT: Duration = Duration::from_mins(2);
 
 fn main() -> ExitCode {
@@ -30,7 +30,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Compares what is told of every program and returns how many differences there are.
+/// Compares the requests of every program and returns the number of differences.
 fn compare_all() -> Result<usize> {
     let mut lab = Lab::new(Habit::FirstData)?;
     let _nginx = lab.nginx()?;
@@ -38,7 +38,8 @@ fn compare_all() -> Result<usize> {
     for program in programs::ALL {
         let capture = Capture::start_both_ways(&lab.server, "tcp port 80")?;
         (program.run)(&mut lab).with_context(|| program.name.to_owned())?;
-        // tcpdump writes in order: with the end of one more connection, everything before it is in the file.
+        // tcpdump writes in order: once the end of one more connection is in the file, everything before it
+        // is, too.
         let bound = lab.bind()?;
         let port = bound.local().port();
         drop(bound.connect(nginx_address())?);
@@ -59,7 +60,7 @@ fn compare_all() -> Result<usize> {
     Ok(differences)
 }
 
-/// Ends the process after the limit, unless what is returned is dropped before. What is running ends with it.
+/// Exits the process after the limit unless the returned value is dropped first. Its children end with it.
 fn limit() -> mpsc::Sender<()> {
     let (told, in_time) = mpsc::channel::<()>();
     thread::spawn(move || {

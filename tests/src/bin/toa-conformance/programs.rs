@@ -1,4 +1,4 @@
-//! Responsible for the programs that ask nginx, each in another way of HTTP/1. Not responsible for what is captured.
+//! The programs that send requests to nginx, each with other parts of HTTP/1.
 
 use std::{
     fs,
@@ -11,14 +11,14 @@ use toa_tests::{
     peers::client::Request,
 };
 
-/// A program, and how many requests it must have made.
+/// A program, and the minimum number of requests that it must make.
 pub(crate) struct Program {
     pub(crate) name: &'static str,
     pub(crate) least: usize,
     pub(crate) run: fn(&mut Lab) -> Result<()>,
 }
 
-/// All of them.
+/// All programs.
 pub(crate) const ALL: [Program; 8] = [
     Program { name: "curl: methods, keep-alive, HTTP/1.0", least: 14, run: curl_methods },
     Program { name: "curl: bodies by length and in chunks, 100-continue", least: 9, run: curl_bodies },
@@ -65,7 +65,7 @@ fn curl_methods(lab: &mut Lab) -> Result<()> {
 fn curl_bodies(lab: &mut Lab) -> Result<()> {
     let directory = tempfile::Builder::new().prefix("toa-conformance-").tempdir()?;
     let file = directory.path().join("body");
-    // A body of requests: they are none.
+    // The body consists of requests, which must not be reported.
     fs::write(&file, b"GET /never HTTP/1.1\r\nhost: never\r\n\r\n".repeat(3000))?;
     let body = format!("@{}", file.display());
     let chunked = ["-H", "Transfer-Encoding: chunked", "--data-binary", &body];
@@ -90,7 +90,7 @@ fn curl_proxy(lab: &mut Lab) -> Result<()> {
         &["http://api.example/absolute?x=1".to_owned(), "http://api.example:8080/".to_owned()],
     )?;
     curl(lab, &[&arguments[..], &["-d", "a=b"]].concat(), &["http://api.example/form".to_owned()])?;
-    // nginx builds no tunnels: curl fails, its request was made.
+    // nginx does not build tunnels: curl fails, but its request was sent.
     arguments.push("-p");
     let tunnel = curl(lab, &arguments, &["http://tunnel.example:443/".to_owned()]);
     ensure!(tunnel.is_err(), "nginx has built a tunnel");
@@ -102,13 +102,13 @@ fn curl_upgrades(lab: &mut Lab) -> Result<()> {
     let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
     let version = "Sec-WebSocket-Version: 13";
     let arguments = ["-H", "Connection: Upgrade", "-H", "Upgrade: websocket", "-H", key, "-H", version];
-    // nginx answers 200: both go on with HTTP/1.
+    // nginx answers 200, so both sides continue with HTTP/1.
     curl(lab, &arguments, &[url("/socket/1"), url("/socket/2")])
 }
 
 fn pipelined(lab: &mut Lab) -> Result<()> {
     for connection in 0..20_u16 {
-        // Half of them are marked as a balancer marks them.
+        // Half of them are marked as a balancer would.
         let client = connection.is_multiple_of(2).then(|| ([203, 0, 113, 9], 1000 + connection).into());
         let mut client = lab.connect(client)?;
         for round in 0..3 {
@@ -160,7 +160,7 @@ fn segments(lab: &mut Lab) -> Result<()> {
     Ok(())
 }
 
-/// Eight requests at a time, a pause between: a few thousand in a second.
+/// Sends eight requests at a time with a pause in between: a few thousand per second.
 const SCRIPT: &str = r#"
 local count = 0
 function delay() return 20 end
@@ -186,7 +186,7 @@ fn wrk(lab: &mut Lab) -> Result<()> {
 fn tls(lab: &mut Lab) -> Result<()> {
     let address = nginx_address().to_string();
     let arguments = ["s_client", "-connect", &address, "-servername", "api.example", "-alpn", "h2,http/1.1"];
-    // nginx answers in clear, so both fail.
+    // nginx answers in plain text, so both fail.
     let client = lab.balancer.namespace.output("openssl", &arguments);
     ensure!(client.is_err(), "nginx has spoken TLS");
     ensure!(curl(lab, &["-k"], &[format!("https://{address}/never")]).is_err(), "nginx has spoken TLS");

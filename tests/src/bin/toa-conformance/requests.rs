@@ -1,5 +1,4 @@
-//! Responsible for the requests of a capture as toa-tc and as tshark tell them, and for what is different. Not
-//! responsible for captures.
+//! The requests that toa-tc and tshark find in a capture, and how they differ.
 
 use std::{collections::BTreeMap, path::Path, process::Command};
 
@@ -17,10 +16,10 @@ pub(crate) struct Request {
     host: Option<String>,
 }
 
-/// What separates several requests of one frame in tshark's lines; no target has it.
+/// Separates several requests of one frame in tshark's lines; no target contains it.
 const AGGREGATOR: char = '|';
 
-/// Those that toa-tc tells.
+/// Returns the requests that toa-tc finds.
 pub(crate) fn of_tool(file: &Path) -> Result<Vec<Request>> {
     let mut command = Command::new(toa_tc::binary()?);
     let lines = output(command.arg("read").arg(file).args(["--any-flow", "-o", "json", "--show-secrets"]))?;
@@ -43,18 +42,18 @@ pub(crate) fn of_tool(file: &Path) -> Result<Vec<Request>> {
     Ok(requests)
 }
 
-/// Those that toa-tc tells of the same capture, written as pcapng by tshark.
+/// Returns the requests that toa-tc finds after tshark has converted the capture to pcapng.
 pub(crate) fn of_tool_as_pcapng(file: &Path) -> Result<Vec<Request>> {
     let pcapng = file.with_extension("pcapng");
     output(tshark(file).args(["-F", "pcapng", "-w"]).arg(&pcapng))?;
     of_tool(&pcapng)
 }
 
-/// Those that tshark tells.
+/// Returns the requests that tshark finds.
 pub(crate) fn of_tshark(file: &Path) -> Result<Vec<Request>> {
     let fields = ["tcp.srcport", "http.request.method", "http.request.uri", "http.host"];
     let mut command = tshark(file);
-    // Segments that came out of order are put in order, as a server does it.
+    // Reorders out-of-order segments, as a server does.
     command.args(["-o", "tcp.reassemble_out_of_order:TRUE", "-Y", "http.request", "-T", "fields"]);
     command.args(["-E", &format!("aggregator={AGGREGATOR}")]);
     command.args(fields.iter().flat_map(|field| ["-e", field]));
@@ -71,7 +70,7 @@ fn tshark(file: &Path) -> Command {
     command
 }
 
-/// Reads a line of tshark's: the requests that are complete with one frame.
+/// Parses a line of tshark: the requests that one frame completes.
 fn parse(line: &str) -> Result<Vec<Request>> {
     let fields: Vec<Vec<&str>> = line
         .split('\t')
@@ -80,7 +79,7 @@ fn parse(line: &str) -> Result<Vec<Request>> {
     let [ports, methods, targets, hosts] = &fields[..] else { bail!("not four fields") };
     let [port] = ports[..] else { bail!("not one port") };
     ensure!(methods.len() == targets.len(), "methods and targets differ in number");
-    // Which one it is that has none cannot be told.
+    // If only some had a host, it would be unknown which.
     ensure!(hosts.len() == methods.len() || hosts.is_empty(), "some have a host and some do not");
     let port = port.parse()?;
     let requests = methods.iter().zip(targets).enumerate().map(|(at, (method, target))| Request {
@@ -92,14 +91,14 @@ fn parse(line: &str) -> Result<Vec<Request>> {
     Ok(requests.collect())
 }
 
-/// Runs a command, which must succeed, and returns what it printed.
+/// Runs a command, which must succeed, and returns its output.
 fn output(command: &mut Command) -> Result<String> {
     let output = command.output().with_context(|| format!("{command:?}"))?;
     ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// What is different, connection by connection and request by request.
+/// Returns the differences, connection by connection and request by request.
 pub(crate) fn differences(ours: &[Request], theirs: &[Request]) -> Vec<String> {
     let by_connection = |requests: &[Request]| {
         let mut connections: BTreeMap<u16, Vec<Request>> = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! Responsible for the lab that stays up and for the commands to play with it. Not responsible for building it.
+//! Keeps the lab up and prints commands to try in it.
 
 use std::process;
 
@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::story::{FIRST, SECOND, Stage};
 
-/// Says how to play, and waits until it is interrupted.
+/// Prints the commands and waits for a signal.
 pub(crate) fn keep(stage: &Stage) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     runtime.block_on(async {
@@ -27,8 +27,8 @@ pub(crate) fn keep(stage: &Stage) -> Result<()> {
 
 fn explain(stage: &Stage) -> Result<()> {
     let tool = toa_tc::binary()?;
-    // The BPF file system, and so the pins, are in a mount namespace of this thread.
-    // SAFETY: takes nothing and cannot fail.
+    // The BPF file system, which has the pins, is mounted in this thread's mount namespace.
+    // SAFETY: the call takes no arguments and cannot fail.
     let thread = unsafe { libc::gettid() };
     let mounts = format!("--mount=/proc/{}/task/{thread}/ns/mnt", process::id());
     let server = format!("nsenter --net={} {mounts}", stage.lab.server.namespace.path().display());

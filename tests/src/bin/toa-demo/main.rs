@@ -1,6 +1,5 @@
-//! The story that `cargo xtask demo` tells: who calls through a load balancer, once as the server sees it and
-//! once as toa-tc does. Responsible for its arguments, exit codes and time limit. Not responsible for building
-//! anything: the variable `TOA_TC` says where the tool is.
+//! The demo of `cargo xtask demo`: which clients send requests through a load balancer, as the server sees it
+//! and as toa-tc does. The variable `TOA_TC` names the binary to show.
 
 mod keep;
 mod story;
@@ -10,10 +9,10 @@ use std::{env, fs, os::unix::fs::MetadataExt, process::ExitCode, sync::mpsc, thr
 use anyhow::{Context, Result};
 use toa_tests::lab::mounts;
 
-/// How long the story may take.
+/// Timeout of the demo.
 const LIMIT: Duration = Duration::from_secs(15);
 
-/// Exit code for a command line that makes no sense, and for a user who is not root.
+/// Exit code for usage errors and for users other than root.
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
@@ -57,7 +56,7 @@ fn run(keep: bool) -> Result<()> {
     if keep { keep::keep(&stage) } else { Ok(()) }
 }
 
-/// Ends the process after the limit, unless what is returned is dropped before. What is running ends with it.
+/// Exits the process after the limit unless the returned value is dropped first. Its children end with it.
 fn limit() -> mpsc::Sender<()> {
     let (told, in_time) = mpsc::channel::<()>();
     thread::spawn(move || {

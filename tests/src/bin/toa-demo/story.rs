@@ -1,5 +1,4 @@
-//! Responsible for the story and for its truth: what is shown is what was asked, logged and printed, and they
-//! are compared. Not responsible for the lab.
+//! What the demo shows. It compares what the clients sent, what nginx logged and what toa-tc printed.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -29,10 +28,10 @@ use toa_tests::{
 };
 use toa_userspace::print::table::table;
 
-/// How long a log and a print may take. nginx writes its log once a second.
+/// Timeout for nginx to log and for toa-tc to print. nginx flushes its log once per second.
 const PATIENCE: Duration = Duration::from_secs(4);
 
-/// A client: its address, its team, and what it asks for.
+/// A client: its address, its team, and the targets that it requests.
 pub(crate) struct Client {
     pub(crate) address: IpAddr,
     pub(crate) team: &'static str,
@@ -44,11 +43,11 @@ const fn client(address: [u8; 4], team: &'static str, targets: [&'static str; 2]
     Client { address: IpAddr::V4(std::net::Ipv4Addr::new(a, b, c, d)), team, targets }
 }
 
-/// Watched from the beginning.
+/// Watched from the start.
 pub(crate) const FIRST: Client = client([120, 120, 111, 111], "payments", ["/orders?id=7", "/orders?id=8"]);
 /// Watched after the change.
 pub(crate) const SECOND: Client = client([120, 120, 111, 112], "search", ["/items?q=tea", "/items?q=mug"]);
-/// All of them.
+/// All clients.
 const CLIENTS: [Client; 4] = [
     FIRST,
     SECOND,
@@ -56,7 +55,7 @@ const CLIENTS: [Client; 4] = [
     client([203, 0, 113, 8], "mobile", ["/login", "/home"]),
 ];
 
-/// Where the story takes place.
+/// The lab with nginx.
 pub(crate) struct Stage {
     pub(crate) lab: Balancer,
     nginx: Nginx,
@@ -71,7 +70,7 @@ impl Stage {
     }
 }
 
-/// Tells all of it, or returns what differed.
+/// Runs the whole demo. Fails if the outputs differ.
 pub(crate) fn tell(stage: &Stage) -> Result<()> {
     let device = &stage.lab.server.name;
     let clients = CLIENTS.len();
@@ -121,7 +120,7 @@ pub(crate) fn tell(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// What was asked and what must be printed of it.
+/// The requests that were sent, and those that must be printed.
 #[derive(Default)]
 struct Round {
     asked: usize,
@@ -135,7 +134,7 @@ impl Round {
     }
 }
 
-/// Lets every client ask, shows both views and compares them.
+/// Lets every client send its requests, prints both views and compares them.
 fn round(stage: &Stage, tool: &ToaTc, number: u32, watched: &Client) -> Result<Round> {
     let mut connections = Vec::new();
     for client in &CLIENTS {
@@ -192,20 +191,20 @@ fn round(stage: &Stage, tool: &ToaTc, number: u32, watched: &Client) -> Result<R
     Ok(round)
 }
 
-/// What the tool has printed, once that has everything that is expected, or when patience ends.
+/// Returns what the tool has printed once all expected rows are there, or when the time is up.
 fn printed_so_far(tool: &ToaTc, expected: &BTreeSet<Row>) -> Result<Vec<Printed>> {
     let wait = wait::within(PATIENCE, "toa-tc to print", || {
-        // It may be at writing the last line.
+        // The last line may still be incomplete.
         let printed = printed::parse(&tool.stdout()?).unwrap_or_default();
         let rows: BTreeSet<Row> = printed.iter().map(Printed::row).collect();
         Ok(expected.is_subset(&rows).then_some(()))
     });
-    // What is missing is told by who compares.
+    // If rows are missing, the comparison reports which.
     drop(wait);
     printed::parse(&tool.stdout()?)
 }
 
-/// The first request of an output, as it was printed.
+/// Returns the first request of an output, as it was printed.
 fn first_printed(output: &str) -> String {
     let mut lines = output.lines();
     let first = lines.next().into_iter();
@@ -213,7 +212,7 @@ fn first_printed(output: &str) -> String {
     lines.collect::<Vec<_>>().join("\n   ")
 }
 
-/// Fails unless just the expected was printed, and once, with what differs.
+/// Fails with the differences unless exactly the expected rows were printed, each once.
 fn compare(printed: &[Printed], expected: &BTreeSet<Row>) -> Result<()> {
     let rows: BTreeSet<Row> = printed.iter().map(Printed::row).collect();
     let list = |rows: Vec<&Row>| {

@@ -1,5 +1,4 @@
-//! Responsible for frames on a cable, as the shipped program and the tool see them. Not responsible for real connections:
-//! those are the lab's.
+//! Raw frames on a veth pair, as the shipped program and the tool see them.
 
 use anyhow::{Context as _, Result, ensure};
 use toa_packets::{
@@ -30,7 +29,8 @@ fn inject(device: &Device, packet: &PacketBuilder, target: &str) -> Result<()> {
     opening::frames(packet, target).iter().try_for_each(|frame| injector.send(frame))
 }
 
-/// Attaches the tool, lets it follow a connection, and looks for what it leaves. Returns how it was attached.
+/// Attaches the tool, lets it follow a connection, and checks what it leaves behind. Returns how it was
+/// attached.
 pub(crate) fn tool() -> Result<String> {
     let (balancer, server) = cable()?;
     let tool = ToaTc::attach(&server, &["--ip", &client().ip().to_string()])?;
@@ -51,7 +51,7 @@ pub(crate) fn tool() -> Result<String> {
 
     let filters = attached::filters_on(&server)?;
     ensure!(filters.is_empty(), "a filter is left: {filters}");
-    // What the kernel gives every device, and the place for filters on kernels that need one.
+    // The kernel's default qdisc, and clsact on kernels that need it for filters.
     let qdiscs = server.namespace.output("tc", &["qdisc", "show", "dev", &server.name])?;
     let is_known = |line: &str| line.starts_with("qdisc noqueue") || line.starts_with("qdisc clsact");
     ensure!(qdiscs.lines().all(is_known), "{qdiscs}");
@@ -59,7 +59,7 @@ pub(crate) fn tool() -> Result<String> {
     Ok(mode)
 }
 
-/// What records say of frames with tags.
+/// Checks what records say of frames with VLAN tags.
 pub(crate) fn tags() -> Result<()> {
     let (balancer, server) = cable()?;
     let mut recorder = Recorder::attach(&server)?;
@@ -86,7 +86,8 @@ fn expect(recorder: &mut Recorder, tag: u16, network_offset: u8) -> Result<()> {
     Ok(())
 }
 
-/// A connection between 802.1Q devices, on the server's own and on the one that it belongs to.
+/// Sends a connection over 802.1Q devices and checks the records on the server's VLAN device and on the
+/// device below it.
 pub(crate) fn vlan_device() -> Result<()> {
     let (balancer, server) = cable()?;
     let tagged = |device: &Device| -> Result<Device> {
@@ -100,7 +101,7 @@ pub(crate) fn vlan_device() -> Result<()> {
     let (mut below, mut on) = (Recorder::attach(&server)?, Recorder::attach(&to)?);
     for packet in [PacketBuilder::ipv4(), PacketBuilder::ipv6()] {
         inject(&from, &packet, "/vlan")?;
-        // The tag is below; the device itself takes it off.
+        // The device below sees the tag; the VLAN device removes it.
         expect(&mut below, 7, 14)?;
         expect(&mut on, 0, 14)?;
     }

@@ -1,5 +1,4 @@
-//! Responsible for a connection that was open before, as the kernel's table of sockets and the tool see it. Not
-//! responsible for many of them.
+//! A connection that was opened before attach, as the kernel's socket table and the tool see it.
 
 use std::{io::Write as _, net::TcpListener, os::fd::AsRawFd as _};
 
@@ -12,7 +11,7 @@ use toa_tests::{
     wait,
 };
 
-/// Opens a connection, lets the server's socket know its client, attaches, and looks for the next request.
+/// Opens a connection whose client the server's socket knows, attaches, and waits for the next request.
 pub(crate) fn follow() -> Result<()> {
     let lab = Lab::new(Habit::SynAndEarly)?;
     let mut module = ToaModule::load(&lab.server.namespace)?;
@@ -32,14 +31,14 @@ pub(crate) fn follow() -> Result<()> {
     Ok(())
 }
 
-/// Hands a server's socket over to kTLS, and looks for what is said of its client.
+/// Hands a server's socket over to kTLS and checks the reason given for its unknown client.
 pub(crate) fn ktls() -> Result<()> {
     let lab = Lab::new(Habit::SynAndEarly)?;
     let listener = lab.server.namespace.run(|| Ok(TcpListener::bind(nginx_address())?))?;
     let _connection = lab.bind()?.connect(nginx_address())?;
     let (accepted, _) = listener.accept()?;
     let name = b"tls";
-    // SAFETY: the option is as many bytes as the length says.
+    // SAFETY: the option value has as many bytes as the length says.
     let result = unsafe {
         libc::setsockopt(
             accepted.as_raw_fd(),

@@ -1,5 +1,5 @@
-//! Responsible for what is asked of every kernel: that it loads every program, that these read the tables of packets as
-//! they must, and that the tool follows connections on it. Not responsible for booting kernels (`cargo xtask vm`).
+//! The checks that every kernel must pass: it loads every program, these classify the tables of packets
+//! correctly, and the tool follows connections. `cargo xtask vm` boots the kernels.
 
 mod cable;
 mod existing;
@@ -10,7 +10,7 @@ use std::{env, fs, process::ExitCode};
 use anyhow::{Context as _, Result, ensure};
 use toa_tests::differential::{Differential, tables};
 
-/// Asks for tests of what not every kernel has: 802.1Q devices and kTLS.
+/// Also tests what not every kernel supports: 802.1Q devices and kTLS.
 const ALL: &str = "--all";
 
 fn main() -> ExitCode {

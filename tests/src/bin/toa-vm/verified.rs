@@ -1,5 +1,4 @@
-//! Responsible for the verifier's verdict: loads every program of every object and says how many instructions were
-//! verified. Not responsible for what the programs do.
+//! Loads every program of every object and prints how many instructions the verifier processed.
 
 use anyhow::{Context as _, Result, bail, ensure};
 use aya::{EbpfLoader, VerifierLogLevel, programs::Program};
@@ -8,18 +7,18 @@ use toa_common::{
     wire::toa_pairs::{KNOWN_PAIRS, ToaPairs},
 };
 
-/// More verified instructions than this leave too little of the kernel's limit, 1,000,000 since 5.2.
+/// Maximum number of verified instructions: half of the kernel's limit, 1,000,000 since 5.2.
 const MAX_VERIFIED: u32 = 500_000;
 
-/// An object on any address; the ELF reader wants it aligned.
+/// Embeds an object with the alignment that the ELF reader needs.
 macro_rules! object {
     ($variable:literal) => {
         aya::include_bytes_aligned!(env!($variable))
     };
 }
 
-/// Loads everything, with the least and with the most that a run can choose, and prints one line a program. Returns
-/// how many they are.
+/// Loads all programs with the smallest and the largest configuration of a run, and prints one line per
+/// program. Returns the number of programs.
 pub(crate) fn run() -> Result<u32> {
     let everything = Config::DEFAULT
         .with_pairs(ToaPairs::new(&KNOWN_PAIRS))
@@ -47,7 +46,7 @@ pub(crate) fn run() -> Result<u32> {
     Ok(count)
 }
 
-/// Loads one object's programs and returns how many they are.
+/// Loads one object's programs and returns their number.
 fn load(object: &str, loader: &mut EbpfLoader<'_>, bytes: &[u8]) -> Result<u32> {
     let mut ebpf = loader
         .verifier_log_level(VerifierLogLevel::STATS)

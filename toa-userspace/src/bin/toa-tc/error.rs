@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt};
 
-/// A command line that makes no sense, which shows only when what it means is looked at.
+/// A usage error that the command-line parser does not detect.
 #[derive(Debug)]
 pub(crate) struct UsageError(pub(crate) String);
 
@@ -14,7 +14,7 @@ impl fmt::Display for UsageError {
 
 impl Error for UsageError {}
 
-/// A failure of which everything was said.
+/// An error that was already reported.
 #[derive(Debug)]
 pub(crate) struct AlreadyReported;
 

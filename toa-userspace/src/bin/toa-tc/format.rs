@@ -1,27 +1,27 @@
-//! Times and time spans for people, values for machines.
+//! Formats times, time spans and JSON values.
 
 use anyhow::Result;
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
 use toa_userspace::live::host::clock;
 
-/// A time of `CLOCK_MONOTONIC`, of which this is now in nanoseconds.
+/// Converts a time of `CLOCK_MONOTONIC` in nanoseconds to a timestamp.
 pub(crate) fn timestamp(time_ns: u64) -> Timestamp {
     let unix_ns = time_ns.saturating_add(clock::unix_offset_ns());
     Timestamp::from_nanosecond(unix_ns.into()).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
-/// The same for machines.
+/// Formats a time of `CLOCK_MONOTONIC` in UTC, for machines.
 pub(crate) fn utc(time_ns: u64) -> String {
     format!("{:.3}", timestamp(time_ns))
 }
 
-/// The same for people.
+/// Formats a time of `CLOCK_MONOTONIC` in the local time zone, for people.
 pub(crate) fn local(time_ns: u64) -> String {
     timestamp(time_ns).to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
-/// A time span for people.
+/// Formats a time span for people.
 pub(crate) fn span(ns: u64) -> String {
     let seconds = ns / 1_000_000_000;
     match seconds {
@@ -31,7 +31,7 @@ pub(crate) fn span(ns: u64) -> String {
     }
 }
 
-/// A value as one line of JSON.
+/// Formats a value as one line of JSON.
 pub(crate) fn json(value: &impl Serialize) -> Result<String> {
     Ok(serde_json::to_string(value)? + "\n")
 }

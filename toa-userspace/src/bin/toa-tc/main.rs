@@ -1,4 +1,4 @@
-//! `toa-tc`, the binary. Responsible for exit codes and for what goes to stderr. Not responsible for the work.
+//! The `toa-tc` binary: parses the command line, runs the command, and sets the exit code.
 
 mod cli;
 mod commands;
@@ -15,7 +15,7 @@ use clap::Parser as _;
 use cli::{Cli, Command};
 use error::{AlreadyReported, UsageError};
 
-/// Exit code for a command line that makes no sense.
+/// Exit code for usage errors.
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
@@ -45,7 +45,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Help and version go to stdout and are no mistake; a mistake is said in one line.
+/// Prints what clap reports. `--help` and `--version` succeed; usage errors are printed as one line.
 fn usage(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() || error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
     {
@@ -55,7 +55,7 @@ fn usage(error: &clap::Error) -> ExitCode {
         return code;
     }
     let text = error.to_string();
-    // What is missing stands on lines of its own.
+    // clap lists missing arguments on lines of their own.
     let mut lines = text.lines().map(str::trim).take_while(|line| !line.is_empty());
     let first = lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
     let line = lines.fold(first, |line, more| format!("{line} {more}"));

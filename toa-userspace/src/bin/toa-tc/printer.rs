@@ -1,4 +1,4 @@
-//! Responsible for what goes to stdout, in the form that was asked for. Not responsible for how the forms look.
+//! Writes results to stdout, in the format that the user selected.
 
 use std::{
     fmt,
@@ -25,19 +25,19 @@ use crate::{
     stderr,
 };
 
-/// What prints results.
+/// The printer of results.
 pub(crate) enum Printer {
-    /// For people.
+    /// Text, for people.
     Text(Text<BufWriter<Stdout>>),
-    /// For machines.
+    /// JSON Lines, for machines.
     Json(Json<BufWriter<Stdout>>),
 }
 
 impl Printer {
-    /// The printer that was asked for. Interfaces are named by `interface_name`.
+    /// Creates the printer that `args` selects. `interface_name` finds the names of interfaces.
     pub(crate) fn new(args: &ResultArgs, interface_name: InterfaceName) -> Self {
         let redactor = if args.show_secrets { Redactor::show_secrets() } else { Redactor::default() };
-        // Large enough for what one round of reading prints; flushed after each.
+        // Large enough for the output of one round of reading, after which it is flushed.
         let stdout = BufWriter::with_capacity(1 << 16, io::stdout());
         match args.output {
             Format::Text => Self::Text(Text::new(stdout, redactor, TimeZone::system())),
@@ -45,8 +45,7 @@ impl Printer {
         }
     }
 
-    /// Prints the ledger as the last line, if it has a place on stdout, as of `time_ns` nanoseconds since the
-    /// Unix epoch.
+    /// Prints the ledger as the last line, if the format has one, as of `time_ns` nanoseconds since the Unix epoch.
     pub(crate) fn ledger(&mut self, summary: &Summary<'_>, time_ns: u64) -> io::Result<()> {
         match self {
             Self::Text(_) => Ok(()),
@@ -64,11 +63,11 @@ impl Sink for Printer {
         match event {
             Event::Opened => trace!("{ends}: open"),
             Event::Gap { bytes } => trace!("{ends}: gap of {bytes} bytes"),
-            // Not the preview: diagnostics hide nothing.
+            // Without the preview: diagnostics are not redacted.
             Event::NotHttp { reason, .. } => trace!("{ends}: not HTTP/1 ({reason:?})"),
             Event::Closed(reason) => trace!("{ends}: closed ({})", reason.name()),
             Event::Proxy(version) => trace!("{ends}: PROXY protocol ({version:?})"),
-            // They are results.
+            // The others are results, not diagnostics.
             _ => {}
         }
         match self {
@@ -78,7 +77,7 @@ impl Sink for Printer {
     }
 }
 
-/// A connection in a diagnostic: its real client, and how it is known here.
+/// A connection in a diagnostic: its client, server and peer.
 struct Ends<'a>(&'a Connection);
 
 impl fmt::Display for Ends<'_> {
@@ -98,20 +97,20 @@ impl FlushSink for Printer {
     }
 }
 
-/// What could not be written is a failure, unless nobody wants to read it.
+/// Converts an error of writing to stdout. A closed pipe is not an error.
 pub(crate) fn failure(error: io::Error) -> Option<anyhow::Error> {
     let is_closed = error.kind() == io::ErrorKind::BrokenPipe;
     (!is_closed).then(|| anyhow::Error::new(error).context("cannot write to stdout"))
 }
 
-/// Says that a reader of stdout that stands still was waited for long enough.
+/// Reports that we no longer wait for a blocked stdout.
 pub(crate) fn gave_up() {
     stderr::line(format_args!(
         "stdout is blocked: gave up, so some results were neither printed nor counted"
     ));
 }
 
-/// Writes results. That nobody wants to read them is no failure.
+/// Writes results; a closed pipe is not an error.
 pub(crate) fn print(text: &str) -> Result<()> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {

@@ -1,4 +1,4 @@
-//! Responsible for diagnostics: lines on stderr that begin with our name. Not responsible for results.
+//! Diagnostics: lines on stderr that begin with `toa-tc:`.
 
 use std::{
     fmt,
@@ -13,7 +13,7 @@ pub(crate) fn line(text: fmt::Arguments<'_>) {
     _ = io::stderr().write_all(format!("toa-tc: {text}\n").as_bytes());
 }
 
-/// Starts the diagnostics that were asked for so many times, ours and the kernel's.
+/// Enables the diagnostics for this number of `-v` options, ours and the kernel program's.
 pub(crate) fn start_log(verbose: u8) {
     let level = match verbose {
         0 => LevelFilter::Off,
@@ -21,7 +21,7 @@ pub(crate) fn start_log(verbose: u8) {
         _ => LevelFilter::Trace,
     };
     env_logger::Builder::new()
-        // Ours and the kernel program's, which begin alike; not every library's.
+        // Only our crates and the kernel program, which share this prefix, and no other libraries.
         .filter_module("toa_", level)
         .format(|out, record| {
             writeln!(out, "toa-tc: {}: {}", record.level().as_str().to_lowercase(), record.args())

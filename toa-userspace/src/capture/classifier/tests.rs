@@ -15,7 +15,7 @@ const TOA: [u8; 8] = [254, 8, 0xac, 0xb0, 120, 120, 111, 111];
 const OTHER_TOA: [u8; 8] = [254, 8, 0, 7, 192, 0, 2, 5];
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\n\r\n";
 
-/// An IPv4 packet of TCP. Endpoints are an address and a port.
+/// Returns a TCP packet over IPv4. An endpoint is an address and a port.
 pub(crate) fn ip_packet(
     from: ([u8; 4], u16),
     to: ([u8; 4], u16),
@@ -39,12 +39,12 @@ pub(crate) fn ip_packet(
     packet
 }
 
-/// A packet of the client's side.
+/// Returns a packet from the client's side.
 fn up(port: u16, seq: u32, flags: u8, options: &[u8], payload: &[u8]) -> Vec<u8> {
     ip_packet((BALANCER, port), (SERVER, 80), seq, flags, options, payload)
 }
 
-/// A packet of the server's side.
+/// Returns a packet from the server's side.
 fn down(port: u16, seq: u32, flags: u8, payload: &[u8]) -> Vec<u8> {
     ip_packet((SERVER, 80), (BALANCER, port), seq, flags, &[], payload)
 }
@@ -68,12 +68,12 @@ fn packet(time_ns: u64, bytes: &[u8]) -> Packet<'_> {
     Packet { time_ns, interface: 3, link: LinkType::Ip, bytes, wire_len }
 }
 
-/// What a packet is handed on as, if it is.
+/// Returns the segment that a packet is handed on as, if any.
 fn handed_on<'a>(classifier: &mut Classifier, packet: &Packet<'a>) -> Option<Segment<'a>> {
     classifier.classify(packet).ok()?.segment
 }
 
-/// Hands in packets and returns whose segments they became.
+/// Hands in packets. Returns the client of each segment, and an empty text for a packet that is not handed on.
 fn clients(classifier: &mut Classifier, packets: &[Vec<u8>]) -> Vec<String> {
     let take = |bytes: &Vec<u8>| {
         let attribution = handed_on(classifier, &packet(1, bytes))?.attribution;
@@ -159,7 +159,7 @@ fn with_any_flow_and_no_syn_the_client_is_who_asks_or_sends_to_the_servers_port(
     let mut classifier = with(&[], true, &config);
     assert_eq!(clients(&mut classifier, &packets), ["", peer, peer, peer, ""]);
     assert_eq!(classifier.counters().get(Counter::OtherPort), 2);
-    // Nothing of the payload was captured: it could be anybody's.
+    // No payload was captured, so either side could be the client.
     let bytes = up(2, 10, ACK, &[], REQUEST);
     let cut = Packet { bytes: &bytes[..40], ..packet(1, &bytes) };
     assert!(handed_on(&mut self::classifier(&[], true), &cut).is_none());
@@ -190,7 +190,7 @@ fn connections_are_bounded() {
     handed_on(&mut classifier, &packet(1, &up(3, 10, FIN | ACK, &[], b"")));
     handed_on(&mut classifier, &packet(1, &up(5, 9, SYN, &[], b"")));
     handed_on(&mut classifier, &packet(1, &up(6, 9, SYN, &[], b"")));
-    // The fourth of them had ended.
+    // Four connections were dropped. The last of them had ended, so it does not count.
     assert_eq!((classifier.flows.len(), classifier.evicted()), (2, 3));
 }
 
@@ -244,7 +244,7 @@ fn every_link_type_leads_to_the_same_packet() {
         let whole = Packet { link, ..packet(1, &bytes) };
         assert_eq!(handed_on(&mut classifier, &whole).unwrap().payload, REQUEST, "{link:?} {header:?}");
         for len in 0..bytes.len() {
-            // Must not panic, whatever is missing.
+            // Must not panic at any length.
             let _ =
                 handed_on(&mut self::classifier(&["any"], false), &Packet { bytes: &bytes[..len], ..whole });
         }

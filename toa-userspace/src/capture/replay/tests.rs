@@ -11,7 +11,7 @@ use crate::{
     print::ledger::Summary,
 };
 
-/// Keeps the targets of requests.
+/// Records the targets of requests.
 #[derive(Default)]
 struct RecordingSink(Vec<String>);
 
@@ -34,7 +34,7 @@ fn replay() -> Replay {
     Replay::new(selection, Limits::default())
 }
 
-/// What a client sends, as IP packets.
+/// Packets from a client, as IP packets.
 fn packets() -> Vec<Vec<u8>> {
     let up = |seq, flags, payload: &[u8]| {
         ip_packet(([10, 9, 0, 1], 7), ([10, 9, 0, 2], 80), seq, flags, &[], payload)
@@ -58,7 +58,7 @@ fn pcapng() -> Vec<u8> {
     start.into_iter().chain(packets).flatten().collect()
 }
 
-/// Reads a whole file as the command does, and checks what must hold at the end of any.
+/// Reads a file as the command does, and checks that the ledger adds up at its end.
 fn run(file: &[u8]) -> (Vec<String>, Result<(), CaptureError>) {
     let (mut replay, mut kept) = (replay(), RecordingSink::default());
     let mut input = file;
@@ -130,7 +130,7 @@ proptest! {
             file[at] = value;
         }
         file.truncate(end.index(file.len() + 1));
-        // Neither a panic nor a loop without an end, and sums that add up.
+        // No panic, no endless loop, and sums that add up.
         let _ = run(&file);
     }
 }

@@ -1,8 +1,8 @@
-//! What stands before HTTP or in its place.
+//! Protocols before or in place of HTTP.
 
 use super::*;
 
-/// A header of version 2 with `addresses` bytes of addresses, field by field.
+/// Returns a PROXY header of version 2 with `addresses` bytes of addresses, field by field.
 fn proxy_v2(addresses: u16) -> Vec<u8> {
     let mut header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11".to_vec();
     header.extend(addresses.to_be_bytes());
@@ -10,7 +10,7 @@ fn proxy_v2(addresses: u16) -> Vec<u8> {
     header
 }
 
-/// What a connection that begins with `bytes` is found to be, however it is cut.
+/// Returns what is found in a connection that begins with `bytes`, for any split into segments.
 fn found(bytes: &[u8]) -> Vec<String> {
     let whole = Rig::from_syn().data(bytes).found;
     for step in 1..bytes.len().min(150) {

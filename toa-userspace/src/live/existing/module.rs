@@ -1,4 +1,4 @@
-//! The TOA kernel module, from which servers have their real clients.
+//! The TOA kernel module, which tells servers who their real clients are.
 
 use std::{fs, path::Path};
 
@@ -12,7 +12,7 @@ pub struct Module {
 }
 
 impl Module {
-    /// Reads it. A module that cannot be seen counts as not loaded.
+    /// Reads the state. A module that cannot be seen counts as not loaded.
     pub fn now() -> Self {
         // The module's table exists in the initial network namespace only.
         let stats = fs::read_to_string("/proc/1/net/toa_stats").ok();
@@ -21,7 +21,7 @@ impl Module {
     }
 }
 
-/// The sum over all CPUs of one line of the module's table: `name : number number …`.
+/// Returns the sum over all CPUs of one line of the module's table: `name : number number …`.
 fn sum(table: &str, name: &str) -> Option<u64> {
     let line = table.lines().find_map(|line| {
         let (found, numbers) = line.split_once(':')?;

@@ -1,4 +1,4 @@
-//! Responsible for the sockets that processes hold by descriptors. Not responsible for what they are.
+//! The sockets that processes hold, found by their descriptors in `/proc/PID/fd`.
 
 use std::{
     collections::HashMap,
@@ -21,23 +21,23 @@ use rustix::{
 
 use super::realtime::RealtimeGuard;
 
-/// What the link of a socket's descriptor begins with; its inode and `]` follow.
+/// Prefix of the link of a socket's descriptor. The inode and `]` follow.
 const SOCKET: &[u8] = b"socket:[";
 
-/// Bytes of a directory that are read at once.
+/// Bytes of a directory to read at once.
 const ENTRIES_BYTES: usize = 32 << 10;
 
-/// A process while its descriptors are looked at.
+/// A process whose descriptors are being listed.
 #[derive(Debug)]
 pub(super) struct Process {
-    /// Its number.
+    /// The process ID.
     pub(super) pid: u32,
     pidfd: Option<OwnedFd>,
 }
 
 impl Process {
-    /// Makes a duplicate of one of its descriptors, lets `ask` use it, and closes it. While it is held, closing the
-    /// original ends no connection and takes it out of no epoll.
+    /// Duplicates one of the process's descriptors, passes the duplicate to `ask`, and closes it. While the duplicate
+    /// is held, closing the original neither ends the connection nor removes it from an epoll set.
     pub(super) fn with_duplicate<T>(
         &mut self,
         descriptor: i32,
@@ -56,8 +56,8 @@ impl Process {
     }
 }
 
-/// What the kernel says of a process that has ended: another word for it where its number lives on, of a group or a
-/// thread.
+/// Converts the errors of `pidfd_open` for a process that has ended to `ESRCH`. The kernel returns others if the number
+/// is still in use, by a process group or a thread.
 fn gone(error: Errno) -> Errno {
     match error {
         Errno::INVAL | Errno::NOENT => Errno::SRCH,
@@ -65,17 +65,17 @@ fn gone(error: Errno) -> Errno {
     }
 }
 
-/// What cannot be seen from here.
+/// Sockets that cannot be seen from our network namespace.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct OtherNamespaces {
     /// Network namespaces of other processes.
     pub namespaces: u64,
-    /// TCP sockets in them, those that listen included.
+    /// TCP sockets in them, including listening ones.
     pub sockets: u64,
 }
 
-/// Hands every socket that a process holds to `each`, with its inode and descriptor, until that says to stop. Returns how
-/// many processes may not be looked into.
+/// Passes every socket that another process holds to `each`, with its inode and descriptor, until `each` breaks.
+/// Returns the number of processes whose descriptors we may not list.
 pub(super) fn walk(mut each: impl FnMut(&mut Process, u32, i32) -> ControlFlow<()>) -> io::Result<u64> {
     let mut refused = 0;
     let own = std::process::id();
@@ -90,7 +90,7 @@ pub(super) fn walk(mut each: impl FnMut(&mut Process, u32, i32) -> ControlFlow<(
                 refused += 1;
                 continue;
             }
-            // It ended.
+            // The process has ended.
             Err(_) => continue,
         };
         let mut names = RawDir::new(&directory, entries.spare_capacity_mut());
@@ -101,12 +101,12 @@ pub(super) fn walk(mut each: impl FnMut(&mut Process, u32, i32) -> ControlFlow<(
                         return Ok(refused);
                     }
                 }
-                // Also the kernel's word where the process has ended.
+                // The kernel returns these also if the process has ended.
                 Err(Errno::ACCESS | Errno::PERM) if is_there(pid) => {
                     refused += 1;
                     break;
                 }
-                // No socket, or closed.
+                // Not a socket, or closed by now.
                 Ok(None) | Err(_) => {}
             }
         }
@@ -118,16 +118,16 @@ fn is_there(pid: u32) -> bool {
     Path::new("/proc").join(pid.to_string()).exists()
 }
 
-/// The numbers of all processes.
+/// Returns the IDs of all processes.
 fn processes() -> io::Result<impl Iterator<Item = u32>> {
     let numbers = fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     Ok(numbers)
 }
 
-/// The number of a descriptor and the inode of its socket, if it is one.
+/// Returns a descriptor and the inode of its socket, or `None` if it is not a socket.
 fn socket(directory: &OwnedFd, name: &CStr) -> Result<Option<(i32, u32)>, Errno> {
     let number = |bytes| std::str::from_utf8(bytes).ok();
-    // The directory itself and its parent are there as well.
+    // The entries `.` and `..` are not numbers.
     let Some(descriptor) = number(name.to_bytes()).and_then(|name| name.parse().ok()) else {
         return Ok(None);
     };
@@ -137,12 +137,12 @@ fn socket(directory: &OwnedFd, name: &CStr) -> Result<Option<(i32, u32)>, Errno>
     Ok(inode.and_then(|inode| inode.parse().ok()).map(|inode| (descriptor, inode)))
 }
 
-/// What processes of other network namespaces have.
+/// Counts the other network namespaces and the TCP sockets in them.
 pub fn other_namespaces() -> io::Result<OtherNamespaces> {
     let own = fs::metadata("/proc/thread-self/ns/net")?.ino();
     let mut others = HashMap::new();
     for pid in processes()? {
-        // One that ended.
+        // The process has ended.
         let Ok(namespace) = fs::metadata(format!("/proc/{pid}/ns/net")) else {
             continue;
         };
@@ -156,7 +156,7 @@ pub fn other_namespaces() -> io::Result<OtherNamespaces> {
     Ok(OtherNamespaces { namespaces: others.len() as u64, sockets: others.values().sum() })
 }
 
-/// The TCP sockets of a table of `/proc/net/sockstat` or its sister of IPv6.
+/// Returns the TCP sockets in the text of `/proc/net/sockstat` or `/proc/net/sockstat6`.
 fn in_use(table: &str) -> u64 {
     let line = table.lines().find_map(|line| line.strip_prefix("TCP: ").or(line.strip_prefix("TCP6: ")));
     line.and_then(|line| line.strip_prefix("inuse ")?.split(' ').next()?.parse().ok()).unwrap_or(0)

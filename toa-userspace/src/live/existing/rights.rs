@@ -1,4 +1,4 @@
-//! Responsible for saying early what forbids to ask the sockets of other processes. Not responsible for asking.
+//! Checks in advance whether the sockets of other processes may be queried.
 
 use std::fs;
 
@@ -6,45 +6,45 @@ use aya::util::KernelVersion;
 use caps::{CapSet, Capability};
 use thiserror::Error;
 
-/// The kernel that has `pidfd_getfd`.
+/// The first kernel with `pidfd_getfd`.
 const PIDFD_GETFD: KernelVersion = KernelVersion::new(5, 6, 0);
 
 /// `YAMA_SCOPE_NO_ATTACH` of `security/yama/yama_lsm.c`.
 const NO_ATTACH: &str = "3";
 
-/// Controllers of cgroup v1 whose class of a socket is that of who got a descriptor for it last (`__receive_sock` of
-/// `net/core/scm.c`).
+/// cgroup-v1 controllers whose class of a socket is that of the process that last received a descriptor of it
+/// (`__receive_sock` of `net/core/sock.c`).
 const CLASSES: [&str; 2] = ["net_cls", "net_prio"];
 
-/// Why servers' sockets cannot or should not be asked.
+/// Why servers' sockets cannot or should not be queried.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 pub enum RightsError {
-    /// Rights are missing.
+    /// Capabilities are missing.
     #[error(
         "--existing needs root or the capabilities CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH; {missing} missing"
     )]
     Capabilities {
-        /// Which, as the subject of a sentence.
+        /// The missing ones with a verb, such as `both are`.
         missing: String,
     },
-    /// The kernel cannot.
+    /// The kernel has no `pidfd_getfd`.
     #[error("--existing needs Linux 5.6 or later (pidfd_getfd)")]
     Kernel,
-    /// Yama forbids it to everybody.
+    /// Yama forbids it to every process.
     #[error("--existing is impossible until the next boot: kernel.yama.ptrace_scope is 3")]
     Yama,
-    /// It would change more than it should.
+    /// It would change the sockets' cgroup-v1 class.
     #[error(
         "--existing would reset the net_cls/net_prio class of the servers' sockets (cgroup-v1 hierarchy at \
          {mount_point}), by which traffic may be filtered or shaped; --existing=force does it anyway"
     )]
     Classes {
-        /// Where that is mounted.
+        /// Where the hierarchy is mounted.
         mount_point: String,
     },
 }
 
-/// Fails unless servers' sockets can be asked; unless `force`, also if that would change their class.
+/// Fails unless servers' sockets can be queried. Without `force`, also fails if that would change their class.
 pub fn check(force: bool) -> Result<(), RightsError> {
     if KernelVersion::current().is_ok_and(|version| version < PIDFD_GETFD) {
         return Err(RightsError::Kernel);
@@ -57,14 +57,14 @@ pub fn check(force: bool) -> Result<(), RightsError> {
         (true, false) => return Err(missing("CAP_DAC_READ_SEARCH is")),
         (false, false) => return Err(missing("both are")),
     }
-    // Without Yama there is no such file.
+    // Without Yama the file does not exist.
     if fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").is_ok_and(|scope| scope.trim() == NO_ATTACH) {
         return Err(RightsError::Yama);
     }
     if force {
         return Ok(());
     }
-    // A hierarchy is the host's, wherever it is mounted: where we are, or where the host began.
+    // A hierarchy applies to the whole host, whether it is mounted in our mount namespace or in that of process 1.
     let mounts = ["/proc/thread-self/mounts", "/proc/1/mounts"]
         .map(|path| fs::read_to_string(path).unwrap_or_default());
     match mounts.iter().find_map(|mounts| classes(mounts)) {
@@ -77,7 +77,7 @@ fn missing(which: &str) -> RightsError {
     RightsError::Capabilities { missing: which.to_owned() }
 }
 
-/// Where a hierarchy of [`CLASSES`] is mounted, from the text of `/proc/mounts`.
+/// Returns where a hierarchy of [`CLASSES`] is mounted, from the text of `/proc/mounts`.
 fn classes(mounts: &str) -> Option<&str> {
     mounts.lines().find_map(|line| {
         let mut fields = line.split(' ').skip(1);

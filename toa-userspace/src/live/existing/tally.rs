@@ -5,7 +5,7 @@ use super::real_client::RealClient;
 /// Why a connection's client is not known.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum UnknownReason {
-    /// The server's socket names the same peer as the kernel's table: a direct client, or no module knows it.
+    /// The server's socket names the same peer as the kernel's table: the client is direct, or no module knows it.
     Same,
     /// The socket uses kTLS, which hides the module's answer.
     KernelTls,
@@ -17,7 +17,7 @@ pub enum UnknownReason {
     Denied,
     /// No visible process owns it.
     Unseen,
-    /// Outbound: nothing listens on its local port, which is an ephemeral one.
+    /// Outbound: its local port is an ephemeral one on which nothing listens.
     ConnectedOut,
     /// Its local port was not selected.
     OtherPort,
@@ -26,7 +26,7 @@ pub enum UnknownReason {
 }
 
 impl UnknownReason {
-    /// All of them.
+    /// All reasons.
     pub const ALL: [Self; 9] = [
         Self::Same,
         Self::KernelTls,
@@ -39,7 +39,7 @@ impl UnknownReason {
         Self::NoBalancer,
     ];
 
-    /// For machines.
+    /// Returns the name in JSON.
     pub fn name(self) -> &'static str {
         match self {
             Self::Same => "same",
@@ -55,7 +55,7 @@ impl UnknownReason {
     }
 }
 
-/// Scanned connections: each has a client, or a reason why not.
+/// The number of scanned connections with a known client, and of the others by reason.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Counts {
     /// Connections with a known client.
@@ -78,12 +78,12 @@ impl Counts {
         }
     }
 
-    /// How many have no client for this reason.
+    /// Returns how many connections have no known client for this reason.
     pub fn of(&self, reason: UnknownReason) -> u64 {
         self.reasons.get(reason as usize).copied().unwrap_or(0)
     }
 
-    /// All scanned connections.
+    /// Returns the number of scanned connections.
     pub fn total(&self) -> u64 {
         self.named + self.reasons.iter().sum::<u64>()
     }

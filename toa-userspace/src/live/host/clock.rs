@@ -1,14 +1,14 @@
-//! Responsible for the clocks. Not responsible for what is timed.
+//! The kernel's clocks, in nanoseconds.
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// What is to be added to a time of the kernel program (`CLOCK_MONOTONIC`) to make it one since the Unix epoch,
-/// in nanoseconds. Read once: a clock that is set later does not tear the times of one run apart.
+/// Returns the nanoseconds to add to a time of the kernel program (`CLOCK_MONOTONIC`) to get nanoseconds since the Unix
+/// epoch. Read it once per run: the times of the run then stay consistent if the clock is set.
 pub fn unix_offset_ns() -> u64 {
     now_ns(ClockId::Realtime).saturating_sub(now_ns(ClockId::Monotonic))
 }
 
-/// The time of the kernel program, in nanoseconds.
+/// Returns the time of the kernel program's clock (`CLOCK_MONOTONIC`), in nanoseconds.
 pub fn monotonic_ns() -> u64 {
     now_ns(ClockId::Monotonic)
 }

@@ -1,5 +1,4 @@
-//! Responsible for the names of this host and of its interfaces, and whether those are there. Not responsible for
-//! addresses.
+//! The names of this host and of its interfaces, and whether an interface still exists.
 
 use rustix::{
     io::{self, Errno},
@@ -11,23 +10,23 @@ use rustix::{
     system::uname,
 };
 
-/// The host's name, as `uname -n` says it.
+/// Returns the host's name, as `uname -n` prints it.
 pub fn name() -> String {
     uname().nodename().to_string_lossy().into_owned()
 }
 
-/// The name of the interface with this index, if it is there.
+/// Returns the name of the interface with this index, if there is one.
 pub fn interface_name(index: u32) -> Option<String> {
     look_up(index).ok()
 }
 
-/// Whether there is no interface with this index in our network namespace. An index is not given again before all
-/// others were, so a new interface of the same name is another one.
+/// Returns whether our network namespace has no interface with this index. The kernel assigns an index again only after
+/// all others, so a new interface of the same name has another index.
 pub fn is_interface_gone(index: u32) -> bool {
     look_up(index) == Err(Errno::NODEV)
 }
 
-/// The index of the interface with this name, if it is there.
+/// Returns the index of the interface with this name, if there is one.
 pub fn interface_index(name: &str) -> Option<u32> {
     name_to_index(any_socket().ok()?, name).ok()
 }
@@ -36,7 +35,7 @@ fn look_up(index: u32) -> io::Result<String> {
     index_to_name(any_socket()?, index)
 }
 
-/// A socket, which such questions are asked through.
+/// Opens a socket for the interface ioctls (`netdevice(7)`).
 fn any_socket() -> io::Result<rustix::fd::OwnedFd> {
     socket(AddressFamily::INET, SocketType::DGRAM, None)
 }

@@ -9,12 +9,13 @@ use std::{
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-/// Inode of a namespace of a process.
+/// Returns the inode of `/proc/{pid}/ns/{kind}`.
 pub fn inode(pid: &str, kind: &str) -> io::Result<u64> {
     Ok(fs::metadata(format!("/proc/{pid}/ns/{kind}"))?.ino())
 }
 
-/// Runs `work` in the network namespace of a process, if that is still the one with this inode.
+/// Runs `work` in the network namespace with this inode, which process `pid` is in. Fails if the process has moved to
+/// another one.
 pub fn run_in<T: Send>(pid: u32, inode: u64, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
     if self::inode("self", "net")? == inode {
         return work();
@@ -24,7 +25,7 @@ pub fn run_in<T: Send>(pid: u32, inode: u64, work: impl FnOnce() -> io::Result<T
         return Err(io::Error::other("the process is in another network namespace now"));
     }
     let enter = || {
-        // Moves the calling thread only, which ends after it.
+        // Moves only the calling thread, which ends after `work`.
         move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))?;
         work()
     };

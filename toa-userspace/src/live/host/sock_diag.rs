@@ -1,5 +1,6 @@
-//! Responsible for asking the kernel which TCP sockets our network namespace has (`sock_diag(7)`). Not responsible for
-//! who holds them.
+//! The TCP sockets of our network namespace, as the kernel lists them (`sock_diag(7)`).
+//!
+//! [`crate::live::existing`] finds the processes that own them.
 
 use std::{
     collections::HashSet,
@@ -22,63 +23,63 @@ use toa_common::flow_key::FlowKey;
 
 use crate::address::to_address;
 
-/// Bytes of a part of an answer: the most that the kernel puts into one.
+/// Bytes of one part of an answer: the most that the kernel puts into one.
 const PART_BYTES: usize = 32 << 10;
 
-/// Where `tcpi_last_data_recv` is in `struct tcp_info` of `linux/tcp.h`, in milliseconds.
+/// Position of `tcpi_last_data_recv`, in milliseconds, in `struct tcp_info` of `linux/tcp.h`.
 const LAST_DATA_RECEIVED: std::ops::Range<usize> = 52..56;
 
-/// Why the kernel's sockets cannot be seen.
+/// Why the kernel's sockets cannot be listed.
 #[derive(Debug, Error)]
 pub enum SockDiagError {
-    /// The netlink socket.
+    /// The netlink socket failed.
     #[error("cannot list TCP sockets: {call}")]
     Socket {
-        /// What was called.
+        /// The system call.
         call: &'static str,
-        /// What failed.
+        /// The underlying error.
         #[source]
         source: io::Error,
     },
-    /// The kernel does not want to tell.
+    /// The kernel refused the request.
     #[error("this kernel cannot list TCP sockets (CONFIG_INET_TCP_DIAG)")]
     Refused(#[source] io::Error),
-    /// An answer makes no sense.
+    /// An answer could not be decoded.
     #[error("malformed list of TCP sockets from the kernel")]
     Answer(#[source] DecodeError),
 }
 
-/// An established connection, as the kernel's table of sockets has it: the balancer is its remote side.
+/// An established connection in the kernel's socket table. Its remote side is the balancer.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Established {
     family: u8,
     id: SocketId,
-    /// The socket's inode, or 0 if no descriptor was made for it yet.
+    /// The socket's inode, or 0 if it has no descriptor yet.
     pub inode: u32,
-    /// For how long it has received no data, where it was asked for.
+    /// Time since the socket last received data, if requested.
     pub silent_for: Option<Duration>,
 }
 
 impl Established {
-    /// The remote side.
+    /// Returns the remote side.
     pub fn peer(&self) -> SocketAddr {
         SocketAddr::new(self.id.destination_address.to_canonical(), self.id.destination_port)
     }
 
-    /// This host's side.
+    /// Returns this host's side.
     pub fn server(&self) -> SocketAddr {
         SocketAddr::new(self.id.source_address.to_canonical(), self.id.source_port)
     }
 
-    /// What tells this socket from every other since boot (`SO_COOKIE`).
+    /// Returns the socket's cookie (`SO_COOKIE`), which is unique until the next boot.
     pub fn cookie(&self) -> u64 {
-        // Two words, the lower one first, each as the host has it (`sock_diag_save_cookie`).
+        // Two words in host byte order, the lower one first (`sock_diag_save_cookie`).
         let (low, high) = self.id.cookie.split_at(4);
         let word = |bytes: &[u8]| u64::from(bytes.try_into().map_or(0, u32::from_ne_bytes));
         word(low) | word(high) << 32
     }
 
-    /// The 4-tuple of its packets.
+    /// Returns the 4-tuple of the packets that the socket receives.
     pub fn key(&self) -> FlowKey {
         let (peer, server) = (self.peer(), self.server());
         let ([a, b], [c, d]) = (peer.port().to_be_bytes(), server.port().to_be_bytes());
@@ -90,12 +91,12 @@ impl Established {
     }
 }
 
-/// What an application listens on.
+/// A listening socket.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Listener {
-    /// The address, which may be that of all.
+    /// The local address, which may be unspecified.
     pub address: IpAddr,
-    /// The port.
+    /// The local port.
     pub port: u16,
 }
 
@@ -106,12 +107,13 @@ pub struct SockDiag {
 }
 
 impl SockDiag {
-    /// That of the network namespace of this thread.
+    /// Opens the table of this thread's network namespace.
     pub fn new() -> Result<Self, SockDiagError> {
         Ok(Self { socket: connect()?, part: Vec::with_capacity(PART_BYTES) })
     }
 
-    /// All established connections, each once. Those that come and go meanwhile may be missing.
+    /// Returns all established connections, each once. Those that begin or end during the dump may be missing.
+    /// `with_times` fills [`Established::silent_for`].
     pub fn established(&mut self, with_times: bool) -> Result<Vec<Established>, SockDiagError> {
         let extensions = if with_times { ExtensionFlags::INFO } else { ExtensionFlags::empty() };
         let (mut found, mut seen) = (Vec::new(), HashSet::new());
@@ -122,7 +124,7 @@ impl SockDiag {
             });
             let header = response.header;
             let (family, id, inode) = (header.family, header.socket_id, header.inode);
-            // The kernel may tell of one twice if others come or go meanwhile.
+            // The kernel may list a socket twice if others come or go during the dump.
             if seen.insert(id.cookie) {
                 found.push(Established { family, id, inode, silent_for });
             }
@@ -130,7 +132,7 @@ impl SockDiag {
         Ok(found)
     }
 
-    /// All sockets that listen.
+    /// Returns all listening sockets.
     pub fn listeners(&mut self) -> Result<Vec<Listener>, SockDiagError> {
         let mut found = Vec::new();
         self.dump(&StateFlags::LISTEN, &ExtensionFlags::empty(), |response| {
@@ -140,7 +142,7 @@ impl SockDiag {
         Ok(found)
     }
 
-    /// Whether a connection is still established, and not another with its 4-tuple.
+    /// Returns whether `connection` is still established. Another connection with its 4-tuple does not count.
     pub fn is_there(&mut self, connection: &Established) -> Result<bool, SockDiagError> {
         let mut is_there = false;
         let request = InetRequest {
@@ -155,7 +157,7 @@ impl SockDiag {
                 && response.header.socket_id == connection.id;
         });
         match asked {
-            // There is none, or it is another one.
+            // ENOENT: there is no such socket. ESTALE: it is another connection's.
             Err(SockDiagError::Refused(error))
                 if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESTALE)) =>
             {
@@ -165,7 +167,7 @@ impl SockDiag {
         }
     }
 
-    /// Both families' sockets in these states. One with both is told of once, among those of IPv6.
+    /// Dumps IPv4 and IPv6 sockets in these states. A dual-stack socket appears once, as IPv6.
     fn dump(
         &mut self,
         states: &StateFlags,
@@ -188,7 +190,7 @@ impl SockDiag {
     ) -> Result<(), SockDiagError> {
         let asked = self.exchange(request, flags, each);
         if let Err(SockDiagError::Socket { .. } | SockDiagError::Answer(_)) = asked {
-            // What is left of the answer would be taken for the next one.
+            // The rest of this answer would be taken for the next one.
             self.socket = connect()?;
         }
         asked
@@ -247,7 +249,7 @@ fn connect() -> Result<Socket, SockDiagError> {
     Ok(socket)
 }
 
-/// What `struct tcp_info` says about it.
+/// Reads the time since the last data from a `struct tcp_info`.
 fn silent_for(info: &[u8]) -> Option<Duration> {
     let bytes = info.get(LAST_DATA_RECEIVED)?.first_chunk()?;
     Some(Duration::from_millis(u32::from_ne_bytes(*bytes).into()))

@@ -10,16 +10,16 @@ use toa_common::{address::Address, limits::MAX_BALANCERS};
 
 use crate::address::{net_bits, to_address, to_ip};
 
-/// Why the balancers were not written.
+/// Why the balancers could not be written.
 #[derive(Debug, Error)]
 pub enum BalancersError {
-    /// There is no room.
+    /// There are more prefixes than the map holds.
     #[error("too many --lb prefixes: {count}, but at most {MAX_BALANCERS}")]
     TooMany {
-        /// How many there are.
+        /// How many were given.
         count: usize,
     },
-    /// The map.
+    /// The map could not be written.
     #[error("cannot write the map of balancers")]
     Map(#[from] MapError),
 }
@@ -28,7 +28,7 @@ pub enum BalancersError {
 pub struct BalancersMap(LpmTrie<MapData, Address, u32>);
 
 impl BalancersMap {
-    /// Those in the map `BALANCERS`.
+    /// Wraps the map `BALANCERS`.
     pub fn new(map: Map) -> Result<Self, MapError> {
         map.try_into().map(Self)
     }
@@ -49,12 +49,12 @@ impl BalancersMap {
 pub struct Untrusted(HashMap<MapData, Address, u32>);
 
 impl Untrusted {
-    /// Those in the map `UNTRUSTED`.
+    /// Wraps the map `UNTRUSTED`.
     pub fn new(map: Map) -> Result<Self, MapError> {
         map.try_into().map(Self)
     }
 
-    /// Their addresses, of which the kernel keeps the latest.
+    /// Returns the sources' addresses, sorted. The kernel keeps only the latest ones.
     pub fn read(&self) -> Result<Vec<std::net::IpAddr>, MapError> {
         let mut sources = self.0.keys().map(|key| key.map(to_ip)).collect::<Result<Vec<_>, _>>()?;
         sources.sort_unstable();

@@ -5,25 +5,25 @@ use toa_common::{bypass::Bypass, flow_key::FlowKey};
 
 use crate::pipeline::bypass::BypassTable;
 
-/// The map `BYPASS`, which only one process writes.
+/// The map `BYPASS`. Only the attaching process writes to it.
 pub struct BypassMap(HashMap<MapData, FlowKey, Bypass>);
 
 impl BypassMap {
-    /// The table in the map `BYPASS`.
+    /// Wraps the map `BYPASS`.
     pub fn new(map: Map) -> Result<Self, MapError> {
         map.try_into().map(Self)
     }
 }
 
 impl BypassTable for BypassMap {
-    /// Fails if there is no room: then everything is copied.
+    /// Returns `false` if the map is full: everything is copied then.
     fn set(&mut self, key: &FlowKey, bypass: &Bypass) -> bool {
         self.0.insert(key, bypass, 0).is_ok()
     }
 
     fn clear(&mut self, key: &FlowKey, generation: u64) {
         if self.0.get(key, 0).is_ok_and(|bypass| bypass.generation == generation) {
-            // If it stays, its generation matches no later connection.
+            // An entry that remains is harmless: its generation matches no later connection.
             let _ = self.0.remove(key);
         }
     }

@@ -1,4 +1,4 @@
-//! Responsible for reading what the kernel program counted. Not responsible for counting.
+//! The counters that the kernel program increments.
 
 use aya::{
     Pod,
@@ -8,24 +8,24 @@ use toa_common::counters::CounterValues;
 
 use crate::ledger::counters::Snapshot;
 
-/// One CPU's values, as the map holds them.
+/// One CPU's values in the map.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
 struct Values(CounterValues);
 
-// SAFETY: an array of integers.
+// SAFETY: an array of integers, without padding and with no invalid values.
 unsafe impl Pod for Values {}
 
 /// The counters of a run.
 pub struct Counters(PerCpuArray<MapData, Values>);
 
 impl Counters {
-    /// The counters in the map `COUNTERS`.
+    /// Wraps the map `COUNTERS`.
     pub fn new(map: aya::maps::Map) -> Result<Self, MapError> {
         PerCpuArray::try_from(map).map(Self)
     }
 
-    /// Reads and adds them up.
+    /// Reads the counters and adds up the values of all CPUs.
     pub fn read(&self) -> Result<Snapshot, MapError> {
         let mut sums = Snapshot::default();
         for Values(values) in self.0.get(&0, 0)?.iter() {

@@ -1,4 +1,4 @@
-//! Responsible for the map of followed connections as user space sees it. Not responsible for following.
+//! The kernel's table of followed connections, the map `FLOWS`.
 
 use std::{collections::HashMap as Table, net::SocketAddr};
 
@@ -13,8 +13,8 @@ use crate::{
     live::maps::watch::{NO_EXIST, is_absent, is_present},
 };
 
-/// Steps of one walk through the map, at most, for each connection that it has room for. A key that goes while it is
-/// walked over begins the walk anew.
+/// Upper bound for the steps of one iteration, per entry that the map can hold: deleting the current key restarts the
+/// iteration.
 const MAX_STEPS: usize = 8;
 
 /// The followed connections.
@@ -23,26 +23,26 @@ pub struct Flows {
     max_steps: usize,
 }
 
-/// What a sweep has seen and done.
+/// The result of a sweep.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct SweepResult {
     /// Connections that have not ended.
     pub open: u64,
-    /// Connections that had ended and are remembered no more.
+    /// Ended connections that were removed.
     pub removed: u64,
 }
 
 /// A followed connection.
 #[derive(Clone, Copy, Debug)]
 pub struct FollowedFlow {
-    /// Its 4-tuple.
+    /// The 4-tuple.
     pub key: FlowKey,
-    /// What is known of it.
+    /// The kernel's entry.
     pub flow: Flow,
 }
 
 impl Flows {
-    /// The connections in the map `FLOWS`.
+    /// Wraps the map `FLOWS`.
     pub fn new(map: Map) -> Result<Self, MapError> {
         let room = match &map {
             Map::LruHashMap(data) | Map::HashMap(data) => data.info()?.max_entries(),
@@ -52,7 +52,7 @@ impl Flows {
         Ok(Self { map, max_steps: MAX_STEPS.saturating_mul(room as usize) })
     }
 
-    /// All of them, the oldest first.
+    /// Returns all entries, oldest first.
     pub fn read(&self) -> Result<Vec<FollowedFlow>, MapError> {
         let mut found = Table::new();
         for entry in self.map.iter().take(self.max_steps) {
@@ -64,7 +64,8 @@ impl Flows {
         Ok(flows)
     }
 
-    /// Those whose client, with a port or without, `is_watched` says no to.
+    /// Returns the connections whose client is not watched. `is_watched` takes the client and whether its port is
+    /// known.
     pub fn unwatched<E: From<MapError>>(
         &self,
         mut is_watched: impl FnMut(&Client, bool) -> Result<bool, E>,
@@ -78,9 +79,9 @@ impl Flows {
         Ok(unwatched)
     }
 
-    /// Ends the following of those of `unwatched` that still are, and returns how many there were. The kernel has no way
-    /// to remove one only if it is still the same: what becomes another between the second look and the removal, two
-    /// system calls apart, is ended too.
+    /// Removes those of `unwatched` that are still unwatched, and returns how many were removed. The kernel cannot
+    /// remove an entry on condition that it is unchanged: if another connection takes its place between the second
+    /// check and the removal, a few system calls apart, that one is removed as well.
     pub fn end<E: From<MapError>>(
         &mut self,
         unwatched: &[FollowedFlow],
@@ -88,7 +89,7 @@ impl Flows {
     ) -> Result<usize, E> {
         let mut ended = 0;
         for FollowedFlow { key, .. } in unwatched {
-            // Since they were read, which takes long if they are many, another connection may have taken its place.
+            // Another connection may have taken its place since the map was read, which takes long if there are many.
             match self.map.get(key, 0) {
                 Ok(flow) if ask(&flow, &mut is_watched)? => continue,
                 Ok(_) => {}
@@ -104,10 +105,10 @@ impl Flows {
         Ok(ended)
     }
 
-    /// Begins to follow a connection of which the server's socket has said who the client is, unless it is followed.
-    /// Returns whether that is new.
+    /// Begins to follow a connection whose client is known from the server's socket, unless it is followed already.
+    /// Returns whether it was added.
     pub fn begin(&mut self, key: &FlowKey, client: &Client, now_ns: u64) -> Result<bool, MapError> {
-        // Looked for first: to insert, the map evicts others before it sees that there is one.
+        // Look it up first: an insertion into the map evicts other entries before it finds that the key exists.
         match self.map.get(key, 0) {
             Err(error) if is_absent(&error) => {}
             found => return found.map(|_| false),
@@ -128,7 +129,7 @@ impl Flows {
         }
     }
 
-    /// Whether a connection is still the one that was begun with at this time.
+    /// Returns whether the entry of `key` is still the one that was begun at `begun_ns`.
     pub fn is_begun(&self, key: &FlowKey, begun_ns: u64) -> Result<bool, MapError> {
         match self.map.get(key, 0) {
             Err(error) if is_absent(&error) => Ok(false),
@@ -136,7 +137,7 @@ impl Flows {
         }
     }
 
-    /// Forgets a connection that was begun with at this time, if it still is that one.
+    /// Removes the entry of `key`, if it is still the one that was begun at `begun_ns`.
     pub fn take_back(&mut self, key: &FlowKey, begun_ns: u64) -> Result<(), MapError> {
         if !self.is_begun(key, begun_ns)? {
             return Ok(());
@@ -147,8 +148,8 @@ impl Flows {
         }
     }
 
-    /// Removes the connections that had ended more than [`toa_common::limits::LINGER_NS`] before `now_ns`, so that they take no room from
-    /// open ones, which the map evicts when it is full.
+    /// Removes connections that ended more than [`toa_common::limits::LINGER_NS`] before `now_ns`. Otherwise they would
+    /// take space from open ones, which the map evicts when it is full.
     pub fn sweep(&mut self, now_ns: u64) -> Result<SweepResult, MapError> {
         let mut swept = SweepResult::default();
         for followed in self.read()? {
@@ -156,7 +157,7 @@ impl Flows {
                 swept.open += u64::from(followed.flow.ended_ns == 0);
                 continue;
             }
-            // Another connection may have taken its place since it was read.
+            // Another connection may have taken its place since the map was read.
             let is_same = |flow: &Flow| flow.generation == followed.flow.generation;
             match self.map.get(&followed.key, 0) {
                 Ok(flow) if is_same(&flow) => {}
@@ -174,9 +175,9 @@ impl Flows {
     }
 }
 
-/// How many open connections the map evicted, at least: those whose following began and did not end in any other way,
-/// by the counters `before` the map was read, and are not among the `open` ones. `begun` and `removed` are how many of
-/// them user space has begun to follow and removed.
+/// Returns a lower bound for the number of open connections that the map evicted: those that began to be followed, did
+/// not end in another way, and are not among the `open` ones. `before` and `after` are the counters before and after
+/// the map was read. `begun` and `removed` count the connections that user space began to follow and removed.
 pub fn evicted(before: &Snapshot, after: &Snapshot, open: u64, begun: u64, removed: u64) -> u64 {
     before
         .get(Counter::Learned)
@@ -187,28 +188,29 @@ pub fn evicted(before: &Snapshot, after: &Snapshot, open: u64, begun: u64, remov
         .saturating_sub(open)
 }
 
-/// Asks for the client of a connection, as rules see it.
+/// Passes a flow's client to `is_watched`, and whether its port is known.
 fn ask<E>(flow: &Flow, is_watched: &mut impl FnMut(&Client, bool) -> Result<bool, E>) -> Result<bool, E> {
     is_watched(&flow.attribution.client(), flow.attribution.has_port())
 }
 
 impl FollowedFlow {
-    /// Whether it is followed at this time of `CLOCK_MONOTONIC`, and not only remembered.
+    /// Returns whether the connection is followed at `now_ns` (`CLOCK_MONOTONIC`). One that ended more than
+    /// [`toa_common::limits::LINGER_NS`] earlier is not, even if it is still in the map.
     pub fn is_current(&self, now_ns: u64) -> bool {
         !self.flow.has_lingered(|| now_ns)
     }
 
-    /// The real client.
+    /// Returns the real client.
     pub fn client(&self) -> ClientAddress {
         ClientAddress::new(&self.flow.attribution)
     }
 
-    /// The balancer's side.
+    /// Returns the balancer's side.
     pub fn peer(&self) -> SocketAddr {
         SocketAddr::new(to_ip(self.key.source), self.key.source_port())
     }
 
-    /// This host's side.
+    /// Returns this host's side.
     pub fn server(&self) -> SocketAddr {
         SocketAddr::new(to_ip(self.key.destination), self.key.destination_port())
     }

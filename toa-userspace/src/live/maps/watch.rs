@@ -1,5 +1,7 @@
-//! Responsible for the watched set in the kernel: the rules and the word of their shapes. Not responsible for
-//! how rules are written, nor for keeping two processes from changing it at once: see [`crate::live::runs::Run::lock`].
+//! The watched set in the kernel: the rules, and a word with one bit for each shape of rule that is in use.
+//!
+//! Two processes must not change it at the same time, see [`crate::live::runs::Run::lock`]. [`crate::rule`] parses
+//! rules.
 
 use std::io;
 
@@ -19,13 +21,13 @@ use crate::rule::{Key, Rule};
 /// `BPF_NOEXIST` of `linux/bpf.h`.
 pub(super) const NO_EXIST: u64 = 1;
 
-/// Why the watched set was not changed.
+/// Why the watched set could not be read or changed.
 #[derive(Debug, Error)]
 pub enum WatchError {
-    /// There is no room.
+    /// A map is full.
     #[error("nothing was added: the watched set holds at most {MAX_RULES} rules and {MAX_PREFIXES} prefixes")]
     Full,
-    /// A map.
+    /// A map operation failed.
     #[error("cannot use the maps of rules")]
     Map(#[from] MapError),
 }
@@ -37,17 +39,17 @@ pub struct Watch {
     shapes: Array<MapData, u32>,
 }
 
-/// Whether a rule was there before.
+/// The result of adding rules.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct RuleChange {
-    /// Rules that were added or removed.
+    /// Rules that were added.
     pub changed: usize,
-    /// Rules for which there was nothing to do.
+    /// Rules that were there before.
     pub unchanged: usize,
 }
 
 impl Watch {
-    /// The watched set in the maps `WATCH`, `PREFIXES` and `SHAPES`.
+    /// Wraps the maps `WATCH`, `PREFIXES` and `SHAPES`.
     pub fn new(rules: Map, prefixes: Map, shapes: Map) -> Result<Self, MapError> {
         Ok(Self { rules: rules.try_into()?, prefixes: prefixes.try_into()?, shapes: shapes.try_into()? })
     }
@@ -66,14 +68,14 @@ impl Watch {
         }
     }
 
-    /// The keys of both maps.
+    /// Iterates over the keys of both maps.
     fn keys(&self) -> impl Iterator<Item = Result<Key, MapError>> {
         let prefix = |key: lpm_trie::Key<PrefixKey>| Key::Prefix(key.prefix_len(), key.data());
         let prefixes = self.prefixes.keys().map(move |key| key.map(prefix));
         self.rules.keys().map(|key| key.map(Key::Exact)).chain(prefixes)
     }
 
-    /// Adds all of `rules`, or none.
+    /// Adds all of `rules`, or none of them.
     pub fn add(&mut self, rules: &[Rule]) -> Result<RuleChange, WatchError> {
         let mut shapes = self.shapes.get(&0, 0)?;
         let mut added = Vec::new();
@@ -84,22 +86,23 @@ impl Watch {
                 Err(error) if is_present(&error) => {}
                 Err(error) => {
                     for key in added {
-                        // What cannot be taken back is less than what failed.
+                        // A failed rollback matters less than the first error.
                         let _ = self.delete(&key);
                     }
-                    // The trie's own word for it is the other one.
+                    // A full LPM trie returns ENOSPC, a full hash E2BIG.
                     let is_full = matches!(os_error(&error), Some(libc::E2BIG | libc::ENOSPC));
                     return Err(if is_full { WatchError::Full } else { error.into() });
                 }
             }
             shapes |= key.shape();
         }
-        // The rules first: a shape that is asked for too early costs a lookup, one that is missing a connection.
+        // The shapes follow the rules: a shape without a rule costs a useless lookup, a rule without its shape loses
+        // connections.
         self.shapes.set(0, shapes, 0)?;
         Ok(RuleChange { changed: added.len(), unchanged: rules.len().saturating_sub(added.len()) })
     }
 
-    /// Removes `rules`. Those that are not there are returned.
+    /// Removes `rules`, and returns those that were not there.
     pub fn remove(&mut self, rules: &[Rule]) -> Result<Vec<Rule>, WatchError> {
         let (mut missing, mut removed_shapes) = (Vec::new(), 0);
         for rule in rules {
@@ -126,7 +129,7 @@ impl Watch {
 
     /// Removes every rule, and returns how many there were.
     pub fn clear(&mut self) -> Result<usize, WatchError> {
-        // Without shapes nothing is watched, whatever the rules are.
+        // Without shapes nothing is watched, even while there are rules.
         self.shapes.set(0, 0, 0)?;
         let keys = self.keys().collect::<Result<Vec<_>, _>>()?;
         for key in &keys {
@@ -138,7 +141,7 @@ impl Watch {
         Ok(keys.len())
     }
 
-    /// The rules, in their order.
+    /// Returns the rules, sorted.
     pub fn list(&self) -> Result<Vec<Rule>, WatchError> {
         let mut rules = Vec::new();
         for key in self.keys() {
@@ -148,15 +151,15 @@ impl Watch {
         Ok(rules)
     }
 
-    /// How many rules there are.
+    /// Returns the number of rules.
     pub fn count(&self) -> Result<usize, WatchError> {
         Ok(self.keys().try_fold(0, |count, key| key.map(|_| count + 1))?)
     }
 
-    /// Whether a rule watches `client`, which has a port or not.
+    /// Returns whether a rule watches `client`. `has_port` says whether its port is known.
     pub fn contains(&self, client: &Client, has_port: bool) -> Result<bool, WatchError> {
         let shapes = self.shapes.get(&0, 0)?;
-        // What cannot be looked up is taken as watched: nothing is ended by mistake.
+        // A failed lookup counts as watched, so that no connection is dropped by mistake.
         let is_there =
             |result: Result<u32, MapError>| result.map_or_else(|error| !is_absent(&error), |_| true);
         Ok(is_watched(
@@ -169,12 +172,12 @@ impl Watch {
     }
 }
 
-/// Whether a map said that it has no such key.
+/// Returns whether a map reported that it has no such key.
 pub(super) fn is_absent(error: &MapError) -> bool {
     matches!(error, MapError::KeyNotFound) || os_error(error) == Some(libc::ENOENT)
 }
 
-/// Whether a map said that it has such a key.
+/// Returns whether a map reported that it has the key already.
 pub(super) fn is_present(error: &MapError) -> bool {
     os_error(error) == Some(libc::EEXIST)
 }
@@ -187,13 +190,13 @@ fn os_error(error: &MapError) -> Option<i32> {
     }
 }
 
-/// Waits until every program that may have looked rules up before this call has come to its end. Fails on kernels
-/// that keep CPUs free of interrupts (`nohz_full`) or do not know the call.
+/// Waits until every program run that may have looked up rules before this call has ended. Fails on kernels that keep
+/// CPUs free of interrupts (`nohz_full`) and on kernels without the system call.
 pub fn wait_for_programs() -> io::Result<()> {
     // `MEMBARRIER_CMD_GLOBAL` of `linux/membarrier.h`: the kernel waits for an RCU grace period, and programs at the
-    // ingress hook run in a read-side section.
+    // ingress hook run in an RCU read-side critical section.
     const GLOBAL: libc::c_long = 1;
-    // SAFETY: takes integers, no pointer.
+    // SAFETY: `membarrier(2)` takes integers and no pointer.
     if unsafe { libc::syscall(libc::SYS_membarrier, GLOBAL, 0, 0) } == 0 {
         Ok(())
     } else {

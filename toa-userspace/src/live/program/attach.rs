@@ -1,5 +1,4 @@
-//! Responsible for attaching the program to an interface, and for choosing the entry point that fits it. Not
-//! responsible for loading it.
+//! Attaches the program to an interface, with the entry point that fits the link type. [`super::load`] loads it.
 
 use std::{ffi::CString, io, mem};
 
@@ -22,8 +21,8 @@ use crate::live::{
 /// The first kernel with TCX (commit e420bed02507).
 pub(crate) const TCX: KernelVersion = KernelVersion::new(6, 6, 0);
 
-/// Priority of the netlink filter, of 65,535: before what others leave to the kernel (49152 downwards), and not
-/// the 1 that others take for themselves.
+/// Priority of the netlink filter, at most 65,535; lower ones run first. It precedes those that the kernel assigns
+/// (from 49152 downwards), and leaves 1 to others that claim it.
 const NETLINK_PRIORITY: u16 = 7;
 
 /// Why the program could not be attached.
@@ -32,19 +31,19 @@ pub enum AttachError {
     /// There is no such interface.
     #[error("no interface {interface} in this network namespace")]
     NoInterface {
-        /// What was typed.
+        /// The name as it was given.
         interface: String,
     },
-    /// The interface could not be asked for its type.
+    /// The interface's link type could not be read.
     #[error("cannot read the link type of {interface}")]
     LinkType {
         /// The interface.
         interface: String,
-        /// What failed.
+        /// The underlying error.
         #[source]
         source: io::Error,
     },
-    /// The program does not know how packets of this interface begin.
+    /// No entry point fits the interface's link type.
     #[error("unsupported link type {link_type} of {interface}: neither Ethernet nor raw IP")]
     UnknownLinkType {
         /// The interface.
@@ -55,21 +54,21 @@ pub enum AttachError {
     /// The program could not be loaded.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// The kernel refused.
+    /// The kernel refused to attach the program.
     #[error("cannot attach to {interface}")]
     Refused {
         /// The interface.
         interface: String,
-        /// What failed.
+        /// The underlying error.
         #[source]
         source: ProgramError,
     },
-    /// No place for filters could be made.
+    /// The clsact qdisc, which holds the filters, could not be added.
     #[error("cannot add a clsact qdisc to {interface}")]
     Qdisc {
         /// The interface.
         interface: String,
-        /// What failed.
+        /// The underlying error.
         #[source]
         source: TcError,
     },
@@ -78,14 +77,14 @@ pub enum AttachError {
 /// How a program was attached.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Mode {
-    /// By a TCX link, before all that were there.
+    /// By a TCX link, before all programs that were attached earlier.
     Tcx,
     /// By a netlink filter, on kernels without TCX.
     Netlink,
 }
 
 impl Mode {
-    /// For people.
+    /// Returns the mode as it is shown to people.
     pub fn describe(self) -> &'static str {
         match self {
             Self::Tcx => "tcx, first",
@@ -97,13 +96,13 @@ impl Mode {
 /// An attached program. Dropping it detaches it.
 #[derive(Debug)]
 pub struct Attached {
-    /// How.
+    /// How the program is attached.
     pub mode: Mode,
     /// Keeps the program attached.
     _link: SchedClassifierLink,
 }
 
-/// An interface to which a program can be attached.
+/// An interface, and the program that fits it.
 #[derive(Clone, Debug)]
 pub struct Target {
     interface: String,
@@ -112,7 +111,7 @@ pub struct Target {
 }
 
 impl Target {
-    /// Finds `interface` and the program that fits its packets.
+    /// Finds `interface` and the program that fits its link type.
     pub fn find(interface: &str) -> Result<Self, AttachError> {
         let program = entry_point(interface)?;
         let index = interfaces::interface_index(interface)
@@ -120,24 +119,24 @@ impl Target {
         Ok(Self { interface: interface.to_owned(), index, program })
     }
 
-    /// The program's name.
+    /// Returns the program's name.
     pub fn program(&self) -> &'static str {
         self.program
     }
 
-    /// The interface's name.
+    /// Returns the interface's name.
     pub fn interface(&self) -> &str {
         &self.interface
     }
 
-    /// The interface's index, which stays when it is renamed.
+    /// Returns the interface's index, which stays the same if the interface is renamed.
     pub fn index(&self) -> u32 {
         self.index
     }
 }
 
-/// Attaches to the ingress of `target`, before all others: an observer that came behind a program that ends the
-/// chain would see nothing.
+/// Attaches to the ingress hook of `target`, before all other programs. A program that ends the chain would hide
+/// packets from every program after it.
 pub fn attach(loaded: &mut Loaded, target: &Target) -> Result<Attached, AttachError> {
     let interface = target.interface.as_str();
     let program = loaded.program(target.program)?;
@@ -147,7 +146,7 @@ pub fn attach(loaded: &mut Loaded, target: &Target) -> Result<Attached, AttachEr
         let link = attach_with(program, interface, options).map_err(refused)?;
         return Ok(Attached { mode: Mode::Tcx, _link: link });
     }
-    // It may be there already; then it stays when we leave, as it does if we made it: others may use it by then.
+    // An existing clsact is fine. Never remove it, even if we added it: others may be using it by then.
     if let Err(source) = tc::qdisc_add_clsact(interface)
         && !already_exists(&source)
     {
@@ -184,7 +183,7 @@ fn attach_with(
     program.take_link(id)
 }
 
-/// The entry point for the interface's packets.
+/// Returns the entry point that fits the interface's link type.
 fn entry_point(interface: &str) -> Result<&'static str, AttachError> {
     match link_type(interface)? {
         // Loopback frames have an Ethernet header as well.
@@ -199,11 +198,11 @@ fn entry_point(interface: &str) -> Result<&'static str, AttachError> {
     }
 }
 
-/// The interface's `ARPHRD_` number. Asked by ioctl, because `/sys` may show another network namespace.
+/// Returns the interface's `ARPHRD_` number. Uses an ioctl, because `/sys` may show another network namespace.
 fn link_type(interface: &str) -> Result<u16, AttachError> {
     let no_interface = || AttachError::NoInterface { interface: interface.to_owned() };
     let name = CString::new(interface).map_err(|_| no_interface())?;
-    // SAFETY: all zeros is a valid `ifreq`.
+    // SAFETY: an `ifreq` of zeros is valid.
     let mut request: libc::ifreq = unsafe { mem::zeroed() };
     let name = name.as_bytes_with_nul();
     if name.len() > request.ifr_name.len() || interface.is_empty() {
@@ -215,12 +214,12 @@ fn link_type(interface: &str) -> Result<u16, AttachError> {
     let failed = |source| AttachError::LinkType { interface: interface.to_owned(), source };
     let socket =
         socket(AddressFamily::INET, SocketType::DGRAM, None).map_err(|errno| failed(errno.into()))?;
-    // SAFETY: the request is an `ifreq` with a name that ends in NUL, which the kernel fills in.
+    // SAFETY: `request` is an `ifreq` with a NUL-terminated name. The kernel writes its answer into it.
     let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFHWADDR, &raw mut request) };
     if result != 0 {
         let error = io::Error::last_os_error();
         return Err(if error.raw_os_error() == Some(libc::ENODEV) { no_interface() } else { failed(error) });
     }
-    // SAFETY: the kernel wrote the hardware address.
+    // SAFETY: `SIOCGIFHWADDR` succeeded, so this is the field of the union that the kernel wrote.
     Ok(unsafe { request.ifr_ifru.ifru_hwaddr }.sa_family)
 }

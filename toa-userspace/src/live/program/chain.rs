@@ -1,5 +1,4 @@
-//! Responsible for what runs at an interface's ingress hook: in which order, and what our own program costs. Not
-//! responsible for attaching.
+//! The programs at an interface's ingress hook in their order, and what our own program costs.
 
 use std::{
     fs, io,
@@ -11,14 +10,14 @@ use aya::programs::{SchedClassifier, TcAttachType, loaded_programs};
 /// A program at the hook.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Program {
-    /// The kernel's number.
+    /// The kernel's ID of the program.
     pub id: u32,
-    /// Its name, as the kernel cuts it.
+    /// The name, as truncated by the kernel.
     pub name: String,
 }
 
-/// The programs at the TCX ingress hook of an interface of our own network namespace, in the order in which they
-/// run.
+/// Returns the programs at the TCX ingress hook of an interface of our own network namespace, in the order in which
+/// they run.
 pub fn programs(interface: &str) -> io::Result<Vec<Program>> {
     let (_, programs) =
         SchedClassifier::query_tcx(interface, TcAttachType::Ingress).map_err(io::Error::other)?;
@@ -29,24 +28,24 @@ pub fn programs(interface: &str) -> io::Result<Vec<Program>> {
     Ok(programs.iter().map(program).collect())
 }
 
-/// What programs cost since they were loaded, while the kernel measured.
+/// The cost of programs since they were loaded, as far as the kernel collected BPF statistics.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Cost {
-    /// How often they ran.
+    /// Number of runs.
     pub runs: u64,
-    /// Nanoseconds in which they ran.
+    /// Total time of the runs in nanoseconds.
     pub run_time_ns: u64,
 }
 
-/// Whether the kernel measures what programs cost.
+/// Returns whether the kernel collects BPF statistics for all programs.
 pub fn is_measured() -> bool {
     fs::read_to_string("/proc/sys/kernel/bpf_stats_enabled").is_ok_and(|text| text.trim() == "1")
 }
 
-/// The programs that use the map with this number, and their cost together.
+/// Returns the programs that use the map with this ID, and their total cost.
 pub fn users_of(map_id: u32) -> io::Result<(Vec<u32>, Cost)> {
     let (mut ids, mut cost) = (Vec::new(), Cost::default());
-    // A program may go while they are listed.
+    // A program may be unloaded while the programs are listed.
     for program in loaded_programs().filter_map(Result::ok) {
         let maps = program.map_ids().ok().flatten().unwrap_or_default();
         if !maps.contains(&map_id) {
@@ -64,7 +63,7 @@ pub fn users_of(map_id: u32) -> io::Result<(Vec<u32>, Cost)> {
     Ok((ids, cost))
 }
 
-/// A number of `/proc/PID/fdinfo/FD`, or 0.
+/// Returns a number from the text of `/proc/PID/fdinfo/FD`, or 0 if it is missing.
 fn field(text: &str, name: &str) -> u64 {
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     value.and_then(|value| value.trim().parse().ok()).unwrap_or(0)

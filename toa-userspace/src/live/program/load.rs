@@ -1,4 +1,4 @@
-//! Responsible for loading the eBPF object. Not responsible for attaching it.
+//! Loads the eBPF object. [`super::attach`] attaches its programs.
 
 use std::{fs, io, path::PathBuf};
 
@@ -13,16 +13,16 @@ use toa_common::{config::Config, limits::MAX_FLOWS};
 /// The object that the build script compiled.
 static OBJECT: &[u8] = include_bytes_aligned!(env!("TOA_INGRESS_OBJECT"));
 
-/// Level of the kernel's log that logs nothing: then nothing of it is left of the program when it runs.
+/// Level at which the program logs nothing. The loaded program then contains no logging code.
 const LOG_OFF: u8 = 0;
 
 /// Why the programs could not be loaded.
 #[derive(Debug, Error)]
 pub enum LoadError {
-    /// The object or one of its maps.
+    /// The kernel refused the object or one of its maps.
     #[error("the kernel refused the maps of the eBPF object")]
     Object(#[source] Box<EbpfError>),
-    /// The verifier or another check of the kernel.
+    /// The verifier or another check of the kernel refused a program.
     #[error("kernel {kernel} refused program {program}: {summary}; full verifier log: {log}")]
     Refused {
         /// The program's name.
@@ -31,22 +31,22 @@ pub enum LoadError {
         kernel: String,
         /// The last line of the verifier's log.
         summary: String,
-        /// Where the log was written to.
+        /// The file that the log was written to, or why there is none.
         log: String,
     },
-    /// Anything else about one program.
+    /// A program could not be loaded for another reason.
     #[error("cannot load program {program}")]
     Program {
         /// The program's name.
         program: &'static str,
-        /// What failed.
+        /// The underlying error.
         #[source]
         source: ProgramError,
     },
-    /// The object does not have what it must have.
+    /// The object lacks a program or a map.
     #[error("the eBPF object has no {name}")]
     Missing {
-        /// What is missing.
+        /// The name of the program or map.
         name: &'static str,
     },
 }
@@ -57,14 +57,14 @@ pub struct Loaded {
     ebpf: Ebpf,
 }
 
-/// What a run chooses before its program is loaded.
+/// The settings of a run that must be known before its program is loaded.
 #[derive(Clone, Debug)]
 pub struct LoadOptions {
-    /// Options, ports and sources.
+    /// TOA options, server ports, and whether sources are restricted.
     pub config: Config,
-    /// Most connections that are followed at a time.
+    /// Maximum number of connections that are followed at a time.
     pub max_flows: u32,
-    /// Up to which level the program logs.
+    /// The program's log level, or `None` for no logging.
     pub log_level: Option<aya_log::Level>,
 }
 
@@ -75,7 +75,7 @@ impl Default for LoadOptions {
 }
 
 impl Loaded {
-    /// Loads the object and of its programs the ones that are named.
+    /// Loads the object and those of its programs that are named.
     pub fn new(
         programs: impl IntoIterator<Item = &'static str>,
         options: &LoadOptions,
@@ -101,7 +101,7 @@ impl Loaded {
         Ok(this)
     }
 
-    /// One of the programs.
+    /// Returns one of the programs.
     pub fn program(&mut self, name: &'static str) -> Result<&mut SchedClassifier, LoadError> {
         match self.ebpf.program_mut(name) {
             Some(Program::SchedClassifier(program)) => Ok(program),
@@ -109,17 +109,17 @@ impl Loaded {
         }
     }
 
-    /// Takes a map out.
+    /// Takes a map out of the object.
     pub fn take_map(&mut self, name: &'static str) -> Result<Map, LoadError> {
         self.ebpf.take_map(name).ok_or(LoadError::Missing { name })
     }
 
-    /// A map.
+    /// Returns a map.
     pub fn map(&self, name: &'static str) -> Result<&Map, LoadError> {
         self.ebpf.map(name).ok_or(LoadError::Missing { name })
     }
 
-    /// The object, for the reader of its log.
+    /// Returns the object, for the reader of its log.
     pub fn ebpf_mut(&mut self) -> &mut Ebpf {
         &mut self.ebpf
     }
@@ -136,12 +136,12 @@ fn refused(program: &'static str, log: &str) -> LoadError {
     }
 }
 
-/// Whether a line of the verifier's log only says how much it has done.
+/// Returns whether a line of the verifier's log is only statistics.
 fn is_statistics(line: &str) -> bool {
     ["verification time", "stack depth", "processed "].iter().any(|start| line.starts_with(start))
 }
 
-/// Writes the log to a file that did not exist before.
+/// Writes the log to a new file, never to an existing one.
 fn write_log(program: &str, log: &str) -> io::Result<PathBuf> {
     let name = format!("toa-tc-{program}-{}.log", rustix::process::getpid().as_raw_nonzero());
     let path = std::env::temp_dir().join(name);

@@ -1,5 +1,4 @@
-//! Responsible for the kernel program's own log. Not responsible for what becomes of its lines: they go to the
-//! `log` crate.
+//! Forwards the kernel program's log to the `log` crate.
 
 use std::io;
 
@@ -13,10 +12,10 @@ use crate::live::program::load::Loaded;
 /// Why the log cannot be read.
 #[derive(Debug, Error)]
 pub enum LogError {
-    /// Its map.
+    /// The log's map cannot be opened.
     #[error("cannot open the log of the eBPF object")]
     Map(#[source] aya_log::Error),
-    /// Waiting for it.
+    /// The reader cannot wait for new lines.
     #[error("cannot wait for the log of the eBPF object")]
     Wait(#[source] io::Error),
 }
@@ -28,12 +27,12 @@ impl KernelLog {
     /// Takes the log of `loaded`.
     pub fn new(loaded: &mut Loaded) -> Result<Self, LogError> {
         let logger = EbpfLogger::init(loaded.ebpf_mut()).map_err(LogError::Map)?;
-        // SAFETY: the logger keeps its one descriptor open until it is dropped, with this value.
+        // SAFETY: the logger keeps its one descriptor open until it is dropped together with this value.
         let logger = unsafe { AsyncFd::register_with_interest(logger, Interest::READABLE) };
         logger.map(Self).map_err(|error| LogError::Wait(error.into()))
     }
 
-    /// Passes lines on for ever.
+    /// Forwards lines until waiting for them fails.
     pub async fn read(mut self) {
         while let Ok(mut ready) = self.0.readable_mut().await {
             ready.get_inner_mut().flush();

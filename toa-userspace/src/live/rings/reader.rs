@@ -1,5 +1,4 @@
-//! Responsible for the loop that reads the rings, feeds the pipeline and writes results. Not responsible for when
-//! it begins and ends.
+//! The loop that reads the rings, feeds the pipeline and flushes the results.
 
 use std::{io, time::Duration};
 
@@ -19,24 +18,24 @@ use crate::{
     },
 };
 
-/// How often the rings are read even if none has reached its watermark: the last records before a silence would
-/// never be.
+/// Interval at which the rings are read even if none has reached its watermark. Without it, the last records before a
+/// quiet period would stay unread.
 const TICK: Duration = Duration::from_millis(10);
 
-/// Why a reader has nothing more to do.
+/// A reason to end the run, found by the reader.
 #[derive(Debug)]
 pub enum Done {
-    /// As many requests were printed as were asked for.
+    /// The requested number of requests was printed.
     Count,
     /// The output could not be written.
     Output(io::Error),
 }
 
-/// Reads until `stop` says so, then once more, and returns the ledger and the output. What ends the need to read before that is
-/// sent to `done`, once; from then on nothing is written, but everything is still read, so that the ledger adds
-/// up. `clock_offset_ns` is the pipeline's.
+/// Reads until `stop` is true, then once more, and returns the ledger and the output. A reason to end the run earlier
+/// is sent to `done`, once. From then on nothing is written, but everything is still read, so that the ledger adds up.
+/// `clock_offset_ns` is the pipeline's.
 ///
-/// Writing blocks: while nobody reads our output, nobody reads the rings, and what they lose is counted.
+/// Writing blocks. While our output is not read, the rings are not read either, and their losses are counted.
 pub async fn read<S: FlushSink, B: BypassTable>(
     rings: Rings,
     mut pipeline: Pipeline<B>,
@@ -56,13 +55,13 @@ pub async fn read<S: FlushSink, B: BypassTable>(
                 false
             }
             _ = tick.tick() => false,
-            // The sender is only gone when the run is.
+            // The sender is dropped only at the end of the run.
             _ = stop.wait_for(|stop| *stop) => true,
         };
-        // Taken before reading: see the pipeline's order of calls.
+        // Taken before reading: see "Order of calls" in the documentation of the pipeline.
         let now_ns = clock::monotonic_ns() + clock_offset_ns;
         rings.get_mut().drain(|sample| {
-            // An error is counted in the ledger.
+            // Errors are counted in the ledger.
             let _ = pipeline.sample(sample, &mut sink);
         });
         pipeline.tick(now_ns, &mut sink);
@@ -77,7 +76,7 @@ pub async fn read<S: FlushSink, B: BypassTable>(
         if let (Some(finding), false) = (finding, is_done) {
             is_done = true;
             sink.silence();
-            // The receiver is only gone when the run is.
+            // The receiver is dropped only at the end of the run.
             let _ = done.try_send(finding);
         }
         if stops {

@@ -1,4 +1,4 @@
-//! Responsible for the records in the memory of rings, and for their order. Not responsible for the memory.
+//! The records in the rings, merged in the order of their times. [`super`] maps the memory of the rings.
 
 use std::{
     cmp::Reverse,
@@ -10,32 +10,32 @@ use aya_obj::generated::perf_event_type;
 
 /// The type of a record that carries a sample.
 const SAMPLE: u32 = perf_event_type::PERF_RECORD_SAMPLE as u32;
-/// The type of a record that says how many were lost.
+/// The type of a record that reports how many were lost.
 const LOST: u32 = perf_event_type::PERF_RECORD_LOST as u32;
 
 /// Bytes of a record's header: type 4, misc 2, size 2.
 const HEADER_LEN: usize = 8;
 
-/// Bytes of a sample's length, which comes before it.
+/// Bytes of the length that precedes a sample.
 const LENGTH_LEN: usize = 4;
 
-/// The kernel gets the room of what was read back in parts of a ring: of all of it at once it would come late, of each
-/// record both sides would fight for the word that says so.
+/// Consumed space is returned in sixteenths of the ring: returning it only at the end would delay the producer,
+/// returning it per record would make both sides contend for `data_tail`.
 const PARTS: u64 = 16;
 
-/// What one round of reading found.
+/// The counts of one round of reading.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct DrainStats {
-    /// Samples handed out.
+    /// Samples that were read.
     pub samples: u64,
-    /// Records that the kernel says it lost. Fewer than were lost: it writes this when there is room again. The
-    /// program's own counters are exact.
+    /// Records that the kernel reported as lost. More may be lost: the kernel reports losses only when there is space
+    /// again. The program's own counters are exact.
     pub lost: u64,
-    /// Times that a ring made no sense and everything in it was given up.
+    /// Malformed records. After one of an impossible size, the rest of the ring is discarded.
     pub corrupt: u64,
 }
 
-/// Hands out every sample of several rings, in the order of their times.
+/// Passes every sample of several rings to `sample`, in the order of their times.
 pub(super) fn merge(mut rings: Vec<Records<'_>>, mut sample: impl FnMut(&[u8]), drained: &mut DrainStats) {
     let mut next = BinaryHeap::with_capacity(rings.len());
     for (index, ring) in rings.iter_mut().enumerate() {
@@ -45,7 +45,7 @@ pub(super) fn merge(mut rings: Vec<Records<'_>>, mut sample: impl FnMut(&[u8]), 
         let Some(ring) = rings.get_mut(index) else {
             return;
         };
-        // Most come in runs.
+        // Samples mostly come in runs of one ring, so stay with a ring while its samples are the earliest.
         let until = next.peek().map_or((u64::MAX, usize::MAX), |Reverse(other)| *other);
         loop {
             ring.take(&mut sample, drained);
@@ -58,26 +58,27 @@ pub(super) fn merge(mut rings: Vec<Records<'_>>, mut sample: impl FnMut(&[u8]), 
     }
 }
 
-/// The records between two positions of a ring. Positions count up for ever; the ring's length is a power of two.
+/// The records between two positions of a ring. Positions do not wrap at the end of the ring, whose length is a power
+/// of two.
 pub(super) struct Records<'a> {
     data: &'a [u8],
-    /// Up to where the kernel may write.
+    /// The position up to which space was returned to the kernel.
     tail: &'a AtomicU64,
     position: u64,
     end: u64,
-    /// Bytes of the record at the position, which is a sample, or 0.
+    /// Bytes of the record at `position`, or 0 if its header was not read yet.
     size: usize,
     scratch: &'a mut Vec<u8>,
 }
 
 impl<'a> Records<'a> {
-    /// What lies between `tail` and `end`.
+    /// Takes the records between `tail` and `end`.
     pub(super) fn new(data: &'a [u8], tail: &'a AtomicU64, end: u64, scratch: &'a mut Vec<u8>) -> Self {
         Self { data, tail, position: tail.load(Ordering::Relaxed), end, size: 0, scratch }
     }
 
-    /// Goes to the next sample and returns its time: the eight bytes that it begins with, or 0. A record that cannot be
-    /// is where a ring ends: the ones behind it cannot be found.
+    /// Moves to the next sample and returns its time: its first eight bytes, or 0 if it is shorter. Records after one
+    /// of an impossible size cannot be found, so the ring ends there.
     fn next_time(&mut self, drained: &mut DrainStats) -> Option<u64> {
         self.advance();
         while self.position != self.end {
@@ -105,7 +106,7 @@ impl<'a> Records<'a> {
         None
     }
 
-    /// Hands out the sample at the position.
+    /// Passes the sample at `position` to `sample`.
     fn take(&mut self, sample: &mut impl FnMut(&[u8]), drained: &mut DrainStats) {
         let body = self.bytes(HEADER_LEN, self.size.saturating_sub(HEADER_LEN));
         if let Some((len, rest)) = body.split_first_chunk() {
@@ -115,7 +116,7 @@ impl<'a> Records<'a> {
         }
     }
 
-    /// Leaves the record at the position behind.
+    /// Moves past the record at `position`.
     fn advance(&mut self) {
         self.position += self.size as u64;
         self.size = 0;
@@ -124,15 +125,15 @@ impl<'a> Records<'a> {
         }
     }
 
-    /// Gives the kernel the room of what was read.
+    /// Returns the consumed space to the kernel.
     fn release(&mut self) {
-        // Of a ring without news, the kernel's word is left alone.
+        // Do not touch `data_tail` if nothing was consumed: the write would bounce its cache line.
         if self.tail.load(Ordering::Relaxed) != self.position {
             self.tail.store(self.position, Ordering::Release);
         }
     }
 
-    /// Type and size of the record at the position, if both can be.
+    /// Returns the type and size of the record at `position`, or `None` if the size is impossible.
     fn header(&mut self) -> Option<(u32, usize)> {
         let available = usize::try_from(self.end.wrapping_sub(self.position)).ok()?;
         if available < HEADER_LEN || available > self.data.len() {
@@ -145,8 +146,8 @@ impl<'a> Records<'a> {
         can_be.then_some((u32::from_ne_bytes([k0, k1, k2, k3]), size))
     }
 
-    /// `len` bytes from `offset` bytes behind the position, which the ring has; put together where they lie
-    /// across its end.
+    /// Returns `len` bytes at `offset` from `position`, which must be in the ring. Bytes that wrap around its end are
+    /// copied together.
     fn bytes(&mut self, offset: usize, len: usize) -> &[u8] {
         let mask = self.data.len() as u64 - 1;
         let start = ((self.position + offset as u64) & mask) as usize;
@@ -172,7 +173,7 @@ impl Drop for Records<'_> {
 mod tests {
     use super::*;
 
-    /// A ring of `len` bytes that begins at a position.
+    /// A ring in ordinary memory.
     struct Fake {
         data: Vec<u8>,
         tail: AtomicU64,
@@ -202,7 +203,7 @@ mod tests {
             self.write(&vec![0; size - HEADER_LEN - body.len()]);
         }
 
-        /// As the kernel does: the length includes what rounds the record up.
+        /// As in the kernel, the length includes the padding that rounds the record up.
         fn sample(&mut self, sample: &[u8]) {
             let len = (sample.len() + 4).next_multiple_of(8) - 4;
             let mut body = u32::try_from(len).unwrap().to_ne_bytes().to_vec();

@@ -1,30 +1,29 @@
-//! Responsible for telling processes apart, also a dead one from a later one with its number. Not responsible for
-//! what they do.
+//! Identifies processes, so that a dead one is not confused with a later one that has its PID.
 
 use std::{fmt, fs, io, str::FromStr};
 
 use crate::live::host::namespace;
 
-/// A process, for as long as the machine runs.
+/// The identity of a process, unique until the next boot.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Identity {
-    /// Its number in its PID namespace.
+    /// The process ID in its PID namespace.
     pub pid: u32,
-    /// When it began, in clock ticks since boot.
+    /// When the process started, in clock ticks since boot.
     pub start_ticks: u64,
-    /// Inode of its PID namespace.
+    /// The inode of its PID namespace.
     pub pid_namespace: u64,
 }
 
 impl Identity {
-    /// This process.
+    /// Returns the identity of this process.
     pub fn own() -> io::Result<Self> {
         let pid = rustix::process::getpid().as_raw_nonzero().get().cast_unsigned();
         let start_ticks = start_ticks("self")?.ok_or(io::ErrorKind::InvalidData)?;
         Ok(Self { pid, start_ticks, pid_namespace: namespace::inode("self", "pid")? })
     }
 
-    /// Whether it still runs. `None` if that cannot be seen from here.
+    /// Returns whether the process still runs, or `None` if that cannot be seen from here.
     pub fn is_alive(&self) -> Option<bool> {
         if namespace::inode("self", "pid").ok()? != self.pid_namespace {
             return None;
@@ -32,7 +31,7 @@ impl Identity {
         match start_ticks(&self.pid.to_string()) {
             Ok(start_ticks) => Some(start_ticks == Some(self.start_ticks)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Some(false),
-            // It may end between opening and reading.
+            // The process ended between opening and reading.
             Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Some(false),
             Err(_) => None,
         }
@@ -45,7 +44,7 @@ impl fmt::Display for Identity {
     }
 }
 
-/// A text that names no process.
+/// The error for text that is not an identity.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct NoIdentity;
 
@@ -60,17 +59,17 @@ impl FromStr for Identity {
             start_ticks: part()?.parse().map_err(|_| NoIdentity)?,
             pid_namespace: part()?.parse().map_err(|_| NoIdentity)?,
         };
-        // Exactly what is written, and nothing that only reads the same.
+        // Accept only the form that `Display` writes, not others with the same value such as `+1` or `01`.
         if identity.to_string() == text { Ok(identity) } else { Err(NoIdentity) }
     }
 }
 
-/// When a process began, in clock ticks since boot. `None` if it is dead and only waits to be noticed.
+/// Returns when a process started, in clock ticks since boot, or `None` if it is a zombie or dead.
 fn start_ticks(pid: &str) -> io::Result<Option<u64>> {
     parse_start_ticks(&fs::read_to_string(format!("/proc/{pid}/stat"))?)
 }
 
-/// Reads fields 3 and 22 of `/proc/PID/stat` (`proc_pid_stat(5)`). The second, the name, may hold anything.
+/// Reads fields 3 and 22 of `/proc/PID/stat` (`proc_pid_stat(5)`). Field 2, the name, may contain anything.
 fn parse_start_ticks(stat: &str) -> io::Result<Option<u64>> {
     let invalid = || io::Error::from(io::ErrorKind::InvalidData);
     let (_, fields) = stat.rsplit_once(") ").ok_or_else(invalid)?;
@@ -91,7 +90,7 @@ mod tests {
         let own = Identity::own().unwrap();
         assert_eq!(own.is_alive(), Some(true));
         assert_eq!(Identity { start_ticks: own.start_ticks + 1, ..own }.is_alive(), Some(false));
-        // Beyond what the kernel gives.
+        // Larger than any PID that the kernel assigns.
         assert_eq!(Identity { pid: 1 << 30, ..own }.is_alive(), Some(false));
         assert_eq!(Identity { pid_namespace: 1, ..own }.is_alive(), None);
     }

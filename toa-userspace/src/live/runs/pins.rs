@@ -1,9 +1,9 @@
-//! Responsible for the directory in which a run's maps are pinned, so that other processes can reach them, and for
-//! clearing away those of dead runs. Not responsible for what is done with the maps.
+//! The directory in which a run pins its maps, so that other processes can open them. Pins of dead runs are removed
+//! here.
 //!
 //! ```text
 //! /sys/fs/bpf/toa-tc/                  0700, ours or root's
-//!   PID-START-PIDNAMESPACE/            0700, one a run; its name says whether the run is alive
+//!   PID-START-PIDNAMESPACE/            0700, one per run; its name identifies the process
 //!     WATCH PREFIXES SHAPES FLOWS COUNTERS      the maps
 //!     INFO                             a `RunInfo`; pinned last, so that a run is found only when it is complete
 //! ```
@@ -28,45 +28,45 @@ use toa_common::{
 
 use crate::live::runs::identity::Identity;
 
-/// Where BPF file systems are mounted.
+/// Where the BPF file system is mounted.
 pub const BPF_FS: &str = "/sys/fs/bpf";
 /// `BPF_FS_MAGIC` of `linux/magic.h`.
 const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
 /// Our directory in it.
 const OURS: &str = "toa-tc";
 
-/// How often the directories are made again when another run that ends takes ours away.
+/// How often to create the directories again if a run that ends removes ours.
 const ATTEMPTS: usize = 16;
 
-/// Why the maps are not pinned, or not found.
+/// Why maps cannot be pinned or found.
 #[derive(Debug, Error)]
 pub enum PinsError {
     /// There is no BPF file system.
     #[error("no BPF file system at {BPF_FS} (mount -t bpf bpf {BPF_FS})")]
     NoFileSystem,
-    /// Others may write where only we should.
+    /// Others may write to our directory.
     #[error("{path} is not private: it belongs to user {uid} and has mode {mode:o}; remove it")]
     NotOurs {
         /// The directory.
         path: PathBuf,
-        /// Whose it is.
+        /// The user ID of its owner.
         uid: u32,
-        /// Its permissions.
+        /// Its mode.
         mode: u32,
     },
-    /// Who we are cannot be seen.
+    /// The identity of this process cannot be read.
     #[error("cannot read /proc/self")]
     Process(#[source] io::Error),
-    /// A directory could not be made or read.
+    /// A directory could not be created or read.
     #[error("cannot use {path}")]
     Directory {
         /// The directory.
         path: PathBuf,
-        /// What failed.
+        /// The underlying error.
         #[source]
         source: io::Error,
     },
-    /// The map that says what this run is could not be made.
+    /// The map that describes this run could not be created.
     #[error("cannot create the map {}", INFO.name)]
     Info(#[source] MapError),
     /// A map could not be pinned.
@@ -74,13 +74,13 @@ pub enum PinsError {
     Pin {
         /// The pin.
         path: PathBuf,
-        /// What failed.
+        /// The underlying error.
         #[source]
         source: PinError,
     },
 }
 
-/// Our directory, if there is one. It must be nobody else's.
+/// Returns our directory, if there is one. It must belong to us or root, and only its owner may write to it.
 pub fn directory() -> Result<Option<PathBuf>, PinsError> {
     let magic = statfs(BPF_FS).map_err(|_| PinsError::NoFileSystem)?.f_type;
     if u64::try_from(magic).ok() != Some(BPF_FS_MAGIC) {
@@ -102,12 +102,12 @@ pub fn directory() -> Result<Option<PathBuf>, PinsError> {
     }
 }
 
-/// The directories of runs, with whose they are.
+/// Returns the directories of runs, and the processes that they belong to.
 pub fn runs(directory: &Path) -> io::Result<Vec<(PathBuf, Identity)>> {
     let mut runs = Vec::new();
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
-        // Others' names are not ours to judge.
+        // Ignore names that toa-tc did not choose.
         let Some(identity) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
             continue;
         };
@@ -119,7 +119,7 @@ pub fn runs(directory: &Path) -> io::Result<Vec<(PathBuf, Identity)>> {
     Ok(runs)
 }
 
-/// Removes what dead runs left, and returns how many there were.
+/// Removes the pins of dead runs, and returns how many runs were removed.
 pub fn sweep(directory: &Path) -> io::Result<usize> {
     let mut swept = 0;
     for (path, identity) in runs(directory)? {
@@ -131,9 +131,9 @@ pub fn sweep(directory: &Path) -> io::Result<usize> {
     Ok(swept)
 }
 
-/// Removes a run's directory, and in it only what a run pins.
+/// Removes a run's directory. Only files that a run pins are removed from it.
 fn remove(path: &Path) {
-    // What cannot be removed is a directory in which somebody else put something.
+    // The directory remains if it contains anything else.
     for map in PINNED.iter().chain([&INFO]) {
         let _ = fs::remove_file(path.join(map.name));
     }
@@ -148,7 +148,7 @@ pub struct Pins {
 }
 
 impl Pins {
-    /// Makes the directory, and removes those of dead runs.
+    /// Creates the directory, and removes those of dead runs.
     pub fn new() -> Result<Self, PinsError> {
         let identity = Identity::own().map_err(PinsError::Process)?;
         let ours = Path::new(BPF_FS).join(OURS);
@@ -156,10 +156,10 @@ impl Pins {
         let mut attempt = 0;
         loop {
             if let Some(ours) = directory()? {
-                // What cannot be swept now is swept by the next one.
+                // The next run removes what cannot be removed now.
                 let _ = sweep(&ours);
             }
-            // The first may be there, the second may not.
+            // The parent may exist; our own directory must not.
             let made = make(&ours, true).and_then(|()| make(&path, false));
             match made {
                 Ok(()) => break,
@@ -168,23 +168,23 @@ impl Pins {
             }
         }
         let pins = Self { path, identity };
-        // Somebody could have been faster in making the first.
+        // Another user may have created the parent in the meantime, so check it again.
         directory()?;
         Ok(pins)
     }
 
-    /// Whose it is.
+    /// Returns the identity of the run's process.
     pub fn identity(&self) -> Identity {
         self.identity
     }
 
-    /// Pins `map` by its name.
+    /// Pins `map` as `name`.
     pub fn pin(&self, name: &str, map: &Map) -> Result<(), PinsError> {
         let path = self.path.join(name);
         map.pin(&path).map_err(|source| PinsError::Pin { path, source })
     }
 
-    /// Says what this run is. From then on, others find it.
+    /// Publishes the description of this run. From then on, other processes find it.
     pub fn publish(&self, info: &RunInfo) -> Result<(), PinsError> {
         let mut map = Array::<MapData, RunInfo>::create(1, 0).map_err(PinsError::Info)?;
         map.set(0, info, 0).map_err(PinsError::Info)?;
@@ -192,7 +192,7 @@ impl Pins {
         map.pin(&path).map_err(|source| PinsError::Pin { path, source })
     }
 
-    /// What this run is said to be: others write there, too.
+    /// Reads the description of this run, which other processes also change.
     pub fn info(&self) -> Result<RunInfo, MapError> {
         let map = Map::from_map_data(MapData::from_pin(self.path.join(INFO.name))?)?;
         Array::<_, RunInfo>::try_from(map)?.get(&0, 0)
@@ -207,7 +207,7 @@ impl Drop for Pins {
     fn drop(&mut self) {
         remove(&self.path);
         if let Some(ours) = self.path.parent() {
-            // Other runs may be in it.
+            // This fails while other runs are in it.
             let _ = fs::remove_dir(ours);
         }
     }

@@ -1,4 +1,4 @@
-//! Bypasses, as the kernel gets them: exactly as large as what is of no interest, in time, and cleared.
+//! Bypasses as the kernel gets them: exactly as large as the bytes that are not needed, in time, and cleared.
 
 use toa_common::bypass::Bypass;
 
@@ -11,7 +11,7 @@ fn obeying(limits: Limits) -> (Pipeline<Kernel>, RecordingSink) {
     (Pipeline::with_bypass(limits, 0, kernel), RecordingSink::default())
 }
 
-/// Hands in a packet, unless the kernel bypasses it. Returns how many records it left.
+/// Hands in a packet unless the kernel bypasses it. Returns how many records the packet left.
 fn pass(pipeline: &mut Pipeline<Kernel>, kept: &mut RecordingSink, segment: &Segment<'_>) -> u64 {
     let is_copied = !pipeline.bypass.covers(segment);
     if is_copied {
@@ -56,7 +56,7 @@ fn a_kernel_that_refuses_changes_nothing() {
 
 #[test]
 fn any_size_costs_a_few_records() {
-    // TLS has no end; a body of 5 GiB has one, which lies behind the wrap.
+    // A protocol other than HTTP has no known end. A body of 5 GiB has one, after the sequence numbers have wrapped.
     let head = format!("POST / HTTP/1.1\r\ncontent-length: {}\r\n\r\n", 5_u64 << 30).into_bytes();
     for (first, is_endless) in [(&head[..], false), (b"SSH-2.0-x\r\n", true)] {
         let (mut pipeline, mut kept) = obeying(Limits::default());
@@ -75,7 +75,7 @@ fn any_size_costs_a_few_records() {
         if !is_endless {
             assert_eq!(kept.heads[&1], [&head[..], GET]);
             assert_eq!(pipeline.bypass.bypass, None);
-            // Nothing is left that could meet the same numbers again.
+            // No bypass is left that could apply when the sequence numbers repeat.
             seq = seq.wrapping_add(u32::try_from(GET.len()).unwrap());
             for _ in 0..(5_u64 << 30) / (1 << 26) {
                 assert_eq!(pass(&mut pipeline, &mut kept, &segment(1, seq, GET)), 1);
@@ -87,7 +87,7 @@ fn any_size_costs_a_few_records() {
 
 #[test]
 fn a_window_is_renewed_before_it_is_passed() {
-    // All of it is copied, as if the bypass came late.
+    // Every packet is copied, as if the bypass came late.
     let (mut pipeline, mut kept) = obeying(Limits::default());
     pipeline.segment(&Segment { flags: SYN, ..segment(1, 0, b"SSH-2.0-x\r\n") }, &mut kept);
     let payload = vec![b'x'; 1 << 20];
@@ -107,14 +107,14 @@ fn silence_clears_the_bypass_before_it_ends_the_connection() {
     assert_eq!(pass(&mut pipeline, &mut kept, &segment(1, body, b"skipped")), 0);
     pipeline.tick(idle_ns, &mut kept);
     assert_eq!((pipeline.connections(), pipeline.bypass.bypass, pipeline.bypass.cleared), (1, None, 1));
-    // A sign of life, and what was bypassed is known; from here on it is bypassed again.
+    // The connection is alive, and the stream knows what was bypassed. From here on, it is bypassed again.
     let segment_of = |at, time_ns| Segment { time_ns, ..segment(1, at, b"alive") };
     assert_eq!(pass(&mut pipeline, &mut kept, &segment_of(body + 1000, idle_ns + 1)), 1);
     assert_eq!((pipeline.ledger().stream.bypassed_bytes, pipeline.bypass.set), (1000, 2));
     assert_eq!(pass(&mut pipeline, &mut kept, &segment_of(body + 2000, idle_ns + 1)), 0);
     pass(&mut pipeline, &mut kept, &Segment { time_ns: idle_ns + 1, ..segment(1, body + 1_000_000, GET) });
     assert_eq!((kept.heads[&1].len(), kept.gaps), (2, 0));
-    // And one that does not live.
+    // A connection that is not alive.
     let (mut pipeline, mut kept) = obeying(Limits::default());
     pipeline.segment(&Segment { flags: SYN, ..segment(1, 0, POST) }, &mut kept);
     pipeline.tick(idle_ns, &mut kept);
@@ -145,11 +145,11 @@ fn the_same_addresses_used_again_at_once_are_another_connection() {
     let (mut pipeline, mut kept) = obeying(Limits::default());
     pipeline.segment(&Segment { flags: SYN, ..segment(1, 0, POST) }, &mut kept);
     let body = 1 + u32::try_from(POST.len()).unwrap();
-    // The bypass is still set; the next connection begins in the middle of its window.
+    // The bypass is still set, and the next connection begins in the middle of its window.
     assert_eq!(pass(&mut pipeline, &mut kept, &Segment { flags: SYN, ..segment(2, body + 100, b"") }), 1);
     assert_eq!(pass(&mut pipeline, &mut kept, &segment(2, body + 101, POST)), 1);
     assert_eq!(pipeline.bypass.bypass.map(|bypass| bypass.generation), Some(2));
-    // The first one is given up later, without clearing the bypass of the second.
+    // The first connection is given up later, without clearing the bypass of the second.
     pipeline.finish(&mut kept);
     assert_eq!(kept.heads.len(), 2);
 }

@@ -1,14 +1,14 @@
-//! Random traffic, from a seed: requests, cut into packets that go wrong on their way, through a kernel that may
-//! bypass a part, into a pipeline. Each case is one connection.
+//! Random traffic from a seed: requests are split into packets, the packets suffer transmission faults and pass a
+//! kernel that may bypass a part of them, and the rest enters a pipeline. Each case is one connection.
 
 use toa_common::bypass::Bypass;
 
 use super::*;
 
-/// Cases of each property.
+/// Cases per property.
 const CASES: u64 = 100_000;
 
-/// Numbers that look random (splitmix64).
+/// A pseudo-random number generator (splitmix64).
 pub(super) struct Random(pub(super) u64);
 
 impl Random {
@@ -20,30 +20,30 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// One of `0..bound`.
+    /// Returns a number in `0..bound`.
     pub(super) fn below(&mut self, bound: usize) -> usize {
         usize::try_from(self.next() % bound as u64).unwrap()
     }
 
-    /// True once in `times`.
+    /// Returns true once in `times` on average.
     pub(super) fn once_in(&mut self, times: usize) -> bool {
         self.below(times) == 0
     }
 }
 
-/// The kernel's side of bypasses.
+/// The kernel's part in bypasses.
 #[derive(Debug, Default)]
 pub(super) struct Kernel {
-    /// Whether it carries bypasses out.
+    /// Whether it applies bypasses.
     pub(super) obeys: bool,
     pub(super) bypass: Option<Bypass>,
-    /// How often one was set, and cleared.
+    /// How often a bypass was set and cleared.
     pub(super) set: u64,
     pub(super) cleared: u64,
 }
 
 impl Kernel {
-    /// Whether a packet leaves no record.
+    /// Returns whether a packet leaves no record.
     pub(super) fn covers(&self, segment: &Segment<'_>) -> bool {
         let Segment { generation, flags, seq, payload_len, .. } = *segment;
         self.bypass.is_some_and(|bypass| bypass.covers(generation, flags, seq, payload_len))
@@ -68,7 +68,7 @@ impl BypassTable for Kernel {
     }
 }
 
-/// The head of a request, and its body. What is in a body looks like no request line.
+/// Returns the head and the body of a request. The body does not look like a request line.
 fn request(random: &mut Random) -> (Vec<u8>, Vec<u8>) {
     let method = ["GET", "POST", "PUT", "DELETE", "OPTIONS"][random.below(5)];
     let target = ["/", "/orders?id=7", "http://api.example/a", "*"][random.below(4)];
@@ -111,7 +111,7 @@ fn request(random: &mut Random) -> (Vec<u8>, Vec<u8>) {
     (head.into_bytes(), body)
 }
 
-/// Where packets of a stream of `len` bytes begin and end, in the order in which they come.
+/// Returns the ranges of the packets of a stream of `len` bytes, in order of arrival.
 fn packets(random: &mut Random, len: usize) -> Vec<std::ops::Range<usize>> {
     let longest = [1, 8, 60, 300, 1448][random.below(5)].max(len / 24);
     let mut packets = Vec::new();
@@ -122,7 +122,7 @@ fn packets(random: &mut Random, len: usize) -> Vec<std::ops::Range<usize>> {
         at = end;
     }
     for _ in 0..random.below(4) {
-        // Again, with the same limits or others, or a probe.
+        // A retransmission, with the same limits or others, or a probe.
         let from = random.below(len);
         let to = (from + random.below(longest + 1)).min(len);
         packets.insert(random.below(packets.len()), from..to);
@@ -134,7 +134,7 @@ fn packets(random: &mut Random, len: usize) -> Vec<std::ops::Range<usize>> {
     packets
 }
 
-/// What a case was, and what came of it.
+/// A case and its results.
 struct Outcome {
     heads: Vec<Vec<u8>>,
     syn: bool,
@@ -161,7 +161,7 @@ fn send(seed: u64, obeys: bool, losses: usize) -> Outcome {
     if syn {
         pipeline.segment(&Segment { flags: SYN, ..segment(1, isn, b"") }, &mut kept);
     }
-    // What the kernel has copied and the pipeline has not read yet.
+    // Packets that the kernel has copied and the pipeline has not read yet.
     let mut ring = Vec::new();
     let fin = packets.len() - 1;
     for (number, range) in packets.into_iter().enumerate() {
@@ -217,14 +217,14 @@ fn whatever_is_lost_what_is_said_to_be_complete_is_right() {
     for seed in 0..CASES {
         let Outcome { heads, syn, kept, lost, .. } = send(seed, seed % 2 == 0, 3);
         let RecordingSink { heads: found, gaps, closed, .. } = &kept;
-        // In their order, some may be missing.
+        // In order, possibly with some missing.
         let mut sent = heads.iter();
         for head in found.get(&1).into_iter().flatten() {
             assert!(sent.any(|other| other == head), "seed {seed}: {}", head.escape_ascii());
         }
         let read = found.get(&1).map_or(0, Vec::len) + kept.incomplete;
         assert!(read <= heads.len(), "seed {seed}");
-        // Without a SYN the beginning may be lost, without the FIN the end, and nothing tells.
+        // Without a SYN the beginning may be lost, and without the FIN the end, with no gap to show it.
         let has_ends = syn && !closed.is_empty();
         assert!(read == heads.len() || *gaps > 0 || !has_ends, "seed {seed}: {lost} lost, no gap");
         assert!(closed.len() <= 1, "seed {seed}");

@@ -16,7 +16,7 @@ use crate::{
     tls::ClientHello,
 };
 
-/// An event of a connection: what every event has, and its own fields.
+/// An event of a connection: the common fields and its own.
 #[derive(Serialize)]
 pub(super) struct ConnectionLine<'a, T> {
     event: &'static str,
@@ -26,7 +26,7 @@ pub(super) struct ConnectionLine<'a, T> {
     fields: T,
 }
 
-/// What every event of a connection has.
+/// The fields that every event of a connection has.
 #[derive(Serialize)]
 pub(super) struct Common<'a> {
     timestamp: Time,
@@ -34,7 +34,7 @@ pub(super) struct Common<'a> {
     client: ClientAddress,
     network: Network<'a>,
     server: Endpoint,
-    /// Where each event has it.
+    /// Not written here: each event has it among its own fields.
     #[serde(skip)]
     toa: Option<Toa>,
 }
@@ -68,7 +68,7 @@ impl<'a> Common<'a> {
 
 /// A request.
 #[derive(Serialize)]
-pub(super) struct Request<'a> {
+pub(super) struct RequestFields<'a> {
     http: Http<'a>,
     url: Url<'a>,
     toa: Option<&'a Toa>,
@@ -77,7 +77,7 @@ pub(super) struct Request<'a> {
     framing_fault: Option<&'static str>,
 }
 
-impl<'a> Request<'a> {
+impl<'a> RequestFields<'a> {
     pub(super) fn new(
         common: &'a Common<'a>,
         connection: &'a Connection,
@@ -102,11 +102,11 @@ impl<'a> Request<'a> {
 pub(super) enum State<'a> {
     /// Seen for the first time.
     Opened,
-    /// It begins with a header of the PROXY protocol.
+    /// It begins with a PROXY protocol header.
     Proxy(ProxyVersion),
-    /// It, or its rest, is neither HTTP/1 nor TLS.
+    /// The connection, or the rest of it, is neither HTTP/1 nor TLS.
     NotHttp {
-        /// What it is.
+        /// The reason.
         reason: NotHttp,
         /// Its first bytes, redacted and escaped.
         preview: &'a str,
@@ -115,14 +115,14 @@ pub(super) enum State<'a> {
     Closed(Closed),
 }
 
-/// A connection's beginning or end, or that it is not HTTP.
+/// The start or end of a connection, or that it is not HTTP.
 #[derive(Serialize)]
-pub(super) struct ConnectionEvent<'a> {
+pub(super) struct ConnectionFields<'a> {
     toa: Option<&'a Toa>,
     connection: ConnectionState<'a>,
 }
 
-impl<'a> ConnectionEvent<'a> {
+impl<'a> ConnectionFields<'a> {
     pub(super) fn new(common: &'a Common<'a>, connection: &'a Connection, state: &State<'a>) -> Self {
         let (state, reason, preview) = match state {
             State::Opened => ("open", None, None),
@@ -137,15 +137,15 @@ impl<'a> ConnectionEvent<'a> {
     }
 }
 
-/// What a TLS client sends in the clear.
+/// The server name and ALPN protocols of a TLS `ClientHello`, which clients send in the clear.
 #[derive(Serialize)]
-pub(super) struct Tls<'a> {
+pub(super) struct TlsFields<'a> {
     tls: TlsPart<'a>,
     toa: Option<&'a Toa>,
     connection: OnlyId<'a>,
 }
 
-impl<'a> Tls<'a> {
+impl<'a> TlsFields<'a> {
     pub(super) fn new(common: &'a Common<'a>, connection: &'a Connection, hello: &'a ClientHello) -> Self {
         let client = TlsClient {
             server_name: hello.server_name.as_deref().map(Text),
@@ -155,21 +155,21 @@ impl<'a> Tls<'a> {
     }
 }
 
-/// Bytes that are missing for good.
+/// Missing bytes that were given up.
 #[derive(Serialize)]
-pub(super) struct Gap<'a> {
+pub(super) struct GapFields<'a> {
     toa: Option<&'a Toa>,
     connection: OnlyId<'a>,
     gap: Bytes,
 }
 
-impl<'a> Gap<'a> {
+impl<'a> GapFields<'a> {
     pub(super) fn new(common: &'a Common<'a>, connection: &'a Connection, bytes: u64) -> Self {
         Self { toa: common.toa.as_ref(), connection: OnlyId { id: Id(connection) }, gap: Bytes { bytes } }
     }
 }
 
-/// The last line.
+/// The ledger, which is the last line.
 #[derive(Serialize)]
 pub(super) struct Ledger<'a> {
     event: &'static str,

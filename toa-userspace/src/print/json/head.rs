@@ -1,4 +1,4 @@
-//! Responsible for a request's target and fields as JSON has them. Not responsible for what of them is secret.
+//! The target and fields of a request in JSON. [`crate::print::redact`] decides what is secret.
 
 use std::{
     cmp::Ordering,
@@ -18,13 +18,13 @@ use crate::{
     },
 };
 
-/// Writes `target`, redacted and escaped, in the place of what `out` holds.
+/// Replaces the content of `out` with `target`, redacted and escaped.
 pub(super) fn redact_target(redactor: &Redactor, target: &[u8], out: &mut String) {
     out.clear();
     redactor.target(target, &mut |part| push_part(part, out));
 }
 
-/// Writes the first bytes of an unknown protocol, redacted and escaped, in the place of what `out` holds.
+/// Replaces the content of `out` with the first bytes of an unknown protocol, redacted and escaped.
 pub(super) fn redact_preview(redactor: &Redactor, preview: &[u8], out: &mut String) {
     out.clear();
     redactor.preview(preview, &mut |part| push_part(part, out));
@@ -42,12 +42,11 @@ fn write_part(part: Part<'_>, out: &mut impl Write) -> fmt::Result {
     }
 }
 
-/// A target and its parts (RFC 9112 section 3.2). Neither redaction nor escaping adds or removes a byte that
-/// separates them.
+/// A target and its parts (RFC 9112 section 3.2). Neither redaction nor escaping adds or removes a separator.
 #[derive(Debug, Eq, PartialEq, Serialize)]
 pub(super) struct Url<'a> {
     original: &'a str,
-    /// `None` where a target has none: `*` and `host:port`.
+    /// `None` for targets without a path: `*` and `host:port`.
     path: Option<&'a str>,
     /// `None` without a `?`.
     query: Option<&'a str>,
@@ -59,7 +58,7 @@ impl<'a> Url<'a> {
         let origin = if target.starts_with('/') {
             Some(target)
         } else {
-            // absolute-form: scheme, authority, then as origin-form. An empty path is the root (RFC 9110
+            // absolute-form: scheme and authority, then the same as origin-form. An empty path is the root (RFC 9110
             // section 4.2.3).
             target.split_once("://").filter(|(scheme, _)| is_scheme(scheme)).map(|(_, rest)| {
                 let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
@@ -76,13 +75,14 @@ impl<'a> Url<'a> {
     }
 }
 
-/// Whether `text` is a scheme (RFC 3986 section 3.1).
+/// Returns whether `text` is a scheme (RFC 3986 section 3.1).
 fn is_scheme(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_alphabetic())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
 }
 
-/// The fields of a head: an object with an array of values for each name, both in the order in which they came.
+/// The fields of a head: an object with an array of values for each name, both in the order in which they were
+/// received.
 pub(super) struct Headers<'a> {
     request: &'a HttpRequest<'a>,
     redactor: &'a Redactor,
@@ -96,7 +96,7 @@ impl<'a> Headers<'a> {
 
 impl Serialize for Headers<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // Sorted, so that a head with thousands of fields is no more work than it must be.
+        // Sorted: comparing names pairwise would be slow for a head with thousands of fields.
         let mut fields: Vec<(usize, Field<'_>)> = self.request.fields().enumerate().collect();
         fields.sort_unstable_by(|a, b| compare(a.1.name, b.1.name).then(a.0.cmp(&b.0)));
         let mut groups: Vec<_> = fields.chunk_by(|a, b| a.1.name.eq_ignore_ascii_case(b.1.name)).collect();
@@ -111,7 +111,7 @@ impl Serialize for Headers<'_> {
     }
 }
 
-/// Orders names in lower case.
+/// Compares names without regard to case.
 fn compare(a: &[u8], b: &[u8]) -> Ordering {
     a.iter().map(u8::to_ascii_lowercase).cmp(b.iter().map(u8::to_ascii_lowercase))
 }
@@ -131,7 +131,7 @@ impl fmt::Display for Name<'_> {
     }
 }
 
-/// Writes in lower case.
+/// Writes ASCII letters in lower case.
 struct Lower<'a, 'b>(&'a mut fmt::Formatter<'b>);
 
 impl Write for Lower<'_, '_> {
@@ -148,7 +148,7 @@ impl Write for Lower<'_, '_> {
     }
 }
 
-/// The values of the fields of one name.
+/// The values of all fields with one name.
 struct Values<'a> {
     group: &'a [(usize, Field<'a>)],
     redactor: &'a Redactor,

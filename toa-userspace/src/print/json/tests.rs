@@ -45,7 +45,7 @@ fn request(head: &[u8]) -> HttpRequest<'_> {
     HttpRequest::parse(head, TIME_NS, 1).unwrap()
 }
 
-/// The lines as objects, each of which is valid.
+/// Returns the lines as objects, after checking each against the schema.
 fn lines(json: &mut Json<Vec<u8>>) -> Vec<Value> {
     assert!(json.take_error().is_none());
     let text = String::from_utf8(json.writer().clone()).unwrap();
@@ -307,13 +307,13 @@ fn an_interface_is_looked_up_once() {
     assert_eq!(asked.load(Ordering::Relaxed), 2);
 }
 
-/// Bytes of a target: none that would end it.
+/// Bytes of a target, without those that would end it.
 fn target() -> impl Strategy<Value = Vec<u8>> {
     let byte = prop_oneof![any::<u8>(), prop::sample::select(b"/?#;&=:@%\\\"ab".to_vec())];
     prop::collection::vec(byte.prop_filter("ends a target", |byte| *byte > b' ' && *byte != 0x7f), 1..40)
 }
 
-/// Fields: names of few letters, so that some come twice, and values of any bytes that end no line.
+/// Fields: names of few letters, so that some occur twice, and values of any bytes that do not end a line.
 fn fields() -> impl Strategy<Value = Vec<(String, Vec<u8>)>> {
     let byte = any::<u8>().prop_filter("ends a line", |byte| !matches!(byte, b'\r' | b'\n'));
     prop::collection::vec(

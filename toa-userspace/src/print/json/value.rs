@@ -1,5 +1,4 @@
-//! Responsible for what several objects of the output have in common: hosts, endpoints, times, names. Not responsible
-//! for the objects.
+//! The parts that several JSON objects share: hosts, endpoints, times, names.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -24,7 +23,7 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Both as one.
+    /// Returns the address and port together.
     pub fn address(self) -> SocketAddr {
         SocketAddr::new(self.address, self.port)
     }
@@ -43,7 +42,7 @@ pub(super) struct Network<'a> {
     pub(super) protocol: Option<Protocol>,
 }
 
-/// What a command, which has no packet, knows of the network.
+/// The `network` object of a command, which has no packet and so knows only the peer.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct PeerNetwork {
     /// The balancer's side.
@@ -61,16 +60,16 @@ pub(super) struct Protocol {
     pub(super) version: &'static str,
 }
 
-/// How a client is known.
+/// How a client was learned.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Toa {
-    /// The kind of the option that named it, if one did.
+    /// The kind of the option that named the client, if an option did.
     pub kind: Option<u8>,
     /// The option's length.
     pub length: Option<u8>,
-    /// Where it was learned from.
+    /// The source that the client was learned from.
     pub learned_from: &'static str,
-    /// Whether the option could be another protocol's.
+    /// Whether the option could belong to another protocol.
     pub ambiguous: bool,
 }
 
@@ -83,14 +82,14 @@ impl From<&Attribution> for Toa {
 }
 
 impl Toa {
-    /// How the client is known; `None` if it is only assumed to be the sender.
+    /// Returns how the client was learned, or `None` if it is only assumed to be the sender.
     pub(super) fn new(attribution: &Attribution) -> Option<Self> {
         let is_known = attribution.toa().is_some() || attribution.learned_from() == Some(LearnedFrom::Socket);
         is_known.then(|| attribution.into())
     }
 }
 
-/// Bytes that a client chose.
+/// Bytes that a client chose, written escaped.
 pub(super) struct Text<'a>(pub(super) &'a [u8]);
 
 impl Serialize for Text<'_> {
@@ -99,19 +98,19 @@ impl Serialize for Text<'_> {
     }
 }
 
-/// Nanoseconds since the Unix epoch, as RFC 3339 writes them.
+/// Nanoseconds since the Unix epoch, written as in RFC 3339.
 pub(super) struct Time(pub(super) u64);
 
 impl Serialize for Time {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // 2^64 ns are 585 years, which is within what a timestamp can be.
+        // 2^64 ns are 585 years, which is within the range of a timestamp.
         let time = Timestamp::from_nanosecond(self.0.into()).unwrap_or(Timestamp::UNIX_EPOCH);
         serializer.collect_str(&format_args!("{time:.9}"))
     }
 }
 
-/// What tells a connection from all others that this host sees until it is booted again, or of the capture that is read:
-/// when it was learned, and its number within the run.
+/// The identifier of a connection: when it was learned, and its number within the run. It is unique on this host until
+/// the next boot, or within the capture that is read.
 pub(super) struct Id<'a>(pub(super) &'a Connection);
 
 impl Serialize for Id<'_> {

@@ -1,10 +1,10 @@
-//! Streams that the kernel bypasses in part.
+//! Streams that the kernel partly bypasses.
 
 use toa_common::bypass::Bypass;
 
 use super::*;
 
-/// A stream that has handed on `abc` and whose next 100 bytes are bypassed.
+/// Returns a stream that has handed on `abc`, with a bypass of the next 100 bytes.
 fn bypassed(isn: u32) -> Rig {
     let mut rig = Rig::new();
     rig.flags(isn, b"abc", SYN);
@@ -80,7 +80,7 @@ fn a_hole_that_is_older_than_the_bypass_is_not_waited_for() {
     let expected = [Got::Start(true), data(b"abc"), Got::Bypassed(10), data(b"waits"), Got::Bypassed(100)];
     assert_eq!(rig.got[..5], expected);
     assert_eq!(rig.got[5..], [data(b"GET")]);
-    // Should it come after all, it was not there before.
+    // If these bytes still arrive, they are late, not duplicates.
     rig.data(4, b"0123456789");
     assert_eq!((rig.ledger.late_bytes, rig.ledger.duplicate_bytes), (10, 0));
 }
@@ -110,7 +110,7 @@ fn windows_follow_each_other_for_any_size() {
     rig.flags(7, b"", SYN);
     let mut seq = 8_u32;
     let mut total = 0;
-    // More than 2^32 bytes, a segment now and then at the end of a window, some of them late.
+    // More than 2^32 bytes, with a segment after each window, and sometimes a hole before it.
     for late in [0, 5, 1000, 0, 1 << 20, (1 << 30) - 9] {
         rig.bypass(u64::MAX);
         seq = seq.wrapping_add(Bypass::MAX_BYTES).wrapping_add(late);

@@ -17,9 +17,17 @@ pub(crate) struct AttachArgs {
     #[command(flatten, next_help_heading = "Selection")]
     pub(crate) select: SelectArgs,
 
-    /// Also follow connections that are already open (needs a loaded TOA kernel module). With =force, do so even if that
-    /// resets the cgroup-v1 net_cls/net_prio class of the servers' sockets
-    #[arg(help_heading = "Selection", long, value_enum, value_name = "force", num_args = 0..=1, require_equals = true, default_missing_value = "yes")]
+    #[arg(
+        help_heading = "Selection",
+        long,
+        value_enum,
+        value_name = "force",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "yes",
+        help = "Also follow connections that are already open (needs a loaded TOA kernel module). With =force, do so \
+                even if that resets the cgroup-v1 net_cls/net_prio class of the servers' sockets"
+    )]
     pub(crate) existing: Option<Existing>,
 
     #[command(flatten, next_help_heading = "Output")]

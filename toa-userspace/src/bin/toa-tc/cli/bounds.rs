@@ -4,7 +4,7 @@ use clap::Args;
 use toa_common::limits::MAX_FLOWS;
 use toa_userspace::limits::Limits;
 
-/// Most connections that may be followed: a gigabyte of kernel memory.
+/// Largest value of `--max-flows`: a gigabyte of kernel memory.
 const MOST_FLOWS: u32 = 1 << 22;
 
 #[derive(Args, Clone, Copy, Debug)]
@@ -23,7 +23,7 @@ pub(crate) struct BoundArgs {
 }
 
 impl BoundArgs {
-    /// The same for the pure part.
+    /// Returns the limits of the pipeline.
     pub(crate) fn limits(&self) -> Limits {
         let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         let mut limits = Limits::default();

@@ -13,8 +13,6 @@ pub(crate) struct FlowsArgs {
     #[command(flatten)]
     pub(crate) run: RunArgs,
 
-    /// Show all established connections and their real clients instead, without attaching (needs a loaded TOA kernel
-    /// module). With =force, do so even if that resets the cgroup-v1 net_cls/net_prio class of the servers' sockets
     #[arg(
         long,
         value_enum,
@@ -22,7 +20,10 @@ pub(crate) struct FlowsArgs {
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "yes",
-        conflicts_with_all = ["iface", "pid"]
+        conflicts_with_all = ["iface", "pid"],
+        help = "Show all established connections and their real clients instead, without attaching (needs a loaded \
+                TOA kernel module). With =force, do so even if that resets the cgroup-v1 net_cls/net_prio class of \
+                the servers' sockets"
     )]
     pub(crate) existing: Option<Existing>,
 

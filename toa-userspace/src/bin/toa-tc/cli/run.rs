@@ -35,7 +35,7 @@ impl RunArgs {
         RunSelector { interface: self.iface.clone(), pid: self.pid }
     }
 
-    /// The error for a selector that matches no run.
+    /// Returns the error for a selector that matches no run.
     pub(crate) fn no_match(&self, runs: &Runs) -> anyhow::Error {
         let mut text = match (&self.iface, self.pid) {
             _ if runs.alive.is_empty() => {
@@ -51,7 +51,7 @@ impl RunArgs {
         anyhow!(text)
     }
 
-    /// The one run that is selected.
+    /// Returns the only run that is selected.
     pub(crate) fn single<'a>(&self, runs: &'a Runs) -> Result<&'a Run> {
         match runs.single(&self.selector()) {
             Ok(run) => Ok(run),

@@ -55,7 +55,7 @@ enum ToaPick {
 }
 
 impl SelectArgs {
-    /// The rules of all options together, in their order.
+    /// Returns the rules of all options, sorted and without repetitions.
     pub(crate) fn watched(&self) -> Result<Vec<Rule>, UsageError> {
         let mut rules = Rule::combine(&self.rules, &self.ports);
         if rules.is_empty() && !self.rules.is_empty() {
@@ -69,7 +69,7 @@ impl SelectArgs {
         Ok(rules)
     }
 
-    /// What is chosen before the first packet.
+    /// Returns the settings that are fixed before the first packet.
     pub(crate) fn config(&self) -> Result<Config, UsageError> {
         let pairs = ToaOptions::pairs(&self.toa).map_err(|error| UsageError(error.to_string()))?;
         let mut config = Config::DEFAULT.with_pairs(pairs);
@@ -82,7 +82,7 @@ impl SelectArgs {
         Ok(self.server_ports.iter().fold(config, |config, port| config.with_server_port(*port)))
     }
 
-    /// The ports of clients that were given without an address.
+    /// Returns the client ports of `--port`, and of rules that are only a port.
     pub(crate) fn client_ports(&self) -> Vec<u16> {
         let of_rules = self.rules.iter().filter_map(|rule| match rule {
             Rule::Port(port) => Some(*port),
@@ -99,7 +99,7 @@ fn port(text: &str) -> Result<u16, RuleError> {
     parse_port(text)
 }
 
-/// A prefix, or the address of one balancer.
+/// Parses a prefix, or the address of one balancer.
 fn balancer(text: &str) -> Result<IpNet, RuleError> {
     match text.parse() {
         Ok(Rule::Address(address)) => Ok(address.into()),

@@ -76,7 +76,7 @@ pub(crate) fn run(args: AttachArgs) -> Result<()> {
         let failure = run.until_done().await;
         run.finish(failure).await
     });
-    // A reader that is still blocked in writing must not keep us.
+    // Do not wait for a reader that is still blocked in writing.
     runtime.shutdown_background();
     result
 }
@@ -98,7 +98,7 @@ struct Prepared {
     existing: Option<ExistingConnections>,
 }
 
-/// A run.
+/// A run that is attached.
 struct Run {
     args: AttachArgs,
     config: Box<Config>,
@@ -128,7 +128,7 @@ impl Prepared {
         let targets = find_targets(&args.interfaces)?;
         let options = LoadOptions { config: *config, max_flows: args.bounds.flows, log_level };
         let mut loaded = Loaded::new(targets.iter().map(Target::program), &options)?;
-        // Before a signal could end us, and before anything is pinned.
+        // Before anything is pinned: a signal that is not handled would leave the pins in place.
         let signals = Signals::new()?;
         if log_level.is_some() {
             tokio::spawn(KernelLog::new(&mut loaded)?.read());
@@ -161,7 +161,7 @@ impl Prepared {
         })
     }
 
-    /// Attaches, says so, and starts to read.
+    /// Attaches to all interfaces, reports that, and starts the reader.
     fn attach(self) -> Result<Run> {
         let Self { args, rules, config, targets, mut loaded, pins, .. } = self;
         let mut attached = Vec::new();
@@ -188,7 +188,7 @@ impl Prepared {
         let printer = Printer::new(&args.results, Box::new(interface_name));
         let sink = RequestLimit::new(printer, args.results.count);
         let read = reader::read(self.rings, pipeline, clock_offset_ns, sink, stopped, finding);
-        // On a thread of its own: while it is blocked in writing, a worker would wait for neither signals nor timers.
+        // On a thread of its own: a worker that is blocked in writing could serve neither signals nor timers.
         let handle = Handle::current();
         let reader = tokio::task::spawn_blocking(move || handle.block_on(read));
         Ok(Run {
@@ -212,7 +212,7 @@ impl Prepared {
 }
 
 impl Run {
-    /// Runs until something ends it. Returns why, if that is a failure.
+    /// Waits until something ends the run. Returns the reason if it is a failure.
     async fn until_done(&mut self) -> Option<anyhow::Error> {
         let Self { args, config, targets, attached, signals, flows, counters, untrusted, done, .. } = self;
         let pins = self.pins.as_ref();
@@ -231,11 +231,11 @@ impl Run {
         }
     }
 
-    /// Detaches, reads what is left in the rings, and prints the ledger.
+    /// Detaches, reads the rest of the rings, and prints the ledger.
     async fn finish(mut self, failure: Option<anyhow::Error>) -> Result<()> {
-        // First nothing more comes in, then what is in the rings is read, and then everything is counted.
+        // Detach first, then read the rings, and read the counters last, so that every packet is counted.
         drop(self.attached);
-        // The receiver is only gone if the reader has failed, which is found below.
+        // The receiver is dropped early only if the reader failed, which is reported below.
         let _ = self.stop.send(true);
         let read = self.signals.join_within_grace(self.reader).await?;
         drop(self.pins);
@@ -263,7 +263,7 @@ impl Run {
     }
 }
 
-/// Finds interfaces. One that is named twice, or by two of its names, counts once.
+/// Finds the interfaces. An interface that is named twice, or by two of its names, counts once.
 fn find_targets(names: &[String]) -> Result<Vec<Target>> {
     let mut targets: Vec<Target> = Vec::new();
     for name in names {
@@ -275,7 +275,7 @@ fn find_targets(names: &[String]) -> Result<Vec<Target>> {
     Ok(targets)
 }
 
-/// Pins the maps and returns their ids, or says why other commands will not see this run.
+/// Pins the maps and returns their IDs, or reports why other commands will not see this run.
 fn pin(loaded: &Loaded) -> Option<(Pins, [u32; PINNED.len()])> {
     let pinned = || -> Result<_> {
         let pins = Pins::new()?;
@@ -317,7 +317,7 @@ fn announce(target: &Target, attached: &Attached, rules: &[Rule]) {
     stderr::line(format_args!("attached to {interface} ({mode}), {}", plural(rules.len(), "rule")));
 }
 
-/// Points out what was probably not intended.
+/// Points out probable mistakes.
 fn hint(select: &SelectArgs, rules: &[Rule], can_change: bool) {
     if rules.is_empty() && can_change {
         stderr::line(format_args!("nothing is watched yet: add a client with toa-tc watch add IP"));
@@ -329,9 +329,10 @@ fn hint(select: &SelectArgs, rules: &[Rule], can_change: bool) {
     }
 }
 
-/// A port that clients connect to is rarely one that they connect from.
+/// Points out client ports on which this host listens: a port that clients connect to is rarely one that they connect
+/// from.
 fn hint_at_listening(ports: &[u16]) {
-    // Without the list there is no hint.
+    // If listeners cannot be listed, there is no hint.
     let listeners =
         if ports.is_empty() { Ok(Vec::new()) } else { SockDiag::new().and_then(|mut it| it.listeners()) };
     let listeners = listeners.unwrap_or_default();

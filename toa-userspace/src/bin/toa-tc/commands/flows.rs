@@ -29,7 +29,7 @@ struct Flow {
     network: PeerNetwork,
     server: Endpoint,
     toa: Toa,
-    /// When it was learned.
+    /// When the connection's client was learned.
     since: String,
     age_ns: u64,
     idle_ns: u64,

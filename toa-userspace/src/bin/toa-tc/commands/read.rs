@@ -1,5 +1,4 @@
-//! Responsible for the command `read`, from its arguments to its last line. Not responsible for the parts that do the
-//! work.
+//! The command `read`: prints the requests of watched clients from a capture file.
 
 use std::{
     fs::File,
@@ -32,7 +31,7 @@ use crate::{
     stderr,
 };
 
-/// How long a pipe may be silent before what waits for the beginning of its stream waits no longer.
+/// How long a pipe may be silent before streams that wait for their beginning start with what they have.
 const SILENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 
 /// Runs the command.
@@ -53,12 +52,12 @@ pub(crate) fn run(args: ReadArgs) -> Result<()> {
     let input = open(&args.file)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let result = runtime.block_on(read(args, selection, input));
-    // A reader that is still blocked in writing must not keep us.
+    // Do not wait for a reader that is still blocked in writing.
     runtime.shutdown_background();
     result
 }
 
-/// Opens a capture.
+/// Opens a capture, or stdin for `-`.
 fn open(path: &Path) -> Result<File> {
     if path != Path::new("-") {
         return File::open(path).with_context(|| format!("cannot open {}", path.display()));
@@ -73,7 +72,7 @@ fn open(path: &Path) -> Result<File> {
 async fn read(args: ReadArgs, selection: Selection, input: File) -> Result<()> {
     let mut signals = Signals::new()?;
     let (stopped, stop) = rustix::pipe::pipe()?;
-    // On a thread of its own: it is blocked in reading and in writing.
+    // On a thread of its own: it blocks in reading and in writing.
     let mut session =
         tokio::task::spawn_blocking(move || Session::new(&args, selection, input).run(&stopped));
     let ended = tokio::select! {
@@ -89,11 +88,11 @@ async fn read(args: ReadArgs, selection: Selection, input: File) -> Result<()> {
     })
 }
 
-/// Why nothing more is read.
+/// Why reading ended.
 enum End {
-    /// The capture is over, or as many requests were printed as were asked for.
+    /// The capture ended, or the requested number of requests was printed.
     Done,
-    /// A signal came.
+    /// A signal arrived.
     Interrupted,
     /// The results cannot be written.
     Output(io::Error),
@@ -101,7 +100,7 @@ enum End {
     Failed(anyhow::Error),
 }
 
-/// A run.
+/// The replay of one capture.
 struct Session {
     path: PathBuf,
     input: File,
@@ -120,7 +119,7 @@ impl Session {
         Self { path: args.file.clone(), input, config, replay, sink }
     }
 
-    /// Reads to the end, or until `stopped` is closed on its other side, and says what was counted.
+    /// Reads to the end, or until the other end of `stopped` is closed, and reports the counts.
     fn run(mut self, stopped: &OwnedFd) -> Result<()> {
         let end = self.read(stopped);
         if matches!(end, End::Output(_)) {
@@ -131,7 +130,7 @@ impl Session {
         let Self { config, replay, sink, .. } = self;
         let (kernel, mut printer) = (replay.counters().ledger(), sink.into_inner());
         let summary = Summary { kernel: &kernel, pipeline: replay.ledger(), after_gro: false };
-        // Of what is no capture there is nothing to count.
+        // Input that is not a capture has no counts.
         if replay.packets() > 0 || !matches!(end, End::Failed(_)) {
             say(&replay, &summary, &config);
         }
@@ -191,7 +190,7 @@ impl Session {
     }
 }
 
-/// Says what was counted.
+/// Reports the counts on stderr.
 fn say(replay: &Replay, summary: &Summary<'_>, config: &Config) {
     // Nothing can be done if stderr is gone.
     _ = io::stderr().write_all(summary.to_string().as_bytes());
@@ -216,17 +215,17 @@ fn say(replay: &Replay, summary: &Summary<'_>, config: &Config) {
     }
 }
 
-/// What there was to wait for.
+/// Why waiting ended.
 enum Wait {
-    /// There is something to read, or the end.
+    /// There is input to read, or the input has ended.
     Ready,
-    /// The run is to end.
+    /// Reading must stop.
     Stopped,
-    /// Nothing for long enough.
+    /// There was no input for long enough.
     Silent,
 }
 
-/// Waits until there is something to read, or the other side of `stopped` is closed.
+/// Waits until there is input to read, the other end of `stopped` is closed, or `patience` has passed.
 fn wait(input: &File, stopped: &OwnedFd, patience: Option<&Timespec>) -> io::Result<Wait> {
     let mut descriptors = [PollFd::new(input, PollFlags::IN), PollFd::new(stopped, PollFlags::IN)];
     let ready = loop {

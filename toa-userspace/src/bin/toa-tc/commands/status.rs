@@ -33,7 +33,7 @@ use crate::{
     printer::print,
 };
 
-/// How long it is looked how often programs run.
+/// How long to sample run counts.
 const MEASURED: Duration = Duration::from_secs(1);
 
 #[derive(Serialize)]
@@ -41,7 +41,7 @@ struct Report {
     runs: Vec<Status>,
     /// Pins that are not used, with the reason.
     refused: Vec<String>,
-    /// How many dead runs were cleared away just now.
+    /// How many dead runs had their pins removed just now.
     swept: usize,
 }
 
@@ -70,9 +70,9 @@ struct Interface {
     name: String,
     index: u32,
     mode: &'static str,
-    /// From 1, if it can be seen from here.
+    /// The position in the chain, from 1, if the chain can be seen from here.
     position: Option<usize>,
-    /// All programs of the chain in their order, if they can be seen from here.
+    /// All programs of the chain in their order, if the chain can be seen from here.
     chain: Option<Vec<ChainProgram>>,
 }
 
@@ -94,7 +94,7 @@ struct Ledger {
 struct Sum {
     matched: u64,
     delivered: u64,
-    /// Bytes only: a cut packet is a delivered one.
+    /// Only for bytes: a cut packet counts as delivered.
     #[serde(skip_serializing_if = "Option::is_none")]
     cut: Option<u64>,
     lost: u64,
@@ -103,10 +103,10 @@ struct Sum {
 
 #[derive(Serialize)]
 struct CostReport {
-    /// While it was measured.
+    /// Runs that the kernel measured.
     runs: u64,
     ns_per_run: u64,
-    /// Just now.
+    /// The rate in the last sample.
     runs_per_second: u64,
 }
 
@@ -132,7 +132,7 @@ pub(crate) fn run(args: &StatusArgs) -> Result<()> {
     }
 }
 
-/// Looks how often the programs run meanwhile.
+/// Samples how often the programs run.
 fn add_rates(statuses: &mut [Status], runs: &[&Run]) {
     let begin = Instant::now();
     thread::sleep(MEASURED);
@@ -143,7 +143,7 @@ fn add_rates(statuses: &mut [Status], runs: &[&Run]) {
     }
 }
 
-/// The programs of a run, and their cost.
+/// Returns the programs of a run, and their cost.
 fn users_of(run: &Run) -> io::Result<(Vec<u32>, Cost)> {
     let [.., counters_id] = run.info.map_ids;
     chain::users_of(counters_id)
@@ -167,9 +167,10 @@ impl Status {
     fn new(run: &Run) -> Result<Self> {
         let info = &run.info;
         let counters = run.counters()?.read()?;
-        // Without the right to look at programs, their cost is not known; everything else is.
+        // Without permission to inspect programs, their cost is unknown; everything else is shown.
         let (ids, cost) = users_of(run).unwrap_or_default();
-        // Who measures by a descriptor is not seen in the kernel's parameter, but in what was measured.
+        // Statistics that a process enabled by a descriptor (`BPF_ENABLE_STATS`) show in the counts, but not in the
+        // sysctl.
         let is_measured = chain::is_measured() || cost.runs > 0;
         let chains = namespace::run_in(info.pid, info.network_namespace, || {
             Ok(info.interfaces().iter().map(|it| chain::programs(&interface_name(it)).ok()).collect())
@@ -238,14 +239,14 @@ impl Ledger {
     }
 }
 
-/// The sum of the losses, which is all that `status` says of them.
+/// Serializes an account with the sum of its losses, which is all that `status` shows of them.
 fn total<S: Serializer>(account: &Account, serializer: S) -> Result<S::Ok, S::Error> {
     let Account { matched, delivered, cut, lost, bypassed } = *account;
     Sum { matched, delivered, cut, lost: lost.total(), bypassed }.serialize(serializer)
 }
 
 impl CostReport {
-    /// Of all that was measured, of which `last` runs were in the last `time`.
+    /// Computes averages of `cost`. The last `time` contained `last` of its runs.
     fn new(cost: Cost, last: u64, time: Duration) -> Self {
         let per_second = u128::from(last) * 1_000_000_000 / time.as_nanos().max(1);
         Self {

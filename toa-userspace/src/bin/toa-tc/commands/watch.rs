@@ -91,15 +91,15 @@ fn clear(run: &Run) -> Result<()> {
     Ok(())
 }
 
-/// Ends the following of connections that no rule matches.
+/// Drops connections that no rule matches, and returns how many.
 fn end_following(run: &Run, watch: &Watch) -> Result<usize> {
     let mut flows = run.flows()?;
-    // A program that found the rule a moment ago may still be about to insert the connection. Where the kernel
-    // cannot wait for it, that moment is a microsecond.
+    // A program that found the rule a moment ago may still be about to insert the connection. If the kernel cannot wait
+    // for it, that window is a microsecond.
     let _ = wait_for_programs();
     let is_watched = |client: &_, has_port| watch.contains(client, has_port).map_err(anyhow::Error::new);
     let unwatched = flows.unwatched(is_watched)?;
-    // Before they are removed, or the run could take them for evicted.
+    // Before they are removed, or the run could count them as evicted.
     run.add_removed_flows(unwatched.len())?;
     flows.end(&unwatched, is_watched).context("cannot drop connections")
 }

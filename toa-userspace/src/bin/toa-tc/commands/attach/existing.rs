@@ -1,4 +1,4 @@
-//! Follows connections that were open before we attached: at the start, and whenever rules were added.
+//! Follows connections that were open before we attached: at the start, and whenever rules are added.
 
 use std::{
     collections::HashSet,
@@ -36,8 +36,8 @@ use crate::stderr;
 /// Delay before the second scan, by when handshakes in progress have completed.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Longest delay between scans while some connections were not accepted or had no visible owner. The delays grow as those
-/// between retransmissions of a lost handshake packet do (RFC 6298 section 2).
+/// Longest delay between scans while some connections were not accepted or had no visible owner. The delays grow
+/// exponentially, like those between retransmissions of a lost handshake packet (RFC 6298 sections 2 and 5).
 const AGAIN_AT_MOST: Duration = Duration::from_mins(1);
 
 /// How often to check whether rules were added.
@@ -46,7 +46,7 @@ const INTERVAL: Duration = Duration::from_millis(200);
 /// The followed connections of a run, which several tasks change.
 pub(crate) struct SharedFlows {
     flows: Mutex<Flows>,
-    /// Connections that user space began to follow, and not the kernel.
+    /// Connections that user space, not the kernel, began to follow.
     begun_here: AtomicU64,
 }
 
@@ -67,18 +67,18 @@ impl SharedFlows {
 /// Follows existing connections.
 pub(crate) struct ExistingConnections {
     scanner: Scanner,
-    /// The kernel's table once more, to check again what a scan has found.
+    /// A second socket table, to check again what a scan has found.
     table: SockDiag,
     watch: Watch,
     shared: Arc<SharedFlows>,
     config: Box<Config>,
     balancers: Balancers,
-    /// Cookies of connections that were begun since rules were last added. One that the map evicted is not brought back,
-    /// where it would evict another.
+    /// Cookies of connections that were begun since rules were last added. One that the map evicted is not followed
+    /// again: it would evict another.
     begun: HashSet<u64>,
 }
 
-/// What one scan has found.
+/// The result of one scan.
 struct ScanResult {
     counts: Counts,
     begun: u64,
@@ -86,7 +86,7 @@ struct ScanResult {
 }
 
 impl ScanResult {
-    /// Whether a later scan can find more.
+    /// Returns whether a later scan can find more.
     fn is_unfinished(&self) -> bool {
         self.counts.of(UnknownReason::Queued) + self.counts.of(UnknownReason::Unseen) > 0
     }
@@ -129,7 +129,7 @@ impl ExistingConnections {
             }
         })?;
         let begun = begun.len().saturating_sub(before) as u64;
-        // Without the right to see them, there is nothing to report.
+        // Without permission to see them, there is nothing to report.
         let other_namespaces = other_namespaces().unwrap_or_default();
         failure.map_or(Ok(ScanResult { counts, begun, other_namespaces }), Err)
     }
@@ -153,13 +153,13 @@ fn follow(
     if !shared.lock().begin(&key, &client, now_ns)? {
         return Ok(false);
     }
-    // A connection and rule that exist before and after existed meanwhile. Otherwise the 4-tuple may be another
-    // connection's by now, or whoever removed the rule has missed this entry.
+    // A connection and a rule that exist before and after also existed in between. Otherwise the 4-tuple may belong to
+    // another connection by now, or the process that removed the rule may have missed this entry.
     if !table.is_there(connection)? || !watch.contains(&client, true)? {
         shared.lock().take_back(&key, now_ns)?;
         return Ok(false);
     }
-    // If a packet named the client at the same time, the program has counted the connection.
+    // If a packet named the client at the same time, the kernel program has counted the connection.
     let is_ours = shared.lock().is_begun(&key, now_ns)?;
     shared.begun_here.fetch_add(u64::from(is_ours), Ordering::Relaxed);
     Ok(is_ours)
@@ -217,7 +217,7 @@ pub(crate) async fn follow_existing(
     }
 }
 
-/// Reports what the first scan has found.
+/// Reports the result of the first scan.
 fn report(result: &ScanResult, module: &Module) {
     let ScanResult { counts, begun, other_namespaces } = result;
     let (begun, total) = (Count(*begun), Count(counts.total()));

@@ -1,4 +1,4 @@
-//! Noticing that interfaces are removed.
+//! Detects removed interfaces.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::stderr;
 const INTERVAL: Duration = Duration::from_millis(500);
 
 /// Reports each interface that is removed, detaches from it, and returns when none is left. An interface that moves to
-/// another network namespace counts as removed: it would take our program along.
+/// another network namespace counts as removed: it would take our program with it.
 pub(crate) async fn until_all_removed(attached: &mut Vec<(Target, Attached)>) {
     while !attached.is_empty() {
         sleep(INTERVAL).await;

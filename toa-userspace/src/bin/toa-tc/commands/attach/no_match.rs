@@ -1,4 +1,4 @@
-//! Explaining, once, why nothing has matched.
+//! Explains once why nothing has matched.
 
 use std::{convert::Infallible, future::pending, time::Duration};
 
@@ -14,10 +14,10 @@ use crate::stderr;
 /// How long to wait for a match before explaining why there is none.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Waits, explains if nothing has matched, and then does nothing more.
+/// Waits, explains if nothing has matched, and then stays pending.
 pub(crate) async fn report_no_match(counters: &Counters, targets: &[Target], pairs: &ToaPairs) -> Infallible {
     sleep(PATIENCE).await;
-    // If they cannot be read now, they cannot at the end either, where that is an error.
+    // Counters that cannot be read now cannot be read at the end either, where that is an error.
     if let Ok(snapshot) = counters.read() {
         let interfaces: Vec<_> = targets.iter().map(Target::interface).collect();
         let source = Source::Interfaces(&interfaces, PATIENCE);

@@ -1,4 +1,4 @@
-//! Responsible for what `attach` tells other processes of itself. Not responsible for where it is kept.
+//! The description of a run, which `attach` publishes for other processes.
 
 use anyhow::{Context as _, Result};
 use toa_common::{
@@ -11,11 +11,11 @@ use toa_userspace::live::{
     runs::pins::Pins,
 };
 
-/// The parts of the version, as cargo knows them.
+/// The version from cargo: major, minor, patch.
 const VERSION: [&str; 3] =
     [env!("CARGO_PKG_VERSION_MAJOR"), env!("CARGO_PKG_VERSION_MINOR"), env!("CARGO_PKG_VERSION_PATCH")];
 
-/// Writes what this run is beside its maps, which have the numbers `map_ids`.
+/// Publishes the description of this run beside its maps, which have the IDs `map_ids`.
 pub(crate) fn publish(
     pins: &Pins,
     map_ids: [u32; PINNED.len()],

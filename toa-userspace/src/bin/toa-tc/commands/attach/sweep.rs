@@ -1,5 +1,4 @@
-//! Responsible for looking after a run's maps now and then: connections that ended are forgotten, ones that were
-//! evicted are told of. Not responsible for the maps.
+//! Sweeps a run's maps periodically: removes ended connections and reports evicted ones.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -17,10 +16,10 @@ use tokio::time::sleep;
 use super::existing::SharedFlows;
 use crate::stderr;
 
-/// How often it is swept: several times in the time for which an ended connection is remembered.
+/// Interval between sweeps. Several fit into the time for which an ended connection is kept (`LINGER_NS`).
 const INTERVAL: Duration = Duration::from_secs(3);
 
-/// Sweeps for ever.
+/// Sweeps periodically. Reports evictions whenever their number has grown.
 pub(crate) async fn sweep(
     flows: &SharedFlows,
     counters: &Counters,
@@ -30,7 +29,7 @@ pub(crate) async fn sweep(
     let mut told = 0;
     loop {
         sleep(INTERVAL).await;
-        // If the maps cannot be read now, they cannot at the end either, where that is an error.
+        // Maps that cannot be read now cannot be read at the end either, where that is an error.
         let Ok(evicted) = sweep_once(flows, counters, pins) else {
             continue;
         };
@@ -45,7 +44,7 @@ pub(crate) async fn sweep(
     }
 }
 
-/// Sweeps once, and returns how many open connections the kernel has evicted, at least.
+/// Sweeps once, and returns a lower bound for the number of open connections that the kernel evicted.
 fn sweep_once(flows: &SharedFlows, counters: &Counters, pins: Option<&Pins>) -> Result<u64, MapError> {
     let before = counters.read()?;
     let begun_here = flows.begun_here();

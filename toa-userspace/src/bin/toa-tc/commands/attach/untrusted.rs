@@ -1,4 +1,4 @@
-//! Reporting sources whose TOA is not trusted.
+//! Reports sources whose TOA is not trusted.
 
 use std::{collections::HashSet, convert::Infallible, future::pending, time::Duration};
 
@@ -16,7 +16,7 @@ pub(crate) async fn report_untrusted(untrusted: &Untrusted) -> Infallible {
     let mut reported = HashSet::new();
     while reported.len() < MAX_UNTRUSTED as usize {
         sleep(INTERVAL).await;
-        // What cannot be read now is read next time.
+        // Sources that cannot be read now are read next time.
         for source in untrusted.read().unwrap_or_default() {
             if reported.insert(source) {
                 stderr::line(format_args!("ignoring TOA from {source}: not listed with --lb"));

@@ -32,22 +32,22 @@ use crate::{
     stderr,
 };
 
-/// A connection, as it is printed.
+/// A connection in the output.
 #[derive(Serialize)]
 struct Row {
     /// The real client, if it is known.
     client: Option<ClientAddress>,
-    /// Which question to the server's socket named it.
+    /// The query of the server's socket that named the client.
     named_by: Option<&'static str>,
-    /// Why it is not known.
+    /// Why the client is not known.
     reason: Option<&'static str>,
     #[serde(skip)]
     description: &'static str,
     network: PeerNetwork,
     server: Endpoint,
-    /// Whose socket it is, if it was asked.
+    /// The process that owns the socket, if the socket was queried.
     process: Option<Process>,
-    /// For how long the client has sent nothing. When a connection was opened, no kernel knows.
+    /// Time since the client last sent data. The kernel does not record when a connection was opened.
     idle_ns: Option<u64>,
 }
 
@@ -84,7 +84,7 @@ impl Row {
         }
     }
 
-    /// Connections of one client stand together, those without one at the end.
+    /// Returns the sort key: connections of one client are adjacent, those without a known client come last.
     fn order(&self) -> (bool, Option<(IpAddr, Option<u16>)>, SocketAddr, SocketAddr) {
         let client = self.client.map(|client| (client.address, client.port));
         (client.is_none(), client, self.server.address(), self.network.peer.address())
@@ -94,7 +94,7 @@ impl Row {
 /// Runs the command.
 pub(super) fn run(rules: &[Rule], force: bool, format: ReportFormat) -> Result<()> {
     rights::check(force)?;
-    // Before sockets are asked, which moves the module's counters.
+    // Before the scan, which changes the module's counters.
     let module = Module::now();
     let watched = Matcher::new(rules);
     let is_wanted = |client: &Result<RealClient, UnknownReason>| {
@@ -122,11 +122,11 @@ pub(super) fn run(rules: &[Rule], force: bool, format: ReportFormat) -> Result<(
     Ok(())
 }
 
-/// Reports what was scanned besides what is printed.
+/// Reports the counts of the scan on stderr.
 fn report(counts: &Counts, module: &Module) {
     let total = plural(counts.total(), "established connection");
     stderr::line(format_args!("{total}: {}", Tally(counts)));
-    // Without the right to see them, there is nothing to report.
+    // Without permission to see them, there is nothing to report.
     let others = other_namespaces().unwrap_or_default();
     let hints = [describe_other_namespaces(&others), explain_unknown(counts, module)];
     hints.into_iter().flatten().for_each(|hint| stderr::line(format_args!("{hint}")));
@@ -154,7 +154,7 @@ fn lines(text: &mut String, rows: &[Row]) {
     table(text, "", head, cells);
 }
 
-/// A process by its number, which is asked for its name once.
+/// Returns a process with its name, which is read once per process.
 fn process(pid: u32, names: &mut HashMap<u32, String>) -> Process {
     let name = names.entry(pid).or_insert_with(|| {
         let name = fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
