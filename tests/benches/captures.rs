@@ -22,7 +22,7 @@ use toa_tests::tool::toa_tc;
 
 /// Number of rounds to take medians of. In each, every reader reads every file once.
 const ROUNDS: usize = 5;
-/// Requests in the first file, distributed over [`CONNECTIONS`] in turn.
+/// Number of requests in the first file, sent round-robin over [`CONNECTIONS`] connections.
 const REQUESTS: u32 = 100_000;
 const CONNECTIONS: u16 = 100;
 /// Body bytes of the upload, sent in full Ethernet packets of [`SEGMENT`] bytes.
@@ -70,7 +70,7 @@ fn write_upload(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Runs a reader to completion and returns its time and the number of lines that it printed.
+/// Runs a reader to completion and returns its time and the number of non-empty lines that it printed.
 fn run(command: &mut Command) -> Result<(Duration, usize)> {
     let start = Instant::now();
     let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output()?;

@@ -1,9 +1,9 @@
 //! Measures what a packet costs in the kernel: runs the shipped program with `BPF_PROG_TEST_RUN` on real
 //! frames and compares it with a program that only parses the headers and looks up the connection.
 //!
-//! Every figure is the time added to that of an empty program, and its ratio to what the reference adds. All
-//! programs run in turn in each round, so that other load on the machine affects them alike. The output has
-//! medians, and the lowest and highest ratio of a round.
+//! Each result is the time beyond that of an empty program, absolute and relative to the reference. All programs run in
+//! turn in each round, so that other load on the machine affects them alike. The output has medians and the lowest and
+//! highest ratio of all rounds.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -106,12 +106,12 @@ fn frames() -> [(&'static str, Vec<u8>, f64); 10] {
     .map(|(name, packet, target)| (name, packet.build(), target))
 }
 
-/// Returns this many addresses of clients that send nothing.
+/// Returns `count` rules for addresses of clients that send nothing.
 fn addresses(count: u32) -> Vec<Rule> {
     (0..count).map(|number| Rule::Address(IpAddr::from((0x0b00_0000 + number * 3).to_be_bytes()))).collect()
 }
 
-/// Returns this many prefixes that contain no client: IPv4 of lengths 17 to 28, and IPv6 of length 64.
+/// Returns `count` prefixes that contain no client: IPv4 of lengths 17 to 28, and IPv6 of length 64.
 fn prefixes(count: u32) -> Result<Vec<Rule>> {
     let prefix = |number: u32| {
         let length = 17 + number % 12;

@@ -30,9 +30,11 @@ use toa_tests::{
 const ROUNDS: usize = 2;
 /// Clients that send requests concurrently.
 const VISITORS: u16 = 2;
-/// Connections of each client in one turn, each from its own port.
+/// Number of connections that each client opens in a turn, each from its own port.
 const CLOSES: u16 = 5_000;
+/// The first of these ports.
 const FIRST_PORT: u16 = 20_000;
+/// Number of server processes.
 const WORKERS: usize = 4;
 /// A close that a client sees later than this counts as late.
 const LATE: Duration = Duration::from_millis(10);
@@ -40,17 +42,17 @@ const LATE: Duration = Duration::from_millis(10);
 /// What inspects the descriptors.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Looker {
-    Nobody,
+    None,
     Ss,
     ToaTc,
 }
 
 impl Looker {
-    const ALL: [Self; 3] = [Self::Nobody, Self::Ss, Self::ToaTc];
+    const ALL: [Self; 3] = [Self::None, Self::Ss, Self::ToaTc];
 
     fn command(self, namespace: &Namespace) -> Result<Option<Command>> {
         let mut command = match self {
-            Self::Nobody => return Ok(None),
+            Self::None => return Ok(None),
             Self::Ss => {
                 let mut command = namespace.command("ss");
                 command.arg("-tnpH");

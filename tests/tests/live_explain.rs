@@ -35,7 +35,7 @@ struct Case {
     says: Option<String>,
 }
 
-const NO_TOA: &str = ", 0 with TOA 254:8 254:20 253:20, which only the first packets of a connection carry";
+const NO_TOA: &str = ", 0 with TOA 254:8 254:20 253:20 (only the first packets of a connection carry it)";
 
 fn cases() -> Vec<Case> {
     let toa = || Some(toa_option(CLIENT.into()));

@@ -151,7 +151,7 @@ fn two_watched_connections_of_fifty_are_printed_whole() -> Result<()> {
     Ok(())
 }
 
-/// Watches all connections and checks that printed and lost requests add up to those sent. Returns the number
+/// Watches all connections and checks that printed and lost requests add up to those that nginx logged. Returns the number
 /// of lost requests.
 fn check_all_watched(arguments: &[&str], duration: Duration) -> Result<u64> {
     let bare = run(None, Duration::from_secs(3))?;

@@ -1,5 +1,5 @@
-//! Tests of the lab's stand-in for the TOA module: a process that asks a socket gets the client, a program
-//! that inspects the socket from outside sees the balancer, and nothing else changes.
+//! Tests of the lab's stand-in for the TOA module. A process that calls `getpeername` gets the client. A program that
+//! inspects the socket from outside sees the balancer. Nothing else changes.
 #![cfg(feature = "kernel")]
 
 use std::{

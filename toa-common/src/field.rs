@@ -3,10 +3,10 @@
 //! The bytes of a header have alignment 1, so on the BPF target the compiler reads an integer byte by byte and combines
 //! the bytes, which takes ten instructions per field. The kernel allows unaligned reads of packets on the machines that
 //! this runs on, but the compiler's own switch for that would also misalign the stack, which the verifier rejects.
-//! Hence one load in assembly, for references into packets only. It is not declared pure, or it could be moved before
-//! the check that makes it valid.
+//! So this module loads each field with one assembly instruction, and only through references into packets. The
+//! instruction is not marked pure; otherwise the compiler could move it before the check that makes it valid.
 
-/// Returns the `N` bytes of `header` from offset `AT` on.
+/// Returns the `N` bytes of `header` at offset `AT`.
 #[inline(always)]
 pub fn field<const AT: usize, const N: usize, const M: usize>(header: &[u8; M]) -> &[u8; N] {
     const { assert!(AT + N <= M) };

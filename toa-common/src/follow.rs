@@ -1,9 +1,9 @@
 //! The decision whether to follow a connection. The caller does all lookups and writes: it passes in what it knows, and
 //! carries out the decision.
 //!
-//! Balancers mark different packets: only the SYN, the SYN and early ACKs, only early ACKs, or only the first data. Any
-//! packet from a client can therefore name it. A TOA in a SYN is provisional: if the balancer does not mark SYNs, the
-//! client wrote it.
+//! Balancers mark different packets: only the SYN, the SYN and early ACKs, only early ACKs, only the handshake ACK, or
+//! only the first data. Any SYN, ACK or data of a client can therefore name it. A TOA in a SYN is provisional: if the
+//! balancer does not mark SYNs, the client wrote it.
 
 use crate::{flow::Flow, seq::Seq, tcp_packet::SegmentKind, wire::toa::Toa};
 

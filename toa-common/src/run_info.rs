@@ -3,7 +3,7 @@
 /// Version of the layout of [`RunInfo`] and of the other maps that a run pins. Changes if any of them changes.
 pub const FORMAT: u32 = 4;
 
-/// Maximum number of interfaces in a record. Further interfaces of a run are left out.
+/// Maximum number of interfaces of a run. The command line accepts no more.
 pub const MAX_INTERFACES: usize = 64;
 
 /// Number of maps that a run pins besides its record.

@@ -36,8 +36,8 @@ impl TcpPacket {
     /// Finds the TCP header of `packet` and checks every length on the way. Rejects the packet early if `is_served`
     /// returns `false` for its destination port, which it gets in network order.
     ///
-    /// Also fails with [`SkipReason::Truncated`] if only the options cannot be viewed, so that the caller can retry
-    /// with a view of all headers.
+    /// Also fails with [`SkipReason::Truncated`] if the fixed header can be viewed but the options cannot, so that the
+    /// caller can retry with a view of all headers.
     #[inline(always)]
     pub fn parse<P: PacketView>(
         packet: &P,

@@ -21,7 +21,7 @@ mod zero {
     pub(super) static ZERO: Zero = Zero(UnsafeCell::new(0));
 }
 
-/// Returns `word` as a value unknown to the verifier, so that states that differ only in it are merged.
+/// Hides `word` from the verifier, which can then merge states that differ only in this value.
 #[inline(always)]
 pub(crate) fn unknown(word: u32) -> u32 {
     #[cfg(target_arch = "bpf")]
@@ -49,9 +49,8 @@ pub fn black_box(value: u64) -> u64 {
     value
 }
 
-/// Returns `value`, which is at most `MASK`, with the mask applied so that the verifier sees the bound. The verifier
-/// forgets the bounds of values that were in memory. In assembly, because the compiler drops a mask that it can prove
-/// to have no effect.
+/// Returns `value`, which must be at most `MASK`. The mask shows the bound to the verifier, which does not know it for
+/// values loaded from map memory. Assembly applies it, because the compiler removes a mask without effect.
 #[inline(always)]
 pub fn masked<const MASK: u32>(value: u32) -> usize {
     const { assert!((MASK as usize + 1).is_power_of_two()) };

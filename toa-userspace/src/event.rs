@@ -5,7 +5,7 @@ use crate::{
     tls::ClientHello,
 };
 
-/// An event of a connection.
+/// Something that happened on a connection. In the variants, *it* is the connection.
 #[derive(Clone, Copy, Debug)]
 pub enum Event<'a> {
     /// Its first segment was seen.

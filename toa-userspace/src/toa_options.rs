@@ -21,7 +21,7 @@ pub enum ToaOptionsError {
         text: String,
     },
     /// Kind 0 or 1: these options have no length.
-    #[error("kind {kind} is not an option: 2 to 255")]
+    #[error("kind {kind} has no length: use 2 to 255")]
     Kind {
         /// What was typed.
         kind: u8,
@@ -29,7 +29,7 @@ pub enum ToaOptionsError {
     /// A length with an unknown layout.
     #[error(
         "unknown TOA layout {kind}:{length}: use length 8 (port, IPv4) or 20 (port, IPv6), or one of {}",
-        list(KNOWN_PAIRS.iter().filter(|(_, length)| !is_usual(*length)).map(|(kind, length)| format!("{kind}:{length}")))
+        list(KNOWN_PAIRS.iter().filter(|pair| !is_usual_layout(**pair)).map(|(kind, length)| format!("{kind}:{length}")))
     )]
     Length {
         /// The kind.
@@ -100,9 +100,14 @@ impl FromStr for ToaOptions {
     }
 }
 
-/// Returns whether the length alone determines the layout.
+/// Returns whether an unknown kind of this length has a layout: port and IPv4, or port and IPv6.
 const fn is_usual(length: u8) -> bool {
     matches!(length, LENGTH_IPV4 | LENGTH_IPV6)
+}
+
+/// Returns whether a known pair has the layout that its length has with unknown kinds.
+const fn is_usual_layout(pair: (u8, u8)) -> bool {
+    is_usual(pair.1) && !matches!(pair, (252, 20))
 }
 
 fn list(items: impl Iterator<Item = impl fmt::Display>) -> String {
@@ -145,9 +150,9 @@ mod tests {
     fn mistakes_are_answered_with_what_there_is() {
         let error = |text: &str| text.parse::<ToaOptions>().unwrap_err().to_string();
         assert!(error("dpvs").ends_with("default, lvs, tencent, alibaba, ucloud, akamai, all)"));
-        assert!(error("254:12").ends_with("249:40, 254:16, 28:7, 28:19, 254:24"));
+        assert!(error("254:12").ends_with("252:20, 249:40, 254:16, 28:7, 28:19, 254:24"));
         assert!(error("200:7").contains("200:7"));
-        assert_eq!(error("1:8"), "kind 1 is not an option: 2 to 255");
+        assert_eq!(error("1:8"), "kind 1 has no length: use 2 to 255");
         for wrong in ["", ":", "254", "254:", ":8", "256:8", "254:256", "+254:8", "254:8:1"] {
             assert!(error(wrong).contains("is neither KIND:LEN nor a profile"), "{wrong}");
         }

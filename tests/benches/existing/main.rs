@@ -1,5 +1,5 @@
-//! Measures what it costs to ask 50,000 open connections for their clients, and how this affects nginx, which
-//! holds them. Run it with `cargo xtask bench existing`.
+//! Measures what it costs to find the clients of 50,000 open connections, and how this affects nginx, which holds
+//! them. Run it with `cargo xtask bench existing`.
 //!
 //! The connections are idle and have no TOA; a stand-in for the TOA module names their clients. The benchmark
 //! measures CPU time and memory of one run, then wrk's rate against the same nginx, alternately without and

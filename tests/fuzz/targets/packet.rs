@@ -1,7 +1,7 @@
 //! Frames of several connections. The classifier of `toa-tc read` follows them, and the shared code must read
 //! the same from each frame as the tests' oracle.
 //!
-//! The first byte of an input selects what counts as TOA and which clients are watched. Frames follow, each
+//! The first byte of an input selects the TOA layouts, which TOA counts, and the watched clients. Frames follow, each
 //! preceded by its length in two bytes, little-endian.
 #![no_main]
 

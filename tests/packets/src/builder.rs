@@ -187,7 +187,7 @@ impl PacketBuilder {
         self
     }
 
-    /// Makes it an IPv4 fragment, with its offset in units of eight bytes and whether more fragments follow.
+    /// Makes it an IPv4 fragment. `offset` is in units of eight bytes; `more` sets *more fragments*.
     #[must_use]
     pub fn fragment(mut self, offset: u16, more: bool) -> Self {
         self.fragment = (offset & 0x1fff) | if more { MORE_FRAGMENTS } else { 0 };

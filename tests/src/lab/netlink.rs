@@ -10,7 +10,7 @@ const GSO_MAX_SIZE: [u16; 2] = [41, 63];
 /// Attributes of the largest merged packet that a device builds from received ones, for IPv6 and IPv4.
 const GRO_MAX_SIZE: [u16; 2] = [58, 64];
 
-/// Bytes of `nlmsghdr` and `ifinfomsg`.
+/// Combined size of `nlmsghdr` and `ifinfomsg`, in bytes.
 const HEADER: usize = 16 + 16;
 
 /// Lets the device of this index, in the calling thread's namespace, send and build packets of this many

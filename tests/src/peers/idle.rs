@@ -107,7 +107,7 @@ impl Share {
         Ok(Self { connections })
     }
 
-    /// Reports that all are open, then sends requests whenever it is asked to.
+    /// Reports that all connections are open, then sends one request on each whenever it is told to.
     fn serve(mut self, orders: &Receiver<()>, answers: &Sender<Result<()>>) -> Result<()> {
         answers.send(Ok(()))?;
         while orders.recv().is_ok() {

@@ -75,8 +75,8 @@ impl Capture {
         Ok(Self { process, directory })
     }
 
-    /// Waits until there are `enough` frames, stops tcpdump and returns them. Without the wait, tcpdump would
-    /// discard frames that it had not read yet.
+    /// Waits until `enough` accepts the captured frames, stops tcpdump, and returns them. Stopping earlier would lose
+    /// frames that tcpdump has not read.
     pub fn stop_when(self, enough: impl Fn(&[Vec<u8>]) -> bool) -> Result<Vec<Vec<u8>>> {
         frames(&self.file_when(enough)?.read()?)
     }

@@ -41,14 +41,14 @@ impl Names {
     }
 }
 
-/// An interface of a section.
+/// An interface of a pcapng section, or the only one of a pcap file.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Interface {
     /// Its number within the file.
     pub(super) number: u32,
     /// The number of its link type. An unsupported one is an error only if the interface has packets.
     link_type: u16,
-    /// Most bytes captured of a packet; 0 for no limit.
+    /// Maximum number of captured bytes per packet; 0 means no limit.
     snaplen: u32,
     /// Timestamp units per second.
     resolution: u128,
@@ -91,7 +91,7 @@ impl Interface {
         LinkType::from_number(self.link_type).ok_or(CaptureError::LinkType { number: self.link_type })
     }
 
-    /// Returns the most bytes that can have been captured of a packet of `wire_len` bytes.
+    /// Returns the maximum captured length of a packet of `wire_len` bytes.
     pub(super) fn captured(&self, wire_len: u32) -> u32 {
         if self.snaplen == 0 { wire_len } else { wire_len.min(self.snaplen) }
     }

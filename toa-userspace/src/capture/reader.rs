@@ -170,8 +170,9 @@ struct Measured {
     len: usize,
 }
 
-/// The block of a packet.
+/// A packet block found in the buffer.
 struct PacketBlock {
+    /// As in [`Measured`].
     kind: u32,
     /// Its range in the buffer.
     range: Range<usize>,
@@ -179,8 +180,9 @@ struct PacketBlock {
     offset: u64,
 }
 
-/// Kinds for the two parts of a pcap file. pcapng reserves both numbers.
+/// Pseudo block type of the header of a pcap file, a number that pcapng does not assign.
 const FILE_HEADER: u32 = 0;
+/// Pseudo block type of a packet of a pcap file, a number that pcapng does not assign.
 const PACKET: u32 = u32::MAX;
 
 /// Reads the four bytes at `at` in the given byte order.

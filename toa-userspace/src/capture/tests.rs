@@ -54,7 +54,7 @@ impl Order {
         self.block(0x0a0d_0d0a, &[&self.word(0x1a2b_3c4d)[..], version.as_flattened(), &[0xff; 8]].concat())
     }
 
-    /// Returns the description of an interface. Without a name it has no resolution either.
+    /// Builds an interface description block. If `name` is given, it also sets `if_tsresol` to nanoseconds.
     pub(crate) fn interface(self, link: u16, snaplen: u32, name: Option<&str>) -> Vec<u8> {
         let mut content = [&self.half(link)[..], &[0; 2], &self.word(snaplen)].concat();
         if let Some(name) = name {

@@ -2,7 +2,7 @@
 
 use super::NotHttp;
 
-/// Longest method, in bytes. The longest registered one has 17 (IANA HTTP method registry).
+/// Maximum accepted length of a method, in bytes. The longest registered method has 17 (IANA HTTP method registry).
 const MAX_METHOD_BYTES: usize = 32;
 
 /// Methods that count in a search for a request: those of RFC 9110 section 9.3, RFC 5789, RFC 4918, RFC 3253, RFC 4791
@@ -167,9 +167,8 @@ pub(super) fn continues(bytes: &[u8], max_bytes: usize) -> Search {
     }
 }
 
-/// Searches for a request line at the beginning of `bytes` and of each of their lines. Returns its position and whether
-/// it is complete; an incomplete one may have at most `max_bytes`. If there is none, the position is the end of
-/// `bytes`.
+/// Searches for a request line at the start of each line in `bytes`. Returns its position and whether it is complete. An
+/// incomplete line counts only up to `max_bytes`. If there is none, the position is the end of `bytes`.
 pub(super) fn find(bytes: &[u8], max_bytes: usize) -> (usize, Search) {
     let mut at = 0_usize;
     while let Some(candidate) = bytes.get(at..).filter(|candidate| !candidate.is_empty()) {

@@ -5,7 +5,7 @@ use serde::Serialize;
 /// What became of the matched packets, or of their bytes: `matched = delivered + cut + lost + bypassed`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 pub struct Account {
-    /// Packets of followed connections, or their bytes.
+    /// Packets of followed connections with payload, SYN, FIN or RST, or their bytes of payload.
     pub matched: u64,
     /// Copied to user space.
     pub delivered: u64,

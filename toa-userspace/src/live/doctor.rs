@@ -73,7 +73,7 @@ fn kernel() -> Check {
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
     match KernelVersion::current() {
         Ok(version) if version >= OLDEST => check("kernel", State::Ok, release, None),
-        _ => check("kernel", State::Warn, release, Some("toa-tc needs Linux 5.15 or later")),
+        _ => check("kernel", State::Fail, release, Some("toa-tc needs Linux 5.15 or later")),
     }
 }
 

@@ -1,7 +1,6 @@
 //! The per-CPU perf rings: opens them with a watermark, gives them to the kernel program, and reads their samples.
 //!
-//! `aya`'s perf buffer is not used. It wakes its reader once per record, which costs more than the record (7 µs against
-//! 0.3 µs measured), and it loops endlessly on a record whose 16-bit size has wrapped. All unsafe code of the rings is
+//! `aya`'s perf buffer is not used. It wakes its reader once per record, which costs more than the record, and it loops endlessly on a record whose 16-bit size has wrapped. All unsafe code of the rings is
 //! in this file.
 //!
 //! ```text

@@ -56,7 +56,7 @@ pub enum RunsError {
     Foreign {
         /// The pin.
         path: PathBuf,
-        /// The difference.
+        /// How the pin differs from what this version expects.
         reason: String,
     },
 }
@@ -137,7 +137,7 @@ impl Run {
         make(map).map_err(|source| RunsError::Map { path: self.path.join(spec.name), source })
     }
 
-    /// Opens the watched set.
+    /// Opens the rules of the run.
     pub fn watch(&self) -> Result<Watch, RunsError> {
         let (prefixes, shapes) = (self.map(&PREFIXES, Ok)?, self.map(&SHAPES, Ok)?);
         self.map(&WATCH, |rules| Watch::new(rules, prefixes, shapes))
@@ -153,8 +153,8 @@ impl Run {
         self.map(&COUNTERS, Counters::new)
     }
 
-    /// Tells the run that we removed `count` open connections, which it would otherwise count as evicted. The caller
-    /// must hold the lock.
+    /// Tells the run that up to `count` connections are about to be removed, so that it does not count them as evicted.
+    /// The caller must hold the lock.
     pub fn add_removed_flows(&self, count: usize) -> Result<(), RunsError> {
         self.change_info(|info| {
             info.flows_removed_by_others = info.flows_removed_by_others.saturating_add(count as u64);

@@ -24,7 +24,7 @@ use crate::{
 use event::{Common, ConnectionFields, GapFields, Ledger, RequestFields, State, TlsFields};
 use value::Protocol;
 
-/// A function that finds the name of an interface by its index. It is called once per index.
+/// A function that finds the name of an interface by its index. It is called once per index, or again if very many are in use.
 pub type InterfaceName = Box<dyn FnMut(u32) -> Option<String> + Send>;
 
 /// Writes results as JSON Lines. Each line is one call of [`Write::write_all`], so that two are never mixed, and a

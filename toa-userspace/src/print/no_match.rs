@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 0 TCP packets in 10 s on eth0 (3 others): …
-//! 12,431 TCP packets in 10 s, 0 with TOA 254:8 254:20 253:20: …; 1,203 with option 200:8 (…), which …
+//! 12,431 TCP packets in 10 s, 0 with TOA 254:8 254:20 253:20 (only …); 1,203 with option 200:8 (try …)
 //! 12,431 TCP packets in 10 s, 45 with TOA 254:8 254:20 253:20, none of a watched client
 //! ```
 
@@ -70,7 +70,7 @@ impl fmt::Display for NoMatch<'_> {
             write!(f, " {kind}:{length}")?;
         }
         f.write_str(if traffic.toa_packets == 0 {
-            ", which only the first packets of a connection carry"
+            " (only the first packets of a connection carry it)"
         } else {
             ", none of a watched client"
         })?;
@@ -120,8 +120,8 @@ mod tests {
 
     #[test]
     fn no_toa() {
-        let start = "12,431 TCP packets in 10 s, 0 with TOA 254:8 254:20 253:20, which only the first packets of \
-                     a connection carry";
+        let start = "12,431 TCP packets in 10 s, 0 with TOA 254:8 254:20 253:20, (only the first packets of a \
+                     connection carry it)";
         assert_eq!(explain(&TRAFFIC).unwrap(), start);
         let mut seen = TRAFFIC;
         (seen.unselected_pairs[3], seen.unselected_pairs[8]) = (1203, 1);

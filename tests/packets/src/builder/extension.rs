@@ -1,31 +1,31 @@
 //! The bytes of IPv6 extension headers (RFC 8200 section 4, RFC 4302 section 2).
 //! [`PacketBuilder`](super::PacketBuilder) writes the first byte of each, the next header.
 
-/// Hop-by-hop options.
+/// Next-header number of hop-by-hop options.
 pub const HOP_BY_HOP: u8 = 0;
-/// Routing.
+/// Next-header number of a routing header.
 pub const ROUTING: u8 = 43;
-/// Fragment.
+/// Next-header number of a fragment header.
 pub const FRAGMENT: u8 = 44;
-/// Authentication.
+/// Next-header number of an authentication header.
 pub const AUTHENTICATION: u8 = 51;
-/// Destination options.
+/// Next-header number of destination options.
 pub const DESTINATION_OPTIONS: u8 = 60;
 
 /// An extension header: its number and its bytes.
 pub type Extension = (u8, Vec<u8>);
 
-/// Returns hop-by-hop options of this many bytes, a multiple of eight, all of them padding.
+/// Returns hop-by-hop options of `bytes` bytes, all padding. `bytes` must be a multiple of eight.
 pub fn hop_by_hop(bytes: usize) -> Extension {
     (HOP_BY_HOP, with_length(bytes, 8, 1))
 }
 
-/// Returns destination options of this many bytes, a multiple of eight, all of them padding.
+/// Returns destination options of `bytes` bytes, all padding. `bytes` must be a multiple of eight.
 pub fn destination_options(bytes: usize) -> Extension {
     (DESTINATION_OPTIONS, with_length(bytes, 8, 1))
 }
 
-/// Returns a routing header of this many bytes, a multiple of eight, with no segments left.
+/// Returns a routing header of `bytes` bytes with no segments left. `bytes` must be a multiple of eight.
 pub fn routing(bytes: usize) -> Extension {
     (ROUTING, with_length(bytes, 8, 1))
 }

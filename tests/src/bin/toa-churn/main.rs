@@ -30,7 +30,7 @@ const REPLACE: i32 = 10;
 /// one exits.
 struct Inherited {
     listener: TcpListener,
-    /// A pair for each worker: the end that others write to, and the end that it reads.
+    /// One socket pair per worker: the end for writing to it and the end that it reads.
     boxes: Vec<(OwnedFd, OwnedFd)>,
 }
 

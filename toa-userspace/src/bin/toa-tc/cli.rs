@@ -34,9 +34,9 @@ pub(crate) enum Command {
     Attach(AttachArgs),
     /// Print the requests of watched clients from a capture file
     Read(ReadArgs),
-    /// Change what a running attach watches
+    /// Show or change the rules of a running attach
     Watch(WatchArgs),
-    /// Show running instances: interfaces, rules, counters, packet accounting, cost
+    /// Show each running attach: interfaces, rules, counters, ledger, cost
     Status(StatusArgs),
     /// Show the connections being followed
     Flows(FlowsArgs),

@@ -37,14 +37,14 @@ pub(crate) struct AttachArgs {
     #[arg(help_heading = "Limits", long, value_name = "TIME", value_parser = duration)]
     pub(crate) duration: Option<SignedDuration>,
 
-    /// Size of each CPU's ring in bytes, a power of two [default: 64 MiB over all CPUs]
+    /// Set the size of each CPU's ring, a power of two [default: 256 KiB to 4 MiB, by the number of CPUs]
     #[arg(help_heading = "Limits", long, value_name = "BYTES", value_parser = ring_size)]
     pub(crate) ring_size: Option<usize>,
 
     #[command(flatten, next_help_heading = "Limits")]
     pub(crate) bounds: BoundArgs,
 
-    /// Print diagnostics, including the kernel program's; -vv also logs every followed connection
+    /// Print diagnostics, including a line per learned connection; -vv also logs openings, gaps and ends
     #[arg(help_heading = "Output", short, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
 

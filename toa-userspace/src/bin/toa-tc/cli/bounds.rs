@@ -17,7 +17,7 @@ pub(crate) struct BoundArgs {
     #[arg(long = "max-head", value_name = "BYTES", default_value_t = 64 << 10, value_parser = clap::value_parser!(u32).range(256..=1 << 24))]
     head: u32,
 
-    /// Limit for out-of-order and incomplete data, over all connections
+    /// Keep at most this much out-of-order and incomplete data, over all connections
     #[arg(long = "max-memory", value_name = "BYTES", default_value_t = 128 << 20, value_parser = clap::value_parser!(u64).range(1 << 20..=1 << 40))]
     memory: u64,
 }

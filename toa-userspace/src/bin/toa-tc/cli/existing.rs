@@ -5,9 +5,9 @@ use clap::ValueEnum;
 /// Whether to query the servers' sockets.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum Existing {
-    /// Unless that resets their cgroup-v1 class
+    /// Do not reset the class of the servers' sockets
     #[value(hide = true)]
     Yes,
-    /// Even if that resets their cgroup-v1 class
+    /// Allow resetting the class of the servers' sockets
     Force,
 }

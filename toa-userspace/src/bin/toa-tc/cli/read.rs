@@ -15,7 +15,7 @@ pub(crate) struct ReadArgs {
     #[command(flatten, next_help_heading = "Selection")]
     pub(crate) select: SelectArgs,
 
-    /// Follow every TCP connection; without TOA, the client is the sender
+    /// Follow every TCP connection, instead of watched ones; without TOA, the client is the side that opened it
     #[arg(help_heading = "Selection", long, conflicts_with_all = ["rules", "ports", "any"])]
     pub(crate) any_flow: bool,
 

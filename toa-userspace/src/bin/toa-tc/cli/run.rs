@@ -12,7 +12,7 @@ use crate::{error::UsageError, format::local};
 /// The format of a report.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum ReportFormat {
-    /// Readable text
+    /// Text for people
     Text,
     /// JSON, as in schema/commands.schema.json
     Json,
@@ -21,11 +21,11 @@ pub(crate) enum ReportFormat {
 /// Selects a run.
 #[derive(Args, Debug)]
 pub(crate) struct RunArgs {
-    /// Select the run attached to this interface
+    /// Only the run attached to this interface
     #[arg(long, value_name = "IFACE")]
     iface: Option<String>,
 
-    /// Select the run with this process ID
+    /// Only the run with this process ID
     #[arg(long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
     pid: Option<u32>,
 }

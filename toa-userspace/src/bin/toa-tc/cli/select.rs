@@ -28,12 +28,12 @@ pub(crate) struct SelectArgs {
     #[arg(long)]
     pub(crate) any: bool,
 
-    /// TCP options that carry the client's address: KIND:LEN, or one of default, lvs, tencent, alibaba, ucloud, akamai,
-    /// all (repeatable) [default: default]
+    /// Treat these TCP options as TOA: KIND:LEN, or one of default, lvs, tencent, alibaba, ucloud, akamai, all (repeatable)
+    /// [default: default]
     #[arg(long, value_name = "KIND:LEN|PROFILE")]
     toa: Vec<ToaOptions>,
 
-    /// Which TOA option to use if a packet carries several
+    /// Use the first or the last TOA of a packet
     #[arg(long, value_enum, default_value_t = ToaPick::First, value_name = "WHICH")]
     toa_pick: ToaPick,
 
@@ -41,16 +41,16 @@ pub(crate) struct SelectArgs {
     #[arg(long = "lb", value_name = "CIDR", value_parser = balancer)]
     pub(crate) balancers: Vec<IpNet>,
 
-    /// Follow only connections to this local port (repeatable) [default: every port]
+    /// Follow only connections to this port of the server (repeatable) [default: every port]
     #[arg(long = "server-port", value_name = "PORT", value_parser = port)]
     server_ports: Vec<u16>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 enum ToaPick {
-    /// As written by balancers that insert the option
+    /// For balancers that insert TOA before other options
     First,
-    /// As written by balancers that append the option
+    /// For balancers that append TOA
     Last,
 }
 

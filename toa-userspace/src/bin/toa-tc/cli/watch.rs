@@ -14,16 +14,16 @@ pub(crate) struct WatchArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Change {
-    /// Watch more clients. New connections are followed from their next TOA; with attach --existing, open ones as well
+    /// Add rules. A connection is followed from its next packet with TOA; with attach --existing, open ones at once
     Add {
         #[arg(required = true, value_name = "RULE", help = "IP, CIDR, IP:PORT, [IPv6]:PORT, :PORT or 'any'")]
         rules: Vec<Rule>,
         #[command(flatten)]
         run: RunArgs,
     },
-    /// Stop watching these clients and drop their connections, unless another rule matches
+    /// Remove rules and drop their connections, unless another rule matches
     ///
-    /// If a rule is not there, the others are still removed, and the exit code is 1.
+    /// If a rule does not exist, the others are still removed, and the exit code is 1.
     Remove {
         /// A rule as printed by 'watch list'
         #[arg(required = true, value_name = "RULE")]
