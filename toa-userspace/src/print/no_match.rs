@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn no_toa() {
-        let start = "12,431 TCP packets in 10 s, 0 with TOA 254:8 254:20 253:20, (only the first packets of a \
+        let start = "12,431 TCP packets in 10 s, 0 with TOA 254:8 254:20 253:20 (only the first packets of a \
                      connection carry it)";
         assert_eq!(explain(&TRAFFIC).unwrap(), start);
         let mut seen = TRAFFIC;
