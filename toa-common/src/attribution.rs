@@ -173,6 +173,11 @@ impl Attribution {
         self.flags & flags::PROVISIONAL != 0
     }
 
+    /// Returns whether a later TOA named another client.
+    pub fn is_conflicting(&self) -> bool {
+        self.flags & flags::CONFLICT != 0
+    }
+
     /// Returns whether the TOA could be another protocol's option.
     pub fn is_ambiguous(&self) -> bool {
         self.flags & flags::AMBIGUOUS != 0

@@ -44,14 +44,24 @@ counters! {
     ExtensionHeaders = "extension_headers",
     /// TCP packets to local ports that are not of interest.
     OtherPort = "other_port",
+    /// TCP packets with none of the flags SYN, RST and ACK.
+    NoAck = "no_ack",
+    /// Packets of followed connections, or with a TOA, whose frame is addressed to another host.
+    OtherHost = "other_host",
+    /// Packets of followed connections, or with a TOA, that are signed (MD5, TCP-AO).
+    Signed = "signed",
     /// TCP packets of connections that are not followed, without a trusted TOA.
     Unmarked = "unmarked",
     /// TCP packets of connections that are not followed, with a trusted TOA that no rule matches or that is in a
     /// SYN-ACK or RST.
     Unwatched = "unwatched",
-    /// Packets that ended the following of a connection and started no other: the SYN of a new connection, or a TOA
-    /// that names an unwatched client in place of a provisional one.
-    UnfollowedBySyn = "unfollowed_by_syn",
+    /// Packets that ended the following of a connection and started no other: the first one of a new connection, or a
+    /// TOA that names an unwatched client in place of a provisional one.
+    Unfollowed = "unfollowed",
+    /// SYNs of watched clients or on followed connections, remembered until a packet completes the handshake.
+    Handshakes = "handshakes",
+    /// Those on followed connections.
+    Challenged = "challenged",
     /// Packets of followed connections with neither payload nor SYN, FIN or RST.
     PureAck = "pure_ack",
     /// Packets of followed connections with payload, SYN, FIN or RST.
@@ -65,15 +75,24 @@ counters! {
     MalformedOptions = "malformed_options",
     /// Connections that began to be followed.
     Learned = "learned",
-    /// Followed connections that saw a FIN or RST.
+    /// Followed connections that ended with a FIN or RST.
     Closed = "closed",
-    /// Followed connections without a FIN or RST that ended because of a new SYN or another client's TOA on their
-    /// 4-tuple.
+    /// Ended connections that went on.
+    Reopened = "reopened",
+    /// Packets of followed connections outside of the window, and resets at another place than the next byte.
+    Stray = "stray",
+    /// Packets with payload after the end of their connection that do not continue it.
+    AfterEnd = "after_end",
+    /// Packets of followed connections on another interface or VLAN than the first packet.
+    OtherInterface = "other_interface",
+    /// Followed connections that had not ended when another connection or client took their 4-tuple.
     ReplacedOpen = "replaced_open",
     /// Connections whose client was replaced by that of another TOA.
     Replaced = "replaced",
     /// Packets whose TOA names a client other than the connection's.
     Conflict = "conflict",
+    /// Packets whose entry in the map was reused for another connection while they were handled.
+    FlowReused = "flow_reused",
     /// Connections that could not be followed because the insertion into the map failed.
     FlowInsertFailed = "flow_insert_failed",
 
@@ -116,6 +135,7 @@ impl From<SkipReason> for Counter {
             SkipReason::Malformed => Self::Malformed,
             SkipReason::ExtensionHeaders => Self::ExtensionHeaders,
             SkipReason::OtherPort => Self::OtherPort,
+            SkipReason::NoAck => Self::NoAck,
         }
     }
 }

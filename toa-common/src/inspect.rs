@@ -3,8 +3,8 @@
 //! It has two steps, and the caller may stop after the first: most packets have no options that could be TOA.
 
 use crate::{
+    attribution::Attribution,
     config::Config,
-    flow::Flow,
     limits::MAX_OPTIONS_BYTES,
     skip_reason::SkipReason,
     tcp_packet::{SegmentKind, TcpPacket},
@@ -39,10 +39,10 @@ impl Inspected {
         SegmentKind::new(self.tcp.flags, self.tcp.payload_len != 0)
     }
 
-    /// Sets the client of `flow` to that of the packet's TOA.
+    /// Sets a client to that of the packet's TOA.
     #[inline(always)]
-    pub fn attribute(&self, flow: &mut Flow) {
-        flow.attribution.name(&self.toa, self.segment_kind(), self.walk.has_several());
+    pub fn name(&self, attribution: &mut Attribution) {
+        attribution.name(&self.toa, self.segment_kind(), self.walk.has_several());
     }
 }
 

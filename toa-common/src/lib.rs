@@ -18,6 +18,7 @@ pub mod field;
 pub mod flow;
 pub mod flow_key;
 pub mod follow;
+pub mod handshake;
 pub mod inspect;
 pub mod limits;
 pub mod maps;

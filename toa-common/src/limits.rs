@@ -3,6 +3,12 @@
 /// Entries of the LRU map of flows, unless the loader sets another number.
 pub const MAX_FLOWS: u32 = 65_536;
 
+/// Entries of the LRU map of handshakes: those of a flood within the time that one takes.
+pub const MAX_HANDSHAKES: u32 = 65_536;
+
+/// Entries of the array that says which source ports have handshakes: a power of two, small enough for a CPU's cache.
+pub const HANDSHAKE_PORTS: u32 = 4_096;
+
 /// Entries of the hash map of rules: 100,000 addresses and room for rules with a port.
 pub const MAX_RULES: u32 = 131_072;
 
@@ -35,5 +41,9 @@ pub const MAX_VIEW_BYTES: usize = 64;
 /// larger sample wraps while the helper still returns 0.
 pub const MAX_SAMPLE_BYTES: usize = 65_516;
 
-/// How long a flow is still followed after a FIN or RST, in nanoseconds: retransmissions may arrive late.
-pub const LINGER_NS: u64 = 10_000_000_000;
+/// How long an ended flow is kept after its last packet, in nanoseconds: longer than its server remembers it (Linux:
+/// `TCP_TIMEWAIT_LEN`, 60 s).
+pub const LINGER_NS: u64 = 300_000_000_000;
+
+/// The same if half the map is in use, in nanoseconds: retransmissions may still arrive.
+pub const SHORT_LINGER_NS: u64 = 10_000_000_000;

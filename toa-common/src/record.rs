@@ -3,12 +3,13 @@
 use crate::{address::Address, attribution::Attribution, limits::MAX_SAMPLE_BYTES};
 
 /// The kernel's description of one packet of a followed flow. The frame follows the record. Times are in nanoseconds of
-/// `CLOCK_MONOTONIC`, offsets in bytes from the start of the frame. 64 bytes:
+/// `CLOCK_MONOTONIC`, offsets in bytes from the start of the frame. 72 bytes:
 ///
 /// ```text
 ///  0 time                  8 generation         16 attribution        40 frame length
 /// 44 captured length      48 payload length     52 interface index    56 payload offset
 /// 58 VLAN tag             60 GSO segments       62 transport offset   63 network offset
+/// 64 start                68 flags              70 unused
 /// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(C)]
@@ -37,6 +38,12 @@ pub struct SegmentRecord {
     pub transport_offset: u8,
     /// Offset of the IP header.
     pub network_offset: u8,
+    /// Sequence number of the connection's first byte, as far as [`Self::flags`] say.
+    pub start_seq: u32,
+    /// The flow's [`crate::flow::flags`].
+    pub flags: u16,
+    #[doc(hidden)]
+    pub _unused: u16,
 }
 
 const _: () = assert!(size_of::<SegmentRecord>() == SegmentRecord::LEN);
@@ -46,11 +53,11 @@ const _: () = assert!(core::mem::offset_of!(SegmentRecord, network_offset) == 63
 /// Maximum length of the part of a frame that follows a record, in bytes.
 pub const MAX_CAPTURED_BYTES: usize = MAX_SAMPLE_BYTES - SegmentRecord::LEN;
 
-const _: () = assert!(MAX_CAPTURED_BYTES == 65_452);
+const _: () = assert!(MAX_CAPTURED_BYTES == 65_444);
 
 impl SegmentRecord {
     /// Size of a record, in bytes.
-    pub const LEN: usize = 64;
+    pub const LEN: usize = 72;
 
     /// Reads the record at the beginning of `sample`. Returns the record and the bytes that follow it, or `None` if the
     /// sample is shorter than a record.
@@ -78,6 +85,9 @@ impl SegmentRecord {
             gso_segments: u16::from_ne_bytes(fields.take()?),
             transport_offset: fields.byte()?,
             network_offset: fields.byte()?,
+            start_seq: u32::from_ne_bytes(fields.take()?),
+            flags: u16::from_ne_bytes(fields.take()?),
+            _unused: u16::from_ne_bytes(fields.take()?),
         };
         Some((record, rest))
     }
@@ -104,7 +114,7 @@ mod tests {
 
     #[test]
     fn every_field_is_read_from_its_place() {
-        let sample: Vec<u8> = (0..70).collect();
+        let sample: Vec<u8> = (0..78).collect();
         let (record, rest) = SegmentRecord::decode(&sample).unwrap();
         let half = |at: u8| u16::from_ne_bytes([at, at + 1]);
         let word = |at: u8| u32::from_ne_bytes([at, at + 1, at + 2, at + 3]);
@@ -119,7 +129,8 @@ mod tests {
         );
         assert_eq!((record.payload_offset, record.gso_segments), (half(56), half(60)));
         assert_eq!((record.transport_offset, record.network_offset), (62, 63));
-        assert_eq!(rest, [64, 65, 66, 67, 68, 69]);
-        assert_eq!(SegmentRecord::decode(&sample[..63]), None);
+        assert_eq!((record.start_seq, record.flags), (word(64), half(68)));
+        assert_eq!(rest, [72, 73, 74, 75, 76, 77]);
+        assert_eq!(SegmentRecord::decode(&sample[..71]), None);
     }
 }

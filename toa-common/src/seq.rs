@@ -2,7 +2,7 @@
 
 /// A TCP sequence number. It has no order, because only distances within half the number space are meaningful. Its
 /// operations wrap and cannot overflow.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub struct Seq(pub u32);
 
 impl Seq {

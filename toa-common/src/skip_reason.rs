@@ -19,6 +19,8 @@ pub enum SkipReason {
     ExtensionHeaders,
     /// TCP to a local port that is not of interest.
     OtherPort,
+    /// TCP with none of the flags SYN, RST and ACK, which a server discards.
+    NoAck,
 }
 
 impl SkipReason {
@@ -33,6 +35,7 @@ impl SkipReason {
             5 => Some(Self::Malformed),
             6 => Some(Self::ExtensionHeaders),
             7 => Some(Self::OtherPort),
+            8 => Some(Self::NoAck),
             _ => None,
         }
     }

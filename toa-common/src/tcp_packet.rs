@@ -64,6 +64,11 @@ impl TcpPacket {
         if !is_served(tcp.destination_port_be()) {
             return Err(SkipReason::OtherPort);
         }
+        let flags = tcp.flags();
+        // RFC 9293 section 3.10.7.4, fifth check.
+        if flags & (SYN | RST | ACK) == 0 {
+            return Err(SkipReason::NoAck);
+        }
         let header_len = tcp.header_len();
         let options_len = header_len.checked_sub(Tcp::FIXED_LEN).ok_or(SkipReason::Malformed)?;
         let payload_len = ip.transport_len.checked_sub(header_len).ok_or(SkipReason::Malformed)?;
@@ -74,7 +79,7 @@ impl TcpPacket {
         Ok(Self {
             key: FlowKey { source: ip.source, destination: ip.destination, ports: tcp.ports() },
             seq: tcp.seq(),
-            flags: tcp.flags(),
+            flags,
             network_offset,
             transport_offset,
             options_len,
@@ -86,6 +91,12 @@ impl TcpPacket {
     #[inline(always)]
     pub fn is_pure_ack(&self) -> bool {
         self.payload_len == 0 && self.flags & (SYN | FIN | RST) == 0
+    }
+
+    /// Returns the sequence number of the first byte of payload: a SYN takes a number of its own.
+    #[inline(always)]
+    pub fn first_byte(&self) -> Seq {
+        self.seq + u32::from(self.flags & SYN != 0)
     }
 
     /// Returns the offset of the options.
@@ -156,10 +167,4 @@ impl SegmentKind {
     pub(crate) fn names_client(self) -> bool {
         matches!(self, Self::Syn | Self::Ack | Self::Data)
     }
-}
-
-/// Returns whether a packet with these flags announces the end of its connection.
-#[inline(always)]
-pub fn is_last(flags: u8) -> bool {
-    flags & (FIN | RST) != 0
 }

@@ -37,9 +37,9 @@ pub(crate) fn parse<P: PacketView>(packet: &P, offset: u32) -> Result<Ip, SkipRe
     let version = byte::<0, _>(header);
     let header_len = u32::from(version & 0x0f) << 2;
     let in_packet = packet.wire_len().checked_sub(offset).ok_or(SkipReason::Truncated)?;
-    // BIG TCP: the total length of a packet beyond 65,535 bytes is 0 (Linux 6.3, `iph_totlen`).
+    // BIG TCP: the total length of a merged packet beyond 65,535 bytes is 0 (Linux 6.3, `iph_totlen`).
     let total_len = match u32::from(be16(field::<2, 2, _>(header))) {
-        0 => in_packet,
+        0 if in_packet > P::MAX_STATED_LEN => in_packet,
         len => len,
     };
     if header_len < FIXED_LEN || version >> 4 != 4 {

@@ -40,7 +40,7 @@ pub(crate) fn parse<P: PacketView>(packet: &P, offset: u32) -> Result<Ip, SkipRe
         .ok_or(SkipReason::Truncated)?;
     // BIG TCP: the payload length of a packet beyond 65,535 bytes is 0 (RFC 2675 section 3).
     let payload_len = match u32::from(be16(field::<4, 2, _>(header))) {
-        0 => in_packet,
+        0 if in_packet > P::MAX_STATED_LEN => in_packet,
         len if len > in_packet => return Err(SkipReason::Truncated),
         len => len,
     };

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use super::{
-    toa_pairs::{Class, is_toa, unselected},
+    toa_pairs::{Class, is_fast_open, is_signed, is_toa, unselected},
     view::PacketView,
 };
 use crate::{
@@ -52,8 +52,8 @@ pub struct Walk {
     /// One bit for the position of each selected option, the lowest for position 0. An error after an option does not
     /// clear its bit.
     hits: u64,
-    /// One bit for the number of each known pair that was found and is not selected.
-    unselected: u32,
+    /// The classes of all options that were found.
+    classes: u32,
     /// Bits 0-7: where the walk ended; bits 8-15: why. Packed so that the verifier tracks one unknown.
     end: u32,
 }
@@ -64,11 +64,11 @@ impl Walk {
     pub fn none() -> Self {
         // A zero that is unknown to the compiler, or it would call `memset`, which writes byte by byte.
         let zero = black_box(0);
-        Self { hits: zero, unselected: zero as u32, end: zero as u32 }
+        Self { hits: zero, classes: zero as u32, end: zero as u32 }
     }
 
     const fn new(hits: u64, stop: Stop, end: u32) -> Self {
-        Self { hits, unselected: 0, end: (stop as u32) << 8 | end }
+        Self { hits, classes: 0, end: (stop as u32) << 8 | end }
     }
 
     /// Returns whether there is a selected option.
@@ -92,7 +92,19 @@ impl Walk {
     /// Returns one bit for each of [`KNOWN_PAIRS`](super::toa_pairs::KNOWN_PAIRS) that was found and is not selected.
     #[inline(always)]
     pub fn unselected(self) -> u32 {
-        self.unselected
+        unselected(self.classes)
+    }
+
+    /// Returns whether an option signs the segment.
+    #[inline(always)]
+    pub fn is_signed(self) -> bool {
+        is_signed(self.classes)
+    }
+
+    /// Returns whether there is a TCP Fast Open cookie.
+    #[inline(always)]
+    pub fn is_fast_open(self) -> bool {
+        is_fast_open(self.classes)
     }
 
     /// Returns why the walk ended.
@@ -143,10 +155,10 @@ impl fmt::Debug for Walk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Walk")
             .field("hits", &format_args!("{:#b}", self.hits))
-            .field("unselected", &format_args!("{:#b}", self.unselected))
+            .field("unselected", &format_args!("{:#b}", self.unselected()))
             .field("stop", &self.stop())
             .field("end", &self.end())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -222,7 +234,7 @@ pub fn walk<P: PacketView>(packet: &P, offset: u32, len: u32, class_of: impl Fn(
             None => stop = Stop::Truncated,
         }
     }
-    Walk { end: unknown(Walk::new(0, stop, end).end), hits, unselected: unselected(unknown(classes)) }
+    Walk { end: unknown(Walk::new(0, stop, end).end), hits, classes: unknown(classes) }
 }
 
 #[cfg(test)]
@@ -230,10 +242,12 @@ mod tests {
     use super::*;
     use crate::wire::view::Captured;
 
+    const TOA: Class = 1 << 16;
+
     fn walk_bytes(bytes: &[u8]) -> Walk {
         let len = u32::try_from(bytes.len()).unwrap();
         walk(&Captured { bytes, wire_len: len }, 0, len, |kind, length| match (kind, length) {
-            (254, 8) => 1 << 16,
+            (254, 8) => TOA,
             (200, 3) => 1 << 3,
             (28, 2) => 1 << 8,
             // A NOP is never classified, whatever follows it.
@@ -245,7 +259,7 @@ mod tests {
     #[test]
     fn an_option_is_found_behind_others() {
         let walk = walk_bytes(&[2, 4, 5, 0xb4, 254, 8, 0xd4, 0x31, 203, 0, 113, 9]);
-        assert_eq!(walk, Walk::new(1 << 4, Stop::End, 12));
+        assert_eq!(walk, Walk { classes: TOA, ..Walk::new(1 << 4, Stop::End, 12) });
     }
 
     #[test]
@@ -261,7 +275,7 @@ mod tests {
     #[test]
     fn a_leading_timestamp_is_passed_over() {
         let mut bytes = [1, 1, 8, 10, 0, 0, 0, 0, 0, 0, 0, 0, 254, 8, 0xd4, 0x31, 203, 0, 113, 9];
-        assert_eq!(walk_bytes(&bytes), Walk::new(1 << 12, Stop::End, 20));
+        assert_eq!(walk_bytes(&bytes), Walk { classes: TOA, ..Walk::new(1 << 12, Stop::End, 20) });
         assert_eq!(walk_bytes(&bytes[..12]), Walk::new(0, Stop::End, 12));
         assert_eq!(walk_bytes(&bytes[..8]), Walk::new(0, Stop::PastEnd, 2));
         bytes[3] = 11;
@@ -286,7 +300,7 @@ mod tests {
     #[test]
     fn what_was_found_before_a_stop_stays_found() {
         let walk = walk_bytes(&[254, 8, 0xd4, 0x31, 203, 0, 113, 9, 8, 0, 0, 0]);
-        assert_eq!(walk, Walk::new(1, Stop::TooShort, 8));
+        assert_eq!(walk, Walk { classes: TOA, ..Walk::new(1, Stop::TooShort, 8) });
     }
 
     #[test]

@@ -19,9 +19,28 @@ use crate::{
     verifier::black_box,
 };
 
-/// Experiment identifiers (RFC 6994) of options with the same kinds, in the bytes where TOA has its port: TCP Fast Open
-/// (RFC 7413) and the kernel's BPF self-tests. An option with such a value may be either.
-const AMBIGUOUS_PORTS: [u16; 2] = [0xf989, 0xeb9f];
+/// Returns whether `id` is the experiment identifier of an option with the same kinds (RFC 6994). It is in the bytes
+/// where TOA has its port. The identifiers are those of IANA's registry "TCP/UDP Experimental Option Experiment
+/// Identifiers", and that of the kernel's BPF self-tests, which is not registered.
+#[inline(always)]
+fn is_experiment(id: u16) -> bool {
+    matches!(
+        id,
+        0x00ac // ACK rate request
+            | 0x0348 // Host ID, whose form for IPv4 also has length 8
+            | 0x0a0d // autonomous system compensation
+            | 0x0ca0 // capabilities
+            | 0x0ed0 // extended data offset
+            | 0x454e // encryption negotiation (RFC 8547)
+            | 0x5323 // service number
+            | 0x75ec // timestamp interval
+            | 0xacc0 | 0xacc1 | 0xacce // accurate ECN
+            | 0xe2d4 // the first half of 0xe2d4c3d9: shared memory communications (RFC 7609)
+            | 0xeb9f // the BPF self-tests (tools/testing/selftests/bpf/test_tcp_hdr_options.h)
+            | 0xf989 // Fast Open (RFC 7413)
+            | 0xf990 // low latency
+    )
+}
 
 /// A TOA option.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -63,9 +82,7 @@ impl Toa {
     /// Returns whether the option could be another protocol's.
     #[inline(always)]
     pub fn is_ambiguous(&self) -> bool {
-        let [fast_open, self_test] = AMBIGUOUS_PORTS;
-        self.kind >= 253
-            && (self.client.port_be == fast_open.to_be() || self.client.port_be == self_test.to_be())
+        self.kind >= 253 && is_experiment(u16::from_be(self.client.port_be))
     }
 }
 

@@ -41,14 +41,42 @@ pub const KNOWN_PAIRS: [(u8, u8); 11] = [
     (254, 24),
 ];
 
-/// Maximum number of selected pairs, and of known pairs: half the bits of a `Class`.
+/// Maximum number of selected pairs: half the bits of a `Class`. The other half has the known pairs and three more bits.
 pub const MAX_PAIRS: usize = 16;
+
+/// Bits of the options that sign a segment: MD5 (RFC 2385) and TCP-AO (RFC 5925). A server without the key discards the
+/// segment.
+const MD5: Class = 1 << 13;
+const TCP_AO: Class = 1 << 14;
+
+/// Bit of a TCP Fast Open cookie (RFC 7413 section 4.1.1).
+const FAST_OPEN: Class = 1 << 15;
+
+/// The bits of known pairs.
+const KNOWN: Class = MD5 - 1;
+
+const _: () = assert!(1 << KNOWN_PAIRS.len() <= KNOWN + 1);
+
+/// Kind of the MD5 signature.
+pub const MD5_KIND: u8 = 19;
+/// Kind of TCP-AO.
+pub const TCP_AO_KIND: u8 = 29;
+/// Kind of a TCP Fast Open cookie.
+pub const FAST_OPEN_KIND: u8 = 34;
+
+/// Options that are noted besides those with a client: their kind, their lengths as first, last and step, and their bit.
+const NOTED: [(u8, [u8; 3], Class); 3] = [
+    (MD5_KIND, [18, 18, 1], MD5),
+    (TCP_AO_KIND, [4, 40, 1], TCP_AO),
+    (FAST_OPEN_KIND, [6, 18, 2], FAST_OPEN),
+];
 
 /// The pairs that are TOA unless a run selects others.
 pub const DEFAULT_PAIRS: [(u8, u8); 3] = [(254, LENGTH_IPV4), (254, LENGTH_IPV6), (253, LENGTH_IPV6)];
 
 /// The class of a pair of kind and length. A pair that is TOA has the bit of its index in the selection, in the upper
-/// half. A known pair that is not TOA has the bit of its number, in the lower half. Any other pair has 0.
+/// half. A known pair that is not TOA has the bit of its number, in the lower half. The options
+/// that sign a segment and a Fast Open cookie have a bit each. Any other pair has 0.
 pub(crate) type Class = u32;
 
 /// The pairs of kind and length that are TOA, and the known pairs that are not.
@@ -85,6 +113,17 @@ impl ToaPairs {
             }
             (number, pairs) = (number + 1, rest);
         }
+        let mut noted = NOTED.as_slice();
+        while let [(kind, [first, last, step], class), rest @ ..] = noted {
+            let mut length = *first;
+            while length <= *last {
+                if !contains(selected, *kind, length) {
+                    this = this.with(*kind, length, *class);
+                }
+                length += *step;
+            }
+            noted = rest;
+        }
         this
     }
 
@@ -92,6 +131,15 @@ impl ToaPairs {
     const fn with(mut self, kind: u8, length: u8, class: Class) -> Self {
         self.kinds[kind as usize] |= class;
         self.lengths[length as usize] |= class;
+        self
+    }
+
+    /// Does not note options of this kind, which the server's kernel does not know.
+    #[must_use]
+    pub fn without_noted(mut self, kind: u8) -> Self {
+        if let Some(class) = self.kinds.get_mut(usize::from(kind)) {
+            *class &= !(MD5 | TCP_AO | FAST_OPEN);
+        }
         self
     }
 
@@ -140,7 +188,19 @@ pub(super) fn is_toa(class: Class) -> u32 {
 /// Returns one bit for each known pair that is not TOA and is among `classes`.
 #[inline(always)]
 pub(super) fn unselected(classes: Class) -> u32 {
-    classes & 0xffff
+    classes & KNOWN
+}
+
+/// Returns whether a signature is among `classes`.
+#[inline(always)]
+pub(super) fn is_signed(classes: Class) -> bool {
+    classes & (MD5 | TCP_AO) != 0
+}
+
+/// Returns whether a Fast Open cookie is among `classes`.
+#[inline(always)]
+pub(super) fn is_fast_open(classes: Class) -> bool {
+    classes & FAST_OPEN != 0
 }
 
 /// Returns the entry at `index`.
@@ -170,10 +230,20 @@ mod tests {
                     (28, 7) => 1 << 8,
                     (28, 19) => 1 << 9,
                     (254, 24) => 1 << 10,
+                    (19, 18) => 1 << 13,
+                    (29, 4..=40) => 1 << 14,
+                    (34, 6 | 8 | 10 | 12 | 14 | 16 | 18) => 1 << 15,
                     _ => 0,
                 };
                 assert_eq!(ToaPairs::DEFAULT.class_of(kind, length), expected, "{kind}:{length}");
             }
         }
+    }
+
+    #[test]
+    fn an_option_that_is_not_noted_has_no_class() {
+        let pairs = ToaPairs::DEFAULT.without_noted(TCP_AO_KIND);
+        assert_eq!(pairs.class_of(29, 16), 0);
+        assert_eq!((pairs.class_of(19, 18), pairs.class_of(254, 8)), (1 << 13, 1 << 16));
     }
 }

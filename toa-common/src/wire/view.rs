@@ -2,6 +2,10 @@
 
 /// Access to the bytes of one packet. The eBPF program and user space have their own implementations.
 pub trait PacketView: Sized {
+    /// A longer packet may have an IP length of 0, in bytes: it was merged from several, or is still to be cut into
+    /// several. Of a shorter one, a receiver discards it.
+    const MAX_STATED_LEN: u32;
+
     /// Returns the packet's length on the wire, in bytes, which may be more than can be viewed.
     fn wire_len(&self) -> u32;
 
@@ -24,6 +28,9 @@ pub struct Captured<'a> {
 }
 
 impl PacketView for Captured<'_> {
+    // Where packets are sent, captures have them as they are before the interface cuts them. So this is the usual MTU.
+    const MAX_STATED_LEN: u32 = 1500;
+
     fn wire_len(&self) -> u32 {
         self.wire_len
     }
