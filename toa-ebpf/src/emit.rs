@@ -6,7 +6,6 @@ use aya_ebpf::{
 };
 use toa_common::{
     counters::Counter,
-    flow::Flow,
     record::{MAX_CAPTURED_BYTES, SegmentRecord},
 };
 
@@ -19,10 +18,10 @@ const NO_SLOT: i64 = -7;
 /// `-ENOSPC`: the ring is full.
 const RING_FULL: i64 = -28;
 
-/// Copies the packet in the scratch map to user space and counts the outcome. The sample is a record, followed by the
-/// frame, which the kernel copies from the packet itself.
+/// Copies the packet in the scratch map to user space and counts the outcome. The sample is a record, whose part about
+/// the flow is filled in already, followed by the frame, which the kernel copies from the packet itself.
 #[inline(always)]
-pub(crate) fn emit(ctx: &TcContext, counters: &Counters, scratch: &mut Scratch, flow: &Flow, time_ns: u64) {
+pub(crate) fn emit(ctx: &TcContext, counters: &Counters, scratch: &mut Scratch, time_ns: u64) {
     let metadata = Metadata::new(ctx);
     let frame_len = ctx.len();
     // The size of a larger sample would wrap at 16 bits, while the helper would still report success.
@@ -32,8 +31,6 @@ pub(crate) fn emit(ctx: &TcContext, counters: &Counters, scratch: &mut Scratch, 
     let tcp = &inspected.tcp;
     // Field by field, because the compiler would build a whole record on the stack first.
     record.time_ns = time_ns;
-    record.generation = flow.generation;
-    record.attribution = flow.attribution;
     record.frame_len = frame_len;
     record.captured_len = captured_len;
     record.payload_len = tcp.payload_len;

@@ -6,11 +6,16 @@
 //! callers share a stack of 512 bytes. They use it for `TcpPacket` (64), `RuleKey` (24), `PrefixKey` (24), and spilled
 //! registers.
 
-use aya_ebpf::{helpers::bpf_ktime_get_ns, programs::TcContext};
+use aya_ebpf::{
+    bindings::{BPF_ANY, BPF_NOEXIST},
+    helpers::bpf_ktime_get_ns,
+    programs::TcContext,
+};
 use aya_log_ebpf::debug;
 use toa_common::{
+    attribution::Attribution,
     counters::Counter,
-    flow::Flow,
+    flow::{Flow, flags},
     follow::{Action, Decision, decide},
     inspect::{Inspected, find_toa, has_interesting_options, parse_headers},
     skip_reason::SkipReason,
@@ -24,10 +29,13 @@ use toa_common::{
 use crate::{
     counters::Counters,
     emit::emit,
-    maps::{CONFIG, FLOWS, FlowRef, is_bypassed, is_trusted, is_watched},
+    maps::{CONFIG, FLOWS, FlowRef, handshakes, is_bypassed, is_trusted, is_watched},
     scratch::Scratch,
-    skb::{Copied, Linear},
+    skb::{Copied, Linear, Metadata},
 };
+
+/// `-EEXIST`.
+const EXISTS: i32 = -17;
 
 /// Reports the outcome to a test. Two methods instead of a `Result`, because the discriminant and the pointer of a
 /// spilled `Result` share a stack slot, which the verifier rejects.
@@ -90,21 +98,22 @@ fn skip(reason: SkipReason, report: impl Report) -> u32 {
 }
 
 /// Looks up the connection of a packet without options that matter. Almost every packet ends here: its connection is
-/// not followed.
+/// not followed, and no SYN with its source port was remembered lately.
 #[inline(always)]
 fn plain(ctx: &TcContext, tcp: TcpPacket, report: impl Report) -> u32 {
-    let Some(flow) = FlowRef::find(&tcp.key) else {
+    let flow = FlowRef::find(&tcp.key);
+    if flow.is_none() && !handshakes::may_have(&tcp.key) {
         return unmarked(&Inspected::plain(tcp), report);
-    };
+    }
     let Some(scratch) = Scratch::this_cpu() else {
         return 0;
     };
     scratch.inspected = Inspected::plain(tcp);
-    act(ctx, scratch, Some(flow), report)
+    act(ctx, scratch, flow, report)
 }
 
-/// Walks the options of a packet and looks up its connection. If it is not followed and nothing was found in the
-/// options, the packet ends here.
+/// Walks the options of a packet and looks up its connection. If it is not followed, nothing was found in the options,
+/// and no SYN was remembered, the packet ends here.
 #[inline(always)]
 fn with_options(
     ctx: &TcContext,
@@ -113,8 +122,9 @@ fn with_options(
     report: impl Report,
 ) -> u32 {
     let found = walk(ctx, scratch);
-    let flow = FlowRef::find(&scratch.inspected.tcp.key);
-    if flow.is_none() && found == 0 {
+    let key = &scratch.inspected.tcp.key;
+    let flow = FlowRef::find(key);
+    if flow.is_none() && found == 0 && !handshakes::may_have(key) {
         unmarked(&scratch.inspected, report)
     } else {
         act(ctx, scratch, flow, report)
@@ -157,7 +167,11 @@ fn act(ctx: &TcContext, scratch: &mut Scratch, flow: Option<FlowRef>, report: im
     let Some(counters) = Counters::this_cpu() else {
         return 0;
     };
-    let inspected = &mut scratch.inspected;
+    let Scratch { inspected, handshake, .. } = scratch;
+    if Metadata::new(ctx).is_for_other_host() {
+        counters.increment(Counter::OtherHost);
+        return report.found(inspected, Action::Reject.into());
+    }
     if inspected.toa.is_some() {
         counters.increment(Counter::Toa);
         if !is_trusted(&inspected.tcp.key.source) {
@@ -165,8 +179,21 @@ fn act(ctx: &TcContext, scratch: &mut Scratch, flow: Option<FlowRef>, report: im
             inspected.toa = Toa::none();
         }
     }
-    let known = flow.as_ref().map(FlowRef::get).filter(|flow| !flow.has_lingered(now_ns));
-    let decision = decide(inspected.segment_kind(), inspected.tcp.seq, known, &inspected.toa, is_watched);
+    let key = &inspected.tcp.key;
+    let mut flow = flow.filter(|flow| flow.get().is_of(key));
+    handshake.used = 1;
+    if flow.as_ref().is_none_or(|flow| flow.get().has(flags::CHALLENGED))
+        && let Some(found) = handshakes::find(key)
+    {
+        *handshake = found;
+        if flow.is_none() && found.used != 0 {
+            // Another CPU has just begun to follow the connection.
+            flow = FlowRef::find(key);
+        }
+    }
+    let has_handshake = handshake.used == 0;
+    let known = flow.as_ref().map(FlowRef::get);
+    let decision = decide(inspected, known, has_handshake.then_some(&*handshake), is_watched);
     carry_out(ctx, &counters, scratch, decision, flow);
     report.found(&scratch.inspected, decision)
 }
@@ -195,21 +222,31 @@ fn carry_out(
     if decision.conflict {
         counters.increment(Counter::Conflict);
     }
+    // While it is learned, other CPUs need the handshake: see `learn`.
+    if decision.completed && decision.action != Action::Learn {
+        handshakes::mark_used(&tcp.key);
+    }
     let flow = match decision.action {
         Action::Ignore => {
             return counters.increment(if toa.is_some() { Counter::Unwatched } else { Counter::Unmarked });
+        }
+        Action::Reject => return counters.increment(Counter::Signed),
+        Action::Remember => {
+            remember(counters, scratch, decision.watched);
+            if let Some(mut flow) = flow {
+                counters.increment(Counter::Challenged);
+                flow.get_mut().flags |= flags::CHALLENGED;
+            }
+            return;
         }
         Action::End => {
             count_replaced(counters, flow);
             let key = &tcp.key;
             // Fails if another CPU has already removed it.
             let _ = FLOWS.remove(key);
-            return counters.increment(Counter::UnfollowedBySyn);
+            return counters.increment(Counter::Unfollowed);
         }
-        Action::Learn => {
-            count_replaced(counters, flow);
-            learn(ctx, counters, scratch)
-        }
+        Action::Learn => learn(ctx, counters, scratch, decision.completed, flow),
         Action::Follow | Action::Replace => flow,
     };
     let Some(mut flow) = flow else {
@@ -218,7 +255,7 @@ fn carry_out(
     let flow = flow.get_mut();
     if decision.action == Action::Replace {
         counters.increment(Counter::Replaced);
-        scratch.inspected.attribute(flow);
+        scratch.inspected.name(&mut flow.attribution);
     }
     decision.apply(flow);
     follow(ctx, counters, scratch, flow);
@@ -232,18 +269,52 @@ fn count_replaced(counters: &Counters, flow: Option<FlowRef>) {
     }
 }
 
+/// Remembers the SYN in the scratch map, unless the handshake there outlasts it.
+#[inline(always)]
+fn remember(counters: &Counters, scratch: &mut Scratch, watched: bool) {
+    let Scratch { inspected, handshake, .. } = scratch;
+    counters.increment(Counter::Handshakes);
+    if handshake.outlasts(inspected) {
+        return;
+    }
+    handshake.syn_seq = inspected.tcp.seq.0;
+    handshake.used = 0;
+    handshake.attribution = Attribution::EMPTY;
+    if watched {
+        inspected.name(&mut handshake.attribution);
+    }
+    handshakes::remember(&inspected.tcp.key, handshake);
+}
+
 /// Begins to follow the connection of the packet in the scratch map.
 #[inline(always)]
-fn learn(ctx: &TcContext, counters: &Counters, scratch: &mut Scratch) -> Option<FlowRef> {
-    let Scratch { inspected, flow, .. } = scratch;
+fn learn(
+    ctx: &TcContext,
+    counters: &Counters,
+    scratch: &mut Scratch,
+    completed: bool,
+    old: Option<FlowRef>,
+) -> Option<FlowRef> {
+    let Scratch { inspected, flow, handshake, .. } = scratch;
     let key = &inspected.tcp.key;
-    *flow = Flow { generation: now_ns(), first_seq: inspected.tcp.seq.0, ..Flow::EMPTY };
-    inspected.attribute(flow);
-    if FLOWS.insert(key, flow, 0).is_err() {
-        counters.increment(Counter::FlowInsertFailed);
-        return None;
+    flow.begin(inspected, completed.then_some(&*handshake), now_ns());
+    let metadata = Metadata::new(ctx);
+    flow.interface_index = metadata.interface_index();
+    flow.vlan_tci = metadata.vlan_tci();
+    // If another CPU learns the connection at the same time, its entry stays.
+    let condition = if old.is_some() { BPF_ANY } else { BPF_NOEXIST };
+    count_replaced(counters, old);
+    match FLOWS.insert(key, flow, u64::from(condition)) {
+        Ok(()) => counters.increment(Counter::Learned),
+        Err(EXISTS) => {}
+        Err(_) => {
+            counters.increment(Counter::FlowInsertFailed);
+            return None;
+        }
     }
-    counters.increment(Counter::Learned);
+    if completed {
+        handshakes::mark_used(key);
+    }
     // A local copy, because the macro takes a reference to it.
     let port = key.source_port();
     debug!(ctx, "a watched client's connection from port {}", port);
@@ -256,17 +327,43 @@ fn learn(ctx: &TcContext, counters: &Counters, scratch: &mut Scratch) -> Option<
 fn follow(ctx: &TcContext, counters: &Counters, scratch: &mut Scratch, flow: &mut Flow) {
     let tcp = &scratch.inspected.tcp;
     let now_ns = now_ns();
-    if flow.count_packet(tcp, now_ns) {
+    // The map reuses the entries that it evicts at once, also while a program still has a pointer to one, and writes the
+    // new value in any order. But it first removes the entry from its old key. What was copied before is of this
+    // connection if its entry is still there afterwards.
+    let record = &mut scratch.record;
+    record.generation = flow.generation;
+    record.attribution = flow.attribution;
+    record.start_seq = flow.start_seq;
+    record.flags = flow.flags;
+    if FlowRef::find(&tcp.key).is_none_or(|found| found.get().generation != record.generation) {
+        return counters.increment(Counter::FlowReused);
+    }
+    let metadata = Metadata::new(ctx);
+    if flow.is_elsewhere(metadata.interface_index(), metadata.vlan_tci()) {
+        counters.increment(Counter::OtherInterface);
+    }
+    let change = flow.track(tcp, now_ns);
+    if change.ended {
         counters.increment(Counter::Closed);
+    }
+    if change.reopened {
+        counters.increment(Counter::Reopened);
+    }
+    if change.is_stray {
+        counters.increment(Counter::Stray);
+        record.flags |= flags::STRAY;
+    }
+    if change.is_after_end {
+        counters.increment(Counter::AfterEnd);
     }
     if tcp.is_pure_ack() {
         return counters.increment(Counter::PureAck);
     }
     counters.increment(Counter::Matched);
     counters.add(Counter::MatchedBytes, u64::from(tcp.payload_len));
-    if is_bypassed(tcp, flow.generation) {
+    if is_bypassed(tcp, record.generation) {
         counters.increment(Counter::Bypassed);
         return counters.add(Counter::BypassedBytes, u64::from(tcp.payload_len));
     }
-    emit(ctx, counters, scratch, flow, now_ns);
+    emit(ctx, counters, scratch, now_ns);
 }

@@ -4,6 +4,7 @@ use core::ptr::NonNull;
 
 use aya_ebpf::{
     bindings::{BPF_F_NO_PREALLOC, BPF_NOEXIST},
+    helpers::generated::bpf_jiffies64,
     macros::map,
     maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, PerfEventByteArray, lpm_trie::Key},
 };
@@ -14,7 +15,11 @@ use toa_common::{
     counters::CounterValues,
     flow::Flow,
     flow_key::FlowKey,
-    limits::{MAX_BALANCERS, MAX_BYPASSES, MAX_FLOWS, MAX_PREFIXES, MAX_RULES, MAX_UNTRUSTED},
+    handshake::Handshake,
+    limits::{
+        HANDSHAKE_PORTS, MAX_BALANCERS, MAX_BYPASSES, MAX_FLOWS, MAX_HANDSHAKES, MAX_PREFIXES, MAX_RULES,
+        MAX_UNTRUSTED,
+    },
     rule::{self, PrefixKey, RuleKey},
     tcp_packet::TcpPacket,
     wire::toa::Toa,
@@ -51,6 +56,15 @@ pub(crate) static FLOWS: LruHashMap<FlowKey, Flow> = LruHashMap::with_max_entrie
 /// The windows of connections that user space does not need. Written by user space only.
 #[map]
 static BYPASS: HashMap<FlowKey, Bypass> = HashMap::with_max_entries(MAX_BYPASSES, BPF_F_NO_PREALLOC);
+
+/// SYNs that may open a connection.
+#[map]
+static HANDSHAKES: LruHashMap<FlowKey, Handshake> = LruHashMap::with_max_entries(MAX_HANDSHAKES, 0);
+
+/// When the last SYN in [`HANDSHAKES`] came from each source port, modulo the number of entries: the lower half of the
+/// jiffies, with the lowest bit set. Spares almost every packet the lookup in [`HANDSHAKES`].
+#[map]
+static SYN_PORTS: Array<u32> = Array::with_max_entries(HANDSHAKE_PORTS, 0);
 
 /// The counters, per CPU.
 #[map]
@@ -94,6 +108,65 @@ pub(crate) fn is_bypassed(tcp: &TcpPacket, generation: u64) -> bool {
     // SAFETY: an entry is replaced as a whole. If it is reused during the read, it contains another generation.
     let bypass = unsafe { BYPASS.get(key) };
     bypass.is_some_and(|bypass| bypass.covers(generation, tcp.flags, tcp.seq, tcp.payload_len))
+}
+
+/// The handshakes of connections that are not followed yet.
+pub(crate) mod handshakes {
+    use super::{FlowKey, HANDSHAKE_PORTS, HANDSHAKES, Handshake, SYN_PORTS, bpf_jiffies64};
+
+    /// How long a port counts as used, in jiffies: 65 s at 1,000 Hz, more at lower rates. A SYN is retransmitted for
+    /// longer, but then counts anew.
+    const MAX_AGE: u32 = 1 << 16;
+
+    /// Remembers the SYN of a connection.
+    #[inline(always)]
+    pub(crate) fn remember(key: &FlowKey, handshake: &Handshake) {
+        // Fails only if the map is being changed by another CPU; the SYN will be retransmitted.
+        let _ = HANDSHAKES.insert(key, handshake, 0);
+        if let Some(used) = SYN_PORTS.get_ptr_mut(slot(key)) {
+            // SAFETY: the pointer is from the map. Any CPU may write it at any time.
+            unsafe { used.write_volatile(odd_jiffies()) };
+        }
+    }
+
+    /// Returns whether there may be a handshake with this source port.
+    #[inline(always)]
+    pub(crate) fn may_have(key: &FlowKey) -> bool {
+        let Some(used) = SYN_PORTS.get_ptr(slot(key)) else {
+            return false;
+        };
+        // SAFETY: the pointer is from the map. Any CPU may write it at any time.
+        let used = unsafe { used.read_volatile() };
+        used != 0 && odd_jiffies().wrapping_sub(used) < MAX_AGE
+    }
+
+    /// Returns the handshake of a connection.
+    #[inline(always)]
+    pub(crate) fn find(key: &FlowKey) -> Option<Handshake> {
+        // SAFETY: copied at once. If the entry is reused during the copy, its sequence number does not fit.
+        unsafe { HANDSHAKES.get(key) }.copied()
+    }
+
+    /// Marks the handshake of a connection as used.
+    #[inline(always)]
+    pub(crate) fn mark_used(key: &FlowKey) {
+        if let Some(handshake) = HANDSHAKES.get_ptr_mut(key) {
+            // SAFETY: the pointer is from the map and valid while the program runs.
+            unsafe { (&raw mut (*handshake).used).write_volatile(1) };
+        }
+    }
+
+    #[inline(always)]
+    fn slot(key: &FlowKey) -> u32 {
+        u32::from(key.source_port()) & (HANDSHAKE_PORTS - 1)
+    }
+
+    /// Returns the time in jiffies, made odd, so that it is never 0.
+    #[inline(always)]
+    fn odd_jiffies() -> u32 {
+        // SAFETY: the helper has no arguments.
+        unsafe { bpf_jiffies64() as u32 | 1 }
+    }
 }
 
 /// A followed connection in the map.

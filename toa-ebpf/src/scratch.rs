@@ -3,6 +3,7 @@
 use aya_ebpf::{macros::map, maps::PerCpuArray};
 use toa_common::{
     flow::Flow,
+    handshake::Handshake,
     inspect::Inspected,
     limits::{MAX_HEADERS_BYTES, MAX_VIEW_BYTES},
     record::SegmentRecord,
@@ -15,6 +16,8 @@ pub(crate) struct Scratch {
     pub(crate) inspected: Inspected,
     /// A flow to be inserted.
     pub(crate) flow: Flow,
+    /// A handshake to be inserted, or that of the packet's connection.
+    pub(crate) handshake: Handshake,
     /// A record to be copied to user space.
     pub(crate) record: SegmentRecord,
     /// The headers of a packet whose headers are not all linear, with room after them for a view at any position.

@@ -37,6 +37,8 @@ impl Linear {
 }
 
 impl PacketView for Linear {
+    const MAX_STATED_LEN: u32 = u16::MAX as u32;
+
     #[inline(always)]
     fn wire_len(&self) -> u32 {
         self.wire_len
@@ -131,6 +133,8 @@ impl Copied {
 }
 
 impl PacketView for Copied {
+    const MAX_STATED_LEN: u32 = u16::MAX as u32;
+
     #[inline(always)]
     fn wire_len(&self) -> u32 {
         self.wire_len
@@ -160,6 +164,9 @@ const MAX_OFFSET: u32 = 1023;
 /// Mask for offsets in a copy.
 const MASK: u32 = MAX_HEADERS_BYTES as u32 - 1;
 
+/// A frame for another host (`linux/if_packet.h`).
+const PACKET_OTHERHOST: u32 = 3;
+
 /// The kernel's metadata of a packet.
 pub(crate) struct Metadata<'a>(&'a __sk_buff);
 
@@ -173,6 +180,12 @@ impl<'a> Metadata<'a> {
     #[inline(always)]
     pub(crate) fn interface_index(&self) -> u32 {
         self.0.ifindex
+    }
+
+    /// Returns whether the frame is addressed to another host: the device is in promiscuous mode.
+    #[inline(always)]
+    pub(crate) fn is_for_other_host(&self) -> bool {
+        self.0.pkt_type == PACKET_OTHERHOST
     }
 
     /// Returns the VLAN tag, or 0 if there is none.
