@@ -22,9 +22,12 @@ pub struct Limits {
     /// Least number of unneeded bytes for which the kernel is asked for a bypass: each bypass costs two changes of a
     /// map.
     pub bypass_bytes: u64,
-    /// How long a hole may stay open, in nanoseconds: several retransmission time-outs (RFC 6298 section 2.4 asks for
-    /// at least one second).
+    /// How long a hole may stay open if the rings lost packets since it began, in nanoseconds: the kernel program has
+    /// seen the missing packet, so its sender will not send it again.
     pub hole_ns: u64,
+    /// How long any other hole may stay open, in nanoseconds: several retransmission time-outs, which begin at one second
+    /// and double (RFC 6298).
+    pub patience_ns: u64,
     /// How long the start of a stream without SYN stays open if it looks like the start of a request, in nanoseconds:
     /// the time from the hook to the ring, with a margin.
     pub settle_ns: u64,
@@ -33,6 +36,9 @@ pub struct Limits {
     pub start_ns: u64,
     /// How long a connection may be silent before it is dropped, in nanoseconds.
     pub idle_ns: u64,
+    /// How long a connection of which the kernel copies nothing may be silent before its bypass is cleared, to see whether
+    /// it is alive, in nanoseconds.
+    pub probe_ns: u64,
     /// How long an ended connection is remembered, in nanoseconds.
     pub linger_ns: u64,
 }
@@ -41,7 +47,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 65_536,
-            ended_connections: 65_536,
+            ended_connections: 16_384,
             ranges: 256,
             connection_bytes: 4 << 20,
             total_bytes: 128 << 20,
@@ -49,9 +55,11 @@ impl Default for Limits {
             fields: 2000,
             bypass_bytes: 64 << 10,
             hole_ns: 2_000_000_000,
+            patience_ns: 60_000_000_000,
             settle_ns: 2_000_000,
             start_ns: 50_000_000,
-            idle_ns: 300_000_000_000,
+            idle_ns: 86_400_000_000_000,
+            probe_ns: 300_000_000_000,
             linger_ns: toa_common::limits::LINGER_NS,
         }
     }

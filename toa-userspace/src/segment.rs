@@ -4,10 +4,14 @@
 //! frame is parsed again, by the parser that the kernel used. What the record says about the frame is compared with it,
 //! not trusted.
 
+pub mod checksum;
+pub mod details;
+
 use thiserror::Error;
 use toa_common::{
     attribution::Attribution,
     config::Config,
+    flow::flags as flow_flags,
     flow_key::FlowKey,
     inspect,
     record::SegmentRecord,
@@ -16,6 +20,8 @@ use toa_common::{
     tcp_packet::TcpPacket,
     wire::view::{Captured, Link},
 };
+
+use details::Details;
 
 /// A checked TCP segment of a followed connection.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -34,10 +40,40 @@ pub struct Segment<'a> {
     pub seq: Seq,
     /// The TCP flags, see [`toa_common::wire::tcp`].
     pub flags: u8,
+    /// What the TCP header says besides.
+    pub details: Details,
+    /// Where the connection's stream starts.
+    pub start: Start,
+    /// Whether the kernel takes it for a stray: a reset at another place than the next byte.
+    pub is_stray: bool,
     /// The captured part of the payload.
     pub payload: &'a [u8],
     /// Bytes of the whole payload. The last `payload_len - payload.len()` of them were cut off.
     pub payload_len: u32,
+}
+
+/// Where the stream of a connection starts, as far as the packet that named its client shows.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Start {
+    /// Unknown: the connection was open before.
+    Unknown,
+    /// At this number, or earlier if an earlier segment named the client as well.
+    Data(Seq),
+    /// At this number.
+    Known(Seq),
+}
+
+impl Start {
+    /// Reads the start of a flow.
+    pub fn of_flow(flags: u16, start_seq: u32) -> Self {
+        if flags & flow_flags::START_KNOWN != 0 {
+            Self::Known(Seq(start_seq))
+        } else if flags & flow_flags::START_DATA != 0 {
+            Self::Data(Seq(start_seq))
+        } else {
+            Self::Unknown
+        }
+    }
 }
 
 /// Why a sample is not a segment.
@@ -128,6 +164,9 @@ impl<'a> Segment<'a> {
             attribution: record.attribution,
             seq: tcp.seq,
             flags: tcp.flags,
+            details: Details::read(packet, &tcp, record.gso_segments > 1),
+            start: Start::of_flow(record.flags, record.start_seq),
+            is_stray: record.flags & flow_flags::STRAY != 0,
             payload,
             payload_len: tcp.payload_len,
         })

@@ -4,41 +4,62 @@
 //! gaps where bytes are missing. The parser of [`crate::http`] interprets the bytes.
 //!
 //! Segments are ordered by sequence number only, because the rings of different CPUs keep their order only
-//! approximately, and networks less than that. Of overlapping bytes, those read first win. Data in order is handed on
-//! without a copy. Data after a hole is copied and waits until the hole is filled or given up.
+//! approximately, and networks less than that. Of overlapping bytes, those win that Linux would deliver; if copies
+//! differ, that is counted and handed on. Data in order is handed on without a copy. Data after a hole is copied and
+//! waits until the hole is filled or given up.
 //!
 //! # Where a stream starts
-//! With a SYN, the stream starts at the sequence number after the SYN's. A connection that was learned later has no
-//! SYN, and the first segment read need not be the first one sent: an earlier segment may be in the ring of another
-//! CPU. Such a start stays open and its segments wait. The lowest segment then starts the stream
-//! - after [`Limits::settle_ns`] if it looks like the start of a request. [`Stream::expire`] is called with a time up
-//!   to which everything was read, so only a segment that left a hook late can still precede it;
-//! - after [`Limits::start_ns`] otherwise: the network may have reordered the segments, and the missing one may contain
+//! Usually the packet that named the client shows it ([`Start`]). If that was a packet with payload, an earlier one may
+//! be in the ring of another CPU. The start of a connection that was open before is unknown. [`Stream::expire`] is called
+//! with a time up to which everything was read, so only a segment that left a hook late can still precede what was. Both
+//! begin with the lowest segment
+//! - after [`settle_ns`](crate::limits::Limits::settle_ns) if that looks like the start of a request;
+//! - after [`start_ns`](crate::limits::Limits::start_ns) otherwise: the network may have reordered the segments, and the missing one may contain
 //!   the head.
 //!
-//! Even a segment that looks like the start of a request has to wait, because the second of two pipelined requests
-//! looks the same.
+//! # Where it ends
+//! No end is certain from one side. A RST counts at the next expected byte only. A FIN counts once everything before it
+//! was handed on. Payload that continues the stream shows that the server may not have accepted the end, and the stream
+//! goes on.
+//!
+//! # What a server would not accept
+//! Payload of a SYN without a Fast Open cookie (RFC 7413), segments with an old timestamp (RFC 7323 section 5), segments
+//! far outside of any window, and the urgent byte, which is not part of what the server reads (RFC 6093).
 
+mod arrival;
 mod assembler;
 mod bypass;
 mod chunks;
 pub mod context;
+mod end;
 mod event;
+mod history;
 mod out_of_window;
+mod patience;
+mod payload;
 mod pending;
 mod position;
+mod urgent;
 
 use toa_common::{
+    handshake::INITIAL_WINDOW,
     seq::Seq,
-    wire::tcp::{FIN, RST, SYN},
+    wire::tcp::{ACK, FIN, RST, SYN},
 };
 
-use crate::{ledger::add, limits::Limits, segment::Segment};
-use chunks::Chunk;
+use crate::{
+    ledger::add,
+    segment::{Segment, Start},
+};
+pub use arrival::Arrival;
 use context::Context;
 pub use event::{EndKind, StreamEvent};
+use history::History;
 use pending::{End, Pending};
-use position::{ORIGIN, advanced, first_byte, part};
+use position::{ORIGIN, advanced, first_byte, origin};
+
+/// Silence after which timestamps are not compared, in nanoseconds (RFC 7323 section 5.5: 24 days).
+const TIMESTAMP_LIFETIME_NS: u64 = 24 * 86_400 * 1_000_000_000;
 
 /// One direction of a connection, being reassembled.
 ///
@@ -52,46 +73,88 @@ pub struct Stream {
     start: u64,
     /// End of the part that the kernel does not copy, if that is after `next`.
     bypassed: u64,
+    /// When bytes were last handed on, in nanoseconds since the Unix epoch.
+    progress_ns: u64,
     pending: Option<Box<Pending>>,
+    history: Option<Box<History>>,
     /// The sequence number of `next`.
     next_seq: Seq,
+    /// The timestamp of the latest segment in order, and when that arrived.
+    timestamp: Option<(u32, u64)>,
+    /// The sequence number after the latest segment outside the window.
+    stray_seq: Seq,
+    /// Consecutive segments outside the window, each continuing the one before.
+    strays: u8,
     started: bool,
-    /// Consecutive segments with payload outside the window.
-    out_of_window: u8,
+    /// Whether the start is that of the connection.
+    is_start_known: bool,
+    /// The position of the first data that named the client. It may be lost, or come after earlier data that named it.
+    named: Option<u64>,
+    /// The end of the latest first fragment: what follows it is in packets that are not read.
+    fragment_end: u64,
 }
 
 impl Stream {
     /// Creates a stream. `segment` is the first segment seen; it is still to be accepted.
     pub fn new(segment: &Segment<'_>) -> Self {
-        Self {
+        let mut this = Self {
             next: ORIGIN,
             start: 0,
             bypassed: 0,
+            progress_ns: 0,
             pending: None,
-            next_seq: first_byte(segment),
+            history: None,
+            next_seq: origin(segment),
+            timestamp: None,
+            stray_seq: Seq(0),
+            strays: 0,
             started: false,
-            out_of_window: 0,
+            is_start_known: segment.start != Start::Unknown,
+            named: None,
+            fragment_end: 0,
+        };
+        if let Start::Data(seq) = segment.start {
+            this.named = Some(this.position(seq));
         }
+        this
     }
 
     /// Takes a segment and hands on what is now in order.
     pub fn accept(&mut self, segment: &Segment<'_>, cx: &mut Context<'_>) {
+        if !self.started {
+            if let Start::Known(seq) = segment.start {
+                self.start_at(self.position(seq), cx);
+            } else if segment.flags & (SYN | ACK) == SYN && !self.has_before(first_byte(segment)) {
+                self.is_start_known = true;
+                self.start_at(self.position(first_byte(segment)), cx);
+            }
+        }
         let mut start = self.position(first_byte(segment));
-        let len = segment.payload.len() as u64;
+        if segment.flags & SYN != 0 && (segment.flags & ACK != 0 || !segment.details.is_fast_open) {
+            add(&mut cx.ledger.syn_bytes, segment.payload.len() as u64);
+            return;
+        }
+        if !self.started && self.named.is_some_and(|named| is_far_before(start, named)) {
+            add(&mut cx.ledger.before_start_bytes, segment.payload.len() as u64);
+            return;
+        }
         if self.is_out_of_window(start) {
-            let Some(found) = self.resynchronise(start, len, cx) else {
+            let Some(found) = self.resynchronise(start, segment, cx) else {
                 return;
             };
             start = found;
         }
-        self.out_of_window = 0;
-        if segment.flags & SYN != 0 && !self.started {
-            self.start_at(start, true, cx);
+        if !segment.payload.is_empty() {
+            self.strays = 0;
+        }
+        if self.is_old(start, segment) {
+            add(&mut cx.ledger.old_timestamp_bytes, segment.payload.len() as u64);
+            return;
         }
         if segment.flags & RST != 0 {
             // The payload of a reset is a diagnostic text (RFC 9293 section 3.5.3), not part of the stream.
-            add(&mut cx.ledger.after_end_bytes, len);
-            self.end_at(start, EndKind::Rst, segment.time_ns);
+            add(&mut cx.ledger.after_end_bytes, segment.payload.len() as u64);
+            self.reset(start, segment, cx);
         } else {
             self.take_payload(start, segment, cx);
             if segment.flags & FIN != 0 {
@@ -111,49 +174,6 @@ impl Stream {
             add(&mut cx.ledger.range_limits, 1);
         }
         self.tidy();
-    }
-
-    /// Returns when to call [`Self::expire`] if nothing arrives before, in nanoseconds since the Unix epoch. `is_start`
-    /// says whether bytes look like the start of a message.
-    pub fn deadline(&self, limits: &Limits, is_start: impl FnOnce(&[u8]) -> bool) -> Option<u64> {
-        let pending = self.pending.as_ref()?;
-        Some(pending.since_ns()?.saturating_add(if self.started {
-            limits.hole_ns
-        } else if pending.chunks.first().is_some_and(|chunk| is_start(&chunk.bytes)) {
-            limits.settle_ns
-        } else {
-            limits.start_ns
-        }))
-    }
-
-    /// Gives up everything whose deadline is not after `now_ns`.
-    pub fn expire(&mut self, now_ns: u64, is_start: impl Fn(&[u8]) -> bool, cx: &mut Context<'_>) {
-        while self.deadline(cx.limits, &is_start).is_some_and(|deadline| deadline <= now_ns) {
-            let is_hole = self.started;
-            if !self.give_up(cx) {
-                return;
-            }
-            add(&mut cx.ledger.hole_timeouts, u64::from(is_hole));
-        }
-        self.tidy();
-    }
-
-    /// Hands on everything that waits, with gaps in between. The stream may continue.
-    pub fn give_up_all(&mut self, cx: &mut Context<'_>) {
-        while self.give_up(cx) {}
-        self.tidy();
-    }
-
-    /// Hands on everything that waits and ends the stream.
-    pub fn flush(&mut self, cx: &mut Context<'_>) {
-        self.give_up_all(cx);
-        let discarded = self.discard_below(u64::MAX, cx);
-        add(&mut cx.ledger.after_end_bytes, discarded);
-    }
-
-    /// Returns how the connection ended, once everything before the end was handed on.
-    pub fn ended(&self) -> Option<EndKind> {
-        self.end().filter(|end| self.started && end.position <= self.next).map(|end| end.kind)
     }
 
     /// Returns the sequence number of the next byte to hand on.
@@ -186,131 +206,46 @@ impl Stream {
         self.next.saturating_add_signed(i64::from(seq.distance(self.next_seq)))
     }
 
-    /// Handles each part of the payload, which begins at `start`: old, in order, ahead of `next`, or after the end.
-    fn take_payload(&mut self, start: u64, segment: &Segment<'_>, cx: &mut Context<'_>) {
-        let end = start.saturating_add(segment.payload.len() as u64);
-        let first = if self.started { self.next } else { 0 };
-        let last = self.end().map_or(u64::MAX, |end| end.position);
-
-        let old = start..end.min(first).max(start);
-        let before = old.end.min(self.start).saturating_sub(old.start);
-        let late = self.pending.as_ref().map_or(0, |pending| pending.in_gaps(&old));
-        let duplicate = old.end.saturating_sub(old.start).saturating_sub(before).saturating_sub(late);
-        add(&mut cx.ledger.before_start_bytes, before);
-        add(&mut cx.ledger.late_bytes, late);
-        add(&mut cx.ledger.duplicate_bytes, duplicate);
-        let behind = end.saturating_sub(last.max(old.end));
-        add(&mut cx.ledger.after_end_bytes, behind);
-
-        let mut from = old.end;
-        let to = end.saturating_sub(behind);
-        let time_ns = segment.time_ns;
-        if self.started && from == self.next && from < to {
-            // The bytes read first win: data that already waits is not replaced.
-            let pending = self.pending.as_ref().and_then(|pending| pending.chunks.first_position());
-            let direct = pending.map_or(to, |position| position.min(to));
-            self.hand_on(part(segment.payload, start, from..direct), time_ns, cx);
-            from = direct;
+    /// Returns whether a segment at `start` has an older timestamp than what the stream has handed on, so that a server
+    /// discards it. Remembers the timestamps of segments in order.
+    fn is_old(&mut self, start: u64, segment: &Segment<'_>) -> bool {
+        let Some(timestamp) = segment.details.timestamp else { return false };
+        let end = start.saturating_add(u64::from(segment.payload_len));
+        let is_old = self.timestamp.is_some_and(|(latest, time_ns)| {
+            // One that arrived earlier may come later, from the ring of another CPU.
+            let age_ns = segment.time_ns.checked_sub(time_ns);
+            Seq(timestamp).distance(Seq(latest)) < 0 && age_ns.is_some_and(|age| age < TIMESTAMP_LIFETIME_NS)
+        });
+        if !is_old && start <= self.next && end > self.next {
+            self.timestamp = Some((timestamp, segment.time_ns));
         }
-        if from < to {
-            let added = self.pending().chunks.insert(from, part(segment.payload, start, from..to), time_ns);
-            let duplicate = to.saturating_sub(from).saturating_sub(added);
-            add(&mut cx.ledger.duplicate_bytes, duplicate);
-            add(&mut cx.ledger.held_bytes, added);
-        }
-
-        let cut_end = start.saturating_add(u64::from(segment.payload_len)).min(last);
-        let cut_start = end.max(first);
-        if cut_start < cut_end {
-            self.pending().cut(cut_start..cut_end, time_ns);
-        }
+        is_old && segment.flags & RST == 0 && (end > self.next || segment.flags & FIN != 0)
     }
 
-    /// Ends the connection at `position`, unless that was handed on already: a receiver accepts neither a FIN nor a RST
-    /// from before its window (RFC 9293 section 3.10.7.4).
-    fn end_at(&mut self, position: u64, kind: EndKind, time_ns: u64) {
-        let is_earlier = self.end().is_none_or(|end| position < end.position);
-        if is_earlier && (!self.started || position >= self.next) {
-            self.pending().end = Some(End { position, kind, time_ns });
-        }
+    /// Returns whether a byte before `seq` has arrived that belongs to the stream, although that has not started.
+    fn has_before(&self, seq: Seq) -> bool {
+        let first = self.pending.as_ref().and_then(|pending| pending.chunks.first_position());
+        self.is_start_known && first.is_some_and(|first| first < self.position(seq))
+    }
+
+    /// Returns the position after the first bytes, up to the first hole.
+    fn front(&self) -> u64 {
+        let front = self.pending.as_ref().and_then(|pending| pending.chunks.front());
+        front.map_or(self.next, |front| front.end)
     }
 
     /// Starts the stream at `position`.
-    fn start_at(&mut self, position: u64, from_syn: bool, cx: &mut Context<'_>) {
+    fn start_at(&mut self, position: u64, cx: &mut Context<'_>) {
         self.next_seq = advanced(self.next_seq, position.wrapping_sub(self.next));
         self.next = position;
         self.started = true;
         self.start = position;
         let discarded = self.discard_below(position, cx);
         add(&mut cx.ledger.before_start_bytes, discarded);
-        (cx.deliver)(StreamEvent::Start { from_syn });
-    }
-
-    /// Gives up the open start or the first hole. The stream continues with the lowest position that waits. Returns
-    /// `false` if nothing waits.
-    fn give_up(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.ended().is_some() {
-            return false;
+        if self.end().is_some_and(|end| end.position < position) {
+            self.pending().end = None;
         }
-        let Some(to) = self.pending.as_ref().and_then(|pending| pending.first_position()) else {
-            return false;
-        };
-        if self.started {
-            self.pass_over(to, cx);
-        } else {
-            self.start_at(to, false, cx);
-        }
-        self.drain(cx);
-        true
-    }
-
-    /// Hands on what is in order.
-    fn drain(&mut self, cx: &mut Context<'_>) {
-        while let Some(pending) = &mut self.pending {
-            if let Some(Chunk { bytes, time_ns }) = pending.chunks.take(self.next) {
-                cx.ledger.held_bytes = cx.ledger.held_bytes.saturating_sub(bytes.len() as u64);
-                self.hand_on(&bytes, time_ns, cx);
-            } else if let Some(to) = pending.cut_at(self.next) {
-                self.pass_over(to, cx);
-            } else if let Some(to) = pending.first_position().map(|first| first.min(self.bypassed))
-                && to > self.next
-            {
-                self.pass_over(to, cx);
-            } else {
-                return;
-            }
-        }
-    }
-
-    /// Hands on `bytes`, the next bytes of the stream.
-    fn hand_on(&mut self, bytes: &[u8], time_ns: u64, cx: &mut Context<'_>) {
-        if !bytes.is_empty() {
-            let len = bytes.len() as u64;
-            add(&mut cx.ledger.used_bytes, len);
-            self.advance_to(self.next.saturating_add(len));
-            (cx.deliver)(StreamEvent::Data { bytes, time_ns });
-        }
-    }
-
-    /// Reports everything up to `to` as missing: the bypassed window first, and the rest as a gap.
-    fn pass_over(&mut self, to: u64, cx: &mut Context<'_>) {
-        let from = self.next;
-        if from < to {
-            self.pending().remember_gap(from..to);
-        }
-        let bypassed = to.min(self.bypassed).saturating_sub(from);
-        if bypassed > 0 {
-            add(&mut cx.ledger.bypassed_bytes, bypassed);
-            self.advance_to(from.saturating_add(bypassed));
-            (cx.deliver)(StreamEvent::Bypassed { bytes: bypassed });
-        }
-        let bytes = to.saturating_sub(self.next);
-        if bytes > 0 {
-            add(&mut cx.ledger.gaps, 1);
-            add(&mut cx.ledger.gap_bytes, bytes);
-            self.advance_to(to);
-            (cx.deliver)(StreamEvent::Gap { bytes });
-        }
+        (cx.deliver)(StreamEvent::Start { is_known: self.is_start_known });
     }
 
     /// Advances to position `to`.
@@ -321,13 +256,11 @@ impl Stream {
             pending.forget_cut_below(to);
         }
     }
+}
 
-    /// Discards data that waits below `position`. Returns how many bytes were discarded.
-    fn discard_below(&mut self, position: u64, cx: &mut Context<'_>) -> u64 {
-        let discarded = self.pending.as_mut().map_or(0, |pending| pending.discard_below(position));
-        cx.ledger.held_bytes = cx.ledger.held_bytes.saturating_sub(discarded);
-        discarded
-    }
+/// Returns whether a segment at `start` is too far before the first data that named the client to be the start.
+fn is_far_before(start: u64, named: u64) -> bool {
+    start.saturating_add(u64::from(INITIAL_WINDOW)) < named
 }
 
 #[cfg(test)]

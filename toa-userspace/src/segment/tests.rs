@@ -5,7 +5,7 @@ use toa_common::{
     wire::tcp::{ACK, SYN},
 };
 
-use super::*;
+use super::{checksum::Checksum, *};
 
 /// Returns the client 120.120.111.111:44208, from a SYN.
 pub(crate) fn attribution(flags: u8) -> Attribution {
@@ -34,6 +34,10 @@ pub(crate) fn segment(generation: u64, seq: u32, payload: &[u8]) -> Segment<'_> 
         attribution: attribution(0),
         seq: Seq(seq),
         flags: ACK,
+        // So that a SYN may carry payload.
+        details: Details { is_fast_open: true, ..Details::default() },
+        start: Start::Unknown,
+        is_stray: false,
         payload,
         payload_len: u32::try_from(payload.len()).unwrap(),
     }
@@ -73,6 +77,9 @@ fn sample(payload: &[u8], captured_of_payload: usize) -> (SegmentRecord, Vec<u8>
         gso_segments: 0,
         transport_offset: u8::try_from(ETHERNET + IPV4).unwrap(),
         network_offset: u8::try_from(ETHERNET).unwrap(),
+        start_seq: 0xffff_fff1,
+        flags: flow_flags::START_KNOWN,
+        _unused: 0,
     };
     frame.truncate(headers + captured_of_payload);
     (record, frame)
@@ -94,6 +101,8 @@ fn bytes_of(record: &SegmentRecord, frame: &[u8]) -> Vec<u8> {
         bytes.extend(half.to_ne_bytes());
     }
     bytes.extend([record.transport_offset, record.network_offset]);
+    bytes.extend(record.start_seq.to_ne_bytes());
+    bytes.extend([record.flags.to_ne_bytes(), [0; 2]].as_flattened());
     assert_eq!(bytes.len(), SegmentRecord::LEN);
     bytes.extend(frame);
     bytes
@@ -101,7 +110,11 @@ fn bytes_of(record: &SegmentRecord, frame: &[u8]) -> Vec<u8> {
 
 /// Returns a whole sample, for tests of the pipeline.
 pub(crate) fn sample_bytes(payload: &[u8]) -> Vec<u8> {
-    let (record, frame) = sample(payload, payload.len());
+    let (record, mut frame) = sample(payload, payload.len());
+    // A SYN without Fast Open carries no payload that counts.
+    let tcp = &mut frame[ETHERNET + IPV4..];
+    tcp[4..8].copy_from_slice(&record.start_seq.to_be_bytes());
+    tcp[13] = ACK;
     bytes_of(&record, &frame)
 }
 
@@ -117,6 +130,8 @@ fn a_sample_is_read_from_its_frame() {
         interface_index: 3,
         attribution: attribution(flags::PROVISIONAL | flags::MULTIPLE),
         flags: ACK | SYN,
+        details: Details { checksum: Checksum::Wrong, ..Details::default() },
+        start: Start::Known(Seq(0xffff_fff1)),
         ..segment(0, 0xffff_fff0, b"hello")
     };
     assert_eq!(read, expected);
@@ -175,7 +190,7 @@ fn contradictions_are_errors() {
         SegmentError::Headers { network_offset: 0, reason: SkipReason::NotIp }
     );
     assert_eq!(error(|record| record.attribution.learned_from = 9), SegmentError::LearnedFrom { byte: 9 });
-    assert_eq!(Segment::decode(&[0; 63], 0), Err(SegmentError::NoRecord { len: 63 }));
+    assert_eq!(Segment::decode(&[0; 71], 0), Err(SegmentError::NoRecord { len: 71 }));
 }
 
 proptest! {

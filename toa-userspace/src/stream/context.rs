@@ -9,6 +9,8 @@ pub struct Context<'a> {
     pub limits: &'a Limits,
     /// Counts what became of segments and bytes.
     pub ledger: &'a mut StreamLedger,
+    /// When the rings last lost packets, in nanoseconds since the Unix epoch, if they ever did.
+    pub lost_ns: Option<u64>,
     /// Takes data in order, and gaps.
     pub deliver: &'a mut dyn FnMut(StreamEvent<'_>),
 }

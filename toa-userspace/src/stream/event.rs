@@ -1,20 +1,29 @@
 //! The events that a stream hands on.
 
+use super::arrival::Arrival;
+
 /// An event of a stream.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum StreamEvent<'a> {
-    /// The stream starts: at the connection's first byte if its SYN was seen, otherwise anywhere.
+    /// The stream starts.
     Start {
-        /// Whether its SYN was seen.
-        from_syn: bool,
+        /// Whether that is the connection's first byte.
+        is_known: bool,
     },
     /// The next bytes, at most those of one segment.
     Data {
         /// The bytes, at least one.
         bytes: &'a [u8],
-        /// When their segment arrived, in nanoseconds since the Unix epoch.
-        time_ns: u64,
+        /// Their segment.
+        arrival: Arrival,
     },
+    /// Bytes arrived twice with different content: the next ones, or some that were handed on before.
+    Conflict {
+        /// How many bytes, at least one.
+        bytes: u64,
+    },
+    /// The connection goes on although it had ended, as far as could be told.
+    Reopened,
     /// The next bytes are missing and were given up.
     Gap {
         /// How many bytes, at least one.

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::{assembler::Assembler, chunks::Chunks, event::EndKind};
+use super::{assembler::Assembler, chunks::Chunks, event::EndKind, urgent::Urgent};
 
 /// How many gaps a stream remembers to distinguish late bytes from duplicates.
 const REMEMBERED_GAPS: usize = 16;
@@ -28,12 +28,17 @@ pub(super) struct Pending {
     /// Ranges that the stream passed over most recently: gaps and bypassed bytes.
     gaps: Assembler,
     pub(super) end: Option<End>,
+    pub(super) urgent: Urgent,
 }
 
 impl Pending {
     /// Returns whether there is nothing to keep.
     pub(super) fn is_empty(&self) -> bool {
-        self.chunks.ranges() == 0 && self.cut.is_empty() && self.gaps.is_empty() && self.end.is_none()
+        self.chunks.ranges() == 0
+            && self.cut.is_empty()
+            && self.gaps.is_empty()
+            && self.end.is_none()
+            && self.urgent.is_empty()
     }
 
     /// Returns the lowest position of waiting data, a cut-off range or the end.
@@ -45,7 +50,7 @@ impl Pending {
 
     /// Returns when the oldest waiting item arrived.
     pub(super) fn since_ns(&self) -> Option<u64> {
-        let chunk_ns = self.chunks.first().map(|chunk| chunk.time_ns);
+        let chunk_ns = self.chunks.first().map(|chunk| chunk.arrival.time_ns);
         let cut_ns = (!self.cut.is_empty()).then_some(self.cut_ns);
         let end_ns = self.end.map(|end| end.time_ns);
         [chunk_ns, cut_ns, end_ns].into_iter().flatten().min()

@@ -2,20 +2,28 @@
 
 use std::ops::Range;
 
-use toa_common::{seq::Seq, wire::tcp::SYN};
+use toa_common::{flow::WINDOW_BYTES, seq::Seq, wire::tcp::SYN};
 
-use crate::segment::Segment;
+use crate::segment::{Segment, Start};
 
 /// Position of the first segment's first byte. Positions are 64 bits wide, so they do not wrap, and there is room below
 /// for segments that precede the first one.
 pub(super) const ORIGIN: u64 = 1 << 32;
 
-/// The largest window of TCP, in bytes (RFC 7323 section 2.3). No valid segment lies further ahead.
-pub(super) const WINDOW: u64 = 1 << 30;
+/// How far a segment may be from the next expected byte.
+pub(super) const WINDOW: u64 = WINDOW_BYTES as u64;
 
 /// Returns the sequence number of the first byte of a segment's payload.
 pub(super) fn first_byte(segment: &Segment<'_>) -> Seq {
     segment.seq + u32::from(segment.flags & SYN != 0)
+}
+
+/// Returns the sequence number of a stream's first byte, as far as the segment shows.
+pub(super) fn origin(segment: &Segment<'_>) -> Seq {
+    match segment.start {
+        Start::Known(seq) => seq,
+        Start::Data(_) | Start::Unknown => first_byte(segment),
+    }
 }
 
 /// Returns the sequence number `bytes` after `seq`.
