@@ -4,32 +4,42 @@
 //! is parsed in place. Only a head that is spread over several segments is collected, and only its new bytes are
 //! searched for its end.
 //!
+//! # What is unusual
+//! A head whose end was found is always emitted, and its body is passed over by its own length. What a server may refuse
+//! is marked as malformed. A head that is longer than allowed, or whose end does not come, is emitted as far as it is
+//! known, with the reason.
+//!
 //! # When bytes are missing
 //! Inside a body of known length, a gap counts like the bytes that it replaces. Anywhere else, the parser has lost its
-//! place in the stream: it emits the part of a head that it has as incomplete, and searches for the next request line
-//! with a known method, at the start of each segment and of each line. A body that contains such a line after a gap is
-//! taken for a request.
+//! place in the stream: it emits the part of a head that it has as incomplete, and searches for a request at the start of
+//! each segment and of each line. A body may contain what looks like a request, so what is found, and everything after it
+//! on the connection, is marked as resynchronized.
 //!
 //! # When it is not HTTP
 //! A PROXY protocol header is reported and skipped, and what follows it is read as usual. Of TLS, the `ClientHello` is
 //! read.
 //!
-//! A stream that was seen from its SYN and does not begin with a request line is not HTTP: there is one event, and its
-//! bytes are only counted. The same applies after a request for an upgrade or a tunnel, unless another request follows,
-//! as it does when the server refused. A stream that was joined later may begin anywhere. There the parser searches,
-//! unless the bytes are a TLS record or the preface of HTTP/2.
+//! A stream that was seen from its start and does not begin with a request line is not HTTP: there is one event. The same
+//! applies after a request for an upgrade or a tunnel, unless another request follows, as it does when the server
+//! refused. From then on only samples of the stream are searched, in ever longer intervals. A stream that was joined
+//! later may begin anywhere. There the parser searches, unless the bytes are a TLS record or the preface of HTTP/2.
 
 mod body;
 pub mod context;
 mod framing;
 pub mod head;
+mod host;
+mod long_head;
 pub mod parser;
 mod partial;
 mod proxy;
+mod request_line;
+mod search;
 pub mod start;
 
 pub use framing::FramingFault;
 pub use proxy::ProxyVersion;
+pub use request_line::Malformation;
 
 /// Longest preview of bytes that are not HTTP, in bytes.
 pub const PREVIEW_BYTES: usize = 64;

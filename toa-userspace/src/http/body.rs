@@ -69,7 +69,8 @@ impl Body {
             (Self::Size { value, digits, line_bytes }, byte) => {
                 let line_bytes = line_bytes.saturating_add(1);
                 match (char::from(byte).to_digit(16), byte) {
-                    (Some(digit), _) if digits < 16 => {
+                    // Leading zeros are allowed.
+                    (Some(digit), _) if value >> 60 == 0 && line_bytes < MAX_LINES_BYTES => {
                         let value = (value << 4) | u64::from(digit);
                         Self::Size { value, digits: digits.saturating_add(1), line_bytes }
                     }
@@ -144,6 +145,7 @@ mod tests {
             (b"A;name=\"v\"\r\n0123456789\r\n00\r\nx-trailer: 1\r\ny: 2\r\n\r\nrest", 50),
             (b"3\nabc\n0\n\n", 9),
             (b"1 \r\na\r\n0\r\n\r\n", 12),
+            (b"00000000000000000000001\r\na\r\n0000\r\n\r\n", 36),
         ] {
             for step in 1..=bytes.len() {
                 let mut body = Body::CHUNKED;
@@ -164,7 +166,14 @@ mod tests {
 
     #[test]
     fn what_is_no_chunk_breaks() {
-        for bytes in [&b"x\r\n"[..], b"\r\n", b"1\r\nabc\r\n", b"11112222333344445\r\n", b";a\r\n"] {
+        for bytes in [
+            &b"x\r\n"[..],
+            b"\r\n",
+            b"1\r\nabc\r\n",
+            b"11112222333344445\r\n",
+            b"000011112222333344445\r\n",
+            b";a\r\n",
+        ] {
             let mut body = Body::CHUNKED;
             assert_eq!(body.pass(bytes).1, Progress::Broken, "{}", bytes.escape_ascii());
         }

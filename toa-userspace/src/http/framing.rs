@@ -25,6 +25,8 @@ pub enum FramingFault {
     LengthAndCoding,
     /// Transfer-Encoding does not end in a single `chunked`, or is used with HTTP/1.0.
     UnknownCoding,
+    /// There is whitespace between the name of such a field and the colon (RFC 9112 section 5.1).
+    SpaceBeforeColon,
 }
 
 impl FramingFault {
@@ -36,47 +38,57 @@ impl FramingFault {
             Self::InvalidLength => "invalid content-length",
             Self::LengthAndCoding => "content-length and transfer-encoding",
             Self::UnknownCoding => "unknown transfer-encoding",
+            Self::SpaceBeforeColon => "space before colon",
         }
     }
 }
 
-impl Framing {
-    /// Determines the framing from the fields of a head of HTTP/1.`minor_version`, each given as name and value.
-    pub(super) fn of<'f>(
-        minor_version: u8,
-        fields: impl Iterator<Item = (&'f [u8], &'f [u8])>,
-    ) -> (Self, Option<FramingFault>) {
-        let mut length = Length::default();
-        // How often `chunked` occurs, and whether it is the last coding.
-        let mut codings: Option<(u32, bool)> = None;
-        for (name, value) in fields {
-            if name.eq_ignore_ascii_case(b"content-length") {
-                value.split(|byte| *byte == b',').for_each(|number| length.add(number.trim_ascii()));
-            } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
-                for coding in value.split(|byte| *byte == b',') {
-                    let is_chunked = coding.trim_ascii().eq_ignore_ascii_case(b"chunked");
-                    let before = codings.map_or(0, |(count, _)| count);
-                    codings = Some((before.saturating_add(is_chunked.into()), is_chunked));
-                }
+/// The fields that determine the framing, as they are read.
+#[derive(Debug, Default)]
+pub(super) struct FramingFields {
+    length: Length,
+    /// How often `chunked` occurs, and whether it is the last coding.
+    codings: Option<(u32, bool)>,
+    has_space: bool,
+}
+
+impl FramingFields {
+    /// Takes a field into account. `has_space` says whether there is whitespace between its name and the colon.
+    pub(super) fn add(&mut self, name: &[u8], value: &[u8], has_space: bool) {
+        if name.eq_ignore_ascii_case(b"content-length") {
+            value.split(|byte| *byte == b',').for_each(|number| self.length.add(number.trim_ascii()));
+        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            for coding in value.split(|byte| *byte == b',') {
+                let is_chunked = coding.trim_ascii().eq_ignore_ascii_case(b"chunked");
+                let before = self.codings.map_or(0, |(count, _)| count);
+                self.codings = Some((before.saturating_add(is_chunked.into()), is_chunked));
             }
+        } else {
+            return;
         }
-        match codings {
-            Some((1, true)) if minor_version == 1 => {
-                (Self::Chunked, length.is_there().then_some(FramingFault::LengthAndCoding))
+        self.has_space |= has_space;
+    }
+
+    /// Determines the framing of a request of HTTP/1.`minor_version`.
+    pub(super) fn framing(&self, minor_version: u16) -> (Framing, Option<FramingFault>) {
+        let (framing, fault) = match self.codings {
+            Some((1, true)) if minor_version >= 1 => {
+                (Framing::Chunked, self.length.is_there().then_some(FramingFault::LengthAndCoding))
             }
-            Some(_) => (Self::Broken, Some(FramingFault::UnknownCoding)),
-            None => match (length.fault, length.value) {
+            Some(_) => (Framing::Broken, Some(FramingFault::UnknownCoding)),
+            None => match (self.length.fault, self.length.value) {
                 (fault @ (None | Some(FramingFault::RepeatedLength)), value) => {
-                    (Self::Length(value.unwrap_or(0)), fault)
+                    (Framing::Length(value.unwrap_or(0)), fault)
                 }
-                (fault, _) => (Self::Broken, fault),
+                (fault, _) => (Framing::Broken, fault),
             },
-        }
+        };
+        (framing, fault.or_else(|| self.has_space.then_some(FramingFault::SpaceBeforeColon)))
     }
 }
 
 /// The values of Content-Length, as they are read.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Length {
     value: Option<u64>,
     fault: Option<FramingFault>,
@@ -103,15 +115,16 @@ impl Length {
     }
 }
 
-/// Parses `1*DIGIT` (RFC 9110 section 8.6).
+/// Parses `1*DIGIT` (RFC 9110 section 8.6) that fits into a file size.
 fn decimal(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;
     }
-    digits.iter().try_fold(0_u64, |value, digit| {
+    let value = digits.iter().try_fold(0_i64, |value, digit| {
         let digit = digit.is_ascii_digit().then(|| digit.wrapping_sub(b'0'))?;
-        value.checked_mul(10)?.checked_add(u64::from(digit))
-    })
+        value.checked_mul(10)?.checked_add(i64::from(digit))
+    });
+    value.map(i64::unsigned_abs)
 }
 
 #[cfg(test)]
@@ -160,11 +173,14 @@ mod tests {
                 Framing::Chunked,
                 Some(Fault::LengthAndCoding),
             ),
+            ("1.1", "transfer-encoding : chunked\r\n", Framing::Chunked, Some(Fault::SpaceBeforeColon)),
+            ("1.1", "content-length : 3\r\n", Framing::Length(3), Some(Fault::SpaceBeforeColon)),
         ] {
-            let minor_version = u8::from(version == "1.1");
-            let lines = fields.lines().map(|line| line.split_once(':').unwrap());
-            let lines = lines.map(|(name, value)| (name.as_bytes(), value.trim().as_bytes()));
-            assert_eq!(Framing::of(minor_version, lines), (expected, fault), "{fields}");
+            let mut read = FramingFields::default();
+            for (name, value) in fields.lines().map(|line| line.split_once(':').unwrap()) {
+                read.add(name.trim_end().as_bytes(), value.trim().as_bytes(), name.ends_with(' '));
+            }
+            assert_eq!(read.framing(u16::from(version == "1.1")), (expected, fault), "{fields}");
         }
     }
 }

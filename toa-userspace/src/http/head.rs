@@ -1,16 +1,18 @@
-//! Parsed request heads. [`super::parser`] finds them in a stream.
+//! Request heads. [`super::parser`] finds them in a stream.
+//!
+//! A head is read as far as it can be: whoever sends an unusual one is to be seen, too. What a server may refuse is
+//! marked, and nothing that was sent is left out.
 
 use std::borrow::Cow;
 
-use httparse::{EMPTY_HEADER, Error, Header, ParserConfig, Request, Status};
+use super::{
+    framing::{Framing, FramingFault, FramingFields},
+    host::Hosts,
+    request_line::{Malformation, RequestLine, Version, is_token},
+};
 
-use super::framing::{Framing, FramingFault};
-
-/// Most fields of a head that are parsed on the stack.
-const USUAL_FIELDS: usize = 64;
-
-/// Number of fields in the first attempt for larger heads. It is doubled until it suffices.
-const MANY_FIELDS: usize = 256;
+/// Capacity for the fields of a usual head.
+const USUAL_FIELDS: usize = 16;
 
 /// A part of a head, as a range of its bytes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -20,11 +22,9 @@ struct Span {
 }
 
 impl Span {
-    /// Returns the range of `part` in `whole`.
-    fn of(part: &[u8], whole: &[u8]) -> Self {
-        let start = part.as_ptr().addr().wrapping_sub(whole.as_ptr().addr());
+    fn new(start: usize, end: usize) -> Self {
         let position = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
-        Self { start: position(start), end: position(start.wrapping_add(part.len())) }
+        Self { start: position(start), end: position(end) }
     }
 
     fn get(self, whole: &[u8]) -> &[u8] {
@@ -35,134 +35,190 @@ impl Span {
 /// A field of a head.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Field<'a> {
-    /// The name, as it was sent.
+    /// The name, as it was sent. A line without a colon is all name.
     pub name: &'a [u8],
     /// The value, without the whitespace around it.
     pub value: &'a [u8],
+}
+
+/// Why a head is incomplete.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Cause {
+    /// Bytes are missing.
+    Gap,
+    /// The connection ended.
+    End,
+    /// The connection was silent for too long.
+    Idle,
+    /// There were too many connections, or too much data waited.
+    Limit,
+    /// The run or the capture ended.
+    Finished,
+    /// The head is longer than allowed, or has too many fields. What is left out was read to find its end.
+    Length,
+}
+
+impl Cause {
+    /// Returns the name used in results.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Gap => "gap",
+            Self::End => "end",
+            Self::Idle => "idle",
+            Self::Limit => "limit",
+            Self::Finished => "finished",
+            Self::Length => "length",
+        }
+    }
+}
+
+/// What is missing of a head.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Incomplete {
+    /// Why.
+    pub cause: Cause,
+    /// The length of the gap after the fields that are present; 0 if the cause is another.
+    pub gap_bytes: u64,
+}
+
+/// How certain it is that a request was sent, and as it is shown.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Certainty {
+    /// It was found by searching, after bytes were lost or because the connection was joined. It may be a part of a body.
+    pub resynchronized: bool,
+    /// Bytes of the connection arrived twice with different content. The server may have read the others.
+    pub conflicting: bool,
+    /// The connection had ended before, as far as can be told from one side. The server may not have read it.
+    pub reopened: bool,
 }
 
 /// A request head, either in place in its segment or collected from several.
 #[derive(Clone, Debug)]
 pub struct HttpRequest<'a> {
     head: Cow<'a, [u8]>,
-    method: Span,
-    target: Span,
-    minor_version: u8,
-    fields: Box<[(Span, Span)]>,
+    line: RequestLine,
+    fields: Vec<(Span, Span)>,
     /// When the segment that completed the head arrived, in nanoseconds since the Unix epoch.
     pub time_ns: u64,
     /// Number within the connection, counted from 1.
     pub number: u64,
-    /// The length of the gap if bytes of the head are missing. The fields before the gap are present.
-    pub incomplete: Option<u64>,
+    /// What is missing, if the head is incomplete.
+    pub incomplete: Option<Incomplete>,
+    /// What is wrong with the head, if anything.
+    pub malformation: Option<Malformation>,
+    /// How certain it is.
+    pub certainty: Certainty,
     framing: Framing,
     framing_fault: Option<FramingFault>,
+    is_last: bool,
 }
 
-/// The bytes are not a valid head.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Malformed;
-
 impl<'a> HttpRequest<'a> {
-    /// Parses `head`, which ends with its empty line. Folded lines are unfolded: each fold is replaced by spaces (RFC
-    /// 9112 section 5.2).
-    pub(crate) fn parse(
-        head: impl Into<Cow<'a, [u8]>>,
-        time_ns: u64,
-        number: u64,
-    ) -> Result<Self, Malformed> {
+    /// Reads `head`, which ends with its empty line or anywhere. Folded lines are unfolded: each fold is replaced by
+    /// spaces (RFC 9112 section 5.2). Of more than `max_fields` fields, the others are left out.
+    pub(crate) fn read(head: impl Into<Cow<'a, [u8]>>, max_fields: usize) -> Self {
         let mut head = head.into();
-        if let Some(first) = next_fold(&head, 0) {
+        let fold = next_fold(&head, 0);
+        if let Some(first) = fold {
             unfold(head.to_mut(), first);
         }
-        // No early exit, so that the loop is vectorised.
-        let parsed = if head.iter().fold(false, |found, byte| found | is_control(*byte)) {
-            // Servers should reject control characters, but the user wants to see who sends them.
-            let printable: Vec<u8> =
-                head.iter().map(|byte| if is_control(*byte) { b'?' } else { *byte }).collect();
-            Self::parse_bytes(&printable)
-        } else {
-            Self::parse_bytes(&head)
-        };
-        parsed.map(|parsed| parsed.with(head, time_ns, number))
-    }
-
-    fn parse_bytes(head: &[u8]) -> Result<Parsed, Malformed> {
-        let mut fields = [EMPTY_HEADER; USUAL_FIELDS];
-        match Self::parse_with(head, &mut fields) {
-            Ok(parsed) => Ok(parsed),
-            Err(Error::TooManyHeaders) => Self::parse_many(head),
-            Err(_) => Err(Malformed),
-        }
-    }
-
-    /// Parses the complete lines of `part`, an incomplete head.
-    pub(super) fn parse_incomplete(
-        part: &[u8],
-        gap_bytes: u64,
-        time_ns: u64,
-        number: u64,
-    ) -> Result<Self, Malformed> {
-        let lines_len = memchr::memrchr(b'\n', part).ok_or(Malformed)?.saturating_add(1);
-        let head = [part.get(..lines_len).unwrap_or_default(), b"\r\n"].concat();
-        Ok(Self { incomplete: Some(gap_bytes), ..Self::parse(head, time_ns, number)? })
-    }
-
-    /// Parses heads with very many fields. Terminates because each field has at least three bytes.
-    fn parse_many(head: &[u8]) -> Result<Parsed, Malformed> {
-        let mut allowed = MANY_FIELDS;
-        loop {
-            let mut fields = vec![EMPTY_HEADER; allowed];
-            match Self::parse_with(head, &mut fields) {
-                Ok(parsed) => return Ok(parsed),
-                Err(Error::TooManyHeaders) if allowed < head.len() => allowed = allowed.saturating_mul(2),
-                Err(_) => return Err(Malformed),
+        let (line_bytes, mut at, is_whole) = next_line(&head, 0);
+        let line = RequestLine::read(line_bytes, is_whole);
+        let mut malformation = line.malformation.or(fold.map(|_| Malformation::Field));
+        let (mut reading, mut hosts) = (FramingFields::default(), Hosts::default());
+        let mut fields = Vec::with_capacity(USUAL_FIELDS);
+        let (mut left_out, mut is_last) =
+            (false, line.method == (0..7) && line_bytes.starts_with(b"CONNECT"));
+        while at < head.len() {
+            let start = at;
+            let (bytes, next, is_whole) = next_line(&head, start);
+            at = next;
+            // The end, or a line that is cut and could be anything.
+            if bytes.is_empty() || !is_whole {
+                break;
+            }
+            let field = FieldLine::read(bytes);
+            malformation = malformation.or(field.malformation);
+            let (name, value) = (bytes.get(..field.name_len), bytes.get(field.value_start..field.value_end));
+            let (name, value) = (name.unwrap_or_default(), value.unwrap_or_default());
+            reading.add(name, value, field.has_space);
+            hosts.add(name, value);
+            is_last |= name.eq_ignore_ascii_case(b"upgrade");
+            if fields.len() < max_fields {
+                let at = |offset: usize| start.saturating_add(offset);
+                fields.push((
+                    Span::new(start, at(field.name_len)),
+                    Span::new(at(field.value_start), at(field.value_end)),
+                ));
+            } else {
+                left_out = true;
             }
         }
-    }
-
-    fn parse_with<'h>(head: &'h [u8], fields: &mut [Header<'h>]) -> Result<Parsed, Error> {
-        let mut request = Request::new(fields);
-        // A field that the server would ignore must not hide the others.
-        let status = ParserConfig::default()
-            .allow_multiple_spaces_in_request_line_delimiters(true)
-            .ignore_invalid_headers_in_requests(true)
-            .parse_request(&mut request, head)?;
-        let (Status::Complete(_), Some(method), Some(target), Some(minor_version)) =
-            (status, request.method, request.path, request.version)
-        else {
-            return Err(Error::Status);
+        // No early exit, so that the loop is vectorised.
+        if malformation.is_none() && head.iter().fold(false, |found, byte| found | is_control(*byte)) {
+            malformation = Some(Malformation::Control);
+        }
+        let is_bare = |at: usize| head.get(at.saturating_add(1)).is_some_and(|next| *next != b'\n');
+        if malformation.is_none() && memchr::memchr_iter(b'\r', &head).any(is_bare) {
+            malformation = Some(Malformation::Control);
+        }
+        let minor_version = match line.version {
+            Version::One { minor, .. } => minor,
+            Version::Simple => 0,
+            Version::Unknown => 1,
         };
-        let span = |part: &[u8]| Span::of(part, head);
-        let pairs = request.headers.iter().map(|field| (field.name.as_bytes(), field.value));
-        let (framing, framing_fault) = Framing::of(minor_version, pairs);
-        Ok(Parsed {
-            method: span(method.as_bytes()),
-            target: span(target.as_bytes()),
-            minor_version,
-            fields: request
-                .headers
-                .iter()
-                .map(|field| (span(field.name.as_bytes()), span(field.value)))
-                .collect(),
+        let (framing, framing_fault) = reading.framing(minor_version);
+        if malformation.is_none() && hosts.are_wrong(minor_version) {
+            malformation = Some(Malformation::Host);
+        }
+        Self {
+            head,
+            line,
+            fields,
+            time_ns: 0,
+            number: 0,
+            incomplete: left_out.then_some(Incomplete { cause: Cause::Length, gap_bytes: 0 }),
+            malformation,
+            certainty: Certainty::default(),
             framing,
             framing_fault,
-        })
+            is_last,
+        }
+    }
+
+    /// Reads `part`, an incomplete head. Returns `None` if it does not even have a method and a target.
+    pub(super) fn read_incomplete(part: &'a [u8], incomplete: Incomplete, max_fields: usize) -> Option<Self> {
+        let mut request = Self::read(part, max_fields);
+        request.incomplete = Some(incomplete);
+        // What is not there yet cannot be wrong.
+        let may_follow = match request.malformation {
+            Some(Malformation::Target | Malformation::Version) => !part.contains(&b'\n'),
+            Some(Malformation::Host) => request.values("host").next().is_none(),
+            _ => false,
+        };
+        if may_follow {
+            request.malformation = None;
+        }
+        (!request.target().is_empty()).then_some(request)
     }
 
     /// Returns the method.
     pub fn method(&self) -> &[u8] {
-        self.method.get(&self.head)
+        self.head.get(self.line.method.clone()).unwrap_or_default()
     }
 
     /// Returns the request target, as it was sent.
     pub fn target(&self) -> &[u8] {
-        self.target.get(&self.head)
+        self.head.get(self.line.target.clone()).unwrap_or_default()
     }
 
-    /// Returns the version, 1.0 or 1.1.
-    pub fn version(&self) -> &'static str {
-        if self.minor_version == 0 { "1.0" } else { "1.1" }
+    /// Returns the version, such as `1.1`, or `None` if there is none that is known.
+    pub fn version(&self) -> Option<&str> {
+        match &self.line.version {
+            Version::One { digits, .. } => str::from_utf8(self.head.get(digits.clone())?).ok(),
+            Version::Simple => Some("0.9"),
+            Version::Unknown => None,
+        }
     }
 
     /// Returns the fields in the order in which they were sent.
@@ -189,37 +245,72 @@ impl<'a> HttpRequest<'a> {
         self.framing_fault
     }
 
+    /// Returns whether it asks for a tunnel or another protocol, so that what follows may not be HTTP.
+    pub(super) fn may_end_http(&self) -> bool {
+        self.is_last
+    }
+
+    /// Returns whether the client may leave out the body (RFC 9110 section 10.1.1).
+    pub(super) fn expects_continue(&self) -> bool {
+        self.values("expect").any(|value| value.eq_ignore_ascii_case(b"100-continue"))
+    }
+
     /// Returns the raw head: request line, fields and empty line, unfolded.
     pub fn raw(&self) -> &[u8] {
         &self.head
     }
 }
 
-/// A parsed head without its bytes.
-struct Parsed {
-    method: Span,
-    target: Span,
-    minor_version: u8,
-    fields: Box<[(Span, Span)]>,
-    framing: Framing,
-    framing_fault: Option<FramingFault>,
+/// A field line, as offsets in its bytes.
+pub(super) struct FieldLine {
+    name_len: usize,
+    value_start: usize,
+    value_end: usize,
+    /// Whether there is whitespace between the name and the colon.
+    has_space: bool,
+    pub(super) malformation: Option<Malformation>,
 }
 
-impl Parsed {
-    fn with(self, head: Cow<'_, [u8]>, time_ns: u64, number: u64) -> HttpRequest<'_> {
-        let Self { method, target, minor_version, fields, framing, framing_fault } = self;
-        HttpRequest {
-            head,
-            method,
-            target,
-            minor_version,
-            fields,
-            time_ns,
-            number,
-            incomplete: None,
-            framing,
-            framing_fault,
+impl FieldLine {
+    /// Reads a line without its line end.
+    pub(super) fn read(line: &[u8]) -> Self {
+        let colon = memchr::memchr(b':', line);
+        let name = line.get(..colon.unwrap_or(line.len())).unwrap_or_default();
+        let trimmed = name.trim_ascii_end();
+        let value = colon.and_then(|colon| line.get(colon.saturating_add(1)..)).unwrap_or_default();
+        let value_start = line.len().saturating_sub(value.trim_ascii_start().len());
+        let value_end = line.trim_ascii_end().len().max(value_start);
+        let is_name = !name.is_empty() && name.iter().all(|byte| is_token(*byte));
+        Self {
+            name_len: trimmed.len(),
+            value_start,
+            value_end,
+            has_space: trimmed.len() < name.len(),
+            malformation: (!is_name || colon.is_none()).then_some(Malformation::Field),
         }
+    }
+
+    /// Returns the name and value of `line`, from which it was read.
+    pub(super) fn parts<'l>(&self, line: &'l [u8]) -> (&'l [u8], &'l [u8]) {
+        let name = line.get(..self.name_len).unwrap_or_default();
+        (name, line.get(self.value_start..self.value_end).unwrap_or_default())
+    }
+
+    /// Returns whether there is whitespace between the name and the colon.
+    pub(super) fn has_space(&self) -> bool {
+        self.has_space
+    }
+}
+
+/// Returns the line of `bytes` at `at` without its line end, the position after it, and whether it has a line end.
+fn next_line(bytes: &[u8], at: usize) -> (&[u8], usize, bool) {
+    let rest = bytes.get(at..).unwrap_or_default();
+    match memchr::memchr(b'\n', rest) {
+        Some(end) => {
+            let line = rest.get(..end).unwrap_or_default();
+            (line.strip_suffix(b"\r").unwrap_or(line), at.saturating_add(end).saturating_add(1), true)
+        }
+        None => (rest, bytes.len(), false),
     }
 }
 
@@ -242,13 +333,36 @@ fn next_fold(head: &[u8], from: usize) -> Option<usize> {
 fn unfold(head: &mut [u8], first: usize) {
     let mut next = Some(first);
     while let Some(at) = next {
-        for place in head.get_mut(at.saturating_sub(1)..=at).unwrap_or_default() {
-            if matches!(place, b'\r' | b'\n') {
-                *place = b' ';
-            }
+        if let Some(b'\r') = at.checked_sub(1).and_then(|before| head.get(before)) {
+            set_space(head, at.saturating_sub(1));
+        }
+        set_space(head, at);
+        let mut tab = at.saturating_add(1);
+        while let Some(b' ' | b'\t') = head.get(tab) {
+            set_space(head, tab);
+            tab = tab.saturating_add(1);
         }
         next = next_fold(head, at);
     }
+}
+
+fn set_space(head: &mut [u8], at: usize) {
+    if let Some(byte) = head.get_mut(at) {
+        *byte = b' ';
+    }
+}
+
+/// Returns the length of the request line at the beginning of `bytes` if it has no version and no field follows: a
+/// request of HTTP/0.9, or a line at which a server stops reading.
+pub(super) fn lone_line(bytes: &[u8]) -> Option<usize> {
+    let (line_bytes, end, is_whole) = next_line(bytes, 0);
+    let has_no_version = || !matches!(RequestLine::read(line_bytes, true).version, Version::One { .. });
+    if !is_whole || line_bytes.ends_with(b"HTTP/1.1") || !has_no_version() {
+        return None;
+    }
+    let (next, _, _) = next_line(bytes, end);
+    let is_field = !next.is_empty() && FieldLine::read(next).malformation.is_none();
+    (!is_field).then_some(end)
 }
 
 /// Returns where the head at the beginning of `bytes` ends: after its first empty line. The search starts at `from`,
@@ -270,90 +384,4 @@ pub(super) fn end(bytes: &[u8], from: usize) -> Result<usize, usize> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fmt::Write;
-
-    use super::*;
-
-    #[test]
-    fn parts_are_found_in_the_head() {
-        let head = "GET /a?b=c HTTP/1.1\r\nHost: x \r\nX-Empty:\r\nhost: y\r\n\r\n";
-        let request = HttpRequest::parse(head.as_bytes(), 7, 1).unwrap();
-        assert_eq!(
-            (request.method(), request.target(), request.version()),
-            (&b"GET"[..], &b"/a?b=c"[..], "1.1")
-        );
-        let fields: Vec<_> = request.fields().map(|field| (field.name, field.value)).collect();
-        assert_eq!(fields, [(&b"Host"[..], &b"x"[..]), (b"X-Empty", b""), (b"host", b"y")]);
-        assert_eq!(request.values("HOST").collect::<Vec<_>>(), [b"x", b"y"]);
-    }
-
-    #[test]
-    fn a_head_may_have_thousands_of_fields() {
-        let mut head = String::from("GET / HTTP/1.1\r\n");
-        for number in 0..5000 {
-            write!(head, "x-{number}: {number}\r\n").unwrap();
-        }
-        head.push_str("\r\n");
-        let request = HttpRequest::parse(head.as_bytes(), 0, 1).unwrap();
-        assert_eq!(request.fields().len(), 5000);
-        assert_eq!(request.fields().last().unwrap().value, b"4999");
-    }
-
-    #[test]
-    fn a_field_that_servers_ignore_hides_no_other() {
-        let head = "GET / HTTP/1.1\r\nhost: x\r\nbad name: 1\r\nx-team: payments\r\n\r\n";
-        let request = HttpRequest::parse(head.as_bytes(), 0, 1).unwrap();
-        assert_eq!(request.values("x-team").collect::<Vec<_>>(), [b"payments"]);
-    }
-
-    #[test]
-    fn folded_lines_are_one() {
-        for (head, values) in [
-            ("GET / HTTP/1.1\r\na: b\r\n c\r\n\td\r\nx: y\r\n\r\n", &["b   c  \td", "y"][..]),
-            ("GET / HTTP/1.1\na: b\n \nx: y\n\n", &["b", "y"]),
-            ("GET / HTTP/1.1\r\na:\r\n b\r\n\r\n", &["b"]),
-            ("GET / HTTP/1.1\r\n a: b\r\nx: y\r\n\r\n", &["y"]),
-        ] {
-            let request = HttpRequest::parse(head.as_bytes(), 0, 1).unwrap();
-            let found: Vec<_> = request.fields().map(|field| str::from_utf8(field.value).unwrap()).collect();
-            assert_eq!(found, values, "{head:?}");
-            assert_eq!(request.target(), b"/");
-        }
-    }
-
-    #[test]
-    fn control_characters_hide_no_field() {
-        let head = b"GET /\x1b[2J HTTP/1.1\r\nx-note: a\x1bb\x7f\0\r\nx-team:\tpayments\r\n\r\n";
-        let request = HttpRequest::parse(head, 0, 1).unwrap();
-        assert_eq!(request.target(), b"/\x1b[2J");
-        assert_eq!(request.values("x-note").collect::<Vec<_>>(), [b"a\x1bb\x7f\0"]);
-        assert_eq!(request.values("x-team").collect::<Vec<_>>(), [b"payments"]);
-    }
-
-    #[test]
-    fn an_incomplete_head_keeps_its_complete_lines() {
-        let part = b"GET / HTTP/1.1\r\nhost: x\r\ncookie: a";
-        let request = HttpRequest::parse_incomplete(part, 5, 0, 1).unwrap();
-        assert_eq!(request.incomplete, Some(5));
-        assert_eq!(request.fields().map(|field| field.name.to_vec()).collect::<Vec<_>>(), [b"host"]);
-        assert_eq!(HttpRequest::parse_incomplete(b"GET / HT", 5, 0, 1).unwrap_err(), Malformed);
-    }
-
-    #[test]
-    fn the_end_is_found_wherever_the_bytes_are_cut() {
-        for (bytes, expected) in [
-            (&b"a\r\n\r\nb"[..], 5),
-            (b"a\n\nb", 3),
-            (b"a\r\nb\n\r\nc", 7),
-            (b"a\n\r\n", 4),
-            (b"a\r\nb\r\n\r\n", 8),
-        ] {
-            assert_eq!(end(bytes, 0), Ok(expected));
-            for cut in 0..expected {
-                let from = end(&bytes[..cut], 0).unwrap_err();
-                assert_eq!(end(bytes, from), Ok(expected), "{} cut at {cut}", bytes.escape_ascii());
-            }
-        }
-    }
-}
+mod tests;

@@ -2,25 +2,39 @@
 
 use std::borrow::Cow;
 
+use toa_common::seq::Seq;
+
 use super::{
     NotHttp, PREVIEW_BYTES,
     body::{Body, Progress},
     context::Context,
     framing::Framing,
-    head::{self, HttpRequest},
+    head::{self, Cause, Certainty, HttpRequest, Incomplete},
+    long_head::LongHead,
     partial::Partial,
     proxy::{Beginning, Rest, Signature},
-    start::{self, Before, Search, Verdict},
+    search::{MAX_LINE_BYTES, Search},
+    start::{Before, Start, Verdict, certain_request_line, is_request_start},
 };
 use crate::{
     event::Event,
     ledger::add,
-    stream::StreamEvent,
+    limits::Limits,
+    stream::{Arrival, StreamEvent},
     tls::{ClientHello, HelloReader},
 };
 
-/// How much of an incomplete request line is examined, in bytes: the default limit of servers.
-const MAX_LINE_BYTES: usize = 8 << 10;
+/// How much of a stream that is not HTTP is searched for a request before a part of it is skipped, in bytes.
+const SAMPLE_BYTES: u64 = 64 << 10;
+
+/// The first part of a stream that is not HTTP to be skipped, in bytes. Each further part is twice as long.
+const FIRST_SKIP_BYTES: u64 = 1 << 20;
+
+/// The longest part to be skipped, in bytes.
+const MAX_SKIP_BYTES: u64 = 64 << 20;
+
+/// What a server sends if it wants the body (RFC 9110 section 15.2.1). Hardly any adds fields.
+const CONFIRMATION: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// The position of a parser in its stream.
 #[derive(Debug)]
@@ -33,11 +47,18 @@ enum State {
     Hello(Box<HelloReader>),
     /// In a head, or before it.
     Head(Partial),
-    /// In a body.
-    Body(Body),
-    /// Lost: searching for a request line, of which this may be the beginning.
-    Search(Partial),
-    /// After the end of HTTP.
+    /// In a head that is too long, and was emitted.
+    LongHead(Box<LongHead>),
+    /// In a body. If its client expects a confirmation first and none of it was seen, it may have been left out; the
+    /// acknowledgment number is that of the head.
+    Body { body: Body, expects_from: Option<Seq> },
+    /// Lost: searching for a request.
+    Search(Search),
+    /// In a protocol other than HTTP: searching for a request in the next bytes, then skipping a part.
+    Sample { search: Search, left: u64, skip_bytes: u64 },
+    /// In a protocol other than HTTP, in a part that is skipped.
+    Skip { left: u64, skip_bytes: u64 },
+    /// In a protocol that never turns into HTTP.
     Stopped,
 }
 
@@ -47,13 +68,25 @@ pub struct Parser {
     state: State,
     before: Before,
     requests: u64,
-    time_ns: u64,
+    /// The segment of the latest bytes.
+    latest: Arrival,
+    certainty: Certainty,
+    /// The first bytes of a stream that was joined, until a request is found.
+    first_bytes: Vec<u8>,
+    is_told: bool,
 }
 
 impl Default for Parser {
     fn default() -> Self {
-        let state = State::Opening(Signature::default());
-        Self { state, before: Before::Unknown, requests: 0, time_ns: 0 }
+        Self {
+            state: State::Opening(Signature::default()),
+            before: Before::Unknown,
+            requests: 0,
+            latest: Arrival { time_ns: 0, ack: Seq(0) },
+            certainty: Certainty::default(),
+            first_bytes: Vec::new(),
+            is_told: false,
+        }
     }
 }
 
@@ -62,13 +95,16 @@ impl Parser {
     pub fn accept(&mut self, event: StreamEvent<'_>, cx: &mut Context<'_>) {
         let buffered = self.unread_bytes();
         match event {
-            StreamEvent::Start { from_syn } => {
-                self.before = if from_syn { Before::Syn } else { Before::Unknown };
+            StreamEvent::Start { is_known } => {
+                self.before = if is_known { Before::Start } else { Before::Unknown };
             }
-            StreamEvent::Data { bytes, time_ns } => {
-                self.time_ns = time_ns;
+            StreamEvent::Data { bytes, arrival } => {
+                self.latest = arrival;
                 self.data(bytes, cx);
             }
+            // Of whichever request: it may have been the length of a body, so where the next one begins is a guess.
+            StreamEvent::Conflict { .. } => self.certainty.conflicting = true,
+            StreamEvent::Reopened => self.certainty.reopened = true,
             StreamEvent::Gap { bytes } => self.gap(bytes, cx),
             StreamEvent::Bypassed { bytes } => {
                 add(&mut cx.ledger.bypassed_bytes, bytes);
@@ -78,22 +114,29 @@ impl Parser {
         cx.ledger.rebuffer(buffered, self.unread_bytes());
     }
 
-    /// Drops an incomplete head or `ClientHello`, because the connection has ended or memory is short.
-    pub fn drop_head(&mut self, cx: &mut Context<'_>) {
-        if let State::Hello(_) = self.state {
-            self.stop_tls(&ClientHello::default(), cx);
-        }
+    /// Gives up an incomplete head or `ClientHello`: emits what is known of it.
+    pub fn give_up(&mut self, cause: Cause, cx: &mut Context<'_>) {
         let buffered = self.unread_bytes();
-        if buffered > 0 {
-            add(&mut cx.ledger.resync_bytes, buffered as u64);
-            if let State::Search(partial) = &mut self.state {
-                partial.take();
-            } else {
-                add(&mut cx.ledger.unfinished_heads, 1);
+        self.leave_opening(cx);
+        match &mut self.state {
+            State::Hello(_) => self.stop_tls(&ClientHello::default(), cx),
+            State::Head(partial) if !partial.is_empty() => {
+                let part = partial.take();
+                self.incomplete(&part, Incomplete { cause, gap_bytes: 0 }, cx);
                 self.lose(cx);
             }
-            cx.ledger.rebuffer(buffered, 0);
+            State::Search(search) => search.drop_kept(&mut cx.ledger.resync_bytes),
+            State::Sample { search, .. } => search.drop_kept(&mut cx.ledger.opaque_bytes),
+            _ => {}
         }
+        if self.requests == 0 && cause != Cause::Limit {
+            let first_bytes = std::mem::take(&mut self.first_bytes);
+            // It may still be HTTP if it ended within its first head.
+            if !first_bytes.is_empty() && !is_request_start(&first_bytes) {
+                self.tell(NotHttp::Other, &first_bytes, cx);
+            }
+        }
+        cx.ledger.rebuffer(buffered, self.unread_bytes());
     }
 
     /// Returns the memory for incomplete parts, in bytes.
@@ -108,8 +151,9 @@ impl Parser {
     fn unread_bytes(&self) -> usize {
         match &self.state {
             State::Opening(signature) => signature.kept().len(),
-            State::Head(partial) | State::Search(partial) => partial.len(),
-            State::Proxy(_) | State::Hello(_) | State::Body(_) | State::Stopped => 0,
+            State::Head(partial) => partial.len(),
+            State::Search(search) | State::Sample { search, .. } => search.len(),
+            _ => 0,
         }
     }
 
@@ -117,9 +161,10 @@ impl Parser {
     /// connection.
     pub fn unneeded_bytes(&self) -> u64 {
         match &self.state {
-            State::Body(body) => body.unneeded_bytes(),
+            State::Body { body, expects_from: None } => body.unneeded_bytes(),
+            State::Skip { left, .. } => *left,
             State::Stopped => u64::MAX,
-            State::Opening(_) | State::Proxy(_) | State::Hello(_) | State::Head(_) | State::Search(_) => 0,
+            _ => 0,
         }
     }
 
@@ -138,13 +183,25 @@ impl Parser {
                 }
                 State::Head(partial) if partial.is_empty() => self.head_in_place(rest, cx),
                 State::Head(_) => self.head_in_parts(rest, cx),
-                State::Body(body) => {
-                    let (passed, progress) = body.pass(rest);
-                    add(&mut cx.ledger.body_bytes, passed as u64);
-                    self.after_body(progress, cx);
-                    rest.get(passed..).unwrap_or_default()
+                State::LongHead(long) => {
+                    let (read, framing) = long.read(rest);
+                    add(&mut cx.ledger.head_bytes, read as u64);
+                    if let Some(framing) = framing {
+                        self.begin_body(framing, None, cx);
+                    }
+                    rest.get(read..).unwrap_or_default()
                 }
-                State::Search(_) => self.search(rest, cx),
+                State::Body { .. } => self.body(rest, cx),
+                State::Search(_) | State::Sample { .. } => self.search(rest, cx),
+                State::Skip { left, skip_bytes } => {
+                    let skipped = usize::try_from(*left).map_or(rest.len(), |left| left.min(rest.len()));
+                    *left = left.saturating_sub(skipped as u64);
+                    add(&mut cx.ledger.opaque_bytes, skipped as u64);
+                    if *left == 0 {
+                        self.state = sample(*skip_bytes);
+                    }
+                    rest.get(skipped..).unwrap_or_default()
+                }
                 State::Stopped => {
                     add(&mut cx.ledger.opaque_bytes, rest.len() as u64);
                     return;
@@ -175,6 +232,16 @@ impl Parser {
         }
     }
 
+    /// Continues with a head if what was kept cannot become the signature of a PROXY header any more.
+    fn leave_opening(&mut self, cx: &mut Context<'_>) {
+        if let State::Opening(signature) = self.state
+            && !signature.kept().is_empty()
+        {
+            self.state = State::Head(Partial::default());
+            self.data(signature.kept(), cx);
+        }
+    }
+
     /// Skips the rest of a PROXY header. Returns the bytes after it.
     fn proxy<'b>(&mut self, bytes: &'b [u8], cx: &mut Context<'_>) -> &'b [u8] {
         let State::Proxy(header) = &mut self.state else {
@@ -184,14 +251,17 @@ impl Parser {
         let rest = bytes.get(passed..).unwrap_or_default();
         add(&mut cx.ledger.head_bytes, passed as u64);
         match header {
-            Rest::Done => self.state = State::Head(Partial::default()),
+            Rest::Done => {
+                self.before = Before::Start;
+                self.state = State::Head(Partial::default());
+            }
             Rest::Broken => self.stop(NotHttp::Other, rest, cx),
             _ => {}
         }
         rest
     }
 
-    /// Parses a head at the beginning of `bytes`. Returns the bytes after it.
+    /// Reads a head at the beginning of `bytes`. Returns the bytes after it.
     fn head_in_place<'b>(&mut self, bytes: &'b [u8], cx: &mut Context<'_>) -> &'b [u8] {
         // Empty lines before a request are ignored (RFC 9112 section 2.2).
         let empty = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
@@ -200,18 +270,24 @@ impl Parser {
         if bytes.is_empty() {
             return bytes;
         }
-        let has_line = match self.before.judge(bytes) {
+        let has_line = match self.before.judge(bytes, MAX_LINE_BYTES) {
             Verdict::Head { line_is_complete } => line_is_complete,
             verdict => {
                 self.turn_away(&verdict, bytes, cx);
                 return bytes;
             }
         };
+        if has_line && let Some(len) = head::lone_line(bytes) {
+            let (line, rest) = bytes.split_at_checked(len).unwrap_or((bytes, &[]));
+            self.complete(line.into(), cx);
+            return rest;
+        }
         let end = head::end(bytes, 0);
         let len = end.unwrap_or(bytes.len());
         if len > cx.limits.head_bytes {
-            self.oversized(len, cx);
-            return bytes.get(len..).unwrap_or_default();
+            let (kept, rest) = bytes.split_at_checked(cx.limits.head_bytes).unwrap_or((bytes, &[]));
+            self.cut(kept, cx);
+            return rest;
         }
         match end {
             Ok(end) => {
@@ -237,7 +313,7 @@ impl Parser {
         let (added, rest) = partial.collect(bytes);
         // The line is examined again when it may be complete, and as long as it is short.
         if !partial.has_line && (before < MAX_LINE_BYTES || memchr::memchr(b'\n', added).is_some()) {
-            match previous.judge(partial.bytes()) {
+            match previous.judge(partial.bytes(), MAX_LINE_BYTES) {
                 Verdict::Head { line_is_complete } => partial.has_line = line_is_complete,
                 verdict => {
                     let mut collected = partial.take();
@@ -250,7 +326,8 @@ impl Parser {
                 }
             }
         }
-        match partial.end() {
+        let lone = if partial.has_line { head::lone_line(partial.bytes()) } else { None };
+        match lone.or_else(|| partial.end()) {
             Some(end) if end <= cx.limits.head_bytes => {
                 partial.truncate(end);
                 let head = partial.take();
@@ -259,9 +336,10 @@ impl Parser {
             }
             None if partial.len() <= cx.limits.head_bytes => rest,
             _ => {
-                let passed = partial.take().len();
-                self.oversized(passed, cx);
-                rest
+                partial.truncate(cx.limits.head_bytes);
+                let kept = partial.take();
+                self.cut(&kept, cx);
+                bytes.get(kept.len().saturating_sub(before)..).unwrap_or_default()
             }
         }
     }
@@ -271,49 +349,99 @@ impl Parser {
         match verdict {
             Verdict::NotHttp(reason) => self.stop(*reason, bytes, cx),
             Verdict::Tls => self.state = State::Hello(Box::default()),
-            Verdict::Lost | Verdict::Head { .. } => self.lose(cx),
+            Verdict::Lost | Verdict::Head { .. } => {
+                if let Before::Unknown = self.before {
+                    self.first_bytes = bytes.get(..PREVIEW_BYTES).unwrap_or(bytes).to_vec();
+                }
+                self.lose(cx);
+            }
         }
     }
 
     /// Emits the request of a complete head and continues after it.
     fn complete(&mut self, head: Cow<'_, [u8]>, cx: &mut Context<'_>) {
         let len = head.len();
-        let number = self.requests.saturating_add(1);
-        let Ok(request) = HttpRequest::parse(head, self.time_ns, number) else {
-            add(&mut cx.ledger.malformed_heads, 1);
-            add(&mut cx.ledger.resync_bytes, len as u64);
-            self.lose(cx);
-            return;
-        };
-        if request.fields().len() > cx.limits.fields {
-            self.oversized(len, cx);
-            return;
-        }
-        self.requests = number;
-        add(&mut cx.ledger.head_bytes, len as u64);
-        add(&mut cx.ledger.requests, 1);
-        add(&mut cx.ledger.faulty_framings, request.framing_fault().is_some().into());
-        self.before = if request.method() == b"CONNECT" {
-            Before::Last(NotHttp::Connect)
-        } else if request.values("upgrade").next().is_some() {
-            Before::Last(NotHttp::Upgrade)
-        } else {
+        let mut request = HttpRequest::read(head, cx.limits.fields);
+        self.before = if !request.may_end_http() {
             Before::Request
+        } else if request.method() == b"CONNECT" {
+            Before::Last(NotHttp::Connect)
+        } else {
+            Before::Last(NotHttp::Upgrade)
         };
-        match request.framing() {
-            Framing::Length(0) => self.state = State::Head(Partial::default()),
-            Framing::Length(length) => self.state = State::Body(Body::Length(length)),
-            Framing::Chunked => self.state = State::Body(Body::CHUNKED),
-            Framing::Broken => self.lose(cx),
-        }
-        (cx.emit)(&Event::Request(&request));
+        let framing = request.framing();
+        let expects_from = request.expects_continue().then_some(self.latest.ack);
+        self.emit(&mut request, len, cx);
+        self.begin_body(framing, expects_from, cx);
     }
 
-    /// Counts a head that exceeds a limit, of which `passed` bytes were skipped.
-    fn oversized(&mut self, passed: usize, cx: &mut Context<'_>) {
-        add(&mut cx.ledger.oversized_heads, 1);
-        add(&mut cx.ledger.resync_bytes, passed as u64);
-        self.lose(cx);
+    /// Emits the request of a head that is longer than allowed, of which `kept` is the beginning.
+    fn cut(&mut self, kept: &[u8], cx: &mut Context<'_>) {
+        self.before = Before::Request;
+        self.state = State::LongHead(Box::new(LongHead::new(kept)));
+        self.incomplete(kept, Incomplete { cause: Cause::Length, gap_bytes: 0 }, cx);
+    }
+
+    /// Emits an incomplete head, if it says at least what was asked for.
+    fn incomplete(&mut self, part: &[u8], incomplete: Incomplete, cx: &mut Context<'_>) {
+        if let Some(mut request) = HttpRequest::read_incomplete(part, incomplete, cx.limits.fields) {
+            self.emit(&mut request, part.len(), cx);
+        } else {
+            add(&mut cx.ledger.unfinished_heads, 1);
+            add(&mut cx.ledger.resync_bytes, part.len() as u64);
+        }
+    }
+
+    fn emit(&mut self, request: &mut HttpRequest<'_>, len: usize, cx: &mut Context<'_>) {
+        self.requests = self.requests.saturating_add(1);
+        request.number = self.requests;
+        request.time_ns = self.latest.time_ns;
+        request.certainty = self.certainty;
+        self.first_bytes = Vec::new();
+        add(&mut cx.ledger.head_bytes, len as u64);
+        for (counter, happened) in [
+            (&mut cx.ledger.requests, true),
+            (&mut cx.ledger.incomplete_requests, request.incomplete.is_some()),
+            (&mut cx.ledger.oversized_heads, request.incomplete.is_some_and(|it| it.cause == Cause::Length)),
+            (&mut cx.ledger.malformed_requests, request.malformation.is_some()),
+            (&mut cx.ledger.resynchronized_requests, request.certainty.resynchronized),
+            (&mut cx.ledger.conflicting_requests, request.certainty.conflicting),
+            (&mut cx.ledger.reopened_requests, request.certainty.reopened),
+            (&mut cx.ledger.faulty_framings, request.framing_fault().is_some()),
+        ] {
+            add(counter, happened.into());
+        }
+        (cx.emit)(&Event::Request(request));
+    }
+
+    fn begin_body(&mut self, framing: Framing, expects_from: Option<Seq>, cx: &mut Context<'_>) {
+        self.state = match framing {
+            Framing::Length(0) => State::Head(Partial::default()),
+            Framing::Length(length) => State::Body { body: Body::Length(length), expects_from },
+            Framing::Chunked => State::Body { body: Body::CHUNKED, expects_from },
+            Framing::Broken => return self.lose(cx),
+        };
+    }
+
+    /// Skips the part of `bytes` that belongs to the body. Returns the bytes after it.
+    fn body<'b>(&mut self, bytes: &'b [u8], cx: &mut Context<'_>) -> &'b [u8] {
+        let State::Body { body, expects_from } = &mut self.state else {
+            return bytes;
+        };
+        if let Some(head_ack) = expects_from.take() {
+            // A client that waits in vain for a confirmation sends the body, too. After another answer it may send the next
+            // request instead, and wait for its answer. But the body may also just look like that.
+            let answer = self.latest.ack.distance(head_ack);
+            let is_confirmed = answer == 0 || usize::try_from(answer) == Ok(CONFIRMATION.len());
+            if !is_confirmed && is_lone_request(bytes, cx.limits) {
+                self.lose(cx);
+                return bytes;
+            }
+        }
+        let (passed, progress) = body.pass(bytes);
+        add(&mut cx.ledger.body_bytes, passed as u64);
+        self.after_body(progress, cx);
+        bytes.get(passed..).unwrap_or_default()
     }
 
     fn after_body(&mut self, progress: Progress, cx: &mut Context<'_>) {
@@ -324,101 +452,87 @@ impl Parser {
         }
     }
 
-    /// Searches `bytes` for a request line. Returns the bytes that are still to be processed.
+    /// Searches `bytes` for a request. Returns the bytes that are still to be processed.
     fn search<'b>(&mut self, bytes: &'b [u8], cx: &mut Context<'_>) -> &'b [u8] {
-        let Self { state: State::Search(partial), .. } = self else {
-            return bytes;
-        };
-        if !partial.is_empty() {
-            let line_len = memchr::memchr(b'\n', bytes).map_or(bytes.len(), |at| at.saturating_add(1));
-            let (line, rest) = bytes.split_at_checked(line_len).unwrap_or((bytes, &[]));
-            let before = partial.len();
-            partial.extend(line);
-            match start::continues(partial.bytes(), MAX_LINE_BYTES) {
-                Search::Request => {
-                    let mut head = std::mem::take(partial);
-                    head.has_line = true;
-                    self.found(head);
-                    return rest;
-                }
-                Search::Partial => return rest,
-                Search::Nothing => add(&mut cx.ledger.resync_bytes, before as u64),
+        let (search, left, skipped) = match &mut self.state {
+            State::Search(search) => (search, None, &mut cx.ledger.resync_bytes),
+            State::Sample { search, left, skip_bytes } => {
+                (search, Some((left, *skip_bytes)), &mut cx.ledger.opaque_bytes)
             }
-            partial.take();
+            _ => return bytes,
+        };
+        let (read, head) = search.read(bytes, cx.limits, skipped);
+        if let Some(head) = head {
+            self.certainty.resynchronized = true;
+            self.complete(Cow::Borrowed(&head), cx);
+        } else if let Some((left, skip_bytes)) = left {
+            *left = left.saturating_sub(read as u64);
+            if *left == 0 {
+                search.drop_kept(skipped);
+                self.state =
+                    State::Skip { left: skip_bytes, skip_bytes: (2 * skip_bytes).min(MAX_SKIP_BYTES) };
+            }
         }
-        let (passed, search) = start::find(bytes, MAX_LINE_BYTES);
-        add(&mut cx.ledger.resync_bytes, passed as u64);
-        let candidate = bytes.get(passed..).unwrap_or_default();
-        if search == Search::Request {
-            self.found(Partial::default());
-            return candidate;
-        }
-        partial.extend(candidate);
-        &[]
+        bytes.get(read..).unwrap_or_default()
     }
 
-    /// Continues with a head: the search has found a request line, of which `collected` was kept.
-    fn found(&mut self, collected: Partial) {
-        self.state = State::Head(collected);
-        self.before = Before::Request;
-    }
-
-    /// Starts a search: the place in the stream is lost.
+    /// Starts a search: the place in the stream is lost, and what is found from here on is not certain.
     fn lose(&mut self, cx: &mut Context<'_>) {
         add(&mut cx.ledger.resyncs, 1);
-        self.state = State::Search(Partial::default());
+        self.state = State::Search(Search::default());
     }
 
     /// Skips bytes that are missing or not needed.
     fn gap(&mut self, gap_bytes: u64, cx: &mut Context<'_>) {
+        self.leave_opening(cx);
         match &mut self.state {
             State::Stopped => {}
-            State::Search(partial) => add(&mut cx.ledger.resync_bytes, partial.take().len() as u64),
-            State::Body(body) => {
+            State::Skip { left, skip_bytes } => {
+                *left = left.saturating_sub(gap_bytes);
+                if *left == 0 {
+                    self.state = sample(*skip_bytes);
+                }
+            }
+            State::Search(search) => search.drop_kept(&mut cx.ledger.resync_bytes),
+            State::Sample { search, .. } => search.drop_kept(&mut cx.ledger.opaque_bytes),
+            State::Body { body, expects_from } => {
+                *expects_from = None;
                 let progress = body.pass_gap(gap_bytes);
                 self.after_body(progress, cx);
             }
             State::Hello(_) => self.stop_tls(&ClientHello::default(), cx),
-            State::Proxy(_) => self.lose(cx),
-            State::Opening(signature) if !signature.kept().is_empty() => {
-                add(&mut cx.ledger.resync_bytes, signature.kept().len() as u64);
-                self.lose(cx);
-            }
+            State::Proxy(_) | State::LongHead(_) => self.lose(cx),
             State::Opening(_) => self.before = Before::Unknown,
             // Still before the first head, so the next bytes may show what the stream is.
             State::Head(partial)
-                if partial.is_empty() && matches!(self.before, Before::Syn | Before::Unknown) =>
+                if partial.is_empty() && matches!(self.before, Before::Start | Before::Unknown) =>
             {
                 self.before = Before::Unknown;
             }
             State::Head(partial) => {
                 let part = partial.take();
-                self.incomplete(&part, gap_bytes, cx);
+                if !part.is_empty() {
+                    self.incomplete(&part, Incomplete { cause: Cause::Gap, gap_bytes }, cx);
+                }
                 self.lose(cx);
             }
         }
     }
 
-    /// Emits the part of a head that has arrived.
-    fn incomplete(&mut self, part: &[u8], gap_bytes: u64, cx: &mut Context<'_>) {
-        let number = self.requests.saturating_add(1);
-        let Ok(request) = HttpRequest::parse_incomplete(part, gap_bytes, self.time_ns, number) else {
-            add(&mut cx.ledger.resync_bytes, part.len() as u64);
-            return;
-        };
-        self.requests = number;
-        add(&mut cx.ledger.head_bytes, part.len() as u64);
-        add(&mut cx.ledger.requests, 1);
-        add(&mut cx.ledger.incomplete_requests, 1);
-        (cx.emit)(&Event::Request(&request));
-    }
-
     /// Stops because the stream is not HTTP from `bytes` on.
     fn stop(&mut self, reason: NotHttp, bytes: &[u8], cx: &mut Context<'_>) {
-        add(&mut cx.ledger.not_http, 1);
-        self.state = State::Stopped;
-        let preview = bytes.get(..PREVIEW_BYTES).unwrap_or(bytes);
-        (cx.emit)(&Event::NotHttp { reason, preview });
+        self.tell(reason, bytes, cx);
+        self.state = if reason == NotHttp::Http2 { State::Stopped } else { sample(FIRST_SKIP_BYTES) };
+    }
+
+    /// Emits that the stream is not HTTP, once.
+    fn tell(&mut self, reason: NotHttp, bytes: &[u8], cx: &mut Context<'_>) {
+        if !self.is_told {
+            self.is_told = true;
+            add(&mut cx.ledger.not_http, 1);
+            let preview = bytes.get(..PREVIEW_BYTES).unwrap_or(bytes);
+            (cx.emit)(&Event::NotHttp { reason, preview });
+        }
     }
 
     /// Stops because the stream is TLS, with this `ClientHello`.
@@ -428,4 +542,19 @@ impl Parser {
         self.state = State::Stopped;
         (cx.emit)(&Event::Tls(hello));
     }
+}
+
+/// Returns whether bytes are the beginning of a request with nothing but its body behind it.
+fn is_lone_request(bytes: &[u8], limits: &Limits) -> bool {
+    let has_line = certain_request_line(bytes, MAX_LINE_BYTES) == Start::Request;
+    has_line
+        && head::end(bytes, 0).map_or(true, |end| {
+            let head = bytes.get(..end).unwrap_or_default();
+            end == bytes.len() || HttpRequest::read(head, limits.fields).framing() != Framing::Length(0)
+        })
+}
+
+/// Returns the state of a search in a protocol other than HTTP, after which `skip_bytes` are skipped.
+fn sample(skip_bytes: u64) -> State {
+    State::Sample { search: Search::default(), left: SAMPLE_BYTES, skip_bytes }
 }

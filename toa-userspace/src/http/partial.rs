@@ -32,11 +32,6 @@ impl Partial {
         (added, rest)
     }
 
-    /// Adds `bytes`.
-    pub(super) fn extend(&mut self, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
-    }
-
     /// Searches for the end of the head. Each byte is searched only once.
     pub(super) fn end(&mut self) -> Option<usize> {
         match head::end(&self.bytes, self.looked) {

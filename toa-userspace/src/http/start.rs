@@ -1,41 +1,72 @@
 //! Recognition of request lines, and of other protocols, by their first bytes.
 
-use super::NotHttp;
+use super::{NotHttp, request_line::is_token};
 
-/// Maximum accepted length of a method, in bytes. The longest registered method has 17 (IANA HTTP method registry).
-const MAX_METHOD_BYTES: usize = 32;
+/// Maximum accepted length of a method, in bytes. The longest registered method has 17 (IANA HTTP method registry), but
+/// servers take any.
+const MAX_METHOD_BYTES: usize = 256;
 
-/// Methods that count in a search for a request: those of RFC 9110 section 9.3, RFC 5789, RFC 4918, RFC 3253, RFC 4791
-/// and RFC 5323, `QUERY` and `PURGE`. If any token counted, the end of a method whose beginning was lost would count
-/// too.
-const KNOWN_METHODS: [&[u8]; 21] = [
+/// Methods of the IANA HTTP method registry, and of proxies, `UPnP` and Outlook. In a search only these count: otherwise
+/// the end of a word whose beginning was lost would count, too.
+const KNOWN_METHODS: [&[u8]; 52] = [
+    b"ACL",
+    b"BAN",
+    b"BASELINE-CONTROL",
+    b"BIND",
+    b"CHECKIN",
+    b"CHECKOUT",
+    b"CONNECT",
+    b"COPY",
+    b"DELETE",
     b"GET",
     b"HEAD",
-    b"POST",
-    b"PUT",
-    b"DELETE",
-    b"CONNECT",
+    b"LABEL",
+    b"LINK",
+    b"LOCK",
+    b"M-SEARCH",
+    b"MERGE",
+    b"MKACTIVITY",
+    b"MKCALENDAR",
+    b"MKCOL",
+    b"MKREDIRECTREF",
+    b"MKWORKSPACE",
+    b"MOVE",
+    b"NOTIFY",
     b"OPTIONS",
-    b"TRACE",
+    b"ORDERPATCH",
     b"PATCH",
+    b"POLL",
+    b"POST",
     b"PROPFIND",
     b"PROPPATCH",
-    b"MKCOL",
-    b"COPY",
-    b"MOVE",
-    b"LOCK",
-    b"UNLOCK",
     b"PURGE",
-    b"REPORT",
-    b"MKCALENDAR",
-    b"SEARCH",
+    b"PUT",
     b"QUERY",
+    b"REBIND",
+    b"REPORT",
+    b"RPC_IN_DATA",
+    b"RPC_OUT_DATA",
+    b"SEARCH",
+    b"SOURCE",
+    b"SUBSCRIBE",
+    b"TRACE",
+    b"UNBAN",
+    b"UNBIND",
+    b"UNCHECKOUT",
+    b"UNLINK",
+    b"UNLOCK",
+    b"UNSUBSCRIBE",
+    b"UPDATE",
+    b"UPDATEREDIRECTREF",
+    b"VERSION-CONTROL",
+    b"BCOPY",
+    b"BMOVE",
 ];
 
 /// What bytes look like.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Start {
-    /// A complete request line of HTTP/1, including its line end.
+pub(super) enum Start {
+    /// A complete request line, including its line end.
     Request,
     /// Possibly the beginning of one.
     Partial,
@@ -46,8 +77,8 @@ enum Start {
 /// What precedes a head.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Before {
-    /// The connection's SYN.
-    Syn,
+    /// The start of the connection.
+    Start,
     /// Unknown: the stream was joined here, or its first bytes are missing.
     Unknown,
     /// A request.
@@ -65,9 +96,9 @@ pub(super) enum Verdict {
 }
 
 impl Before {
-    /// Judges `bytes`, which come next.
-    pub(super) fn judge(self, bytes: &[u8]) -> Verdict {
-        if let Self::Syn | Self::Unknown = self {
+    /// Judges `bytes`, which come next. `max_line` is the maximum length of a request line with an unknown method.
+    pub(super) fn judge(self, bytes: &[u8], max_line: usize) -> Verdict {
+        if let Self::Start | Self::Unknown = self {
             match client_hello(bytes) {
                 Start::Request => return Verdict::Tls,
                 Start::Partial => return Verdict::Head { line_is_complete: false },
@@ -77,115 +108,132 @@ impl Before {
                 Start::Other => {}
             }
         }
-        let line = match self {
-            // The first bytes may be the rest of a line.
-            Before::Unknown => known_request_line(bytes),
-            _ => request_line(bytes),
-        };
-        match (line, self) {
-            (Start::Request, _) => Verdict::Head { line_is_complete: true },
-            (Start::Partial, _) => Verdict::Head { line_is_complete: false },
-            (Start::Other, Before::Syn) => Verdict::NotHttp(NotHttp::Other),
-            (Start::Other, Before::Last(reason)) => Verdict::NotHttp(reason),
-            (Start::Other, Before::Unknown | Before::Request) => Verdict::Lost,
+        if let Self::Last(reason) = self
+            && is_http2(bytes)
+        {
+            return Verdict::NotHttp(reason);
+        }
+        match (self, request_line(bytes, max_line)) {
+            (Self::Start | Self::Request | Self::Last(_), Start::Request) => {
+                Verdict::Head { line_is_complete: true }
+            }
+            (Self::Start | Self::Request | Self::Last(_), Start::Partial) => {
+                Verdict::Head { line_is_complete: false }
+            }
+            (Self::Start, Start::Other) => Verdict::NotHttp(NotHttp::Other),
+            (Self::Last(reason), Start::Other) => Verdict::NotHttp(reason),
+            // The first bytes of a stream that was joined may be the rest of a line.
+            (Self::Unknown, _) | (Self::Request, Start::Other) => Verdict::Lost,
         }
     }
 }
 
-/// Checks whether `bytes` begin with a request line.
-///
-/// ```text
-/// request-line = method SP request-target SP HTTP-version CRLF      RFC 9112 section 3
-/// ```
-///
-/// Spaces may be repeated and the CR may be missing (RFC 9112 sections 2.2 and 3).
-fn request_line(bytes: &[u8]) -> Start {
-    let method_len = bytes.iter().take_while(|byte| is_token(**byte)).count();
-    let Some(rest) = bytes.get(method_len..).filter(|_| method_len <= MAX_METHOD_BYTES) else {
+/// Checks whether `bytes` begin with a request line, where one is to be expected: any method with a version of HTTP, or a
+/// known method and any rest of the line that does not name another protocol, because its client is to be seen even if
+/// the server refuses the line.
+fn request_line(bytes: &[u8], max_line: usize) -> Start {
+    let method_len =
+        bytes.iter().take(MAX_METHOD_BYTES.saturating_add(1)).take_while(|byte| is_token(**byte)).count();
+    if method_len == 0 || method_len > MAX_METHOD_BYTES {
         return Start::Other;
-    };
-    let Some(rest) = behind_spaces(rest) else {
-        return if rest.is_empty() { Start::Partial } else { Start::Other };
-    };
-    let target_len = rest.iter().take_while(|byte| **byte > b' ' && **byte != 0x7f).count();
-    let Some(rest) = rest.get(target_len..).filter(|_| method_len > 0) else {
-        return Start::Other;
-    };
-    let Some(version) = behind_spaces(rest).filter(|_| target_len > 0) else {
-        return if rest.is_empty() { Start::Partial } else { Start::Other };
-    };
-    let fixed = b"HTTP/1.";
-    if version.len() < fixed.len() {
-        return if fixed.starts_with(version) { Start::Partial } else { Start::Other };
     }
-    match version.strip_prefix(fixed) {
-        Some([] | [b'0' | b'1'] | [b'0' | b'1', b'\r']) => Start::Partial,
-        Some([b'0' | b'1', b'\n', ..] | [b'0' | b'1', b'\r', b'\n', ..]) => Start::Request,
+    let (method, rest) = bytes.split_at_checked(method_len).unwrap_or((bytes, &[]));
+    let is_known = KNOWN_METHODS.contains(&method);
+    match rest.first() {
+        None => return Start::Partial,
+        Some(b' ') => {}
+        Some(b'\r' | b'\n') if is_known => {}
+        Some(_) => return Start::Other,
+    }
+    let Some(end) = memchr::memchr(b'\n', rest) else {
+        let is_text = || !rest.iter().any(|byte| matches!(byte, 0..=8 | 11 | 12 | 14..=31 | 127));
+        return if is_known || (bytes.len() <= max_line && is_text()) {
+            Start::Partial
+        } else {
+            Start::Other
+        };
+    };
+    let line = rest.get(..end).unwrap_or_default().trim_ascii_end();
+    match protocol(line) {
+        Some(b"HTTP") => Start::Request,
+        None if is_known => Start::Request,
         _ => Start::Other,
     }
 }
 
-/// Does the same as [`request_line`], but with known methods only. Used where the place in the stream is not known.
-fn known_request_line(bytes: &[u8]) -> Start {
+/// Returns the name of the protocol in a last word like `HTTP/1.1`.
+fn protocol(line: &[u8]) -> Option<&[u8]> {
+    let word = line.rsplit(|byte| *byte == b' ').next()?;
+    let slash = memchr::memchr(b'/', word)?;
+    let (name, version) = word.split_at_checked(slash)?;
+    let is_version = matches!(version, [b'/', b'0'..=b'9', ..]);
+    (is_version && !name.is_empty() && name.iter().all(u8::is_ascii_uppercase)).then_some(name)
+}
+
+/// Checks whether `bytes`, a line or the beginning of one, are a request line where nothing says that there is one: a
+/// known method, a plausible target and a version of HTTP/1. An incomplete one may have at most `max_line` bytes.
+pub(super) fn certain_request_line(bytes: &[u8], max_line: usize) -> Start {
     let method_len = bytes.iter().take(MAX_METHOD_BYTES).take_while(|byte| **byte != b' ').count();
-    let method = bytes.get(..method_len).unwrap_or_default();
-    let is_known = if method_len == bytes.len() {
-        KNOWN_METHODS.iter().any(|known| known.starts_with(method))
-    } else {
-        KNOWN_METHODS.contains(&method)
+    let (method, rest) = bytes.split_at_checked(method_len).unwrap_or((bytes, &[]));
+    if rest.is_empty() {
+        let is_possible = KNOWN_METHODS.iter().any(|known| known.starts_with(method));
+        return if is_possible && !method.is_empty() { Start::Partial } else { Start::Other };
+    }
+    if !KNOWN_METHODS.contains(&method) {
+        return Start::Other;
+    }
+    let rest = rest.get(1..).unwrap_or_default();
+    let target_len = rest.iter().take_while(|byte| **byte > b' ' && **byte != 0x7f).count();
+    let (target, rest) = rest.split_at_checked(target_len).unwrap_or((rest, &[]));
+    if !is_target(method, target) {
+        return Start::Other;
+    }
+    let limited = |start| if bytes.len() > max_line { Start::Other } else { start };
+    let [b' ', version @ ..] = rest else {
+        return if rest.is_empty() { limited(Start::Partial) } else { Start::Other };
     };
-    if is_known { request_line(bytes) } else { Start::Other }
+    let fixed = b"HTTP/1.";
+    match version.strip_prefix(fixed) {
+        None if version.len() < fixed.len() && fixed.starts_with(version) => limited(Start::Partial),
+        Some([] | [b'0'..=b'9'] | [b'0'..=b'9', b'\r']) => limited(Start::Partial),
+        Some([b'0'..=b'9', b'\n', ..] | [b'0'..=b'9', b'\r', b'\n', ..]) => Start::Request,
+        _ => Start::Other,
+    }
 }
 
-/// The result of a search.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Search {
-    /// A request line.
-    Request,
-    /// Possibly the beginning of one.
-    Partial,
-    /// Nothing.
-    Nothing,
-}
-
-impl From<Start> for Search {
-    fn from(start: Start) -> Self {
-        match start {
-            Start::Request => Self::Request,
-            Start::Partial => Self::Partial,
-            Start::Other => Self::Nothing,
+/// Returns whether a target, or the beginning of one, has one of the forms of RFC 9112 section 3.2.
+fn is_target(method: &[u8], target: &[u8]) -> bool {
+    let schemes = [&b"http://"[..], b"https://"];
+    match target {
+        [] | [b'/', ..] => true,
+        _ if method == b"CONNECT" => {
+            target.iter().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(byte))
         }
+        b"*" => method == b"OPTIONS",
+        _ => schemes.iter().any(|scheme| scheme.starts_with(target) || target.starts_with(scheme)),
     }
 }
 
-/// Checks whether `bytes`, a line or the beginning of one, are a request line. An incomplete one may have at most
-/// `max_bytes`.
-pub(super) fn continues(bytes: &[u8], max_bytes: usize) -> Search {
-    match known_request_line(bytes).into() {
-        Search::Partial if bytes.len() > max_bytes => Search::Nothing,
-        search => search,
-    }
-}
-
-/// Searches for a request line at the start of each line in `bytes`. Returns its position and whether it is complete. An
-/// incomplete line counts only up to `max_bytes`. If there is none, the position is the end of `bytes`.
-pub(super) fn find(bytes: &[u8], max_bytes: usize) -> (usize, Search) {
+/// Searches for a certain request line at the start of each line in `bytes`. Returns its position and whether it is
+/// complete. An incomplete line counts only up to `max_line` bytes. If there is none, the position is the end of `bytes`.
+pub(super) fn find(bytes: &[u8], max_line: usize) -> (usize, Start) {
     let mut at = 0_usize;
     while let Some(candidate) = bytes.get(at..).filter(|candidate| !candidate.is_empty()) {
-        match continues(candidate, max_bytes) {
-            Search::Nothing => {}
-            search => return (at, search),
+        match certain_request_line(candidate, max_line) {
+            Start::Other => {}
+            start => return (at, start),
         }
         let line = memchr::memchr(b'\n', candidate).map_or(candidate.len(), |end| end.saturating_add(1));
         at = at.saturating_add(line);
     }
-    (bytes.len(), Search::Nothing)
+    (bytes.len(), Start::Other)
 }
 
 /// Returns whether bytes look like the start of a request, as far as they go.
 pub fn is_request_start(bytes: &[u8]) -> bool {
     let lines = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-    known_request_line(bytes.get(lines..).unwrap_or_default()) != Start::Other
+    let bytes = bytes.get(lines..).unwrap_or_default();
+    certain_request_line(bytes, usize::MAX) != Start::Other
 }
 
 /// Checks whether `bytes` begin with a TLS handshake record with a `ClientHello` (RFC 8446 sections 5.1 and 4).
@@ -212,28 +260,40 @@ fn is_http2(bytes: &[u8]) -> bool {
     bytes.starts_with(b"PRI * HTTP/2")
 }
 
-/// Returns the bytes after one or more spaces, or `None` if there is no space.
-fn behind_spaces(bytes: &[u8]) -> Option<&[u8]> {
-    let spaces = bytes.iter().take_while(|byte| **byte == b' ').count();
-    bytes.get(spaces..).filter(|_| spaces > 0)
-}
-
-/// Returns whether a byte is a `tchar` (RFC 9110 section 5.6.2).
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn line(bytes: &[u8]) -> Start {
+        request_line(bytes, 8192)
+    }
+
     #[test]
     fn a_request_line_is_partial_until_its_end() {
-        for line in ["GET /a?b HTTP/1.1\r\n", "M-SEARCH * HTTP/1.0\n", "GET  http://a/  HTTP/1.1\r\n"] {
-            for len in 0..line.len() {
-                assert_eq!(request_line(&line.as_bytes()[..len]), Start::Partial, "{len} of {line}");
+        for text in
+            ["GET /a?b HTTP/1.1\r\n", "M-SEARCH * HTTP/1.0\n", "ANY  http://a/  HTTP/1.1\r\n", "GET /ä b\r\n"]
+        {
+            for len in 1..text.len() {
+                assert_eq!(line(&text.as_bytes()[..len]), Start::Partial, "{len} of {text}");
             }
-            assert_eq!(request_line(line.as_bytes()), Start::Request);
+            assert_eq!(line(text.as_bytes()), Start::Request, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_server_may_refuse_is_a_request_line_as_well() {
+        for text in [
+            &b"GET /a HTTP/1.2\r\n"[..],
+            b"GET /a HTTP/1.1 \r\n",
+            b"GET /a b\x01c HTTP/1.1\r\n",
+            b"GET /a HTTP/1.0.8\r\n",
+            b"GET /\r\n",
+            b"POST\r\n",
+            b"FOO /a HTTP/1.1\r\n",
+            b"GET / HTTP/2\r\n",
+            b"GET /a\x80\xff HTTP/1.1\r\n",
+        ] {
+            assert_eq!(line(text), Start::Request, "{}", text.escape_ascii());
         }
     }
 
@@ -242,26 +302,47 @@ mod tests {
         for bytes in [
             &b"\x16\x03\x01"[..],
             b" GET / HTTP/1.1",
-            b"GET\r\n",
-            b"GET /a\r\n",
-            b"GET / HTTP/2",
-            b"GET / HTTX",
+            b"FOO /a\r\n",
             b"*1\r\n$4\r\nPING",
+            b"PING\r\n",
+            b"EHLO mail.example\r\n",
             b"SSH-2.0-x\r\n",
-            b"GET / HTTP/1.1x",
-            b"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+            b"OPTIONS sip:x SIP/2.0\r\n",
+            b"DESCRIBE rtsp://x RTSP/1.0\r\n",
+            b"\x10\x0e\0\x04MQTT",
+            b"FOO \x01\x02",
+            &[b'A'; 300],
         ] {
-            assert_eq!(request_line(bytes), Start::Other, "{}", bytes.escape_ascii());
+            assert_eq!(line(bytes), Start::Other, "{}", bytes.escape_ascii());
         }
         assert!(is_http2(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"));
     }
 
     #[test]
-    fn a_search_believes_in_known_methods_only() {
-        assert_eq!(known_request_line(b"LETE / HTTP/1.1\r\n"), Start::Other);
-        assert_eq!(known_request_line(b"DELETE / HTTP/1.1\r\n"), Start::Request);
-        assert_eq!(known_request_line(b"DEL"), Start::Partial);
-        assert_eq!(known_request_line(b"DEL /"), Start::Other);
+    fn a_search_believes_in_certain_lines_only() {
+        let certain = |bytes: &str| certain_request_line(bytes.as_bytes(), 8192);
+        for text in [
+            "DELETE / HTTP/1.1\r\n",
+            "OPTIONS * HTTP/1.1\n",
+            "GET http://a/ HTTP/1.0\r\n",
+            "CONNECT a:1 HTTP/1.1\r\n",
+        ] {
+            for len in 1..text.len() {
+                assert_eq!(certain(&text[..len]), Start::Partial, "{len} of {text}");
+            }
+            assert_eq!(certain(text), Start::Request);
+        }
+        for text in [
+            "LETE / HTTP/1.1\r\n",
+            "DEL /",
+            "GET a HTTP/1.1\r\n",
+            "GET /\r\n",
+            "GET / b HTTP/1.1\r\n",
+            "GET / HTTP/2.0\r\n",
+            "GET * HTTP/1.1\r\n",
+        ] {
+            assert_eq!(certain(text), Start::Other, "{text}");
+        }
     }
 
     #[test]

@@ -39,7 +39,7 @@ fn tls_without_a_readable_hello_is_tls() {
     assert_eq!(Rig::from_syn().data(&part).gap(1).data(GET).found, ["tls ?"]);
     let mut rig = Rig::from_syn().data(&part);
     assert!(rig.parser.buffered_bytes() > 400);
-    rig.drop_head();
+    rig.give_up(Cause::Finished);
     assert_eq!((rig.found, rig.ledger.not_http), (vec!["tls ?".to_owned()], 1));
     // Joined later.
     assert_eq!(Rig::joined().data(b"\x17\x03\x03\x10\x00 data").found, ["tls ?"]);
@@ -62,7 +62,7 @@ fn what_a_proxy_puts_before_is_named_and_passed_over() {
         let rig = Rig::from_syn().data(&header).data(GET);
         assert_eq!(rig.ledger.head_bytes, (header.len() + GET.len()) as u64);
         let lost = Rig::from_syn().data(&header[..header.len() - 1]).gap(1).data(GET);
-        assert_eq!(lost.found, [name, "GET /1"]);
+        assert_eq!(lost.found, [name, "~GET /1"]);
     }
 }
 
@@ -75,9 +75,9 @@ fn what_only_begins_like_such_a_header_is_something_else() {
     let endless = [&b"PROXY TCP4 "[..], &[b'1'; 200]].concat();
     assert_eq!(found(&endless), ["proxy-v1", "other"]);
     let mut rig = Rig::from_syn().data(b"PROX");
-    rig.drop_head();
+    rig.give_up(Cause::Finished);
     assert_eq!((rig.ledger.unfinished_heads, rig.ledger.resync_bytes), (1, 4));
-    assert_eq!(Rig::from_syn().data(b"\r\n\r\n").gap(1).data(GET).found, ["GET /1"]);
+    assert_eq!(Rig::from_syn().data(b"\r\n\r\n").gap(1).data(GET).found, ["~GET /1"]);
 }
 
 #[test]

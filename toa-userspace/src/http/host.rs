@@ -1,0 +1,57 @@
+//! The Host field, of which a request of HTTP/1.1 has exactly one (RFC 9112 section 3.2).
+
+/// The Host fields of a head, as they are read.
+#[derive(Debug, Default)]
+pub(super) struct Hosts {
+    count: usize,
+    is_invalid: bool,
+}
+
+impl Hosts {
+    /// Takes a field into account.
+    pub(super) fn add(&mut self, name: &[u8], value: &[u8]) {
+        if name.eq_ignore_ascii_case(b"host") {
+            self.count = self.count.saturating_add(1);
+            self.is_invalid |= value.is_empty() || !value.iter().all(|byte| is_authority(*byte));
+        }
+    }
+
+    /// Returns whether a server refuses a request of HTTP/1.`minor_version` with these fields.
+    pub(super) fn are_wrong(&self, minor_version: u16) -> bool {
+        self.is_invalid || self.count > 1 || (self.count == 0 && minor_version >= 1)
+    }
+}
+
+/// Returns whether a byte occurs in a host and port (RFC 3986 section 3.2.2).
+fn is_authority(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte >= 0x80 || b"-._~%!$&'()*+,;=:[]".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exactly_one_valid_host_is_right() {
+        for (values, minor_version, is_wrong) in [
+            (&["api.example"][..], 1, false),
+            (&["[2001:db8::1]:8080"], 1, false),
+            (&[], 1, true),
+            (&[], 0, false),
+            (&["a"], 0, false),
+            (&["a", "a"], 0, true),
+            (&["a", "b"], 1, true),
+            (&[""], 1, true),
+            (&["a b"], 1, true),
+            (&["a/b"], 1, true),
+            (&["me@a"], 1, true),
+        ] {
+            let mut hosts = Hosts::default();
+            hosts.add(b"x-host", b"/");
+            for value in values {
+                hosts.add(b"HOST", value.as_bytes());
+            }
+            assert_eq!(hosts.are_wrong(minor_version), is_wrong, "{values:?}");
+        }
+    }
+}
