@@ -1,7 +1,10 @@
 //! Events of a connection.
 
 use crate::{
-    http::{NotHttp, ProxyVersion, head::HttpRequest},
+    http::{
+        NotHttp, ProxyVersion,
+        head::{Cause, HttpRequest},
+    },
     tls::ClientHello,
 };
 
@@ -22,6 +25,11 @@ pub enum Event<'a> {
         reason: NotHttp,
         /// Its first bytes, at most [`crate::http::PREVIEW_BYTES`].
         preview: &'a [u8],
+    },
+    /// Bytes that arrived twice with different content.
+    Conflict {
+        /// How many bytes.
+        bytes: u64,
     },
     /// Missing bytes that were given up.
     Gap {
@@ -45,6 +53,17 @@ pub enum Closed {
     Evicted,
     /// The run ended.
     Finished,
+}
+
+impl From<Closed> for Cause {
+    fn from(closed: Closed) -> Self {
+        match closed {
+            Closed::Fin | Closed::Rst => Self::End,
+            Closed::Idle => Self::Idle,
+            Closed::Evicted => Self::Limit,
+            Closed::Finished => Self::Finished,
+        }
+    }
 }
 
 impl Closed {

@@ -3,8 +3,8 @@
 //! Each term is counted where it occurs, and none is derived from the others, so that the sums are a check:
 //!
 //! ```text
-//! delivered = used + duplicate + discarded + held            bytes, by the stream
-//! used      = head + body + resync + opaque + buffered       bytes, by the parser
+//! delivered = used + duplicate + conflicting + discarded + held    bytes, by the stream
+//! used      = head + body + resync + opaque + buffered             bytes, by the parser
 //! ```
 //!
 //! `held` and `buffered` are gauges and are 0 after a flush. Used bytes are those handed to the parser, whatever it
@@ -12,7 +12,9 @@
 
 pub mod account;
 pub mod counters;
+pub mod examples;
 pub mod kernel;
+pub mod remarks;
 pub mod traffic;
 
 use toa_common::seq::Seq;
@@ -57,6 +59,8 @@ pub struct StreamLedger {
     pub used_bytes: u64,
     /// Bytes that had been delivered before.
     pub duplicate_bytes: u64,
+    /// Bytes that had been delivered before with another content, as far as that is known.
+    pub conflicting_bytes: u64,
     /// Bytes that arrived after their hole was given up, or after a bypass let the stream pass them.
     pub late_bytes: u64,
     /// Bytes before the first byte of a stream.
@@ -65,6 +69,18 @@ pub struct StreamLedger {
     pub after_end_bytes: u64,
     /// Bytes further from the next expected byte than any TCP window reaches.
     pub out_of_window_bytes: u64,
+    /// Bytes of segments with a wrong checksum.
+    pub bad_checksum_bytes: u64,
+    /// Bytes of segments with an older timestamp than what was handed on.
+    pub old_timestamp_bytes: u64,
+    /// Bytes in a SYN without a Fast Open cookie.
+    pub syn_bytes: u64,
+    /// Urgent bytes, which a server does not read as part of the stream.
+    pub urgent_bytes: u64,
+    /// Resets at another place than the next expected byte.
+    pub stray_resets: u64,
+    /// Segments with a wrong checksum.
+    pub bad_checksums: u64,
     /// Gauge: bytes that wait for a hole to be filled.
     pub held_bytes: u64,
     /// Holes and cut-off parts that were given up.
@@ -88,6 +104,10 @@ impl StreamLedger {
             .saturating_add(self.before_start_bytes)
             .saturating_add(self.after_end_bytes)
             .saturating_add(self.out_of_window_bytes)
+            .saturating_add(self.bad_checksum_bytes)
+            .saturating_add(self.old_timestamp_bytes)
+            .saturating_add(self.syn_bytes)
+            .saturating_add(self.urgent_bytes)
     }
 
     /// Counts a segment that was handed in.
@@ -113,16 +133,22 @@ impl StreamLedger {
 pub struct HttpLedger {
     /// Requests, incomplete ones included.
     pub requests: u64,
-    /// Requests whose head lost bytes.
+    /// Requests whose head is incomplete.
     pub incomplete_requests: u64,
-    /// Heads that were dropped before their end, because the connection ended or memory was short.
+    /// Requests that were found by searching.
+    pub resynchronized_requests: u64,
+    /// Requests that a server may refuse because their head is malformed.
+    pub malformed_requests: u64,
+    /// Requests of which bytes may have arrived twice with different content.
+    pub conflicting_requests: u64,
+    /// Requests after what seemed to be the end of their connection.
+    pub reopened_requests: u64,
+    /// Heads that ended before their target, because the connection ended or memory was short.
     pub unfinished_heads: u64,
-    /// Heads that exceed a limit on bytes or fields.
+    /// Heads that exceed the limit on bytes.
     pub oversized_heads: u64,
     /// TLS connections whose `ClientHello` exceeds a limit on bytes or protocols.
     pub oversized_hellos: u64,
-    /// Bytes that began like a head but were not one.
-    pub malformed_heads: u64,
     /// Requests whose body length is ambiguous or cannot be determined.
     pub faulty_framings: u64,
     /// Times that the parser lost its place in the stream and had to search for the next request.

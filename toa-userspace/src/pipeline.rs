@@ -15,10 +15,11 @@
 //! # Bypasses
 //! If a parser does not need the next bytes, the pipeline asks the kernel through a [`BypassTable`] not to copy them.
 //! It clears the bypass when the stream has passed it; see [`crate::stream::Stream::bypass`]. A connection that is
-//! bypassed entirely looks silent. So after [`Limits::idle_ns`] of silence, its bypass is cleared first. If the
+//! bypassed entirely looks silent. So after [`Limits::probe_ns`] of silence, its bypass is cleared first. If the
 //! connection is alive, its next packet shows this, and the stream still knows what was bypassed.
 
 pub mod bypass;
+pub mod checksums;
 pub mod connection;
 mod context;
 mod entry;
@@ -27,16 +28,19 @@ mod sink;
 mod timers;
 
 use lru::LruCache;
-use toa_common::{flow_key::FlowKey, seq::Seq};
+use toa_common::flow_key::FlowKey;
 
 use crate::{
+    address::ClientAddress,
     event::{Closed, Event},
-    ledger::{Ledger, add},
+    http::head::Cause,
+    ledger::{Ledger, add, examples::Examples},
     limits::Limits,
     segment::{Segment, SegmentError},
     stream::EndKind,
 };
 use bypass::{BypassTable, NoBypass};
+use checksums::Checksums;
 use context::Context;
 use entry::Entry;
 pub use sink::Sink;
@@ -44,13 +48,6 @@ use timers::Timers;
 
 /// The key of a connection: the 4-tuple and the generation.
 type Key = (FlowKey, u64);
-
-/// A connection that has ended.
-#[derive(Clone, Copy, Debug)]
-struct Ended {
-    next_seq: Seq,
-    time_ns: u64,
-}
 
 /// Turns samples or segments into requests.
 #[derive(Debug)]
@@ -60,12 +57,18 @@ pub struct Pipeline<B = NoBypass> {
     clock_offset_ns: u64,
     /// Ordered by latest segment.
     open: LruCache<Key, Entry>,
-    /// Ordered by end.
-    ended: LruCache<Key, Ended>,
+    /// Connections that have ended, which may turn out to go on. Ordered by end.
+    ended: LruCache<Key, Entry>,
+    checksums: Checksums,
+    /// When the rings last lost packets, in nanoseconds since the Unix epoch, if they ever did.
+    lost_ns: Option<u64>,
+    /// The time up to which everything was handed in, in nanoseconds since the Unix epoch.
+    now_ns: u64,
     timers: Timers<Key>,
     /// Memory for data that waits in `open`, in bytes.
     memory: usize,
     ledger: Ledger,
+    examples: Examples,
 }
 
 impl Pipeline {
@@ -85,15 +88,24 @@ impl<B: BypassTable> Pipeline<B> {
             clock_offset_ns,
             open: LruCache::unbounded(),
             ended: LruCache::unbounded(),
+            checksums: Checksums::default(),
+            lost_ns: None,
+            now_ns: 0,
             timers: Timers::default(),
             memory: 0,
             ledger: Ledger::default(),
+            examples: Examples::default(),
         }
     }
 
     /// Returns the counts so far.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// Returns clients for whom something worth a remark was counted.
+    pub fn examples(&self) -> &Examples {
+        &self.examples
     }
 
     /// Returns how many connections are open.
@@ -118,43 +130,65 @@ impl<B: BypassTable> Pipeline<B> {
     /// Processes a segment.
     pub fn segment(&mut self, segment: &Segment<'_>, sink: &mut impl Sink) {
         self.ledger.stream.deliver(segment);
+        if !self.checksums.accepts(&segment.key.source, segment.details.checksum) {
+            let before = self.ledger.remark_counts();
+            add(&mut self.ledger.stream.bad_checksums, 1);
+            add(&mut self.ledger.stream.bad_checksum_bytes, segment.payload.len() as u64);
+            self.examples
+                .add(&before, &self.ledger.remark_counts(), || ClientAddress::new(&segment.attribution));
+            return;
+        }
         let key = (segment.key, segment.generation);
         if let Some(entry) = self.open.get_mut(&key) {
             entry.connection.update(segment);
         } else if let Some(ended) = self.ended.peek(&key) {
-            self.ledger.stream.after_end(segment, ended.next_seq);
-            return;
+            if !ended.stream.is_continued_by(segment) {
+                self.ledger.stream.after_end(segment, ended.stream.next_seq());
+                return;
+            }
+            if let Some(mut entry) = self.ended.pop(&key) {
+                entry.connection.update(segment);
+                self.reopen(key, entry, sink);
+            }
         } else {
             self.open(key, segment, sink);
         }
         self.run(key, sink, |entry, cx| entry.accept(segment, cx));
     }
 
+    /// Announces that the rings have lost packets before `now_ns`, in nanoseconds since the Unix epoch.
+    pub fn lost(&mut self, now_ns: u64) {
+        self.lost_ns = Some(now_ns);
+    }
+
     /// Announces that everything older than `now_ns`, in nanoseconds since the Unix epoch, was handed in. Gives up what
     /// was waited for in vain, and drops connections that were silent for too long. Must be called at least a few times
     /// per second.
     pub fn tick(&mut self, now_ns: u64, sink: &mut impl Sink) {
+        self.now_ns = now_ns;
         while let Some(key) = self.timers.pop(now_ns) {
-            if let Some(entry) = self.open.peek_mut(&key) {
-                entry.is_timed = false;
+            let Some(entry) = self.open.peek_mut(&key) else { continue };
+            entry.is_timed = false;
+            if entry.is_probe_due(now_ns, &self.limits) {
+                entry.clear_bypass(&mut self.bypass);
+                entry.probed_ns = now_ns;
+            } else {
                 self.run(key, sink, |entry, cx| entry.expire(now_ns, cx));
             }
         }
         let is_over = |since_ns: u64, for_ns| since_ns.saturating_add(for_ns) <= now_ns;
-        while let Some((key, entry)) = self.open.peek_lru() {
-            if !is_over(entry.quiet_since_ns(), self.limits.idle_ns) {
-                break;
-            }
+        while let Some((key, entry)) = self.open.peek_lru()
+            && is_over(entry.quiet_since_ns(), self.limits.idle_ns)
+        {
             let key = *key;
-            if let Some(entry) = self.open.get_mut(&key).filter(|entry| entry.has_bypass()) {
-                entry.clear_bypass(&mut self.bypass);
-                entry.probed_ns = now_ns;
-                continue;
-            }
             add(&mut self.ledger.connections_idle, 1);
             self.close(key, Closed::Idle, sink);
         }
-        while self.ended.peek_lru().is_some_and(|(_, ended)| is_over(ended.time_ns, self.limits.linger_ns)) {
+        while self
+            .ended
+            .peek_lru()
+            .is_some_and(|(_, ended)| is_over(ended.connection.last_ns, self.limits.linger_ns))
+        {
             self.ended.pop_lru();
         }
     }
@@ -167,8 +201,14 @@ impl<B: BypassTable> Pipeline<B> {
         }
     }
 
-    /// Adds a connection, evicting the one that has been silent for longest if the table is full.
+    /// Adds the connection of `segment`.
     fn open(&mut self, key: Key, segment: &Segment<'_>, sink: &mut impl Sink) {
+        add(&mut self.ledger.connections, 1);
+        self.reopen(key, Entry::new(self.ledger.connections, segment), sink);
+    }
+
+    /// Adds a connection, evicting the one that has been silent for longest if the table is full.
+    fn reopen(&mut self, key: Key, entry: Entry, sink: &mut impl Sink) {
         while self.open.len() >= self.limits.connections.max(1)
             && let Some((oldest, _)) = self.open.peek_lru()
         {
@@ -176,16 +216,15 @@ impl<B: BypassTable> Pipeline<B> {
             add(&mut self.ledger.connections_evicted, 1);
             self.close(oldest, Closed::Evicted, sink);
         }
-        add(&mut self.ledger.connections, 1);
-        let entry = Entry::new(self.ledger.connections, segment);
         sink.event(&entry.connection, &Event::Opened);
         self.open.put(key, entry);
     }
 
     /// Lets `step` change a connection. Then keeps it within limits, and closes it if it has ended or sets its timer.
     fn run<S: Sink>(&mut self, key: Key, sink: &mut S, step: impl FnOnce(&mut Entry, &mut Context<'_, S>)) {
-        let Self { limits, bypass, open, ledger, memory, timers, .. } = self;
-        let cx = &mut Context { limits, ledger, sink };
+        let remarks = self.ledger.remark_counts();
+        let Self { limits, bypass, open, ledger, examples, memory, timers, lost_ns, now_ns, .. } = self;
+        let cx = &mut Context { limits, ledger, lost_ns: *lost_ns, sink };
         let Some(entry) = open.peek_mut(&key) else {
             return;
         };
@@ -198,10 +237,11 @@ impl<B: BypassTable> Pipeline<B> {
             let before = entry.memory();
             entry.give_up(cx);
             if memory.saturating_add(entry.memory()).saturating_sub(before) > limits.total_bytes {
-                entry.drop_head(cx);
+                entry.give_up_head(Cause::Limit, cx);
             }
             *memory = memory.saturating_add(entry.memory()).saturating_sub(before);
         }
+        examples.add(&remarks, &cx.ledger.remark_counts(), || entry.connection.client());
         if let Some(kind) = entry.stream.ended() {
             let reason = match kind {
                 EndKind::Fin => Closed::Fin,
@@ -209,7 +249,7 @@ impl<B: BypassTable> Pipeline<B> {
             };
             self.close(key, reason, sink);
         } else if !entry.is_timed
-            && let Some(deadline_ns) = entry.deadline(limits)
+            && let Some(deadline_ns) = entry.deadline((*now_ns).max(entry.connection.last_ns), limits)
         {
             entry.is_timed = true;
             timers.set(deadline_ns, key);
@@ -219,13 +259,16 @@ impl<B: BypassTable> Pipeline<B> {
         }
     }
 
-    /// Flushes and drops a connection. One that has ended by itself is remembered in `ended`.
+    /// Flushes and drops a connection. One that has ended by itself is kept in `ended`.
     fn close(&mut self, key: Key, reason: Closed, sink: &mut impl Sink) {
         let Some(mut entry) = self.open.pop(&key) else {
             return;
         };
         let memory = entry.memory();
-        entry.flush(&mut Context { limits: &self.limits, ledger: &mut self.ledger, sink });
+        let remarks = self.ledger.remark_counts();
+        let cx = &mut Context { limits: &self.limits, ledger: &mut self.ledger, lost_ns: self.lost_ns, sink };
+        entry.flush(reason, cx);
+        self.examples.add(&remarks, &self.ledger.remark_counts(), || entry.connection.client());
         self.memory = self.memory.saturating_sub(memory);
         entry.clear_bypass(&mut self.bypass);
         sink.event(&entry.connection, &Event::Closed(reason));
@@ -234,8 +277,7 @@ impl<B: BypassTable> Pipeline<B> {
                 add(&mut self.ledger.ended_evicted, 1);
                 self.ended.pop_lru();
             }
-            self.ended
-                .put(key, Ended { next_seq: entry.stream.next_seq(), time_ns: entry.connection.last_ns });
+            self.ended.put(key, entry);
         }
     }
 }

@@ -71,11 +71,16 @@ impl Snapshot {
             tcp_packets: sum(&[
                 Counter::Unmarked,
                 Counter::Unwatched,
-                Counter::UnfollowedBySyn,
+                Counter::Unfollowed,
                 Counter::PureAck,
                 Counter::Matched,
                 Counter::FlowInsertFailed,
+                Counter::FlowReused,
+                Counter::Handshakes,
+                Counter::NoAck,
+                Counter::OtherHost,
                 Counter::OtherPort,
+                Counter::Signed,
             ]),
             other_port_packets: self.get(Counter::OtherPort),
             untrusted_packets: self.get(Counter::Untrusted),
@@ -121,12 +126,12 @@ mod tests {
     #[test]
     fn every_reason_and_pair_has_a_counter_of_its_own() {
         let mut sums = Snapshot::default();
-        for code in 1..=7 {
+        for code in 1..=8 {
             sums.skipped(SkipReason::from_code(code).unwrap());
         }
         sums.unselected(1 | 1 << (KNOWN_PAIRS.len() - 1) | 1 << KNOWN_PAIRS.len());
         let traffic = sums.traffic();
-        assert_eq!((traffic.other_packets, traffic.other_port_packets, traffic.tcp_packets), (6, 1, 1));
+        assert_eq!((traffic.other_packets, traffic.other_port_packets, traffic.tcp_packets), (6, 1, 2));
         assert_eq!((traffic.unselected_pairs[0], traffic.unselected_pairs[KNOWN_PAIRS.len() - 1]), (1, 1));
         assert_eq!(traffic.unselected_pairs.iter().sum::<u64>(), 2);
     }

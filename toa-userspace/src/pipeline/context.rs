@@ -6,5 +6,7 @@ use crate::{ledger::Ledger, limits::Limits};
 pub(super) struct Context<'a, S> {
     pub(super) limits: &'a Limits,
     pub(super) ledger: &'a mut Ledger,
+    /// When the rings last lost packets, in nanoseconds since the Unix epoch.
+    pub(super) lost_ns: Option<u64>,
     pub(super) sink: &'a mut S,
 }

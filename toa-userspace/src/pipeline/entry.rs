@@ -4,8 +4,8 @@ use toa_common::bypass::Bypass;
 
 use super::{bypass::BypassTable, connection::Connection, context::Context, sink::Sink};
 use crate::{
-    event::Event,
-    http::{self, parser::Parser, start::is_request_start},
+    event::{Closed, Event},
+    http::{self, head::Cause, parser::Parser, start::is_request_start},
     ledger::{Ledger, add},
     limits::Limits,
     segment::Segment,
@@ -45,9 +45,13 @@ impl Entry {
         self.connection.last_ns.max(self.probed_ns)
     }
 
-    /// Returns whether the kernel bypasses a part of it.
-    pub(super) fn has_bypass(&self) -> bool {
-        self.has_bypass
+    /// Returns whether it has been silent for so long that its bypass is to be cleared, to see whether it is alive.
+    pub(super) fn is_probe_due(&self, now_ns: u64, limits: &Limits) -> bool {
+        self.has_bypass && self.probe_ns(limits) <= now_ns
+    }
+
+    fn probe_ns(&self, limits: &Limits) -> u64 {
+        self.quiet_since_ns().saturating_add(limits.probe_ns)
     }
 
     /// Asks the kernel not to copy what the parser does not need, or clears a bypass whose window has been passed.
@@ -90,9 +94,11 @@ impl Entry {
         self.stream.memory().saturating_add(self.parser.buffered_bytes())
     }
 
-    /// Returns when to call [`Self::expire`], in nanoseconds since the Unix epoch.
-    pub(super) fn deadline(&self, limits: &Limits) -> Option<u64> {
-        self.stream.deadline(limits, is_request_start)
+    /// Returns when to look at it again after `now_ns`, in nanoseconds since the Unix epoch.
+    pub(super) fn deadline(&self, now_ns: u64, limits: &Limits) -> Option<u64> {
+        let stream_ns = self.stream.deadline(now_ns, limits, is_request_start);
+        let probe_ns = self.has_bypass.then(|| self.probe_ns(limits));
+        stream_ns.into_iter().chain(probe_ns).min()
     }
 
     /// Takes a segment.
@@ -110,18 +116,18 @@ impl Entry {
         self.with_stream(cx, Stream::give_up_all);
     }
 
-    /// Flushes the stream, and drops an incomplete head.
-    pub(super) fn flush<S: Sink>(&mut self, cx: &mut Context<'_, S>) {
+    /// Flushes the stream and the parser, because the connection is closed for `reason`.
+    pub(super) fn flush<S: Sink>(&mut self, reason: Closed, cx: &mut Context<'_, S>) {
         self.with_stream(cx, Stream::flush);
-        self.drop_head(cx);
+        self.give_up_head(reason.into(), cx);
     }
 
-    /// Drops the incomplete head or `ClientHello` that the parser has collected.
-    pub(super) fn drop_head<S: Sink>(&mut self, cx: &mut Context<'_, S>) {
+    /// Gives up the incomplete head or `ClientHello` that the parser has collected.
+    pub(super) fn give_up_head<S: Sink>(&mut self, cause: Cause, cx: &mut Context<'_, S>) {
         let Self { connection, parser, .. } = self;
-        let Context { limits, ledger, sink } = cx;
+        let Context { limits, ledger, sink, .. } = cx;
         let emit = &mut |event: &Event<'_>| sink.event(connection, event);
-        parser.drop_head(&mut http::context::Context { limits, ledger: &mut ledger.http, emit });
+        parser.give_up(cause, &mut http::context::Context { limits, ledger: &mut ledger.http, emit });
     }
 
     /// Lets `step` change the stream. What the stream hands on goes to the parser, and the events of both go to the
@@ -132,16 +138,19 @@ impl Entry {
         step: impl FnOnce(&mut Stream, &mut stream::context::Context<'_>),
     ) {
         let Self { connection, stream, parser, .. } = self;
-        let Context { limits, ledger, sink } = cx;
+        let Context { limits, ledger, lost_ns, sink } = cx;
+        let lost_ns = *lost_ns;
         let Ledger { stream: stream_ledger, http: http_ledger, .. } = ledger;
         let emit = &mut |event: &Event<'_>| sink.event(connection, event);
         let mut cx = http::context::Context { limits, ledger: http_ledger, emit };
         let deliver = &mut |event: StreamEvent<'_>| {
-            if let StreamEvent::Gap { bytes } = event {
-                (cx.emit)(&Event::Gap { bytes });
+            match event {
+                StreamEvent::Gap { bytes } => (cx.emit)(&Event::Gap { bytes }),
+                StreamEvent::Conflict { bytes } => (cx.emit)(&Event::Conflict { bytes }),
+                _ => {}
             }
             parser.accept(event, &mut cx);
         };
-        step(stream, &mut stream::context::Context { limits, ledger: stream_ledger, deliver });
+        step(stream, &mut stream::context::Context { limits, ledger: stream_ledger, lost_ns, deliver });
     }
 }

@@ -9,6 +9,9 @@ use crate::event::Event;
 pub trait FlushSink: Sink + Send {
     /// Writes everything that is buffered. Returns the first error since the last call.
     fn flush(&mut self) -> io::Result<()>;
+
+    /// Adds `ns` nanoseconds to every time that is written from now on.
+    fn shift_times(&mut self, ns: i64);
 }
 
 /// Passes on events until a number of requests is reached.
@@ -38,6 +41,11 @@ impl<S: FlushSink> RequestLimit<S> {
     /// Writes everything that is buffered. Returns the first error since the last call.
     pub fn flush(&mut self) -> io::Result<()> {
         self.sink.flush()
+    }
+
+    /// Adds `ns` nanoseconds to every time that is written from now on.
+    pub fn shift_times(&mut self, ns: i64) {
+        self.sink.shift_times(ns);
     }
 
     /// Returns the sink.

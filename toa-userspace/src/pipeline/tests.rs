@@ -22,6 +22,7 @@ struct RecordingSink {
     opened: usize,
     closed: Vec<Closed>,
     gaps: u64,
+    conflicting: u64,
     not_http: Vec<NotHttp>,
 }
 
@@ -34,6 +35,7 @@ impl Sink for RecordingSink {
             }
             Event::Opened => self.opened += 1,
             Event::Gap { bytes } => self.gaps += bytes,
+            Event::Conflict { bytes } => self.conflicting += bytes,
             Event::NotHttp { reason, .. } => self.not_http.push(*reason),
             Event::Proxy(_) | Event::Tls(_) => {}
             Event::Closed(reason) => self.closed.push(*reason),
@@ -47,7 +49,11 @@ fn pipeline() -> (Pipeline, RecordingSink) {
 
 fn check<B: BypassTable>(pipeline: &Pipeline<B>) {
     let Ledger { stream, http, .. } = pipeline.ledger();
-    let sum = stream.used_bytes + stream.duplicate_bytes + stream.discarded_bytes() + stream.held_bytes;
+    let sum = stream.used_bytes
+        + stream.duplicate_bytes
+        + stream.conflicting_bytes
+        + stream.discarded_bytes()
+        + stream.held_bytes;
     assert_eq!(sum, stream.delivered_bytes, "{stream:?}");
     let sum = http.head_bytes + http.body_bytes + http.resync_bytes + http.opaque_bytes + http.buffered_bytes;
     assert_eq!(sum, stream.used_bytes, "{http:?}");
@@ -58,7 +64,8 @@ fn check<B: BypassTable>(pipeline: &Pipeline<B>) {
     }
 }
 
-const GET: &[u8] = b"GET / HTTP/1.1\r\n\r\n";
+/// A request that is also found by searching: HTTP/1.0 needs no Host field.
+const GET: &[u8] = b"GET / HTTP/1.0\r\n\r\n";
 
 #[test]
 fn a_sample_becomes_a_request() {
@@ -78,12 +85,25 @@ fn a_retransmission_after_the_end_opens_nothing() {
     pipeline.segment(&Segment { flags: FIN | ACK, ..segment(1, 19, b"") }, &mut kept);
     assert_eq!(kept.closed, [Closed::Fin]);
     pipeline.segment(&segment(1, 1, GET), &mut kept);
-    pipeline.segment(&segment(1, 19, b"abc"), &mut kept);
+    pipeline.segment(&segment(1, 20, b"abc"), &mut kept);
     assert_eq!((kept.opened, kept.heads[&1].len()), (1, 1));
     assert_eq!(pipeline.ledger().stream.duplicate_bytes, 18);
     assert_eq!(pipeline.ledger().stream.after_end_bytes, 3);
     pipeline.tick(Limits::default().linger_ns, &mut kept);
     assert!(pipeline.ended.is_empty());
+}
+
+#[test]
+fn payload_that_goes_on_after_the_end_takes_it_back() {
+    for flags in [FIN | ACK, RST] {
+        let (mut pipeline, mut kept) = pipeline();
+        pipeline.segment(&Segment { flags: SYN, ..segment(1, 0, GET) }, &mut kept);
+        pipeline.segment(&Segment { flags, ..segment(1, 19, b"") }, &mut kept);
+        pipeline.segment(&segment(1, 19, GET), &mut kept);
+        assert_eq!((kept.opened, kept.closed.len(), kept.heads[&1].len()), (2, 1, 2));
+        assert_eq!(pipeline.ledger().http.reopened_requests, 1);
+        check(&pipeline);
+    }
 }
 
 #[test]
@@ -99,12 +119,12 @@ fn too_many_ended_connections_are_forgotten() {
 #[test]
 fn the_start_of_a_joined_stream_waits_for_a_tick() {
     let (mut pipeline, mut kept) = pipeline();
-    pipeline.segment(&segment(1, 118, b"GET /2 HTTP/1.1\r\n\r\n"), &mut kept);
+    pipeline.segment(&segment(1, 118, b"GET /2 HTTP/1.0\r\n\r\n"), &mut kept);
     pipeline.segment(&segment(1, 100, GET), &mut kept);
     pipeline.tick(1_000_000, &mut kept);
     assert!(kept.heads.is_empty());
     pipeline.tick(2_000_000, &mut kept);
-    assert_eq!(kept.heads[&1], [GET, b"GET /2 HTTP/1.1\r\n\r\n"]);
+    assert_eq!(kept.heads[&1], [GET, b"GET /2 HTTP/1.0\r\n\r\n"]);
 }
 
 #[test]
@@ -115,7 +135,7 @@ fn silent_connections_are_forgotten_in_their_order() {
         pipeline.segment(&Segment { flags: SYN, time_ns, ..segment(generation, 0, b"") }, &mut kept);
     }
     pipeline.segment(&Segment { time_ns: 20_000_000_000, ..segment(0, 1, GET) }, &mut kept);
-    pipeline.tick(305_000_000_000, &mut kept);
+    pipeline.tick(Limits::default().idle_ns + 5_000_000_000, &mut kept);
     assert_eq!((pipeline.connections(), pipeline.ledger().connections_idle), (5, 5));
     pipeline.segment(&segment(0, 19, GET), &mut kept);
     assert_eq!(kept.heads[&0].len(), 2);
@@ -151,15 +171,22 @@ fn all_connections_together_wait_for_so_much_only() {
 }
 
 #[test]
-fn a_hole_is_given_up_by_a_tick() {
-    let (mut pipeline, mut kept) = pipeline();
-    pipeline.segment(&Segment { flags: SYN, ..segment(1, 0, b"GET /1 HTTP/1.1\r\n") }, &mut kept);
-    pipeline.segment(&segment(1, 118, GET), &mut kept);
-    pipeline.tick(1_999_000_000, &mut kept);
-    assert_eq!((kept.gaps, kept.incomplete), (0, 0));
-    pipeline.tick(2_000_000_000, &mut kept);
-    assert_eq!((kept.gaps, kept.incomplete), (100, 1));
-    assert_eq!(kept.heads[&1], [GET]);
+fn a_hole_is_given_up_soon_only_if_the_rings_lost_packets() {
+    for (is_lost, seconds) in [(true, 2), (false, 60)] {
+        let (mut pipeline, mut kept) = pipeline();
+        pipeline.segment(&Segment { flags: SYN, ..segment(1, 0, b"GET /1 HTTP/1.1\r\n") }, &mut kept);
+        pipeline.segment(&segment(1, 118, GET), &mut kept);
+        if is_lost {
+            pipeline.lost(1);
+        }
+        for millis in (0..seconds * 1000).step_by(100) {
+            pipeline.tick(millis * 1_000_000, &mut kept);
+        }
+        assert_eq!((kept.gaps, kept.incomplete), (0, 0));
+        pipeline.tick(seconds * 1_000_000_000, &mut kept);
+        assert_eq!((kept.gaps, kept.incomplete), (100, 1));
+        assert_eq!(kept.heads[&1], [GET]);
+    }
 }
 
 #[test]
@@ -182,7 +209,7 @@ fn request() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
         prop::collection::vec(prop::collection::vec(any::<u8>(), 1..60), 0..4),
     )
         .prop_map(|(method, target, fields, kind, chunks)| {
-            let mut head = format!("{method} {target} HTTP/1.1\r\n");
+            let mut head = format!("{method} {target} HTTP/1.1\r\nhost: a\r\n");
             for field in fields {
                 write!(head, "x-{field}\r\n").unwrap();
             }
@@ -307,6 +334,7 @@ proptest! {
     ) {
         let stream: Vec<u8> = requests.iter().flat_map(|(_, bytes)| bytes.clone()).collect();
         let (mut pipeline, mut kept) = send(&stream, &sending);
+        pipeline.lost(0);
         pipeline.tick(10_000_000_000, &mut kept);
         check(&pipeline);
         prop_assert_eq!(&kept.closed, &[Closed::Fin]);
