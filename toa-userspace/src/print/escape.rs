@@ -60,14 +60,17 @@ fn write_bytes(bytes: &[u8], out: &mut impl Write) -> fmt::Result {
 }
 
 /// Returns whether a character is printed as it is. Not printed are the backslash, control characters (C0, DEL, C1),
-/// and characters that are invisible or change how others are shown (the format characters of Unicode that terminals
-/// and viewers act on).
+/// and characters that are invisible, look like a space or change how others are shown: with them, two values that
+/// differ would look alike.
 fn is_plain(character: char) -> bool {
     !matches!(
         character,
-        '\\' | '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{ad}' | '\u{61c}' | '\u{180e}'
-            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
+        '\\' | '\0'..='\u{1f}' | '\u{7f}'..='\u{a0}' | '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'
+            | '\u{1160}' | '\u{1680}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{2000}'..='\u{200f}' | '\u{2028}'..='\u{202f}' | '\u{205f}'..='\u{206f}' | '\u{2800}'
+            | '\u{3000}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fffb}' | '\u{13430}'..='\u{1345f}' | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'
     )
 }
 
@@ -91,6 +94,8 @@ mod tests {
             (b"a\\x1b", r"a\\x1b"),
             ("\u{85}\u{9b}".as_bytes(), r"\xc2\x85\xc2\x9b"),
             ("\u{202e}\u{2066}\u{200b}".as_bytes(), r"\xe2\x80\xae\xe2\x81\xa6\xe2\x80\x8b"),
+            ("a\u{3164}\u{a0}".as_bytes(), r"a\xe3\x85\xa4\xc2\xa0"),
+            ("\u{34f}\u{fe0f}\u{2003}".as_bytes(), r"\xcd\x8f\xef\xb8\x8f\xe2\x80\x83"),
             (b"\xff\xc3(", r"\xff\xc3("),
             (b"\xe2\x80", r"\xe2\x80"),
         ] {
