@@ -20,7 +20,19 @@ pub fn push_fmt(text: &mut String, arguments: fmt::Arguments<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{self, Write};
+    use std::{
+        borrow::Cow,
+        io::{self, Write},
+    };
+
+    use crate::http::head::HttpRequest;
+
+    /// Reads a head as that of the first request of a connection.
+    pub(super) fn first_request<'a>(head: impl Into<Cow<'a, [u8]>>, time_ns: u64) -> HttpRequest<'a> {
+        let mut request = HttpRequest::read(head, usize::MAX);
+        (request.time_ns, request.number) = (time_ns, 1);
+        request
+    }
 
     /// Keeps what is written, one entry per write.
     #[derive(Default)]

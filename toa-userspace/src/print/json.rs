@@ -21,7 +21,7 @@ use crate::{
     pipeline::{Sink, connection::Connection},
     print::ledger::Summary,
 };
-use event::{Common, ConnectionFields, GapFields, Ledger, RequestFields, State, TlsFields};
+use event::{Common, ConflictFields, ConnectionFields, GapFields, Ledger, RequestFields, State, TlsFields};
 use value::Protocol;
 
 /// A function that finds the name of an interface by its index. It is called once per index, or again if very many are in use.
@@ -34,6 +34,8 @@ pub struct Json<W> {
     redactor: Redactor,
     host_name: String,
     interfaces: Interfaces,
+    /// Nanoseconds that are added to the time of each event.
+    shift_ns: i64,
     /// The redacted target or preview. It is kept to reuse its memory.
     target: String,
     /// The line that is being written, kept for the same reason.
@@ -49,10 +51,16 @@ impl<W: Write> Json<W> {
             redactor,
             host_name,
             interfaces: Interfaces { lookup: interface_name, known: Vec::new() },
+            shift_ns: 0,
             target: String::new(),
             buffer: Vec::new(),
             error: None,
         }
+    }
+
+    /// Adds `ns` nanoseconds to the time of every event that is printed from now on.
+    pub fn shift_times(&mut self, ns: i64) {
+        self.shift_ns = ns;
     }
 
     /// Returns the writer.
@@ -89,13 +97,14 @@ fn print(
 
 impl<W: Write> Sink for Json<W> {
     fn event(&mut self, connection: &Connection, event: &Event<'_>) {
-        let Self { writer, redactor, host_name, interfaces, target, buffer, error } = self;
+        let Self { writer, redactor, host_name, interfaces, shift_ns, target, buffer, error } = self;
         let interface = interfaces.name(connection.interface_index);
         let time_ns = match event {
             Event::Opened => connection.first_ns,
             Event::Request(request) => request.time_ns,
             _ => connection.last_ns,
         };
+        let time_ns = time_ns.saturating_add_signed(*shift_ns);
         let protocol = match event {
             Event::Request(request) => Some(Protocol { name: "http", version: request.version() }),
             _ => None,
@@ -117,6 +126,10 @@ impl<W: Write> Sink for Json<W> {
                 head::redact_target(redactor, request.target(), target);
                 let fields = RequestFields::new(common, connection, request, redactor, target);
                 print(writer, buffer, error, &common.line("request", fields));
+            }
+            Event::Conflict { bytes } => {
+                let fields = ConflictFields::new(common, connection, *bytes);
+                print(writer, buffer, error, &common.line("conflict", fields));
             }
             Event::Gap { bytes } => {
                 print(writer, buffer, error, &common.line("gap", GapFields::new(common, connection, *bytes)));

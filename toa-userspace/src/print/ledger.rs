@@ -3,35 +3,47 @@
 use std::fmt;
 
 use super::count::{Count, plural};
-use crate::ledger::{Ledger, account::Account, kernel::KernelLedger};
+use crate::{
+    address::ClientAddress,
+    ledger::{Ledger, account::Account, counters::Snapshot, examples::Examples, remarks::Remark},
+};
 
 /// Both ledgers, for printing line by line.
 #[derive(Clone, Copy, Debug)]
 pub struct Summary<'a> {
-    /// The kernel's ledger, or for a file that of the classifier, which takes the kernel's place.
-    pub kernel: &'a KernelLedger,
+    /// The kernel's counters, or for a file those of the classifier, which takes the kernel's place.
+    pub counters: &'a Snapshot,
     /// The pipeline's ledger.
     pub pipeline: &'a Ledger,
+    /// Clients for whom the pipeline counted something worth a remark.
+    pub examples: &'a Examples,
     /// Whether packets were counted after GRO, which merges several packets of the wire: true for a live run, false for
     /// a capture.
     pub after_gro: bool,
 }
 
-impl Summary<'_> {
+impl<'a> Summary<'a> {
     /// Returns the account of the packets.
     pub(super) fn packets(&self) -> Account {
-        Account { delivered: self.pipeline.stream.delivered_packets, ..self.kernel.packets() }
+        Account { delivered: self.pipeline.stream.delivered_packets, ..self.counters.ledger().packets() }
+    }
+
+    /// Returns the remarks, each with clients for example.
+    pub(super) fn remarks(&self) -> impl Iterator<Item = (Remark, &'a [ClientAddress])> {
+        let kernel = self.counters.remarks(self.after_gro).map(|remark| (remark, &[][..]));
+        self.pipeline.remarks().into_iter().zip(self.examples.clients()).chain(kernel)
     }
 
     /// Returns the account of their payload bytes.
     pub(super) fn bytes(&self) -> Account {
-        Account { delivered: self.pipeline.stream.delivered_bytes, ..self.kernel.bytes() }
+        Account { delivered: self.pipeline.stream.delivered_bytes, ..self.counters.ledger().bytes() }
     }
 }
 
 impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kernel, pipeline: ledger, after_gro } = *self;
+        let Self { counters, pipeline: ledger, after_gro, .. } = *self;
+        let kernel = counters.ledger();
         let (stream, http) = (&ledger.stream, &ledger.http);
         let packets = if after_gro { PACKETS_AFTER_GRO } else { "packets" };
         for (unit, account) in [(packets, self.packets()), (PAYLOAD_BYTES, self.bytes())] {
@@ -57,9 +69,10 @@ impl fmt::Display for Summary<'_> {
         }
         writeln!(
             f,
-            "toa-tc: delivered bytes: {} used, {} duplicate, {} discarded",
+            "toa-tc: delivered bytes: {} used, {} duplicate, {} conflicting, {} discarded",
             Count(stream.used_bytes),
             Count(stream.duplicate_bytes),
+            Count(stream.conflicting_bytes),
             Count(stream.discarded_bytes()),
         )?;
         write!(
@@ -74,38 +87,15 @@ impl fmt::Display for Summary<'_> {
         } else {
             writeln!(f, "{} of {}", plural(stream.gaps, "gap"), plural(stream.gap_bytes, "byte"))?;
         }
-        for (count, noun, what) in remarks(ledger) {
-            if count > 0 {
-                writeln!(f, "toa-tc: {}{what}", plural(count, noun))?;
+        for (remark, clients) in self.remarks().filter(|(remark, _)| remark.count > 0) {
+            write!(f, "toa-tc: {}{}", plural(remark.count, remark.noun), remark.text)?;
+            for (number, client) in clients.iter().enumerate() {
+                write!(f, "{}{client}", if number == 0 { " (for example " } else { ", " })?;
             }
+            writeln!(f, "{}", if clients.is_empty() { "" } else { ")" })?;
         }
         Ok(())
     }
-}
-
-/// Returns the counts that are worth a line only if they are not zero.
-fn remarks(ledger: &Ledger) -> [(u64, &'static str, &'static str); 18] {
-    let (stream, http) = (&ledger.stream, &ledger.http);
-    [
-        (ledger.undecodable_samples, "undecodable ring sample", ""),
-        (stream.hole_timeouts, "hole", " given up: not filled in time"),
-        (stream.connection_bytes_limits, "hole", " given up: too much data waiting on one connection"),
-        (stream.range_limits, "hole", " given up: too many ranges waiting on one connection"),
-        (ledger.total_bytes_limits, "wait", " given up: --max-memory reached"),
-        (stream.late_bytes, "byte", " discarded: arrived after their gap was reported"),
-        (stream.before_start_bytes, "byte", " discarded: before the start of the connection"),
-        (stream.after_end_bytes, "byte", " discarded: after the end of the connection"),
-        (stream.out_of_window_bytes, "byte", " discarded: outside the TCP window"),
-        (ledger.connections_evicted, "connection", " evicted: too many are open"),
-        (ledger.ended_evicted, "ended connection", " forgotten early: too many"),
-        (http.not_http, "connection", " not HTTP/1, or not any more"),
-        (http.oversized_heads, "request head", " longer than --max-head"),
-        (http.oversized_hellos, "TLS ClientHello", " too long"),
-        (http.malformed_heads, "malformed request head", ""),
-        (http.unfinished_heads, "request head", " without an end"),
-        (http.faulty_framings, "request", " with ambiguous body length"),
-        (http.resync_bytes, "byte", " skipped in search of the next request"),
-    ]
 }
 
 /// The unit of packets in a live run.
@@ -136,24 +126,34 @@ impl fmt::Display for Equation<'_> {
 
 #[cfg(test)]
 mod tests {
+    use toa_common::counters::Counter;
+
     use super::*;
 
-    const KERNEL: KernelLedger = KernelLedger {
-        matched_packets: 1234,
-        matched_bytes: 1_000_000,
-        emitted_packets: 1200,
-        emitted_bytes: 990_000,
-        cut_packets: 1,
-        cut_bytes: 4000,
-        lost_ring_full_packets: 30,
-        lost_ring_full_bytes: 5000,
-        lost_no_reader_packets: 4,
-        lost_no_reader_bytes: 1000,
-        lost_other_packets: 0,
-        lost_other_bytes: 0,
-        bypassed_packets: 0,
-        bypassed_bytes: 0,
-    };
+    /// Counters of 1,234 packets that add up, except for what `change` changes.
+    fn counters(change: impl FnOnce(&mut Snapshot)) -> Snapshot {
+        let mut counters = Snapshot::default();
+        for (counter, count) in [
+            (Counter::Matched, 1234),
+            (Counter::MatchedBytes, 1_000_000),
+            (Counter::Emitted, 1200),
+            (Counter::EmittedBytes, 990_000),
+            (Counter::Cut, 1),
+            (Counter::CutBytes, 4000),
+            (Counter::LostRingFull, 30),
+            (Counter::LostRingFullBytes, 5000),
+            (Counter::LostNoReader, 4),
+            (Counter::LostNoReaderBytes, 1000),
+        ] {
+            counters.add(counter, count);
+        }
+        change(&mut counters);
+        counters
+    }
+
+    fn summary(counters: &Snapshot, pipeline: &Ledger, after_gro: bool) -> String {
+        Summary { counters, pipeline, examples: &Examples::default(), after_gro }.to_string()
+    }
 
     fn pipeline() -> Ledger {
         let mut ledger = Ledger { connections: 56, ..Ledger::default() };
@@ -176,17 +176,20 @@ mod tests {
         let expected = "\
 toa-tc: packets (after GRO): 1,234 matched = 1,200 delivered + 34 lost (30 ring full, 4 no reader, 0 other) + 0 bypassed
 toa-tc: payload bytes: 1,000,000 matched = 990,000 delivered + 4,000 cut + 6,000 lost (5,000 ring full, 1,000 no reader, 0 other) + 0 bypassed
-toa-tc: delivered bytes: 980,000 used, 9,000 duplicate, 1,000 discarded
+toa-tc: delivered bytes: 980,000 used, 9,000 duplicate, 0 conflicting, 1,000 discarded
 toa-tc: 2,000 requests (3 incomplete) on 56 connections, 3 gaps of 4,344 bytes
 toa-tc: 1,000 bytes discarded: arrived after their gap was reported
 ";
-        assert_eq!(Summary { kernel: &KERNEL, pipeline: &pipeline(), after_gro: true }.to_string(), expected);
+        assert_eq!(summary(&counters(|_| ()), &pipeline(), true), expected);
     }
 
     #[test]
     fn sums_that_do_not_add_up_say_so() {
-        let kernel = KernelLedger { matched_packets: 1240, emitted_packets: 1201, ..KERNEL };
-        let text = Summary { kernel: &kernel, pipeline: &pipeline(), after_gro: true }.to_string();
+        let counters = counters(|counters| {
+            counters.add(Counter::Matched, 6);
+            counters.add(Counter::Emitted, 1);
+        });
+        let text = summary(&counters, &pipeline(), true);
         assert!(
             text.contains("packets (after GRO) do not add up: 1,240 matched, 1,234 accounted for, 6 apart")
         );
@@ -197,9 +200,25 @@ toa-tc: 1,000 bytes discarded: arrived after their gap was reported
     fn one_is_singular_and_a_capture_has_no_gro() {
         let mut ledger = Ledger { connections: 1, ..Ledger::default() };
         ledger.http.requests = 1;
-        let kernel = KernelLedger::default();
-        let text = Summary { kernel: &kernel, pipeline: &ledger, after_gro: false }.to_string();
+        let text = summary(&Snapshot::default(), &ledger, false);
         assert!(text.starts_with("toa-tc: packets: 0 matched = "), "{text}");
         assert!(text.ends_with("toa-tc: 1 request (0 incomplete) on 1 connection, no gaps\n"), "{text}");
+    }
+
+    #[test]
+    fn remarks_name_clients() {
+        let mut ledger = Ledger::default();
+        let before = ledger.remark_counts();
+        ledger.stream.late_bytes = 7;
+        let mut examples = Examples::default();
+        let client = ClientAddress { address: [192, 0, 2, 1].into(), port: Some(7) };
+        examples.add(&before, &ledger.remark_counts(), || client);
+        let counters = counters(|counters| counters.add(Counter::Signed, 2));
+        let text = Summary { counters: &counters, pipeline: &ledger, examples: &examples, after_gro: true }
+            .to_string();
+        let late =
+            "toa-tc: 7 bytes discarded: arrived after their gap was reported (for example 192.0.2.1:7)\n";
+        assert!(text.contains(late), "{text}");
+        assert!(text.ends_with("toa-tc: 2 packets with a signature (MD5, TCP-AO)\n"), "{text}");
     }
 }

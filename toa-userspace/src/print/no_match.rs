@@ -19,8 +19,10 @@ use crate::print::count::Count;
 pub enum Source<'a> {
     /// Interfaces, observed for this time.
     Interfaces(&'a [&'a str], Duration),
-    /// A whole capture.
-    Capture,
+    /// Whole captures.
+    Captures,
+    /// Whole captures, of which connections without TOA are followed too.
+    CapturesOfAnyFlow,
 }
 
 /// Why nothing has matched, in one line.
@@ -46,7 +48,7 @@ impl fmt::Display for NoMatch<'_> {
         write!(f, "{} TCP packets in ", Count(traffic.tcp_packets))?;
         match source {
             Source::Interfaces(_, time) => write!(f, "{} s", time.as_secs())?,
-            Source::Capture => f.write_str("this capture")?,
+            Source::Captures | Source::CapturesOfAnyFlow => f.write_str("this capture")?,
         }
         if traffic.tcp_packets == 0 {
             if let Source::Interfaces(names, _) = source {
@@ -59,11 +61,14 @@ impl fmt::Display for NoMatch<'_> {
                 Source::Interfaces(..) => {
                     f.write_str(": no traffic, or it arrives on another interface or network namespace")
                 }
-                Source::Capture => Ok(()),
+                Source::Captures | Source::CapturesOfAnyFlow => Ok(()),
             };
         }
         if traffic.other_port_packets > 0 {
             write!(f, ", {} of them to other ports than --server-port", Count(traffic.other_port_packets))?;
+        }
+        if let Source::CapturesOfAnyFlow = source {
+            return f.write_str(", among them no SYN or request of a watched client");
         }
         write!(f, ", {} with TOA", Count(traffic.toa_packets))?;
         for (kind, length) in pairs.selected() {
@@ -147,12 +152,15 @@ mod tests {
 
     #[test]
     fn a_capture_has_neither_interfaces_nor_a_time_to_tell() {
-        let explain = |seen| NoMatch::new(seen, Source::Capture, &ToaPairs::DEFAULT).map(|it| it.to_string());
+        let of = |source| move |seen| NoMatch::new(seen, source, &ToaPairs::DEFAULT).map(|it| it.to_string());
+        let explain = of(Source::Captures);
         let empty = Traffic { tcp_packets: 0, ..TRAFFIC };
         assert_eq!(explain(&empty).unwrap(), "0 TCP packets in this capture (3 others)");
         let start = "12,431 TCP packets in this capture, 0 with TOA 254:8 254:20 253:20";
         assert!(explain(&TRAFFIC).unwrap().starts_with(start));
         assert_eq!(explain(&Traffic { learned: 1, ..TRAFFIC }), None);
+        let start = "12,431 TCP packets in this capture, among them no SYN or request of a watched client";
+        assert_eq!(of(Source::CapturesOfAnyFlow)(&TRAFFIC).unwrap(), start);
     }
 
     #[test]

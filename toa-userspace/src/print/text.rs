@@ -14,12 +14,16 @@ use std::io::{self, Write};
 use jiff::{Timestamp, tz::TimeZone};
 
 use super::{
+    count::plural,
     escape::escape,
     redact::{Part, Redactor},
 };
 use crate::{
     event::Event,
-    http::{NotHttp, head::HttpRequest},
+    http::{
+        NotHttp,
+        head::{Cause, HttpRequest, Incomplete},
+    },
     pipeline::{Sink, connection::Connection},
     tls::ClientHello,
 };
@@ -40,9 +44,15 @@ pub struct Text<W> {
 }
 
 impl<W: Write> Text<W> {
-    /// Creates a printer that writes to `writer`, with times in `zone`.
+    /// Creates a printer that writes to `writer`, with times in `zone`. If that is [`TimeZone::unknown`], times have
+    /// their offset.
     pub fn new(writer: W, redactor: Redactor, zone: TimeZone) -> Self {
         Self { writer, redactor, clock: Clock::new(zone), buffer: Vec::new(), error: None }
+    }
+
+    /// Adds `ns` nanoseconds to every time that is printed from now on.
+    pub fn shift_times(&mut self, ns: i64) {
+        self.clock.shift_ns = ns;
     }
 
     /// Returns the writer.
@@ -59,21 +69,20 @@ impl<W: Write> Text<W> {
     pub fn print(&mut self, connection: &Connection, request: &HttpRequest<'_>) -> io::Result<()> {
         let Self { writer, redactor, clock, buffer: out, .. } = self;
         begin_line(clock, connection, request.time_ns, out)?;
-        escape(request.method(), out);
+        redactor.method(request.method(), &mut |part| put(out, part));
         out.push(b' ');
+        let target = out.len();
         redactor.target(request.target(), &mut |part| put(out, part));
-        write!(out, " HTTP/{}", request.version())?;
-        if let Some(gap_bytes) = request.incomplete {
-            write!(out, " [incomplete: gap of {gap_bytes} bytes]")?;
+        escape_spaces(out, target);
+        if let Some(version) = request.version() {
+            write!(out, " HTTP/{version}")?;
         }
-        if let Some(fault) = request.framing_fault() {
-            write!(out, " [{}]", fault.name())?;
-        }
+        put_marks(connection, request, out)?;
         out.push(b'\n');
         for field in request.fields() {
             out.extend_from_slice(b"    ");
             let name = out.len();
-            escape(field.name, out);
+            escape(&redactor.name(field.name), out);
             out.get_mut(name..).unwrap_or_default().make_ascii_lowercase();
             out.extend_from_slice(b": ");
             redactor.value(field.name, field.value, &mut |part| put(out, part));
@@ -99,6 +108,14 @@ impl<W: Write> Text<W> {
         writer.write_all(out)
     }
 
+    /// Prints that bytes of a connection arrived twice with different content.
+    fn print_conflict(&mut self, connection: &Connection, bytes: u64) -> io::Result<()> {
+        let Self { writer, clock, buffer: out, .. } = self;
+        begin_line(clock, connection, connection.last_ns, out)?;
+        writeln!(out, "conflict: {} arrived again with different content", plural(bytes, "byte"))?;
+        writer.write_all(out)
+    }
+
     /// Prints the first bytes of a connection that is neither HTTP/1 nor TLS.
     fn print_other(&mut self, connection: &Connection, reason: NotHttp, preview: &[u8]) -> io::Result<()> {
         let Self { writer, redactor, clock, buffer: out, .. } = self;
@@ -107,6 +124,49 @@ impl<W: Write> Text<W> {
         redactor.preview(preview, &mut |part| put(out, part));
         out.push(b'\n');
         writer.write_all(out)
+    }
+}
+
+/// Appends what the reader should know about a request before believing it.
+fn put_marks(connection: &Connection, request: &HttpRequest<'_>, out: &mut Vec<u8>) -> io::Result<()> {
+    if request.certainty.resynchronized {
+        out.extend_from_slice(b" [resynchronized]");
+    }
+    match request.incomplete {
+        Some(Incomplete { cause: Cause::Gap, gap_bytes }) => {
+            write!(out, " [incomplete: gap of {}]", plural(gap_bytes, "byte"))?;
+        }
+        Some(Incomplete { cause, .. }) => write!(out, " [incomplete: {}]", cause.name())?,
+        None => {}
+    }
+    if let Some(malformation) = request.malformation {
+        write!(out, " [malformed: {}]", malformation.name())?;
+    }
+    if let Some(fault) = request.framing_fault() {
+        write!(out, " [{}]", fault.name())?;
+    }
+    if request.certainty.reopened {
+        out.extend_from_slice(b" [reopened]");
+    }
+    if request.certainty.conflicting {
+        out.extend_from_slice(b" [conflicting bytes]");
+    }
+    if connection.attribution.is_conflicting() {
+        out.extend_from_slice(b" [conflicting client]");
+    }
+    Ok(())
+}
+
+/// Escapes the spaces in `out` from `start` on: those of a target, which would look like the end of it.
+fn escape_spaces(out: &mut Vec<u8>, start: usize) {
+    if memchr::memchr(b' ', out.get(start..).unwrap_or_default()).is_some() {
+        let target = out.split_off(start);
+        for (number, part) in target.split(|byte| *byte == b' ').enumerate() {
+            if number > 0 {
+                out.extend_from_slice(br"\x20");
+            }
+            out.extend_from_slice(part);
+        }
     }
 }
 
@@ -133,6 +193,7 @@ impl<W: Write> Sink for Text<W> {
                 Event::Request(request) => self.print(connection, request),
                 Event::Tls(hello) => self.print_tls(connection, hello),
                 Event::NotHttp { reason, preview } => self.print_other(connection, *reason, preview),
+                Event::Conflict { bytes } => self.print_conflict(connection, *bytes),
                 Event::Opened | Event::Proxy(_) | Event::Gap { .. } | Event::Closed(_) => Ok(()),
             };
             self.error = printed.err();
@@ -144,18 +205,25 @@ impl<W: Write> Sink for Text<W> {
 #[derive(Debug)]
 struct Clock {
     zone: TimeZone,
+    /// Nanoseconds that are added to each time.
+    shift_ns: i64,
     second: Option<u64>,
     /// `HH:MM:SS` of `second`.
     text: Vec<u8>,
+    /// The offset from UTC if a reader cannot know it.
+    offset: &'static str,
 }
 
 impl Clock {
     fn new(zone: TimeZone) -> Self {
-        Self { zone, second: None, text: Vec::new() }
+        // An unknown zone acts like UTC.
+        let offset = if zone.is_unknown() { "+00:00" } else { "" };
+        Self { zone, shift_ns: 0, second: None, text: Vec::new(), offset }
     }
 
-    /// Appends `HH:MM:SS.micros` to `out`.
+    /// Appends `HH:MM:SS.micros` to `out`, and the offset if the zone is unknown.
     fn write(&mut self, time_ns: u64, out: &mut Vec<u8>) -> io::Result<()> {
+        let time_ns = time_ns.saturating_add_signed(self.shift_ns);
         let second = time_ns / SECOND_NS;
         if self.second != Some(second) {
             // 2^64 ns are 585 years, which is within the range of a timestamp.
@@ -167,7 +235,7 @@ impl Clock {
             self.second = Some(second);
         }
         out.extend_from_slice(&self.text);
-        write!(out, ".{:06}", time_ns % SECOND_NS / 1000)
+        write!(out, ".{:06}{}", time_ns % SECOND_NS / 1000, self.offset)
     }
 }
 

@@ -1,15 +1,15 @@
 //! The objects of the output, one struct each, fields in the order in which they are written.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::{
-    head::{Headers, Url},
+    head::{Headers, Method, Url},
     value::{Endpoint, Host, Id, Interface, Network, Protocol, Text, Time, Toa},
 };
 use crate::{
     address::ClientAddress,
     event::Closed,
-    http::{FramingFault, NotHttp, ProxyVersion, head::HttpRequest},
+    http::{FramingFault, Malformation, NotHttp, ProxyVersion, head::HttpRequest},
     ledger::account::Account,
     pipeline::connection::Connection,
     print::{ledger::Summary, redact::Redactor},
@@ -45,7 +45,7 @@ impl<'a> Common<'a> {
         time_ns: u64,
         host_name: &'a str,
         interface_name: Option<&'a str>,
-        protocol: Option<Protocol>,
+        protocol: Option<Protocol<'a>>,
     ) -> Self {
         Self {
             timestamp: Time(time_ns),
@@ -74,6 +74,10 @@ pub(super) struct RequestFields<'a> {
     toa: Option<&'a Toa>,
     connection: RequestConnection<'a>,
     incomplete: Option<Incomplete>,
+    malformed: Option<&'static str>,
+    resynchronized: bool,
+    reopened: bool,
+    conflicting: Option<&'static str>,
     framing_fault: Option<&'static str>,
 }
 
@@ -87,12 +91,26 @@ impl<'a> RequestFields<'a> {
     ) -> Self {
         Self {
             http: Http {
-                request: HttpPart { method: Text(request.method()), header: Headers::new(request, redactor) },
+                request: HttpPart {
+                    method: Method::new(request, redactor),
+                    header: Headers::new(request, redactor),
+                },
             },
             url: Url::of(target),
             toa: common.toa.as_ref(),
             connection: RequestConnection { id: Id(connection), request: request.number },
-            incomplete: request.incomplete.map(|gap_bytes| Incomplete { gap_bytes }),
+            incomplete: request
+                .incomplete
+                .map(|it| Incomplete { gap_bytes: it.gap_bytes, cause: it.cause.name() }),
+            malformed: request.malformation.map(Malformation::name),
+            resynchronized: request.certainty.resynchronized,
+            reopened: request.certainty.reopened,
+            conflicting: match (request.certainty.conflicting, connection.attribution.is_conflicting()) {
+                (false, false) => None,
+                (true, false) => Some("bytes"),
+                (false, true) => Some("client"),
+                (true, true) => Some("bytes and client"),
+            },
             framing_fault: request.framing_fault().map(FramingFault::name),
         }
     }
@@ -169,6 +187,21 @@ impl<'a> GapFields<'a> {
     }
 }
 
+/// Bytes that arrived twice with different content.
+#[derive(Serialize)]
+pub(super) struct ConflictFields<'a> {
+    toa: Option<&'a Toa>,
+    connection: OnlyId<'a>,
+    conflict: Bytes,
+}
+
+impl<'a> ConflictFields<'a> {
+    pub(super) fn new(common: &'a Common<'a>, connection: &'a Connection, bytes: u64) -> Self {
+        let connection = OnlyId { id: Id(connection) };
+        Self { toa: common.toa.as_ref(), connection, conflict: Bytes { bytes } }
+    }
+}
+
 /// The ledger, which is the last line.
 #[derive(Serialize)]
 pub(super) struct Ledger<'a> {
@@ -181,10 +214,11 @@ pub(super) struct Ledger<'a> {
     incomplete: u64,
     connections: u64,
     gaps: Gaps,
+    remarks: Remarks<'a>,
 }
 
 impl<'a> Ledger<'a> {
-    pub(super) fn new(summary: &Summary<'_>, time_ns: u64, host_name: &'a str) -> Self {
+    pub(super) fn new(summary: &Summary<'a>, time_ns: u64, host_name: &'a str) -> Self {
         let pipeline = summary.pipeline;
         let stream = &pipeline.stream;
         Self {
@@ -196,12 +230,14 @@ impl<'a> Ledger<'a> {
                 account: summary.bytes(),
                 used: stream.used_bytes,
                 duplicate: stream.duplicate_bytes,
+                conflicting: stream.conflicting_bytes,
                 discarded: stream.discarded_bytes(),
             },
             requests: pipeline.http.requests,
             incomplete: pipeline.http.incomplete_requests,
             connections: pipeline.connections,
             gaps: Gaps { count: stream.gaps, bytes: stream.gap_bytes },
+            remarks: Remarks(*summary),
         }
     }
 }
@@ -212,7 +248,27 @@ struct BytesAccount {
     account: Account,
     used: u64,
     duplicate: u64,
+    conflicting: u64,
     discarded: u64,
+}
+
+/// Counts by name, each with clients for example.
+struct Remarks<'a>(Summary<'a>);
+
+impl Serialize for Remarks<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(
+            self.0
+                .remarks()
+                .map(|(remark, clients)| (remark.name, RemarkCount { count: remark.count, clients })),
+        )
+    }
+}
+
+#[derive(Serialize)]
+struct RemarkCount<'a> {
+    count: u64,
+    clients: &'a [ClientAddress],
 }
 
 #[derive(Serialize)]
@@ -228,7 +284,7 @@ struct Http<'a> {
 
 #[derive(Serialize)]
 struct HttpPart<'a> {
-    method: Text<'a>,
+    method: Method<'a>,
     header: Headers<'a>,
 }
 
@@ -254,6 +310,7 @@ struct OnlyId<'a> {
 #[derive(Serialize)]
 struct Incomplete {
     gap_bytes: u64,
+    cause: &'static str,
 }
 
 #[derive(Serialize)]

@@ -1,6 +1,7 @@
 //! The target and fields of a request in JSON. [`crate::print::redact`] decides what is secret.
 
 use std::{
+    borrow::Cow,
     cmp::Ordering,
     fmt::{self, Write},
 };
@@ -81,8 +82,36 @@ fn is_scheme(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
 }
 
-/// The fields of a head: an object with an array of values for each name, both in the order in which they were
-/// received.
+/// The method of a request, redacted and escaped.
+pub(super) struct Method<'a> {
+    request: &'a HttpRequest<'a>,
+    redactor: &'a Redactor,
+}
+
+impl<'a> Method<'a> {
+    pub(super) fn new(request: &'a HttpRequest<'a>, redactor: &'a Redactor) -> Self {
+        Self { request, redactor }
+    }
+}
+
+impl Serialize for Method<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl fmt::Display for Method<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut result = Ok(());
+        self.redactor.method(self.request.method(), &mut |part| {
+            result = result.and_then(|()| write_part(part, f));
+        });
+        result
+    }
+}
+
+/// The fields of a head: an object with an array of values for each name that is shown, both in the order in which they
+/// were received.
 pub(super) struct Headers<'a> {
     request: &'a HttpRequest<'a>,
     redactor: &'a Redactor,
@@ -97,17 +126,31 @@ impl<'a> Headers<'a> {
 impl Serialize for Headers<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         // Sorted: comparing names pairwise would be slow for a head with thousands of fields.
-        let mut fields: Vec<(usize, Field<'_>)> = self.request.fields().enumerate().collect();
-        fields.sort_unstable_by(|a, b| compare(a.1.name, b.1.name).then(a.0.cmp(&b.0)));
-        let mut groups: Vec<_> = fields.chunk_by(|a, b| a.1.name.eq_ignore_ascii_case(b.1.name)).collect();
-        groups.sort_unstable_by_key(|group| group.first().map(|(position, _)| *position));
+        let mut fields: Vec<_> =
+            self.request.fields().enumerate().map(|field| Named::new(field, self.redactor)).collect();
+        fields.sort_unstable_by(|a, b| compare(&a.name, &b.name).then(a.position.cmp(&b.position)));
+        let mut groups: Vec<_> = fields.chunk_by(|a, b| a.name.eq_ignore_ascii_case(&b.name)).collect();
+        groups.sort_unstable_by_key(|group| group.first().map(|first| first.position));
         let mut map = serializer.serialize_map(Some(groups.len()))?;
         for group in groups {
-            if let Some((_, first)) = group.first() {
-                map.serialize_entry(&Name(first.name), &Values { group, redactor: self.redactor })?;
+            if let Some(first) = group.first() {
+                map.serialize_entry(&Name(&first.name), &Values { group, redactor: self.redactor })?;
             }
         }
         map.end()
+    }
+}
+
+/// A field with its position in the head and its redacted name.
+struct Named<'a> {
+    position: usize,
+    name: Cow<'a, [u8]>,
+    field: Field<'a>,
+}
+
+impl<'a> Named<'a> {
+    fn new((position, field): (usize, Field<'a>), redactor: &Redactor) -> Self {
+        Self { position, name: redactor.name(field.name), field }
     }
 }
 
@@ -150,15 +193,15 @@ impl Write for Lower<'_, '_> {
 
 /// The values of all fields with one name.
 struct Values<'a> {
-    group: &'a [(usize, Field<'a>)],
+    group: &'a [Named<'a>],
     redactor: &'a Redactor,
 }
 
 impl Serialize for Values<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut values = serializer.serialize_seq(Some(self.group.len()))?;
-        for (_, field) in self.group {
-            values.serialize_element(&Value { field, redactor: self.redactor })?;
+        for named in self.group {
+            values.serialize_element(&Value { field: &named.field, redactor: self.redactor })?;
         }
         values.end()
     }

@@ -1,3 +1,4 @@
+mod connections;
 mod ledger;
 
 use std::sync::{
@@ -17,11 +18,16 @@ use toa_common::{
 use super::*;
 use crate::{
     event::Closed,
-    http::{FramingFault, NotHttp, ProxyVersion, head::HttpRequest},
+    http::{
+        FramingFault, NotHttp, ProxyVersion,
+        head::{Cause, Certainty, HttpRequest, Incomplete},
+    },
+    print::tests::first_request,
     segment::tests::segment,
     tls::ClientHello,
 };
 
+mod times;
 mod writes;
 
 /// 2026-11-22T07:43:27.123456789Z.
@@ -42,7 +48,7 @@ fn connection() -> Connection {
 }
 
 fn request(head: &[u8]) -> HttpRequest<'_> {
-    HttpRequest::parse(head, TIME_NS, 1).unwrap()
+    first_request(head, TIME_NS)
 }
 
 /// Returns the lines as objects, after checking each against the schema.
@@ -84,7 +90,8 @@ fn a_request_is_printed_as_documented() {
         r#""url":{"original":"/orders?id=7","path":"/orders","query":"id=7"},"#,
         r#""toa":{"kind":254,"length":8,"learned_from":"syn","ambiguous":false},"#,
         r#""connection":{"id":"abcdef-3","request":1},"#,
-        r#""incomplete":null,"framing_fault":null}"#,
+        r#""incomplete":null,"malformed":null,"resynchronized":false,"reopened":false,"conflicting":null,"#,
+        r#""framing_fault":null}"#,
         "\n"
     );
     assert_eq!(String::from_utf8_lossy(json.writer()), expected);
@@ -114,7 +121,8 @@ fn other_values_of_a_connection_are_told() {
     {
         connection.attribution.learned_from = learned_from as u8;
         let mut request = request(b"POST * HTTP/1.0\r\n\r\n");
-        (request.number, request.incomplete) = (7, Some(1448));
+        request.number = 7;
+        request.incomplete = Some(Incomplete { cause: Cause::Gap, gap_bytes: 1448 });
         let value = print_request(Redactor::default(), &connection, &request);
         let toa = json!({"kind": 253, "length": 20, "learned_from": name, "ambiguous": true});
         assert_eq!(value["toa"], toa);
@@ -123,7 +131,7 @@ fn other_values_of_a_connection_are_told() {
         assert_eq!(value["network"]["interface"], json!({"name": null}));
         assert_eq!(value["network"]["protocol"]["version"], "1.0");
         assert_eq!(value["connection"]["request"], 7);
-        assert_eq!(value["incomplete"], json!({"gap_bytes": 1448}));
+        assert_eq!(value["incomplete"], json!({"cause": "gap", "gap_bytes": 1448}));
     }
 }
 
@@ -136,10 +144,43 @@ fn a_doubtful_length_is_told() {
         ("content-length: x\r\n", Fault::InvalidLength),
         ("content-length: 1\r\ntransfer-encoding: chunked\r\n", Fault::LengthAndCoding),
         ("transfer-encoding: gzip\r\n", Fault::UnknownCoding),
+        ("content-length : 1\r\n", Fault::SpaceBeforeColon),
     ] {
         let head = format!("POST / HTTP/1.1\r\n{fields}\r\n");
         let value = print_request(Redactor::default(), &connection(), &request(head.as_bytes()));
         assert_eq!(value["framing_fault"], fault.name());
+    }
+}
+
+#[test]
+fn doubts_are_told() {
+    let head = b"GET /a b HTTP/1.1\r\n\r\n";
+    let mut request = request(head);
+    let mut connection = connection();
+    let told = |connection: &Connection, request: &HttpRequest<'_>| {
+        let value = print_request(Redactor::default(), connection, request);
+        ["malformed", "resynchronized", "reopened", "conflicting"].map(|name| value[name].clone())
+    };
+    assert_eq!(told(&connection, &request), [json!("target"), json!(false), json!(false), Value::Null]);
+    request.certainty = Certainty { resynchronized: true, conflicting: true, reopened: true };
+    assert_eq!(told(&connection, &request), [json!("target"), json!(true), json!(true), json!("bytes")]);
+    connection.attribution.flags = flags::CONFLICT;
+    assert_eq!(told(&connection, &request)[3], "bytes and client");
+    request.certainty.conflicting = false;
+    assert_eq!(told(&connection, &request)[3], "client");
+}
+
+#[test]
+fn what_is_not_http_1_has_no_version() {
+    for (head, version) in [
+        (&b"GET /\r\n"[..], json!("0.9")),
+        (b"GET / HTTP/1.25\r\n\r\n", json!("1.25")),
+        (b"GET / HTTP/2.0\r\n\r\n", Value::Null),
+        (b"GET\r\n", Value::Null),
+        (b"GET / HTTP/1.1\r\n: no name\r\nno colon\r\n\r\n", json!("1.1")),
+    ] {
+        let value = print_request(Redactor::default(), &connection(), &request(head));
+        assert_eq!(value["network"]["protocol"]["version"], version);
     }
 }
 
@@ -188,6 +229,13 @@ fn many_fields_are_little_work() {
 }
 
 #[test]
+fn lines_that_are_all_name_share_one_that_is_redacted() {
+    let head = b"GET / HTTP/1.1\r\nAuthorization hunter2\r\nx: 1\r\nauthorization hunter3\r\n\r\n";
+    let value = print_request(Redactor::default(), &connection(), &request(head));
+    assert_eq!(value["http"]["request"]["header"], json!({"authorization •••": ["", ""], "x": ["1"]}));
+}
+
+#[test]
 fn secrets_are_hidden_unless_wanted() {
     let head = b"GET / HTTP/1.1\r\nAuthorization: Bearer abc\r\ncookie: a=b; c\r\nX-Api-Key: abc\r\n\r\n";
     let request = request(head);
@@ -199,70 +247,6 @@ fn secrets_are_hidden_unless_wanted() {
     let value = print_request(Redactor::show_secrets(), &connection(), &request);
     let shown = json!({"authorization": ["Bearer abc"], "cookie": ["a=b; c"], "x-api-key": ["abc"]});
     assert_eq!(value["http"]["request"]["header"], shown);
-}
-
-#[test]
-fn a_connection_tells_its_states() {
-    let mut connection = connection();
-    (connection.first_ns, connection.last_ns) = (TIME_NS, TIME_NS + 1_000_000_000);
-    let mut json = printer(Redactor::default());
-    json.event(&connection, &Event::Opened);
-    json.event(&connection, &Event::Gap { bytes: 1448 });
-    for version in [ProxyVersion::V1, ProxyVersion::V2] {
-        json.event(&connection, &Event::Proxy(version));
-    }
-    for reason in [NotHttp::Http2, NotHttp::Upgrade, NotHttp::Connect, NotHttp::Other] {
-        json.event(&connection, &Event::NotHttp { reason, preview: b"\x16\x03\xff\"\\ok" });
-    }
-    for reason in [Closed::Fin, Closed::Rst, Closed::Idle, Closed::Evicted, Closed::Finished] {
-        json.event(&connection, &Event::Closed(reason));
-    }
-    let lines = lines(&mut json);
-    let opened = json!({"id": "abcdef-3", "state": "open", "reason": null, "preview": null});
-    assert_eq!(lines[0]["connection"], opened);
-    assert_eq!(lines[0]["timestamp"], "2026-11-22T07:43:27.123456789Z");
-    assert_eq!(lines[1]["gap"], json!({"bytes": 1448}));
-    assert_eq!(lines[1]["timestamp"], "2026-11-22T07:43:28.123456789Z");
-    let proxy = json!({"id": "abcdef-3", "state": "open", "reason": "proxy-v1", "preview": null});
-    assert_eq!(lines[2]["connection"], proxy);
-    let preview = r#"\x16\x03\xff"\\ok"#;
-    let http2 = json!({"id": "abcdef-3", "state": "open", "reason": "http2", "preview": preview});
-    assert_eq!(lines[4]["connection"], http2);
-    let reset = json!({"id": "abcdef-3", "state": "closed", "reason": "rst", "preview": null});
-    assert_eq!(lines[9]["connection"], reset);
-    for line in &lines {
-        assert_eq!(line["client"], json!({"address": "120.120.111.111", "port": 44208}));
-        assert_eq!(line["network"]["interface"]["name"], "eth0");
-        assert_eq!(line["network"]["protocol"], Value::Null);
-    }
-}
-
-#[test]
-fn a_tls_client_is_told_by_what_it_says_in_clear() {
-    let hello = ClientHello {
-        server_name: Some(b"api.example".to_vec()),
-        alpn: vec![b"h2".to_vec(), b"\x0a\x0a".to_vec()],
-        is_cut: false,
-    };
-    let mut json = printer(Redactor::default());
-    json.event(&connection(), &Event::Tls(&hello));
-    json.event(&connection(), &Event::Tls(&ClientHello::default()));
-    let lines = lines(&mut json);
-    let told = json!({"client": {"server_name": "api.example", "alpn": ["h2", r"\x0a\x0a"]}});
-    assert_eq!((&lines[0]["event"], &lines[0]["tls"]), (&json!("tls"), &told));
-    assert_eq!(lines[1]["tls"], json!({"client": {"server_name": null, "alpn": []}}));
-}
-
-#[test]
-fn a_preview_shows_no_secret_unless_wanted() {
-    for (redactor, preview) in
-        [(Redactor::default(), "AUTH•••"), (Redactor::show_secrets(), r"AUTH hunter2\x0d\x0a")]
-    {
-        let mut json = printer(redactor);
-        let event = Event::NotHttp { reason: NotHttp::Other, preview: b"AUTH hunter2\r\n" };
-        json.event(&connection(), &event);
-        assert_eq!(lines(&mut json)[0]["connection"]["preview"], preview);
-    }
 }
 
 #[test]
@@ -330,9 +314,7 @@ proptest! {
             head.extend([name.as_bytes(), b": ", value, b"\r\n"].concat());
         }
         head.extend(b"\r\n");
-        let Ok(request) = HttpRequest::parse(head, TIME_NS, 1) else {
-            return Ok(());
-        };
+        let request = first_request(head, TIME_NS);
         let redactor = if shows { Redactor::show_secrets() } else { Redactor::default() };
         let value = print_request(redactor, &connection(), &request);
         let header = value["http"]["request"]["header"].as_object().unwrap();

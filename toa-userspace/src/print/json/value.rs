@@ -39,7 +39,7 @@ impl From<SocketAddr> for Endpoint {
 pub(super) struct Network<'a> {
     pub(super) peer: Endpoint,
     pub(super) interface: Interface<'a>,
-    pub(super) protocol: Option<Protocol>,
+    pub(super) protocol: Option<Protocol<'a>>,
 }
 
 /// The `network` object of a command, which has no packet and so knows only the peer.
@@ -55,9 +55,10 @@ pub(super) struct Interface<'a> {
 }
 
 #[derive(Serialize)]
-pub(super) struct Protocol {
+pub(super) struct Protocol<'a> {
     pub(super) name: &'static str,
-    pub(super) version: &'static str,
+    /// `None` if the request has none, or one that is not HTTP/1.
+    pub(super) version: Option<&'a str>,
 }
 
 /// How a client was learned.

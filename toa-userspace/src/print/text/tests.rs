@@ -1,13 +1,20 @@
 use toa_common::{address::Address, flow_key::FlowKey};
 
 use super::*;
-use crate::{http::ProxyVersion, print::tests::Writes, segment::tests::segment};
+use crate::{
+    http::{
+        ProxyVersion,
+        head::{Cause, Certainty, Incomplete},
+    },
+    print::tests::{Writes, first_request},
+    segment::tests::segment,
+};
 
 /// 2026-11-22T12:01:02.123456789Z.
 const TIME_NS: u64 = 1_795_348_862_123_456_789;
 
 fn print(connection: &Connection, head: &str, change: impl FnOnce(&mut HttpRequest<'_>)) -> String {
-    let mut request = HttpRequest::parse(head.as_bytes(), TIME_NS, 1).unwrap();
+    let mut request = first_request(head.as_bytes(), TIME_NS);
     change(&mut request);
     let mut text = Text::new(Vec::new(), Redactor::default(), TimeZone::UTC);
     text.event(connection, &Event::Request(&request));
@@ -49,14 +56,27 @@ fn ipv6_addresses_stand_in_brackets() {
 #[test]
 fn a_request_that_lost_bytes_says_so() {
     let connection = Connection::new(1, &segment(1, 0, b""));
-    let text = print(&connection, "GET / HTTP/1.1\r\n\r\n", |request| request.incomplete = Some(1448));
-    assert!(text.ends_with(" GET / HTTP/1.1 [incomplete: gap of 1448 bytes]\n"));
+    let text = print(&connection, "GET / HTTP/1.0\r\n\r\n", |request| {
+        request.incomplete = Some(Incomplete { cause: Cause::Gap, gap_bytes: 1448 });
+    });
+    assert!(text.ends_with(" GET / HTTP/1.0 [incomplete: gap of 1,448 bytes]\n"));
+}
+
+#[test]
+fn doubts_are_told() {
+    let mut connection = Connection::new(1, &segment(1, 0, b""));
+    connection.attribution.conflict();
+    let text = print(&connection, "GET /a b HTTP/1.1\r\n\r\n", |request| {
+        request.certainty = Certainty { resynchronized: true, conflicting: true, reopened: true };
+    });
+    let marks = "[resynchronized] [malformed: target] [reopened] [conflicting bytes] [conflicting client]";
+    assert!(text.ends_with(&format!(" GET /a\\x20b HTTP/1.1 {marks}\n")), "{text}");
 }
 
 #[test]
 fn a_doubtful_length_is_told() {
     let connection = Connection::new(1, &segment(1, 0, b""));
-    let head = "GET / HTTP/1.1\r\ncontent-length: 0\r\ntransfer-encoding: chunked\r\n\r\n";
+    let head = "GET / HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\ntransfer-encoding: chunked\r\n\r\n";
     let text = print(&connection, head, |_| ());
     assert!(text.contains(" GET / HTTP/1.1 [content-length and transfer-encoding]\n"), "{text}");
 }
@@ -103,7 +123,7 @@ fn a_failing_writer_is_told_once() {
         }
     }
     let connection = Connection::new(1, &segment(1, 0, b""));
-    let request = HttpRequest::parse(b"GET / HTTP/1.1\r\n\r\n", TIME_NS, 1).unwrap();
+    let request = first_request(b"GET / HTTP/1.1\r\n\r\n", TIME_NS);
     let mut text = Text::new(Broken, Redactor::default(), TimeZone::UTC);
     text.event(&connection, &Event::Request(&request));
     assert_eq!(text.take_error().unwrap().kind(), io::ErrorKind::BrokenPipe);
@@ -116,7 +136,7 @@ fn a_request_is_one_write() {
     let mut text = Text::new(Writes::default(), Redactor::default(), TimeZone::UTC);
     for number in 0..3 {
         let head = format!("GET /{number} HTTP/1.1\r\nhost: a\r\nx: {number}\r\n\r\n");
-        let request = HttpRequest::parse(head.as_bytes(), TIME_NS, 1).unwrap();
+        let request = first_request(head.as_bytes(), TIME_NS);
         text.event(&connection, &Event::Request(&request));
     }
     let Writes(writes) = text.writer();
@@ -127,5 +147,34 @@ fn a_request_is_one_write() {
             text.contains(&format!("GET /{number} ")) && text.ends_with(&format!("x: {number}\n")),
             "{text}"
         );
+    }
+}
+
+#[test]
+fn times_follow_a_wall_clock_that_is_set() {
+    let connection = Connection::new(1, &segment(1, 0, b""));
+    let request = first_request(b"GET / HTTP/1.1\r\n\r\n", TIME_NS);
+    let mut text = Text::new(Vec::new(), Redactor::default(), TimeZone::UTC);
+    let hour_ns = 3_600_000_000_000;
+    for shift_ns in [0, hour_ns, -hour_ns, 0] {
+        text.shift_times(shift_ns);
+        text.event(&connection, &Event::Request(&request));
+    }
+    let lines = String::from_utf8(text.writer().clone()).unwrap();
+    let times: Vec<_> = lines.lines().map(|line| line.split(' ').next().unwrap()).collect();
+    assert_eq!(times, ["12:01:02.123456", "13:01:02.123456", "11:01:02.123456", "12:01:02.123456"]);
+}
+
+#[test]
+fn times_of_an_unknown_zone_have_their_offset() {
+    let connection = Connection::new(1, &segment(1, 0, b""));
+    let request = first_request(b"GET / HTTP/1.1\r\n\r\n", TIME_NS);
+    for (zone, expected) in
+        [(TimeZone::unknown(), "12:01:02.123456+00:00 "), (TimeZone::UTC, "12:01:02.123456 ")]
+    {
+        let mut text = Text::new(Vec::new(), Redactor::default(), zone);
+        text.event(&connection, &Event::Request(&request));
+        let line = String::from_utf8(text.writer().clone()).unwrap();
+        assert!(line.starts_with(expected), "{line}");
     }
 }

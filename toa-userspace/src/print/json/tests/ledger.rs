@@ -1,33 +1,45 @@
+use toa_common::counters::Counter;
+
 use super::*;
-use crate::ledger::kernel::KernelLedger;
+use crate::ledger::{Ledger, counters::Snapshot, examples::Examples};
 
 #[test]
 fn the_ledger_has_every_term() {
-    let kernel = KernelLedger {
-        matched_packets: 10,
-        matched_bytes: 1000,
-        cut_bytes: 100,
-        lost_ring_full_packets: 2,
-        lost_ring_full_bytes: 200,
-        lost_no_reader_packets: 1,
-        lost_no_reader_bytes: 50,
-        ..KernelLedger::default()
-    };
-    let mut pipeline = crate::ledger::Ledger { connections: 4, ..crate::ledger::Ledger::default() };
+    let mut counters = Snapshot::default();
+    for (counter, count) in [
+        (Counter::Matched, 10),
+        (Counter::MatchedBytes, 1000),
+        (Counter::CutBytes, 100),
+        (Counter::LostRingFull, 2),
+        (Counter::LostRingFullBytes, 200),
+        (Counter::LostNoReader, 1),
+        (Counter::LostNoReaderBytes, 50),
+    ] {
+        counters.add(counter, count);
+    }
+    let mut pipeline = Ledger { connections: 4, ..Ledger::default() };
     (pipeline.stream.delivered_packets, pipeline.stream.delivered_bytes) = (7, 650);
-    (pipeline.stream.used_bytes, pipeline.stream.duplicate_bytes, pipeline.stream.late_bytes) = (600, 40, 10);
+    (pipeline.stream.used_bytes, pipeline.stream.duplicate_bytes) = (600, 30);
+    (pipeline.stream.conflicting_bytes, pipeline.stream.late_bytes) = (10, 10);
     (pipeline.stream.gaps, pipeline.stream.gap_bytes) = (2, 350);
     (pipeline.http.requests, pipeline.http.incomplete_requests) = (5, 1);
     let mut json = printer(Redactor::default());
-    json.ledger(&Summary { kernel: &kernel, pipeline: &pipeline, after_gro: true }, TIME_NS);
-    let lines = lines(&mut json);
+    let summary =
+        Summary { counters: &counters, pipeline: &pipeline, examples: &Examples::default(), after_gro: true };
+    json.ledger(&summary, TIME_NS);
+    let mut lines = lines(&mut json);
+    let remarks = lines[0].as_object_mut().unwrap().remove("remarks").unwrap();
+    let names: Vec<_> = summary.remarks().map(|(remark, _)| remark.name).collect();
+    assert_eq!(remarks.as_object().unwrap().len(), names.len());
+    assert!(names.iter().all(|name| remarks[name]["count"].is_u64()));
+    assert_eq!(remarks["late_bytes"], json!({"count": 10, "clients": []}));
     let lost = |ring_full, no_reader| json!({"ring_full": ring_full, "no_reader": no_reader, "other": 0});
     let expected = json!({
         "event": "ledger", "timestamp": "2026-11-22T07:43:27.123456789Z", "host": {"name": "web-17"},
         "packets": {"matched": 10, "delivered": 7, "lost": lost(2, 1), "bypassed": 0},
         "bytes": {
             "matched": 1000, "delivered": 650, "cut": 100, "lost": lost(200, 50), "bypassed": 0,
-            "used": 600, "duplicate": 40, "discarded": 10
+            "used": 600, "duplicate": 30, "conflicting": 10, "discarded": 10
         },
         "requests": 5, "incomplete": 1, "connections": 4, "gaps": {"count": 2, "bytes": 350}
     });
