@@ -85,6 +85,31 @@ fn a_command_line_that_makes_no_sense_is_one_line_and_exit_code_2() -> Result {
 }
 
 #[test]
+fn more_interfaces_than_64_are_one_line_and_exit_code_2() -> Result {
+    let names: Vec<_> = (0..65).map(|number| format!("no/device{number}")).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let output = tool(&[&["attach"], &names[..]].concat()).output()?;
+    assert_eq!(output.status.code(), USAGE, "{output:?}");
+    assert_eq!(stderr(&output), "toa-tc: at most 64 interfaces are possible\n");
+    // One less is refused for another reason.
+    let output = tool(&[&["attach"], &names[1..]].concat()).output()?;
+    assert!(!stderr(&output).contains("interfaces are possible"), "{output:?}");
+    Ok(())
+}
+
+#[test]
+fn a_stdout_that_is_closed_at_the_start_is_a_failure() -> Result {
+    for arguments in [&["attach", "no/device", "--any"][..], &["read", "/dev/null", "--any"]] {
+        let mut command = Command::new("sh");
+        command.args(["-c", "exec \"$0\" \"$@\" >&-", env!("CARGO_BIN_EXE_toa-tc")]).args(arguments);
+        let output = command.stdin(Stdio::null()).output()?;
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {output:?}");
+        assert_eq!(stderr(&output), "toa-tc: stdout is closed: nothing can be printed\n", "{arguments:?}");
+    }
+    Ok(())
+}
+
+#[test]
 fn a_host_name_is_refused_with_a_hint() -> Result {
     let attach = ["attach", "no/device", "--ip", "client.example"];
     for arguments in

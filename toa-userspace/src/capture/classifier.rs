@@ -3,28 +3,43 @@
 //! The code that parses packets and decides on them is the kernel program's. Only lookups and writes differ. Time is
 //! that of the packets.
 
+mod content;
+
+use std::num::NonZeroUsize;
+
 use ipnet::IpNet;
 use lru::LruCache;
 use toa_common::{
     address::Client,
+    attribution::Attribution,
     config::Config,
     counters::Counter,
-    flow::Flow,
+    flow::{Flow, flags},
     flow_key::FlowKey,
     follow::{Action, Decision, decide},
+    handshake::Handshake,
     inspect::{Inspected, inspect},
+    limits,
     skip_reason::SkipReason,
     tcp_packet::SegmentKind,
-    wire::{toa::Toa, view::Captured},
+    wire::{tcp::SYN, toa::Toa, view::Captured},
 };
 
 use crate::{
     capture::Packet,
     http::start::is_request_start,
     ledger::{add, counters::Snapshot},
+    pipeline::checksums::Checksums,
     rule::{Rule, balancers::Balancers, matcher::Matcher},
-    segment::Segment,
+    segment::{Segment, Start},
 };
+use content::{details, payload};
+
+/// Entries of the table of handshakes.
+const MAX_HANDSHAKES: NonZeroUsize = NonZeroUsize::new(limits::MAX_HANDSHAKES as usize).unwrap();
+
+/// How many of the flows that have been silent for longest are examined for an ended one when there are too many.
+const EXAMINED_FLOWS: usize = 64;
 
 /// Which connections to follow.
 #[derive(Clone, Debug)]
@@ -35,7 +50,8 @@ pub struct Selection {
     pub rules: Vec<Rule>,
     /// The sources whose TOA is trusted, if the configuration restricts them.
     pub balancers: Vec<IpNet>,
-    /// Whether to follow every connection, whatever its TOA says and even without one.
+    /// Whether to follow connections without TOA too, whose client is the side that opened them. Without rules, every
+    /// client is watched.
     pub any_flow: bool,
     /// Most connections at a time. Beyond this, the connection that has been silent for longest is dropped.
     pub max_flows: usize,
@@ -57,11 +73,15 @@ pub struct Classified<'a> {
 pub struct Classifier {
     config: Config,
     matcher: Matcher,
+    /// The rules that decide which of the followed flows are handed on, if not all are.
+    wanted: Option<Matcher>,
     balancers: Balancers,
     any_flow: bool,
     max_flows: usize,
     /// In the order of their latest packets.
     flows: LruCache<FlowKey, Flow>,
+    handshakes: LruCache<FlowKey, Handshake>,
+    checksums: Checksums,
     /// The generation of the connection learned last.
     generation: u64,
     counters: Snapshot,
@@ -71,17 +91,21 @@ pub struct Classifier {
 impl Classifier {
     /// Creates a classifier that knows no connection.
     pub fn new(selection: Selection) -> Self {
-        let Selection { config, mut rules, balancers, any_flow, max_flows } = selection;
-        if any_flow {
-            rules.push(Rule::Any);
-        }
+        let Selection { config, rules, balancers, any_flow, max_flows } = selection;
+        let (has_rules, rules) = (!rules.is_empty(), Matcher::new(&rules));
+        // Every flow is followed until its client is known, because a TOA may still name another.
+        let (matcher, wanted) =
+            if any_flow { (Matcher::new(&[Rule::Any]), has_rules.then_some(rules)) } else { (rules, None) };
         Self {
             config,
-            matcher: Matcher::new(&rules),
+            matcher,
+            wanted,
             balancers: Balancers::new(&balancers),
             any_flow,
             max_flows: max_flows.max(1),
             flows: LruCache::unbounded(),
+            handshakes: LruCache::new(MAX_HANDSHAKES),
+            checksums: Checksums::default(),
             generation: 0,
             counters: Snapshot::default(),
             evicted: 0,
@@ -137,81 +161,141 @@ impl Classifier {
             self.counters.increment(Counter::MalformedOptions);
         }
         let payload = payload(captured, &inspected);
-        let flow = self.flows.get(&tcp.key).filter(|flow| !flow.has_lingered(|| packet.time_ns));
+        if !self.is_intact(captured, &inspected) {
+            // The pipeline counts and discards it. Nothing may follow from it.
+            let segment = self.segment(packet, captured, &inspected, payload, false);
+            return Classified { inspected, decision: Action::Reject.into(), segment };
+        }
+        let handshake = self.handshake(&tcp.key);
+        let flow = self.flows.get(&tcp.key);
         let matcher = &self.matcher;
-        let decision = decide(inspected.segment_kind(), tcp.seq, flow, &inspected.toa, |toa| {
-            matcher.contains(&toa.client, toa.has_port())
-        });
-        let is_followed = self.carry_out(packet.time_ns, &inspected, payload, decision).is_some();
-        let segment = if is_followed { self.follow(packet, &inspected, payload) } else { None };
+        let mut decision =
+            decide(&inspected, flow, handshake.as_ref(), |toa| matcher.contains(&toa.client, toa.has_port()));
+        // A TOA does not contradict the sender that stood in for the client.
+        decision.conflict &= flow.is_none_or(|flow| flow.attribution.toa_kind != 0);
+        let handshake = handshake.filter(|_| decision.completed);
+        let is_followed = self.carry_out(packet, &inspected, payload, decision, handshake.as_ref()).is_some();
+        let segment = if is_followed { self.follow(packet, captured, &inspected, payload) } else { None };
         Classified { inspected, decision, segment }
+    }
+
+    /// Returns whether a server accepts the checksum of a packet from which something could follow.
+    fn is_intact(&mut self, captured: &Captured<'_>, inspected: &Inspected) -> bool {
+        let Inspected { tcp, toa, .. } = inspected;
+        let matters = toa.is_some()
+            || tcp.flags & SYN != 0
+            || self.flows.contains(&tcp.key)
+            || self.handshakes.contains(&tcp.key);
+        !matters || self.checksums.accepts(&tcp.key.source, details(captured, tcp).checksum)
     }
 
     /// Carries out the decision and counts it. Returns `None` if the connection of the packet is not followed.
     fn carry_out(
         &mut self,
-        time_ns: u64,
+        packet: &Packet<'_>,
         inspected: &Inspected,
         payload: &[u8],
         decision: Decision,
+        handshake: Option<&Handshake>,
     ) -> Option<()> {
         let Inspected { tcp, toa, .. } = inspected;
         if decision.conflict {
             self.counters.increment(Counter::Conflict);
         }
+        if decision.completed {
+            self.handshakes.pop(&tcp.key);
+        }
         match decision.action {
-            Action::Ignore | Action::End if self.begins(inspected, payload) => {
-                self.begin(time_ns, inspected, &peer(&tcp.key));
+            Action::Ignore | Action::End if self.begins(inspected, payload, decision.completed) => {
+                self.begin(packet, &Inspected { toa: peer(&tcp.key), ..*inspected }, handshake);
             }
             Action::Ignore => {
                 let reason = if toa.is_some() { Counter::Unwatched } else { Counter::Unmarked };
                 self.counters.increment(reason);
                 return None;
             }
+            Action::Reject => {
+                self.counters.increment(Counter::Signed);
+                return None;
+            }
+            Action::Remember => {
+                self.remember(inspected, decision.watched);
+                return None;
+            }
             Action::End => {
                 let flow = self.flows.pop(&tcp.key);
                 self.count_replaced(flow);
-                self.counters.increment(Counter::UnfollowedBySyn);
+                self.counters.increment(Counter::Unfollowed);
                 return None;
             }
-            Action::Learn => self.begin(time_ns, inspected, toa),
+            Action::Learn => self.begin(packet, inspected, handshake),
             Action::Follow | Action::Replace => {}
         }
         let flow = self.flows.get_mut(&tcp.key)?;
         if decision.action == Action::Replace {
             self.counters.increment(Counter::Replaced);
-            inspected.attribute(flow);
+            inspected.name(&mut flow.attribution);
         }
         decision.apply(flow);
         Some(())
     }
 
+    /// Returns the handshake that a packet may complete. An open connection must have been challenged before.
+    fn handshake(&mut self, key: &FlowKey) -> Option<Handshake> {
+        let may_have = self.flows.peek(key).is_none_or(|flow| flow.has(flags::CHALLENGED));
+        may_have.then(|| self.handshakes.get(key).copied()).flatten()
+    }
+
+    /// Remembers a SYN until a packet completes its handshake.
+    fn remember(&mut self, inspected: &Inspected, watched: bool) {
+        let Inspected { tcp, .. } = inspected;
+        let mut handshake = Handshake { attribution: Attribution::EMPTY, syn_seq: tcp.seq.0, used: 0 };
+        self.counters.increment(Counter::Handshakes);
+        if watched {
+            inspected.name(&mut handshake.attribution);
+        }
+        if !self.handshake(&tcp.key).is_some_and(|before| before.outlasts(inspected)) {
+            self.handshakes.put(tcp.key, handshake);
+        }
+        if let Some(flow) = self.flows.get_mut(&tcp.key) {
+            self.counters.increment(Counter::Challenged);
+            flow.flags |= flags::CHALLENGED;
+        }
+    }
+
     /// Returns whether to follow a connection from this packet on although no TOA says so. This is the case for its SYN
     /// or, if the capture does not have the SYN, for the first data from its client. The client is the side that sends
     /// to one of the servers' ports if these are given, or else the side that sends what looks like a request.
-    fn begins(&self, inspected: &Inspected, payload: &[u8]) -> bool {
+    fn begins(&self, inspected: &Inspected, payload: &[u8], completed: bool) -> bool {
         self.any_flow
             && match inspected.segment_kind() {
                 SegmentKind::Syn => true,
                 SegmentKind::Data => {
                     let is_client = || !payload.is_empty() && is_request_start(payload);
-                    !self.flows.contains(&reverse(&inspected.tcp.key))
-                        && (self.config.restricts_ports() || is_client())
+                    completed
+                        || !self.flows.contains(&reverse(&inspected.tcp.key))
+                            && (self.config.restricts_ports() || is_client())
                 }
-                SegmentKind::SynAck | SegmentKind::Rst | SegmentKind::Ack => false,
+                SegmentKind::Ack => completed,
+                SegmentKind::SynAck | SegmentKind::Rst => false,
             }
     }
 
-    /// Begins to follow a connection, with the client that `toa` names.
-    fn begin(&mut self, time_ns: u64, inspected: &Inspected, toa: &Toa) {
-        self.generation = time_ns.max(self.generation.saturating_add(1));
-        let mut flow = Flow { generation: self.generation, first_seq: inspected.tcp.seq.0, ..Flow::EMPTY };
-        flow.attribution.name(toa, inspected.segment_kind(), inspected.walk.has_several());
+    /// Begins to follow a connection, whose client `handshake` or the packet's TOA names.
+    fn begin(&mut self, packet: &Packet<'_>, inspected: &Inspected, handshake: Option<&Handshake>) {
+        self.generation = packet.time_ns.max(self.generation.saturating_add(1));
+        let mut flow = Flow::EMPTY;
+        flow.begin(inspected, handshake, self.generation);
+        flow.interface_index = packet.interface;
         let before = self.flows.put(inspected.tcp.key, flow);
         self.count_replaced(before);
         self.counters.increment(Counter::Learned);
         while self.flows.len() > self.max_flows {
-            let oldest = self.flows.pop_lru();
+            let ended = self.flows.iter().rev().take(EXAMINED_FLOWS).find(|(_, flow)| flow.ended_ns != 0);
+            let oldest = match ended.map(|(key, _)| *key) {
+                Some(key) => self.flows.pop_entry(&key),
+                None => self.flows.pop_lru(),
+            };
             add(&mut self.evicted, u64::from(oldest.is_some_and(|(_, flow)| flow.ended_ns == 0)));
         }
     }
@@ -227,19 +311,51 @@ impl Classifier {
     fn follow<'a>(
         &mut self,
         packet: &Packet<'a>,
+        captured: &Captured<'a>,
         inspected: &Inspected,
         payload: &'a [u8],
     ) -> Option<Segment<'a>> {
-        let Self { counters, flows, .. } = self;
+        let Self { counters, flows, wanted, .. } = self;
         let tcp = &inspected.tcp;
         let flow = flows.get_mut(&tcp.key)?;
-        if flow.count_packet(tcp, packet.time_ns) {
-            counters.increment(Counter::Closed);
+        let change = flow.track(tcp, packet.time_ns);
+        let client = &flow.attribution;
+        if wanted.as_ref().is_some_and(|rules| !rules.contains(&client.client(), client.has_port())) {
+            counters.increment(Counter::Unwatched);
+            return None;
+        }
+        if flow.is_elsewhere(packet.interface, 0) {
+            counters.increment(Counter::OtherInterface);
+        }
+        for (happened, counter) in [
+            (change.ended, Counter::Closed),
+            (change.reopened, Counter::Reopened),
+            (change.is_stray, Counter::Stray),
+            (change.is_after_end, Counter::AfterEnd),
+        ] {
+            if happened {
+                counters.increment(counter);
+            }
         }
         if tcp.is_pure_ack() {
             counters.increment(Counter::PureAck);
             return None;
         }
+        self.segment(packet, captured, inspected, payload, change.is_stray)
+    }
+
+    /// Returns a packet of a followed connection as a segment, and counts it.
+    fn segment<'a>(
+        &mut self,
+        packet: &Packet<'a>,
+        captured: &Captured<'a>,
+        inspected: &Inspected,
+        payload: &'a [u8],
+        is_stray: bool,
+    ) -> Option<Segment<'a>> {
+        let Self { counters, flows, .. } = self;
+        let tcp = &inspected.tcp;
+        let flow = flows.peek(&tcp.key)?;
         let segment = Segment {
             key: tcp.key,
             generation: flow.generation,
@@ -248,6 +364,9 @@ impl Classifier {
             attribution: flow.attribution,
             seq: tcp.seq,
             flags: tcp.flags,
+            details: details(captured, tcp),
+            start: Start::of_flow(flow.flags, flow.start_seq),
+            is_stray,
             payload,
             payload_len: tcp.payload_len,
         };
@@ -261,13 +380,6 @@ impl Classifier {
         }
         Some(segment)
     }
-}
-
-/// Returns the captured part of the payload. The link layer's padding may follow it.
-fn payload<'a>(captured: &Captured<'a>, inspected: &Inspected) -> &'a [u8] {
-    let offset = usize::try_from(inspected.tcp.payload_offset()).ok();
-    let behind = offset.and_then(|offset| captured.bytes.get(offset..)).unwrap_or_default();
-    usize::try_from(inspected.tcp.payload_len).ok().and_then(|len| behind.get(..len)).unwrap_or(behind)
 }
 
 /// Returns a stand-in for the TOA of a connection without one: the sender as the client, with kind and length 0.

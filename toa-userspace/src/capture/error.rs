@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::limits::MAX_INTERFACES;
+use super::{limits::MAX_INTERFACES, link::LinkNumber};
 
 /// Why a capture cannot be read, or not to its end.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
@@ -13,7 +13,10 @@ pub enum CaptureError {
     /// The file is empty.
     #[error("the capture is empty: it has no header")]
     Empty,
-    /// The file ends within a header or a packet.
+    /// The file ends within its header.
+    #[error("the capture ends within its file header")]
+    TruncatedHeader,
+    /// The file ends within a packet or another block.
     #[error("the capture ends within a packet: {bytes} bytes are left over")]
     Truncated {
         /// Bytes of the incomplete part.
@@ -43,13 +46,14 @@ pub enum CaptureError {
         /// The number of the interface within its section.
         interface: u32,
     },
-    /// There are more interfaces than are kept.
-    #[error("more than {MAX_INTERFACES} interfaces")]
+    /// A section has more interfaces than are kept.
+    #[error("more than {MAX_INTERFACES} interfaces in a section")]
     TooManyInterfaces,
     /// An unsupported link type.
     #[error(
-        "unsupported link type {number}: supported are Ethernet (1), Linux cooked (113, 276), raw IP (101, 228, 229) \
-         and loopback (0, 108)"
+        "unsupported link type {}: supported are Ethernet (1), Linux cooked (113, 276), raw IP (101, 228, 229) \
+         and loopback (0, 108)",
+        LinkNumber(*number)
     )]
     LinkType {
         /// The number of the link type.

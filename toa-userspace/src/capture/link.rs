@@ -2,6 +2,8 @@
 //!
 //! The numbers are those of the registry at <https://www.tcpdump.org/linktypes.html>.
 
+use std::fmt;
+
 use toa_common::{
     skip_reason::SkipReason,
     wire::{
@@ -62,6 +64,34 @@ impl LinkType {
             Self::Cooked => cooked(packet, COOKED_PROTOCOL, COOKED_LEN),
             Self::Cooked2 => cooked(packet, 0, COOKED2_LEN),
         }
+    }
+}
+
+/// The number of a link type, written with its name if that is likely to be met.
+#[derive(Clone, Copy, Debug)]
+pub struct LinkNumber(pub u16);
+
+impl fmt::Display for LinkNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(number) = self;
+        let name = match number {
+            9 | 50 => "PPP",
+            51 => "PPPoE",
+            104 => "Cisco HDLC",
+            105 | 119 | 127 | 163 => "802.11",
+            107 => "Frame Relay",
+            187 | 201 | 254 => "Bluetooth",
+            189 | 220 | 249 => "USB",
+            227 => "CAN",
+            239 => "NFLOG",
+            242 | 247 => "InfiniBand",
+            252 => "Wireshark's exported PDUs",
+            253 => "netlink",
+            258 => "PKTAP",
+            284 | 285 => "DSA",
+            _ => return write!(f, "{number}"),
+        };
+        write!(f, "{number} ({name})")
     }
 }
 

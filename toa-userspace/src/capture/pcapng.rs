@@ -1,139 +1,138 @@
-//! Sections and interfaces of pcapng files. [`super::reader`] splits a file into blocks.
+//! Sections of pcapng files and their blocks. All begin with a type and a length of four bytes each, and end with the
+//! same length.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
-use pcap_parser::{InterfaceDescriptionBlock, OptionCode};
+use pcap_parser::{Block, IDB_MAGIC, parse_block_be, parse_block_le};
 
 use super::{
+    block::{Content, Found, half, range, word},
     error::CaptureError,
-    limits::{MAX_INTERFACES, MAX_NAME_BYTES},
-    link::LinkType,
+    interface::Interface,
+    limits::MAX_INTERFACES,
+    names::Names,
 };
-use crate::print::escape::Escaped;
 
-/// Timestamp units per second, unless an interface sets others (`if_tsresol`).
-const MICROSECONDS: u128 = 1_000_000;
+/// Type of the block that begins a section, the same in both byte orders (pcapng section 4.1).
+pub(super) const SECTION_HEADER: u32 = 0x0a0d_0d0a;
+/// The word after the length of that block.
+const BYTE_ORDER: u32 = 0x1a2b_3c4d;
+/// Shortest length of that block: type 4, length 4, byte order 4, version 4, length of the section 8, length 4.
+const SECTION_HEADER_LEN: usize = 28;
 
-/// Nanoseconds per second.
-const SECOND_NS: i128 = 1_000_000_000;
+/// Type of a packet block with interface 4, time 8, captured length 4 and length 4 (pcapng section 4.3).
+const ENHANCED_PACKET: u32 = 6;
+/// Type of a packet block with the length alone, of the section's first interface (pcapng section 4.4).
+const SIMPLE_PACKET: u32 = 3;
+/// Type of the packet block that [`ENHANCED_PACKET`] has replaced. It differs in its interface of 2 bytes, which a count
+/// of drops of 2 bytes follows (pcapng appendix A).
+const OBSOLETE_PACKET: u32 = 2;
+/// Shortest length of these two: type 4, length 4, interface 4, time 8, captured length 4, length 4, length 4.
+const PACKET_LEN: usize = 32;
 
-/// The names of the interfaces of a file, as far as it has been read. Clones share the same list.
-#[derive(Clone, Debug, Default)]
-pub struct Names(Arc<Mutex<Vec<Option<Vec<u8>>>>>);
+/// A section.
+#[derive(Debug)]
+pub(super) struct Section {
+    pub(super) big_endian: bool,
+    interfaces: Vec<Interface>,
+}
 
-impl Names {
-    /// Returns the name of the interface with this number within the file. It is escaped, because the author of the
-    /// file chose it.
-    pub fn get(&self, interface: u32) -> Option<String> {
-        let names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let name = names.get(usize::try_from(interface).ok()?)?.as_deref()?;
-        Some(Escaped(name).to_string())
-    }
-
-    /// Adds the name of the next interface and returns its number.
-    fn add(&self, name: Option<Vec<u8>>) -> Result<u32, CaptureError> {
-        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if names.len() >= MAX_INTERFACES {
-            return Err(CaptureError::TooManyInterfaces);
+impl Section {
+    /// Reads the byte order of a section from the beginning of its first block. Returns `Err` if it is invalid, and
+    /// `Ok(None)` if `rest` is too short.
+    pub(super) fn order(rest: &[u8]) -> Result<Option<bool>, ()> {
+        match word(rest, 8, false) {
+            None => Ok(None),
+            Some(BYTE_ORDER) => Ok(Some(false)),
+            Some(word) if word.swap_bytes() == BYTE_ORDER => Ok(Some(true)),
+            Some(_) => Err(()),
         }
-        names.push(name);
-        Ok(u32::try_from(names.len().saturating_sub(1)).unwrap_or(u32::MAX))
-    }
-}
-
-/// An interface of a pcapng section, or the only one of a pcap file.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Interface {
-    /// Its number within the file.
-    pub(super) number: u32,
-    /// The number of its link type. An unsupported one is an error only if the interface has packets.
-    link_type: u16,
-    /// Maximum number of captured bytes per packet; 0 means no limit.
-    snaplen: u32,
-    /// Timestamp units per second.
-    resolution: u128,
-    /// Seconds to add to timestamps.
-    offset_s: i64,
-}
-
-impl Interface {
-    /// Returns the single interface of a pcap file.
-    pub(super) fn only(link_type: u16) -> Self {
-        Self { number: 0, link_type, snaplen: 0, resolution: MICROSECONDS, offset_s: 0 }
     }
 
-    /// Reads a description and adds its name to `names`. Returns `None` if it is malformed.
-    pub(super) fn read(
-        block: &InterfaceDescriptionBlock<'_>,
-        big_endian: bool,
+    /// Reads the first block of a section. Returns `None` if it is malformed.
+    pub(super) fn read(block: &[u8]) -> Option<Self> {
+        let big_endian = Self::order(block).ok()??;
+        let is_known = half(block, 12, big_endian)? == 1;
+        let is_whole = block.len() >= SECTION_HEADER_LEN && has_length_at_end(block, big_endian);
+        (is_known && is_whole).then_some(Self { big_endian, interfaces: Vec::new() })
+    }
+
+    /// Reads another block of the section, which is at `offset` of the file.
+    pub(super) fn take(
+        &mut self,
+        kind: u32,
+        block: &[u8],
+        offset: u64,
         names: &Names,
-    ) -> Result<Option<Self>, CaptureError> {
-        let option = |code| {
-            block.options.iter().find(|option| option.code == code).and_then(|option| option.as_bytes().ok())
+    ) -> Result<Content, CaptureError> {
+        let malformed = || CaptureError::Malformed { offset, kind };
+        let number = match kind {
+            ENHANCED_PACKET if block.len() >= PACKET_LEN => word(block, 8, self.big_endian),
+            OBSOLETE_PACKET if block.len() >= PACKET_LEN => half(block, 8, self.big_endian).map(u32::from),
+            SIMPLE_PACKET => Some(0),
+            ENHANCED_PACKET | OBSOLETE_PACKET => None,
+            IDB_MAGIC => {
+                return self.describe(block, names)?.map(Content::Interface).ok_or_else(malformed);
+            }
+            // Names, statistics, secrets and custom blocks.
+            _ => return Ok(Content::Other),
         };
-        let resolution = option(OptionCode::IfTsresol).and_then(|value| value.first().copied());
-        let resolution = resolution.map_or(Some(MICROSECONDS), units);
-        // `pcap-parser` always reads this option as little-endian.
-        let offset_s =
-            option(OptionCode::IfTsoffset).and_then(|value| value.first_chunk()).map_or(0, |value| {
-                if big_endian { i64::from_be_bytes(*value) } else { i64::from_le_bytes(*value) }
-            });
-        let (Some(resolution), Ok(link_type)) = (resolution, u16::try_from(block.linktype.0)) else {
+        let number = number.filter(|_| has_length_at_end(block, self.big_endian)).ok_or_else(malformed)?;
+        let interface = usize::try_from(number).ok().and_then(|at| self.interfaces.get(at));
+        let interface = interface.ok_or(CaptureError::NoInterface { offset, interface: number })?;
+        let content = if kind == SIMPLE_PACKET {
+            simple(interface, block, self.big_endian)
+        } else {
+            packet(interface, block, self.big_endian)
+        };
+        content.ok_or_else(malformed)
+    }
+
+    /// Adds an interface. Returns whether its link type is supported, or `None` if the block is malformed.
+    fn describe(&mut self, block: &[u8], names: &Names) -> Result<Option<bool>, CaptureError> {
+        let parsed = if self.big_endian { parse_block_be(block) } else { parse_block_le(block) };
+        let Ok((_, Block::InterfaceDescription(description))) = parsed else {
             return Ok(None);
         };
-        let name = option(OptionCode::IfName).map(|name| name.get(..MAX_NAME_BYTES).unwrap_or(name).to_vec());
-        let number = names.add(name)?;
-        Ok(Some(Self { number, link_type, snaplen: block.snaplen, resolution, offset_s }))
-    }
-
-    /// Returns what its packets begin with.
-    pub(super) fn link(&self) -> Result<LinkType, CaptureError> {
-        LinkType::from_number(self.link_type).ok_or(CaptureError::LinkType { number: self.link_type })
-    }
-
-    /// Returns the maximum captured length of a packet of `wire_len` bytes.
-    pub(super) fn captured(&self, wire_len: u32) -> u32 {
-        if self.snaplen == 0 { wire_len } else { wire_len.min(self.snaplen) }
-    }
-
-    /// Converts a timestamp to nanoseconds since the Unix epoch. Times outside of 1970 to 2554 are clamped.
-    pub(super) fn time_ns(&self, high: u32, low: u32) -> u64 {
-        let units = u128::from(high) << 32 | u128::from(low);
-        let since_offset = units.saturating_mul(SECOND_NS.unsigned_abs()) / self.resolution.max(1);
-        let offset_ns = i128::from(self.offset_s).saturating_mul(SECOND_NS);
-        let time_ns = i128::try_from(since_offset).unwrap_or(i128::MAX).saturating_add(offset_ns);
-        u64::try_from(time_ns.max(0)).unwrap_or(u64::MAX)
+        if self.interfaces.len() >= MAX_INTERFACES {
+            return Err(CaptureError::TooManyInterfaces);
+        }
+        let Some(interface) = Interface::read(&description, self.big_endian, names) else {
+            return Ok(None);
+        };
+        self.interfaces.push(interface);
+        Ok(Some(interface.link.is_some()))
     }
 }
 
-/// Returns the units per second: a power of 10 or, if the highest bit is set, of 2 (pcapng section 4.2, `if_tsresol`).
-fn units(resolution: u8) -> Option<u128> {
-    let exponent = u32::from(resolution & 0x7f);
-    if resolution & 0x80 == 0 { 10_u128.checked_pow(exponent) } else { 1_u128.checked_shl(exponent) }
+/// Returns whether a block ends with its length.
+fn has_length_at_end(block: &[u8], big_endian: bool) -> bool {
+    let at = block.len().saturating_sub(4);
+    word(block, at, big_endian).and_then(|len| usize::try_from(len).ok()) == Some(block.len())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Reads a packet block with a time. Returns `None` if it is malformed.
+fn packet(interface: &Interface, block: &[u8], big_endian: bool) -> Option<Content> {
+    let word = |at| word(block, at, big_endian);
+    let (high, low, captured, wire_len) = (word(12)?, word(16)?, word(20)?, word(24)?);
+    let bytes = range(28, captured, block.len().saturating_sub(4))?;
+    let Some(link) = interface.link else {
+        return Some(Content::Unsupported(interface.link_type));
+    };
+    Some(Content::Packet(Found {
+        time_ns: interface.time_ns(high, low),
+        interface: interface.name,
+        link,
+        bytes,
+        wire_len: wire_len.max(captured),
+    }))
+}
 
-    fn interface(resolution: u8, offset_s: i64) -> Interface {
-        Interface { resolution: units(resolution).unwrap(), offset_s, ..Interface::only(1) }
-    }
-
-    #[test]
-    fn times_have_the_resolution_and_offset_of_their_interface() {
-        assert_eq!(interface(6, 0).time_ns(0, 1_500_000), 1_500_000_000);
-        assert_eq!(interface(9, 0).time_ns(1, 5), (1 << 32) + 5);
-        assert_eq!(interface(0, -3).time_ns(0, 10), 7_000_000_000);
-        assert_eq!(interface(0x8a, 2).time_ns(0, 1536), 3_500_000_000);
-    }
-
-    #[test]
-    fn times_out_of_range_are_the_nearest_that_can_be_told() {
-        assert_eq!(interface(6, i64::MIN).time_ns(0, 1), 0);
-        assert_eq!(interface(0, i64::MAX).time_ns(u32::MAX, 1), u64::MAX);
-        assert_eq!(interface(38, 0).time_ns(u32::MAX, 1), 0);
-        assert_eq!(interface(0xff, 0).time_ns(u32::MAX, 1), 0);
-        assert_eq!(units(39), None);
-    }
+/// Reads a packet block without a time. Returns `None` if it is malformed.
+fn simple(interface: &Interface, block: &[u8], big_endian: bool) -> Option<Content> {
+    let wire_len = word(block, 8, big_endian)?;
+    let end = block.len().checked_sub(4)?;
+    let bytes = range(12, interface.captured(wire_len), end).unwrap_or(12..end);
+    let Some(link) = interface.link else {
+        return Some(Content::Unsupported(interface.link_type));
+    };
+    Some(Content::Packet(Found { time_ns: 0, interface: interface.name, link, bytes, wire_len }))
 }

@@ -7,41 +7,22 @@
 //! ```
 
 use std::{
+    collections::BTreeMap,
     io::{self, Read},
-    ops::Range,
-};
-
-use pcap_parser::{
-    BOM_MAGIC, Block, EPB_MAGIC, EnhancedPacketBlock, IDB_MAGIC, LegacyPcapBlock, PcapHeader, SHB_MAGIC,
-    SPB_MAGIC, SimplePacketBlock, nom, parse_block_be, parse_block_le, parse_pcap_frame, parse_pcap_frame_be,
-    parse_pcap_frame_modified, parse_pcap_header,
 };
 
 use super::{
+    block::{Content, Found, Measured},
+    compression::Decoder,
     error::CaptureError,
-    limits::MAX_BLOCK_BYTES,
+    format::Format,
+    input::read_once,
+    names::Names,
     packet::Packet,
-    pcapng::{Interface, Names},
 };
 
 /// Least number of bytes to ask for in one read: the capacity of a pipe.
 const READ_BYTES: usize = 64 << 10;
-
-/// Bytes of the header of a pcap file.
-const FILE_HEADER_LEN: usize = 24;
-
-/// Bytes of the header of a pcap packet: seconds 4, fraction 4, captured length 4, length 4. Kuznetzov's variant has
-/// eight more.
-const PACKET_HEADER_LEN: usize = 16;
-const MODIFIED_HEADER_LEN: usize = 24;
-
-/// Bytes that are needed to know the length of a pcapng block: its type 4, its length 4. The first block of a section
-/// has the byte order in the next four bytes.
-const BLOCK_HEADER_LEN: usize = 8;
-const SECTION_START_LEN: usize = 12;
-
-/// The packet block that [`EPB_MAGIC`] replaced; no program has written it for many years.
-const OBSOLETE_PACKET: u32 = 2;
 
 /// The result of looking for a packet.
 #[derive(Debug)]
@@ -52,51 +33,48 @@ pub enum Next<'a> {
     NeedMore,
 }
 
-/// The format of the file.
-#[derive(Debug)]
-enum Format {
-    /// Not known yet.
-    Unknown,
-    /// pcap.
-    Pcap { header: PcapHeader, interface: Interface },
-    /// pcapng, in a section.
-    Ng { big_endian: bool, interfaces: Vec<Interface> },
-}
-
 /// Reads packets from a capture.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Reader {
     /// Input that was read. The part from `start` on has not been parsed.
     buffer: Vec<u8>,
     start: usize,
     /// Bytes from `start` on that the next step needs.
     needed: usize,
-    /// The offset of `start` in the file.
+    /// The offset of `start` in the file, after decompression.
     offset: u64,
+    /// Decompresses the file, if it is compressed.
+    decoder: Option<Decoder>,
     format: Format,
     names: Names,
-}
-
-impl Default for Reader {
-    fn default() -> Self {
-        Self {
-            buffer: Vec::new(),
-            start: 0,
-            needed: 0,
-            offset: 0,
-            format: Format::Unknown,
-            names: Names::default(),
-        }
-    }
+    /// Whether packets of the file can be read, according to its header or to one of its interfaces.
+    is_supported: bool,
+    /// The number of packets that were skipped, by link type.
+    skipped: BTreeMap<u16, u64>,
 }
 
 impl Reader {
+    /// Creates a reader that adds the names of interfaces to `names`.
+    pub fn new(names: Names) -> Self {
+        Self { names, ..Self::default() }
+    }
+
     /// Returns the names of the interfaces. More may be added as the capture is read.
     pub fn names(&self) -> Names {
         self.names.clone()
     }
 
-    /// Reads from `input` once. Returns how many bytes were read, 0 at the end of the input.
+    /// Returns the numbers of the unsupported link types that packets had, and how many packets.
+    pub fn skipped(&self) -> &BTreeMap<u16, u64> {
+        &self.skipped
+    }
+
+    /// Returns whether [`Self::fill`] has something to add without reading from its input.
+    pub fn is_ready(&self) -> bool {
+        self.decoder.as_ref().is_some_and(|decoder| !decoder.needs_input())
+    }
+
+    /// Reads from `input` at most once. Returns how many bytes were read, 0 at the end of the input.
     pub fn fill(&mut self, input: &mut impl Read) -> io::Result<usize> {
         self.buffer.drain(..self.start);
         self.start = 0;
@@ -104,47 +82,69 @@ impl Reader {
         let room = self.needed.saturating_sub(held).max(READ_BYTES);
         // The buffer grows with the data that arrives, not with the length that a block announces.
         self.buffer.resize(held.saturating_add(room.min(READ_BYTES.max(held))), 0);
-        let read = loop {
-            match input.read(self.buffer.get_mut(held..).unwrap_or_default()) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                read => break read,
-            }
+        let free = self.buffer.get_mut(held..).unwrap_or_default();
+        let read = match &mut self.decoder {
+            Some(decoder) => decoder.read(input, free),
+            None => read_once(input, free).map(Some),
         };
-        self.buffer.truncate(held.saturating_add(*read.as_ref().unwrap_or(&0)));
-        read
+        let bytes = read.as_ref().ok().copied().flatten().unwrap_or(0);
+        self.buffer.truncate(held.saturating_add(bytes));
+        let is_first = self.decoder.is_none() && self.offset == 0 && matches!(self.format, Format::Unknown);
+        if is_first && let Some(decoder) = Decoder::new(&self.buffer) {
+            self.decoder = Some(decoder);
+            self.buffer.clear();
+        }
+        // Compressed bytes were read that are not enough for any others.
+        read.map(|read| read.unwrap_or(1))
     }
 
     /// Returns the next packet. After an error there are no more packets.
     pub fn next_packet(&mut self) -> Result<Next<'_>, CaptureError> {
-        let Some(found) = self.find_packet()? else {
+        let Some((begin, found)) = self.find_packet()? else {
             return Ok(Next::NeedMore);
         };
-        let bytes = self.buffer.get(found.range).unwrap_or_default();
-        self.format.packet(found.kind, bytes, found.offset).map(Next::Packet)
+        let Found { time_ns, interface, link, bytes, wire_len } = found;
+        let bytes = begin.saturating_add(bytes.start)..begin.saturating_add(bytes.end);
+        let bytes = self.buffer.get(bytes).unwrap_or_default();
+        Ok(Next::Packet(Packet { time_ns, interface, link, bytes, wire_len }))
     }
 
-    /// Moves past the blocks before the next packet and past the packet itself. Returns `None` if the buffer ends
-    /// before that.
-    fn find_packet(&mut self) -> Result<Option<PacketBlock>, CaptureError> {
+    /// Moves past the blocks before the next packet and past the packet itself. Returns where its block begins in the
+    /// buffer, or `None` if the buffer ends before that.
+    fn find_packet(&mut self) -> Result<Option<(usize, Found)>, CaptureError> {
         while let Some(Measured { kind, len }) = self.measure()? {
             let (begin, offset) = (self.start, self.offset);
-            let range = begin..begin.saturating_add(len);
-            self.start = range.end;
+            self.start = begin.saturating_add(len);
             self.offset = offset.saturating_add(len as u64);
-            let bytes = self.buffer.get(range.clone()).unwrap_or_default();
-            if self.format.take(kind, bytes, offset, &self.names)? {
-                return Ok(Some(PacketBlock { kind, range, offset }));
+            let bytes = self.buffer.get(begin..self.start).unwrap_or_default();
+            match self.format.take(kind, bytes, offset, &self.names)? {
+                Content::Packet(found) => {
+                    self.is_supported = true;
+                    return Ok(Some((begin, found)));
+                }
+                Content::Unsupported(link_type) => {
+                    let count = self.skipped.entry(link_type).or_default();
+                    *count = count.saturating_add(1);
+                }
+                Content::Interface(is_supported) => self.is_supported |= is_supported,
+                Content::Other => {}
             }
         }
         Ok(None)
     }
 
-    /// Checks that the file may end here.
+    /// Checks that the file may end here, and that some of its packets could be read.
     pub fn end(&self) -> Result<(), CaptureError> {
-        match self.buffer.len().saturating_sub(self.start) {
-            0 if self.offset == 0 => Err(CaptureError::Empty),
-            0 => Ok(()),
-            bytes => Err(CaptureError::Truncated { bytes }),
+        let rest = self.buffer.get(self.start..).unwrap_or_default();
+        match rest.len() {
+            0 if self.offset == 0 => return Err(CaptureError::Empty),
+            0 => {}
+            _ if matches!(self.format, Format::Unknown) => return Err(Format::cut_header(rest)),
+            bytes => return Err(CaptureError::Truncated { bytes }),
+        }
+        match self.skipped.first_key_value() {
+            Some((number, _)) if !self.is_supported => Err(CaptureError::LinkType { number: *number }),
+            _ => Ok(()),
         }
     }
 
@@ -159,198 +159,4 @@ impl Reader {
         self.needed = needed;
         Ok(measured.filter(|measured| measured.len <= rest.len()))
     }
-}
-
-/// A part of a file, measured.
-#[derive(Clone, Copy, Debug)]
-struct Measured {
-    /// The type of a pcapng block; of pcap, [`FILE_HEADER`] or [`PACKET`].
-    kind: u32,
-    /// Its length in bytes.
-    len: usize,
-}
-
-/// A packet block found in the buffer.
-struct PacketBlock {
-    /// As in [`Measured`].
-    kind: u32,
-    /// Its range in the buffer.
-    range: Range<usize>,
-    /// Its offset in the file.
-    offset: u64,
-}
-
-/// Pseudo block type of the header of a pcap file, a number that pcapng does not assign.
-const FILE_HEADER: u32 = 0;
-/// Pseudo block type of a packet of a pcap file, a number that pcapng does not assign.
-const PACKET: u32 = u32::MAX;
-
-/// Reads the four bytes at `at` in the given byte order.
-fn word(bytes: &[u8], at: usize, big_endian: bool) -> Option<u32> {
-    let word = bytes.get(at..)?.first_chunk()?;
-    Some(if big_endian { u32::from_be_bytes(*word) } else { u32::from_le_bytes(*word) })
-}
-
-impl Format {
-    /// Measures the first part of `rest`, which is at `offset` of the file. Returns `Err` with the number of bytes
-    /// needed if `rest` is too short for that.
-    fn measure(&self, rest: &[u8], offset: u64) -> Result<Result<Measured, usize>, CaptureError> {
-        let length = |length: u32| CaptureError::Length { offset, length: length.into() };
-        if let Self::Pcap { header, .. } = self {
-            let header_len =
-                if header.is_modified_format() { MODIFIED_HEADER_LEN } else { PACKET_HEADER_LEN };
-            let Some(captured) = word(rest, 8, header.is_bigendian()) else {
-                return Ok(Err(header_len));
-            };
-            let len = usize::try_from(captured).unwrap_or(usize::MAX).saturating_add(header_len);
-            if len > MAX_BLOCK_BYTES {
-                return Err(length(captured));
-            }
-            return Ok(Ok(Measured { kind: PACKET, len }));
-        }
-        let Some(kind) = word(rest, 0, matches!(self, Self::Ng { big_endian: true, .. })) else {
-            return Ok(Err(BLOCK_HEADER_LEN));
-        };
-        let big_endian = match self {
-            _ if kind == SHB_MAGIC => match word(rest, 8, false) {
-                None => return Ok(Err(SECTION_START_LEN)),
-                Some(BOM_MAGIC) => false,
-                Some(magic) if magic.swap_bytes() == BOM_MAGIC => true,
-                Some(_) if matches!(self, Self::Unknown) => return Err(CaptureError::NoCapture),
-                Some(_) => return Err(CaptureError::Malformed { offset, kind }),
-            },
-            Self::Ng { big_endian, .. } => *big_endian,
-            _ if is_pcap(rest) => return Ok(Ok(Measured { kind: FILE_HEADER, len: FILE_HEADER_LEN })),
-            _ => return Err(CaptureError::NoCapture),
-        };
-        let Some(block_len) = word(rest, 4, big_endian) else {
-            return Ok(Err(BLOCK_HEADER_LEN));
-        };
-        let len = usize::try_from(block_len).unwrap_or(usize::MAX);
-        if !(SECTION_START_LEN..=MAX_BLOCK_BYTES).contains(&len) {
-            return Err(length(block_len));
-        }
-        Ok(Ok(Measured { kind, len }))
-    }
-
-    /// Takes over what a block says about the file. Returns whether the block is a packet.
-    fn take(&mut self, kind: u32, bytes: &[u8], offset: u64, names: &Names) -> Result<bool, CaptureError> {
-        let malformed = || CaptureError::Malformed { offset, kind };
-        match (kind, self) {
-            (PACKET, Self::Pcap { .. }) | (EPB_MAGIC | SPB_MAGIC, Self::Ng { .. }) => Ok(true),
-            (FILE_HEADER, format @ Self::Unknown) => {
-                let (_, header) = parse_pcap_header(bytes).map_err(|_| CaptureError::NoCapture)?;
-                // The upper half describes checksums at the end of frames, which are not used here.
-                let interface = Interface::only((header.network.0.cast_unsigned() & 0xffff) as u16);
-                interface.link()?;
-                *format = Self::Pcap { header, interface };
-                Ok(false)
-            }
-            (SHB_MAGIC, format) => match parse_block_le(bytes) {
-                Ok((_, Block::SectionHeader(header))) if header.major_version == 1 => {
-                    *format = Self::Ng { big_endian: header.big_endian(), interfaces: Vec::new() };
-                    Ok(false)
-                }
-                _ => Err(malformed()),
-            },
-            (IDB_MAGIC, Self::Ng { big_endian, interfaces }) => {
-                let Some(Block::InterfaceDescription(block)) = parse(bytes, *big_endian) else {
-                    return Err(malformed());
-                };
-                interfaces.push(Interface::read(&block, *big_endian, names)?.ok_or_else(malformed)?);
-                Ok(false)
-            }
-            (OBSOLETE_PACKET, Self::Ng { .. }) => Err(malformed()),
-            // Names, statistics, secrets and custom blocks.
-            _ => Ok(false),
-        }
-    }
-
-    /// Reads a packet of either format.
-    fn packet<'a>(&self, kind: u32, bytes: &'a [u8], offset: u64) -> Result<Packet<'a>, CaptureError> {
-        let malformed = || CaptureError::Malformed { offset, kind };
-        let (big_endian, interfaces) = match self {
-            Self::Pcap { header, interface } => {
-                return pcap_packet(header, interface, bytes).ok_or_else(malformed)?;
-            }
-            Self::Ng { big_endian, interfaces } => (*big_endian, interfaces),
-            Self::Unknown => return Err(malformed()),
-        };
-        let interface = |number: u32| {
-            let found = usize::try_from(number).ok().and_then(|at| interfaces.get(at));
-            found.ok_or(CaptureError::NoInterface { offset, interface: number })
-        };
-        match parse(bytes, big_endian) {
-            Some(Block::EnhancedPacket(EnhancedPacketBlock {
-                if_id,
-                ts_high,
-                ts_low,
-                caplen,
-                origlen,
-                data,
-                ..
-            })) => {
-                let interface = interface(if_id)?;
-                Ok(Packet {
-                    time_ns: interface.time_ns(ts_high, ts_low),
-                    interface: interface.number,
-                    link: interface.link()?,
-                    bytes: first(data, caplen),
-                    wire_len: origlen.max(caplen),
-                })
-            }
-            Some(Block::SimplePacket(SimplePacketBlock { origlen, data, .. })) => {
-                let interface = interface(0)?;
-                Ok(Packet {
-                    time_ns: 0,
-                    interface: interface.number,
-                    link: interface.link()?,
-                    bytes: first(data, interface.captured(origlen)),
-                    wire_len: origlen,
-                })
-            }
-            _ => Err(malformed()),
-        }
-    }
-}
-
-/// Returns the first `len` bytes. Padding follows them in a block.
-fn first(data: &[u8], len: u32) -> &[u8] {
-    usize::try_from(len).ok().and_then(|len| data.get(..len)).unwrap_or(data)
-}
-
-/// Parses a complete block.
-fn parse(bytes: &[u8], big_endian: bool) -> Option<Block<'_>> {
-    let parsed = if big_endian { parse_block_be(bytes) } else { parse_block_le(bytes) };
-    parsed.ok().map(|(_, block)| block)
-}
-
-/// Returns whether `rest` begins like a pcap file.
-fn is_pcap(rest: &[u8]) -> bool {
-    !matches!(parse_pcap_header(rest), Err(nom::Err::Error(_)))
-}
-
-/// Reads a packet of a pcap file.
-fn pcap_packet<'a>(
-    header: &PcapHeader,
-    interface: &Interface,
-    bytes: &'a [u8],
-) -> Option<Result<Packet<'a>, CaptureError>> {
-    let parsed = if header.is_modified_format() {
-        parse_pcap_frame_modified(bytes)
-    } else if header.is_bigendian() {
-        parse_pcap_frame_be(bytes)
-    } else {
-        parse_pcap_frame(bytes)
-    };
-    let LegacyPcapBlock { ts_sec, ts_usec, caplen, origlen, data } = parsed.ok()?.1;
-    let fraction_ns =
-        if header.is_nanosecond_precision() { ts_usec.into() } else { u64::from(ts_usec) * 1000 };
-    Some(interface.link().map(|link| Packet {
-        time_ns: u64::from(ts_sec) * 1_000_000_000 + fraction_ns,
-        interface: interface.number,
-        link,
-        bytes: data,
-        wire_len: origlen.max(caplen),
-    }))
 }

@@ -1,27 +1,25 @@
-//! Reader, classifier and pipeline, combined to turn the bytes of a capture into requests.
+//! Classifier and pipeline, combined to turn the packets of captures into requests.
 //!
 //! ```text
-//! loop { while replay.step(sink)? {}
-//!        if replay.fill(input)? == 0 { break } }
+//! loop { while let Next::Packet(packet) = reader.next_packet()? { replay.packet(packet, sink) }
+//!        if reader.fill(input)? == 0 { break } }
 //! replay.finish(sink)
 //! ```
 
-use std::io::{self, Read};
-
 use crate::{
     capture::{
-        CaptureError, Names, Next, Reader,
+        Packet, Tunnels,
         classifier::{Classified, Classifier, Selection},
     },
-    ledger::{Ledger, add, counters::Snapshot},
+    ledger::{Ledger, add, counters::Snapshot, examples::Examples},
     limits::Limits,
     pipeline::{Pipeline, Sink},
 };
 
-/// Replays a capture.
+/// Replays the packets of captures.
 #[derive(Debug)]
 pub struct Replay {
-    reader: Reader,
+    tunnels: Tunnels,
     classifier: Classifier,
     pipeline: Pipeline,
     /// Packets that were read.
@@ -35,8 +33,10 @@ pub struct Replay {
 impl Replay {
     /// Creates a replay that has read nothing.
     pub fn new(selection: Selection, limits: Limits) -> Self {
+        // What is missing may be anywhere in the rest of the capture, and time may make steps.
+        let limits = Limits { patience_ns: u64::MAX, idle_ns: u64::MAX, ..limits };
         Self {
-            reader: Reader::default(),
+            tunnels: Tunnels::default(),
             classifier: Classifier::new(selection),
             patience_ns: limits.start_ns,
             pipeline: Pipeline::new(limits),
@@ -45,21 +45,8 @@ impl Replay {
         }
     }
 
-    /// Returns the names of the interfaces. More may be added as the capture is read.
-    pub fn names(&self) -> Names {
-        self.reader.names()
-    }
-
-    /// Reads from `input` once. Returns how many bytes were read, 0 at the end of the input.
-    pub fn fill(&mut self, input: &mut impl Read) -> io::Result<usize> {
-        self.reader.fill(input)
-    }
-
-    /// Processes one packet of what was read. Returns whether there was one.
-    pub fn step(&mut self, sink: &mut impl Sink) -> Result<bool, CaptureError> {
-        let Next::Packet(mut packet) = self.reader.next_packet()? else {
-            return Ok(false);
-        };
+    /// Processes the next packet in the order of time.
+    pub fn packet(&mut self, mut packet: Packet<'_>, sink: &mut impl Sink) {
         if packet.time_ns == 0 {
             packet.time_ns = self.now_ns;
         }
@@ -67,10 +54,10 @@ impl Replay {
         add(&mut self.packets, 1);
         // Everything older was handed in, because captures are in order of time, or nearly so.
         self.pipeline.tick(packet.time_ns, sink);
+        let packet = self.tunnels.open(packet);
         if let Ok(Classified { segment: Some(segment), .. }) = self.classifier.classify(&packet) {
             self.pipeline.segment(&segment, sink);
         }
-        Ok(true)
     }
 
     /// Tells the pipeline that the input has been silent for as long as networks reorder packets. A stream that waited
@@ -84,14 +71,14 @@ impl Replay {
         self.pipeline.finish(sink);
     }
 
-    /// Checks that the capture may end here.
-    pub fn end(&self) -> Result<(), CaptureError> {
-        self.reader.end()
-    }
-
     /// Returns the counts of the packets that were followed.
     pub fn ledger(&self) -> &Ledger {
         self.pipeline.ledger()
+    }
+
+    /// Returns clients for whom something worth a remark was counted.
+    pub fn examples(&self) -> &Examples {
+        self.pipeline.examples()
     }
 
     /// Returns the counts of all packets.
@@ -102,6 +89,11 @@ impl Replay {
     /// Returns how many packets were read.
     pub fn packets(&self) -> u64 {
         self.packets
+    }
+
+    /// Returns the tunnels that packets were in.
+    pub fn tunnels(&self) -> &Tunnels {
+        &self.tunnels
     }
 
     /// Returns how many open connections were dropped because there were too many.

@@ -1,5 +1,4 @@
 use toa_common::{
-    limits::LINGER_NS,
     skip_reason::SkipReason,
     wire::tcp::{ACK, FIN, RST, SYN},
 };
@@ -113,11 +112,11 @@ fn what_a_syn_says_is_provisional() {
     let packets =
         [up(1, 9, SYN, &OTHER_TOA, b""), up(1, 10, ACK, &TOA, REQUEST), up(1, 28, ACK, &OTHER_TOA, b"x")];
     let me = "120.120.111.111:44208 254";
-    assert_eq!(clients(&mut classifier, &packets), ["192.0.2.5:7 254", me, me]);
+    assert_eq!(clients(&mut classifier, &packets), ["", me, me]);
     assert_eq!(classifier.counters().get(Counter::Conflict), 2);
     let mut only_other = with(&["192.0.2.5"], false, &Config::DEFAULT);
-    assert_eq!(clients(&mut only_other, &packets), ["192.0.2.5:7 254", "", "192.0.2.5:7 254"]);
-    assert_eq!(only_other.counters().get(Counter::UnfollowedBySyn), 1);
+    assert_eq!(clients(&mut only_other, &packets), ["", "", "192.0.2.5:7 254"]);
+    assert_eq!(only_other.counters().get(Counter::Unfollowed), 0);
 }
 
 #[test]
@@ -141,7 +140,33 @@ fn with_any_flow_the_client_is_who_sent_the_syn_until_a_toa_names_another() {
         up(1, 46, ACK, &OTHER_TOA, REQUEST),
     ];
     let (peer, me) = ("10.9.0.1:1 0", "120.120.111.111:44208 254");
-    assert_eq!(clients(&mut classifier, &packets), [peer, "", peer, "", me, me]);
+    assert_eq!(clients(&mut classifier, &packets[..5]), [peer, "", peer, "", me]);
+    assert_eq!(classifier.counters().get(Counter::Conflict), 0);
+    assert_eq!(clients(&mut classifier, &packets[5..]), [me]);
+    assert_eq!(classifier.counters().get(Counter::Conflict), 1);
+}
+
+#[test]
+fn with_any_flow_and_rules_the_client_is_a_watched_one() {
+    let direct =
+        |port, flags, payload: &[u8]| ip_packet(([10, 9, 0, 3], port), (SERVER, 80), 9, flags, &[], payload);
+    let packets = [
+        // A watched sender, and another one.
+        up(1, 9, SYN, &[], b""),
+        direct(2, SYN, b""),
+        direct(3, ACK, REQUEST),
+        up(3, 10, ACK, &[], REQUEST),
+        // A TOA says that the first sender is a balancer.
+        up(1, 10, ACK, &OTHER_TOA, REQUEST),
+        up(1, 28, ACK, &[], REQUEST),
+    ];
+    let mut of_sender = classifier(&["10.9.0.1"], true);
+    let found = clients(&mut of_sender, &packets);
+    assert_eq!(found, ["10.9.0.1:1 0", "", "", "10.9.0.1:3 0", "", ""]);
+    let found = clients(&mut classifier(&["192.0.2.5"], true), &packets);
+    assert_eq!(found, ["", "", "", "", "192.0.2.5:7 254", "192.0.2.5:7 254"]);
+    let found = clients(&mut classifier(&[":3"], true), &packets);
+    assert_eq!(found, ["", "", "10.9.0.3:3 0", "10.9.0.1:3 0", "", ""]);
 }
 
 #[test]
@@ -173,12 +198,18 @@ fn a_later_connection_of_the_same_ports_is_another_one() {
     };
     let first = take(&mut classifier, 5, &up(1, 9, SYN, &[], b""));
     assert_eq!(take(&mut classifier, 5, &up(1, 9, SYN, &[], b"")), first);
-    let second = take(&mut classifier, 5, &up(1, 900, SYN, &[], b""));
+    // The server challenges a SYN while it knows the connection. Only what completes a new handshake begins another.
+    assert_eq!(take(&mut classifier, 5, &up(1, 100_900, SYN, &[], b"")), None);
+    assert_eq!(take(&mut classifier, 5, &up(1, 10, ACK, &[], REQUEST)), first);
+    assert_eq!(take(&mut classifier, 5, &up(1, 100_900, SYN, &[], b"")), None);
+    let second = take(&mut classifier, 5, &up(1, 100_901, ACK, &[], REQUEST));
     assert!(first.is_some() && second > first);
     assert_eq!(classifier.counters().get(Counter::ReplacedOpen), 1);
-    assert_eq!(take(&mut classifier, 6, &up(1, 901, FIN | ACK, &[], b"")), second);
-    assert_eq!(take(&mut classifier, 7 + LINGER_NS, &up(1, 902, ACK, &[], b"late")), None);
-    assert_eq!(classifier.counters().get(Counter::Closed), 1);
+    let end = 100_901 + u32::try_from(REQUEST.len()).unwrap();
+    assert_eq!(take(&mut classifier, 6, &up(1, end, FIN | ACK, &[], b"")), second);
+    assert_eq!(take(&mut classifier, 7, &up(1, end + 1, ACK, &[], b"late")), second);
+    let counts = [Counter::Closed, Counter::AfterEnd, Counter::Challenged];
+    assert_eq!(counts.map(|counter| classifier.counters().get(counter)), [1, 1, 2]);
 }
 
 #[test]
@@ -192,6 +223,43 @@ fn connections_are_bounded() {
     handed_on(&mut classifier, &packet(1, &up(6, 9, SYN, &[], b"")));
     // Four connections were dropped. The last of them had ended, so it does not count.
     assert_eq!((classifier.flows.len(), classifier.evicted()), (2, 3));
+}
+
+/// Sets the TCP checksum of a packet without IP options.
+fn with_checksum(mut packet: Vec<u8>) -> Vec<u8> {
+    let len = u8::try_from(packet.len() - 20).unwrap();
+    let pseudo = [&packet[12..20], &[0, 6, 0, len]].concat();
+    let words = [&pseudo[..], &packet[20..]].concat();
+    let sum: u32 =
+        words.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0))).sum();
+    let folded = (sum >> 16) + (sum & 0xffff);
+    let checksum = !u16::try_from((folded >> 16) + (folded & 0xffff)).unwrap();
+    packet[36..38].copy_from_slice(&checksum.to_be_bytes());
+    packet
+}
+
+#[test]
+fn nothing_follows_from_a_wrong_checksum() {
+    let mut classifier = classifier(&["120.120.111.111"], false);
+    let mut take =
+        |packet: Vec<u8>| handed_on(&mut classifier, &self::packet(1, &packet)).map(|it| it.payload.len());
+    let next = 10 + u32::try_from(REQUEST.len()).unwrap();
+    let forged = |flags, seq, options: &[u8]| {
+        let mut packet = with_checksum(up(1, seq, flags, options, b""));
+        packet[37] ^= 0x55;
+        packet
+    };
+    take(with_checksum(up(1, 10, ACK, &TOA, REQUEST)));
+    // It is handed on, to be counted.
+    for flags in [RST, FIN | ACK, SYN] {
+        assert_eq!(take(forged(flags, next, &[])), Some(0));
+    }
+    assert_eq!(take(forged(ACK, next, &OTHER_TOA)), Some(0));
+    take(forged(SYN, 900, &TOA));
+    take(forged(ACK, 901, &TOA));
+    assert_eq!(take(with_checksum(up(1, next, ACK, &[], REQUEST))), Some(REQUEST.len()));
+    let counters = [Counter::Closed, Counter::Challenged, Counter::Conflict, Counter::Reopened];
+    assert_eq!(counters.map(|counter| classifier.counters().get(counter)), [0; 4]);
 }
 
 #[test]

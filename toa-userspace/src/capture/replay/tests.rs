@@ -5,7 +5,7 @@ use toa_common::{
 };
 
 use crate::{
-    capture::{classifier::tests::ip_packet, replay::*, tests::Order},
+    capture::{CaptureError, Next, Reader, classifier::tests::ip_packet, replay::*, tests::Order},
     event::Event,
     pipeline::connection::Connection,
     print::ledger::Summary,
@@ -58,20 +58,30 @@ fn pcapng() -> Vec<u8> {
     start.into_iter().chain(packets).flatten().collect()
 }
 
+/// Replays a file, or what there is of it.
+fn replay_all(replay: &mut Replay, mut input: &[u8], kept: &mut RecordingSink) -> Result<(), CaptureError> {
+    let mut reader = Reader::default();
+    loop {
+        if let Next::Packet(packet) = reader.next_packet()? {
+            replay.packet(packet, kept);
+        } else if reader.fill(&mut input).unwrap() == 0 {
+            return reader.end();
+        }
+    }
+}
+
 /// Reads a file as the command does, and checks that the ledger adds up at its end.
 fn run(file: &[u8]) -> (Vec<String>, Result<(), CaptureError>) {
     let (mut replay, mut kept) = (replay(), RecordingSink::default());
-    let mut input = file;
-    let end = loop {
-        match replay.step(&mut kept) {
-            Ok(false) if replay.fill(&mut input).unwrap() == 0 => break replay.end(),
-            Ok(_) => {}
-            Err(error) => break Err(error),
-        }
-    };
+    let end = replay_all(&mut replay, file, &mut kept);
     replay.finish(&mut kept);
-    let kernel = replay.counters().ledger();
-    let summary = Summary { kernel: &kernel, pipeline: replay.ledger(), after_gro: false }.to_string();
+    let summary = Summary {
+        counters: replay.counters(),
+        pipeline: replay.ledger(),
+        examples: replay.examples(),
+        after_gro: false,
+    }
+    .to_string();
     assert!(!summary.contains("do not add up"), "{summary}");
     (kept.0, end)
 }
@@ -98,8 +108,7 @@ fn a_request_is_found_as_soon_as_it_is_complete() {
     let file = pcap();
     let second = file.windows(7).position(|window| window == b"GET /2 ").unwrap();
     let (mut replay, mut kept) = (replay(), RecordingSink::default());
-    replay.fill(&mut &file[..second]).unwrap();
-    while replay.step(&mut kept).unwrap() {}
+    assert!(replay_all(&mut replay, &file[..second], &mut kept).is_err());
     assert_eq!(kept.0, ["/1"]);
 }
 
@@ -108,8 +117,7 @@ fn a_stream_whose_beginning_may_be_missing_begins_when_nothing_comes() {
     let (order, packets) = (Order::Little, packets());
     let file = [order.pcap(false, 101), order.packet(1, 0, &packets[1], packets[1].len())].concat();
     let (mut replay, mut kept) = (replay(), RecordingSink::default());
-    replay.fill(&mut &file[..]).unwrap();
-    while replay.step(&mut kept).unwrap() {}
+    replay_all(&mut replay, &file, &mut kept).unwrap();
     assert_eq!(kept.0, [""; 0]);
     replay.idle(&mut kept);
     assert_eq!(kept.0, ["/1"]);

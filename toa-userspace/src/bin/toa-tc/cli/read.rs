@@ -8,15 +8,16 @@ use super::{bounds::BoundArgs, results::ResultArgs, select::SelectArgs};
 
 #[derive(Args, Debug)]
 pub(crate) struct ReadArgs {
-    /// A pcap or pcapng file, or - for stdin
-    #[arg(value_name = "FILE")]
-    pub(crate) file: PathBuf,
+    /// Pcap or pcapng files, which gzip or zstd may have compressed, or - for stdin; several are read in the order of time
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
 
     #[command(flatten, next_help_heading = "Selection")]
     pub(crate) select: SelectArgs,
 
-    /// Follow every TCP connection, instead of watched ones; without TOA, the client is the side that opened it
-    #[arg(help_heading = "Selection", long, conflicts_with_all = ["rules", "ports", "any"])]
+    /// Also follow connections without TOA, whose client is the side that opened them; every one, or with --ip or --port
+    /// those of watched clients
+    #[arg(help_heading = "Selection", long, conflicts_with = "any")]
     pub(crate) any_flow: bool,
 
     #[command(flatten, next_help_heading = "Output")]

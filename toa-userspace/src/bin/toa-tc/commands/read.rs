@@ -1,20 +1,17 @@
-//! The command `read`: prints the requests of watched clients from a capture file.
+//! The command `read`: prints the requests of watched clients from capture files.
 
-use std::{
-    fs::File,
-    io::{self, IsTerminal as _, Write as _},
-    os::fd::{AsFd as _, OwnedFd},
-    path::{Path, PathBuf},
-};
+mod inputs;
+
+use std::{fs::File, io, os::fd::OwnedFd};
 
 use anyhow::{Context as _, Result};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    io::Errno,
+    io::retry_on_intr,
 };
 use toa_common::{config::Config, counters::Counter};
 use toa_userspace::{
-    capture::{classifier::Selection, replay::Replay},
+    capture::{LinkNumber, classifier::Selection, replay::Replay},
     pipeline::request_limit::RequestLimit,
     print::{
         count::plural,
@@ -29,14 +26,22 @@ use crate::{
     printer::{self, Printer},
     signals::Signals,
     stderr,
+    stdout::{self, Stdout},
 };
+use inputs::{Inputs, Step};
 
 /// How long a pipe may be silent before streams that wait for their beginning start with what they have.
 const SILENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 
+/// No time.
+const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+
+/// Most unsupported link types that are reported with a line each. A capture has few, unless someone made it up.
+const MAX_LINK_TYPES: usize = 8;
+
 /// Runs the command.
 pub(crate) fn run(args: ReadArgs) -> Result<()> {
-    stderr::start_log(args.verbose);
+    stderr::start(args.verbose);
     let selection = Selection {
         config: args.select.config()?,
         rules: args.select.watched()?,
@@ -49,74 +54,65 @@ pub(crate) fn run(args: ReadArgs) -> Result<()> {
             UsageError("nothing is watched: give --ip, --port, --any or --any-flow".to_owned()).into()
         );
     }
-    let input = open(&args.file)?;
+    let inputs = Inputs::open(&args.files)?;
+    let stdout = stdout::open()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let result = runtime.block_on(read(args, selection, input));
+    let result = runtime.block_on(read(args, selection, inputs, stdout));
     // Do not wait for a reader that is still blocked in writing.
     runtime.shutdown_background();
     result
 }
 
-/// Opens a capture, or stdin for `-`.
-fn open(path: &Path) -> Result<File> {
-    if path != Path::new("-") {
-        return File::open(path).with_context(|| format!("cannot open {}", path.display()));
-    }
-    let stdin = io::stdin();
-    if stdin.is_terminal() {
-        return Err(UsageError("stdin is a terminal, not a capture".to_owned()).into());
-    }
-    Ok(File::from(stdin.as_fd().try_clone_to_owned().context("cannot read stdin")?))
-}
-
-async fn read(args: ReadArgs, selection: Selection, input: File) -> Result<()> {
+async fn read(
+    args: ReadArgs,
+    selection: Selection,
+    inputs: Inputs,
+    (stdout, mut results): (Stdout, stdout::Reader),
+) -> Result<()> {
     let mut signals = Signals::new()?;
     let (stopped, stop) = rustix::pipe::pipe()?;
     // On a thread of its own: it blocks in reading and in writing.
     let mut session =
-        tokio::task::spawn_blocking(move || Session::new(&args, selection, input).run(&stopped));
+        tokio::task::spawn_blocking(move || Session::new(&args, selection, inputs, stdout).run(&stopped));
     let ended = tokio::select! {
         ended = &mut session => Some(ended.context("a task failed")?),
         () = signals.recv() => {
             drop(stop);
-            signals.join_within_grace(session).await?
+            signals.join(session, &mut results).await?
         }
     };
-    ended.unwrap_or_else(|| {
-        printer::gave_up();
-        Ok(())
-    })
+    ended.context(stdout::GAVE_UP)?
 }
 
 /// Why reading ended.
 enum End {
-    /// The capture ended, or the requested number of requests was printed.
+    /// All captures ended, or the requested number of requests was printed.
     Done,
     /// A signal arrived.
     Interrupted,
     /// The results cannot be written.
     Output(io::Error),
-    /// The capture cannot be read any further.
-    Failed(anyhow::Error),
 }
 
-/// The replay of one capture.
+/// The replay of captures.
 struct Session {
-    path: PathBuf,
-    input: File,
+    inputs: Inputs,
+    /// Why captures could not be read to their end.
+    failures: Vec<anyhow::Error>,
     config: Config,
+    any_flow: bool,
     replay: Replay,
     sink: RequestLimit<Printer>,
 }
 
 impl Session {
-    fn new(args: &ReadArgs, selection: Selection, input: File) -> Self {
-        let config = selection.config;
+    fn new(args: &ReadArgs, selection: Selection, inputs: Inputs, stdout: Stdout) -> Self {
+        let (config, any_flow) = (selection.config, selection.any_flow);
         let replay = Replay::new(selection, args.bounds.limits());
-        let names = replay.names();
-        let printer = Printer::new(&args.results, Box::new(move |interface| names.get(interface)));
+        let names = inputs.names();
+        let printer = Printer::new(&args.results, stdout, Box::new(move |interface| names.get(interface)));
         let sink = RequestLimit::new(printer, args.results.count);
-        Self { path: args.file.clone(), input, config, replay, sink }
+        Self { inputs, failures: Vec::new(), config, any_flow, replay, sink }
     }
 
     /// Reads to the end, or until the other end of `stopped` is closed, and reports the counts.
@@ -127,90 +123,121 @@ impl Session {
         }
         self.replay.finish(&mut self.sink);
         let flushed = self.sink.flush();
-        let Self { config, replay, sink, .. } = self;
-        let (kernel, mut printer) = (replay.counters().ledger(), sink.into_inner());
-        let summary = Summary { kernel: &kernel, pipeline: replay.ledger(), after_gro: false };
+        let Self { inputs, mut failures, config, any_flow, replay, sink } = self;
+        let mut printer = sink.into_inner();
+        let summary = Summary {
+            counters: replay.counters(),
+            pipeline: replay.ledger(),
+            examples: replay.examples(),
+            after_gro: false,
+        };
         // Input that is not a capture has no counts.
-        if replay.packets() > 0 || !matches!(end, End::Failed(_)) {
-            say(&replay, &summary, &config);
+        if replay.packets() > 0 || failures.is_empty() {
+            say(&inputs, &replay, &summary);
+            say_no_match(&replay, &config, any_flow);
         }
         let written = flushed.and_then(|()| printer.ledger(&summary, replay.now_ns()));
-        match (end, written) {
-            (End::Failed(error), _) => Err(error),
-            (End::Output(error), _) | (End::Done | End::Interrupted, Err(error)) => {
+        let last = failures.pop();
+        for failure in failures {
+            stderr::line(format_args!("{failure:#}"));
+        }
+        match (last, end, written) {
+            (Some(failure), ..) => Err(failure),
+            (None, End::Output(error), _) | (None, End::Done | End::Interrupted, Err(error)) => {
                 printer::failure(error).map_or(Ok(()), Err)
             }
-            (End::Done | End::Interrupted, Ok(())) => Ok(()),
+            (None, End::Done | End::Interrupted, Ok(())) => Ok(()),
         }
     }
 
     fn read(&mut self, stopped: &OwnedFd) -> End {
-        let Self { path, input, replay, sink, .. } = self;
-        let context = || format!("cannot read {}", path.display());
         loop {
-            loop {
-                match replay.step(sink) {
-                    Ok(_) if sink.is_reached() => return End::Done,
-                    Ok(true) => {}
-                    Ok(false) => break,
-                    Err(error) => return End::Failed(anyhow::Error::new(error).context(context())),
-                }
-            }
-            if let Err(error) = sink.flush() {
-                return End::Output(error);
-            }
-            let filled = match wait(input, stopped, Some(&SILENCE)) {
-                Ok(Wait::Ready) => replay.fill(input),
-                Ok(Wait::Stopped) => return End::Interrupted,
-                Ok(Wait::Silent) => {
-                    replay.idle(sink);
-                    if let Err(error) = sink.flush() {
-                        return End::Output(error);
-                    }
-                    if sink.is_reached() {
-                        return End::Done;
-                    }
-                    match wait(input, stopped, None) {
-                        Ok(Wait::Stopped) => return End::Interrupted,
-                        Ok(Wait::Ready | Wait::Silent) => replay.fill(input),
-                        Err(error) => Err(error),
+            let Self { inputs, replay, sink, .. } = self;
+            match inputs.step(|packet| replay.packet(packet, sink)) {
+                Ok(Step::Packet) if sink.is_reached() => return End::Done,
+                Ok(Step::Packet) => {}
+                Ok(Step::NeedsInput(number)) => {
+                    if let Err(end) = self.fill(number, stopped) {
+                        return end;
                     }
                 }
-                Err(error) => Err(error),
-            };
-            match filled {
-                Ok(0) => {
-                    let end = replay.end().map_err(|error| anyhow::Error::new(error).context(context()));
-                    return end.map_or_else(End::Failed, |()| End::Done);
-                }
-                Ok(_) => {}
-                Err(error) => return End::Failed(anyhow::Error::new(error).context(context())),
+                Ok(Step::Done) => return End::Done,
+                Err(error) => self.failures.push(error),
             }
         }
+    }
+
+    /// Reads input for the capture with this number, and prints what is complete before it waits for that.
+    fn fill(&mut self, number: usize, stopped: &OwnedFd) -> Result<(), End> {
+        let Self { inputs, replay, sink, failures, .. } = self;
+        sink.flush().map_err(End::Output)?;
+        let Some(input) = inputs.get(number) else { return Ok(()) };
+        let patience = if input.is_ready() { NOW } else { SILENCE };
+        let filled = match wait(input.file(), stopped, Some(&patience)) {
+            Ok(Wait::Stopped) => return Err(End::Interrupted),
+            Ok(Wait::Ready) => input.fill(),
+            Ok(Wait::Silent) if input.is_ready() => input.fill(),
+            Ok(Wait::Silent) => {
+                replay.idle(sink);
+                sink.flush().map_err(End::Output)?;
+                if sink.is_reached() {
+                    return Err(End::Done);
+                }
+                match wait(input.file(), stopped, None) {
+                    Ok(Wait::Stopped) => return Err(End::Interrupted),
+                    Ok(Wait::Ready | Wait::Silent) => input.fill(),
+                    Err(error) => Err(error),
+                }
+            }
+            Err(error) => Err(error),
+        };
+        match filled {
+            Ok(0) => failures.extend(inputs.end(number).err()),
+            Ok(_) => {}
+            Err(error) => failures.push(inputs.fail(number, error)),
+        }
+        Ok(())
     }
 }
 
 /// Reports the counts on stderr.
-fn say(replay: &Replay, summary: &Summary<'_>, config: &Config) {
-    // Nothing can be done if stderr is gone.
-    _ = io::stderr().write_all(summary.to_string().as_bytes());
-    let counters = replay.counters();
-    for (count, noun, what) in [
-        (replay.evicted(), "connection", "evicted: the table is full (--max-flows)"),
-        (
-            counters.get(Counter::Fragment),
-            "IP fragment",
-            "skipped: only the first of a packet has a TCP header",
-        ),
-        (counters.get(Counter::Truncated), "packet", "skipped: headers not fully captured"),
-        (counters.get(Counter::Malformed), "packet", "skipped: lengths contradict each other"),
-        (counters.get(Counter::ExtensionHeaders), "packet", "skipped: too many IPv6 extension headers"),
-    ] {
-        if count > 0 {
-            stderr::line(format_args!("{} {what}", plural(count, noun)));
+fn say(inputs: &Inputs, replay: &Replay, summary: &Summary<'_>) {
+    stderr::ledger(summary.to_string());
+    if replay.evicted() > 0 {
+        let evicted = plural(replay.evicted(), "open connection");
+        stderr::line(format_args!("{evicted} evicted: the table is full (--max-flows)"));
+    }
+    for ((tunnel, is_read), count) in replay.tunnels().counts() {
+        let packets = plural(*count, "packet");
+        if *is_read {
+            stderr::line(format_args!("{packets} of tunnels ({tunnel}): the packets inside were read"));
+        } else {
+            stderr::line(format_args!(
+                "{packets} of tunnels ({tunnel}) skipped: the packets inside cannot be read"
+            ));
         }
     }
-    if let Some(no_match) = NoMatch::new(&counters.traffic(), Source::Capture, config.pairs()) {
+    let skipped = inputs.skipped();
+    for (link_type, count) in skipped.iter().take(MAX_LINK_TYPES) {
+        let (packets, link_type) = (plural(*count, "packet"), LinkNumber(*link_type));
+        stderr::line(format_args!("{packets} of unsupported link type {link_type} skipped"));
+    }
+    let further: u64 = skipped.values().skip(MAX_LINK_TYPES).sum();
+    if further > 0 {
+        stderr::line(format_args!("{} of further link types skipped", plural(further, "packet")));
+    }
+}
+
+/// Explains on stderr why nothing has matched, if that is so.
+fn say_no_match(replay: &Replay, config: &Config, any_flow: bool) {
+    let counters = replay.counters();
+    let mut traffic = counters.traffic();
+    let source = if any_flow { Source::CapturesOfAnyFlow } else { Source::Captures };
+    if any_flow && counters.get(Counter::Matched) == 0 {
+        // Whatever was followed had an unwatched client.
+        traffic.learned = 0;
+    }
+    if let Some(no_match) = NoMatch::new(&traffic, source, config.pairs()) {
         stderr::line(format_args!("{no_match}"));
     }
 }
@@ -225,18 +252,20 @@ enum Wait {
     Silent,
 }
 
-/// Waits until there is input to read, the other end of `stopped` is closed, or `patience` has passed.
+/// Waits until there is input to read, `patience` has passed, or reading must stop: the other end of `stopped` is closed,
+/// or that of stdout.
 fn wait(input: &File, stopped: &OwnedFd, patience: Option<&Timespec>) -> io::Result<Wait> {
-    let mut descriptors = [PollFd::new(input, PollFlags::IN), PollFd::new(stopped, PollFlags::IN)];
-    let ready = loop {
-        match poll(&mut descriptors, patience) {
-            Err(Errno::INTR) => {}
-            ready => break ready?,
-        }
-    };
-    let [_, stop] = &descriptors;
+    let stdout = io::stdout();
+    let mut descriptors = [
+        PollFd::new(input, PollFlags::IN),
+        PollFd::new(stopped, PollFlags::IN),
+        // Errors are reported even if no event is asked for.
+        PollFd::new(&stdout, PollFlags::empty()),
+    ];
+    let ready = retry_on_intr(|| poll(&mut descriptors, patience))?;
+    let [_, stop, gone] = &descriptors;
     Ok(match ready {
-        _ if !stop.revents().is_empty() => Wait::Stopped,
+        _ if !stop.revents().is_empty() || !gone.revents().is_empty() => Wait::Stopped,
         0 => Wait::Silent,
         _ => Wait::Ready,
     })

@@ -1,5 +1,11 @@
 //! Tests of the command `read`: its output for captures, its errors for files that it cannot read, and its timing.
 
+mod compressed;
+mod connections;
+mod several;
+mod time_zone;
+mod tunnels;
+
 use std::{
     error::Error,
     fs,
@@ -7,9 +13,12 @@ use std::{
     net::Ipv4Addr,
     path::PathBuf,
     process::{Child, Command, Output, Stdio},
-    sync::mpsc,
+    sync::{
+        atomic::{AtomicU32, Ordering},
+        mpsc,
+    },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Longest wait for a line that should be printed as soon as possible.
@@ -51,7 +60,12 @@ fn header() -> Vec<u8> {
 
 /// Returns a packet of that file, at 2026-11-22 07:43:27.5 UTC.
 fn block(packet: &[u8]) -> Vec<u8> {
-    [words(&[1_795_333_407, 500_000, packet.len(), packet.len()]), packet.to_vec()].concat()
+    block_at(0, packet)
+}
+
+/// Returns a packet of that file, this many seconds later.
+fn block_at(seconds: usize, packet: &[u8]) -> Vec<u8> {
+    [words(&[1_795_333_407 + seconds, 500_000, packet.len(), packet.len()]), packet.to_vec()].concat()
 }
 
 /// Returns a capture with two connections of one request each: one of a real client, and one without a TOA.
@@ -65,32 +79,46 @@ fn capture() -> Vec<u8> {
     [header()].into_iter().chain(packets.iter().map(|packet| block(packet))).flatten().collect()
 }
 
+/// Returns a pcapng block.
+fn ng_block(kind: usize, content: &[u8]) -> Vec<u8> {
+    let content = padded(content);
+    let len = words(&[content.len() + 12]);
+    [words(&[kind]), len.clone(), content, len].concat()
+}
+
+fn padded(bytes: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
+}
+
+/// Returns the beginning of a pcapng section with an interface of this link type and name.
+fn section(link_type: usize, name: &str) -> Vec<u8> {
+    let options = [words(&[2 | name.len() << 16]), padded(name.as_bytes()), words(&[0])].concat();
+    let interface = [words(&[link_type, 0]), options].concat();
+    [ng_block(0x0a0d_0d0a, &words(&[0x1a2b_3c4d, 1, usize::MAX, usize::MAX])), ng_block(1, &interface)]
+        .concat()
+}
+
+/// Returns a packet of a section's first interface.
+fn ng_packet(packet: &[u8]) -> Vec<u8> {
+    ng_block(6, &[words(&[0, 0, 1, packet.len(), packet.len()]), packet.to_vec()].concat())
+}
+
 /// Returns the first connection as pcapng, on an interface with this name.
 fn pcapng(name: &str) -> Vec<u8> {
-    let with_length = |kind, content: Vec<u8>| {
-        let len = words(&[content.len() + 12]);
-        [words(&[kind]), len.clone(), content, len].concat()
-    };
-    let padded = |bytes: &[u8]| {
-        let mut bytes = bytes.to_vec();
-        bytes.resize(bytes.len().next_multiple_of(4), 0);
-        bytes
-    };
-    let mut file = with_length(0x0a0d_0d0a, words(&[0x1a2b_3c4d, 1, usize::MAX, usize::MAX]));
-    let options = [words(&[2 | name.len() << 16]), padded(name.as_bytes()), words(&[0])].concat();
-    file.extend(with_length(1, [words(&[101, 0]), options].concat()));
-    for bytes in [packet(7, 9, SYN, &TOA, b""), packet(7, 10, ACK, &[], REQUEST)] {
-        let content = [words(&[0, 0, 1, bytes.len(), bytes.len()]), padded(&bytes)].concat();
-        file.extend(with_length(6, content));
-    }
-    file
+    let packets = [packet(7, 9, SYN, &TOA, b""), packet(7, 10, ACK, &[], REQUEST)];
+    [section(101, name)].into_iter().chain(packets.iter().map(|packet| ng_packet(packet))).flatten().collect()
 }
 
 struct File(PathBuf);
 
 impl File {
     fn new(name: &str, bytes: &[u8]) -> Result<Self> {
-        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{name}-{}-{number}", std::process::id());
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
         fs::write(&path, bytes)?;
         Ok(Self(path))
     }
@@ -147,7 +175,8 @@ fn a_capture_is_printed_as_attach_prints() -> Result {
         let output = file.read(rule)?;
         assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(0), PRINTED), "{output:?}");
         let said = text(&output.stderr);
-        let packets = "packets: 2 matched = 2 delivered + 0 lost + 0 bypassed\n";
+        // The SYN is only remembered.
+        let packets = "packets: 1 matched = 1 delivered + 0 lost + 0 bypassed\n";
         let bytes = format!("payload bytes: {0} matched = {0} delivered + 0 cut + 0 lost", REQUEST.len());
         assert!(said.contains(packets) && said.contains(&bytes), "{said}");
     }
@@ -163,7 +192,7 @@ fn any_flow_needs_no_toa_and_says_that_there_is_none() -> Result {
     let lines = text(&output.stdout);
     let lines: Vec<serde_json::Value> =
         lines.lines().map(serde_json::from_str).collect::<std::result::Result<_, _>>()?;
-    let schema = serde_json::from_str(include_str!("../schema/toa-tc.schema.json"))?;
+    let schema = serde_json::from_str(include_str!("../../schema/toa-tc.schema.json"))?;
     let schema = jsonschema::validator_for(&schema)?;
     assert!(lines.iter().all(|line| schema.is_valid(line)), "{lines:?}");
     let requests: Vec<_> = lines.iter().filter(|line| line["event"] == "request").collect();
@@ -188,11 +217,46 @@ fn an_interface_has_the_name_that_the_capture_gives_it() -> Result {
 }
 
 #[test]
+fn an_interface_without_a_name_conforms_to_the_schema() -> Result {
+    let output = File::new("nameless", &pcapng(""))?.read(&["--any", "-o", "json"])?;
+    let schema = serde_json::from_str(include_str!("../../schema/toa-tc.schema.json"))?;
+    let schema = jsonschema::validator_for(&schema)?;
+    for line in text(&output.stdout).lines() {
+        assert!(schema.is_valid(&serde_json::from_str(line)?), "{line}");
+    }
+    assert!(text(&output.stdout).contains(r#""interface":{"name":null}"#), "{output:?}");
+    Ok(())
+}
+
+#[test]
+fn packets_of_an_unknown_link_type_are_counted_and_the_others_read() -> Result {
+    let usb = [section(220, "usbmon1"), ng_packet(b"u"), ng_packet(b"v")].concat();
+    let output = File::new("links", &[usb.clone(), pcapng("eth7")].concat())?.read(&["--any"])?;
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(text(&output.stdout).contains("GET /orders HTTP/1.1"), "{output:?}");
+    assert!(said.contains("toa-tc: 2 packets of unsupported link type 220 (USB) skipped\n"), "{said}");
+    let output = File::new("link", &usb)?.read(&["--any"])?;
+    let said = text(&output.stderr);
+    assert_eq!((output.status.code(), said.lines().count()), (Some(1), 1), "{said}");
+    assert!(said.contains("unsupported link type 220 (USB): supported are Ethernet (1)"), "{said}");
+    Ok(())
+}
+
+#[test]
+fn more_sections_than_a_file_has_interfaces_are_read() -> Result {
+    let output = File::new("sections", &pcapng("eth7").repeat(5000))?.read(&["--any"])?;
+    assert_eq!((output.status.code(), output.stdout.is_empty()), (Some(0), false), "{output:?}");
+    Ok(())
+}
+
+#[test]
 fn what_cannot_be_read_is_one_line_and_exit_code_1() -> Result {
     let broken = |name, bytes: &[u8]| File::new(name, bytes);
     for (file, reason) in [
         (broken("none", REQUEST)?, "not a pcap or pcapng file"),
         (broken("empty", b"")?, "empty"),
+        (broken("cut", &words(&[0xa1b2_c3d4, 0x0004_0002]))?, "the capture ends within its file header"),
         (broken("wifi", &words(&[0xa1b2_c3d4, 0x0004_0002, 0, 0, 262_144, 105]))?, "link type 105"),
         (File(PathBuf::from("/nonexistent/capture")), "cannot open /nonexistent/capture: No such file"),
         (File(PathBuf::from("/proc/self")), "Is a directory"),
@@ -271,6 +335,44 @@ fn a_reader_that_goes_ends_a_reading() -> Result {
     let file = File::new("closed", &capture())?;
     let output = tool().arg("read").arg(&file.0).arg("--any").stdout(writer).stdin(Stdio::null()).output()?;
     assert_eq!(output.status.code(), Some(0), "{output:?}");
+    Ok(())
+}
+
+#[test]
+fn a_reader_that_goes_ends_the_reading_of_a_pipe_without_further_packets() -> Result {
+    let mut child = piped(&["--any"])?;
+    let mut stdin = child.stdin.take().ok_or("no stdin")?;
+    stdin.write_all(&capture())?;
+    let mut line = String::new();
+    // The reader is gone after this.
+    BufReader::new(child.stdout.take().ok_or("no stdout")?).read_line(&mut line)?;
+    let begin = Instant::now();
+    while child.try_wait()?.is_none() {
+        if begin.elapsed() > PATIENCE {
+            child.kill()?;
+            return Err("it does not end".into());
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    let output = child.wait_with_output()?;
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(text(&output.stderr).contains("1 request (0 incomplete) on 1 connection"), "{output:?}");
+    drop(stdin);
+    Ok(())
+}
+
+#[test]
+fn any_flow_with_a_rule_follows_the_watched_client_without_toa() -> Result {
+    let file = File::new("direct", &capture())?;
+    for (rule, target) in [("10.9.0.1", "GET /plain"), ("120.120.111.111", "GET /orders")] {
+        let output = file.read(&["--any-flow", "--ip", rule])?;
+        let printed = text(&output.stdout);
+        assert_eq!((output.status.code(), printed.matches("GET /").count()), (Some(0), 1), "{output:?}");
+        assert!(printed.contains(target), "{printed}");
+    }
+    let said = text(&file.read(&["--any-flow", "--ip", "192.0.2.1"])?.stderr);
+    let expected = "4 TCP packets in this capture, among them no SYN or request of a watched client\n";
+    assert!(said.ends_with(expected), "{said}");
     Ok(())
 }
 
