@@ -119,11 +119,12 @@ fn rings() -> Check {
     };
     let found = format!("perf_event_paranoid {paranoid}, perf_event_mlock_kb {mlock_kib}");
     let may_lock = caps::has_cap(None, CapSet::Effective, Capability::CAP_IPC_LOCK).unwrap_or(false);
-    let cpus = aya::util::nr_cpus().map_or(1, |cpus| cpus.max(1)) as u64;
+    let possible = aya::util::nr_cpus().map_or(1, |cpus| cpus.max(1));
+    let cpus = possible as u64;
     let limit = rustix::process::getrlimit(rustix::process::Resource::Memlock).current;
     let allowed = u64::try_from(mlock_kib).unwrap_or(0).saturating_mul(1024).saturating_mul(cpus);
     let allowed = limit.map_or(u64::MAX, |limit| allowed.saturating_add(limit));
-    let wanted = (default_ring_bytes() as u64).saturating_mul(cpus);
+    let wanted = (default_ring_bytes(possible) as u64).saturating_mul(cpus);
     if may_lock || paranoid < 0 || wanted <= allowed {
         return check(name, State::Ok, found, None);
     }

@@ -15,6 +15,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
+use aya::maps::{MapData, MapError};
 use aya_obj::generated::{
     PERF_EVENT_IOC_ENABLE, PERF_FLAG_FD_CLOEXEC, bpf_attr, bpf_cmd, perf_event_attr, perf_event_mmap_page,
     perf_event_sample_format, perf_sw_ids, perf_type_id,
@@ -38,30 +39,20 @@ const RINGS_BYTES: usize = 64 << 20;
 /// Smallest and largest default size of one ring, in bytes.
 const RING_BYTES: (usize, usize) = (256 << 10, 4 << 20);
 
-/// Returns the default size of one ring, in bytes.
-pub fn default_ring_bytes() -> usize {
-    ring_bytes_for(aya::util::nr_cpus().map_or(1, |cpus| cpus.max(1)))
-}
-
-/// Returns the default size of one ring on this many CPUs: as large as [`RINGS_BYTES`] allows, within [`RING_BYTES`].
-fn ring_bytes_for(cpus: usize) -> usize {
+/// Returns the default size of one ring in bytes for this many possible CPUs: a share of 64 MiB, between 256 KiB and
+/// 4 MiB.
+pub fn default_ring_bytes(cpus: usize) -> usize {
     let (least, most) = RING_BYTES;
-    let share = (RINGS_BYTES / cpus).max(1);
+    let share = (RINGS_BYTES / cpus.max(1)).max(1);
     (1 << share.ilog2()).clamp(least, most)
 }
 
 /// Why the rings could not be opened.
 #[derive(Debug, Error)]
 pub enum PerfError {
-    /// The list of CPUs could not be read.
-    #[error("cannot read the list of online CPUs: {path}")]
-    Cpus {
-        /// The file.
-        path: String,
-        /// The underlying error.
-        #[source]
-        source: io::Error,
-    },
+    /// The number of CPUs could not be read from the map.
+    #[error("cannot read the size of the perf event array")]
+    Map(#[source] MapError),
     /// The ring size is not a power of two of at least one page.
     #[error("ring size {bytes} is not a power of two of at least {page} bytes (a page)")]
     Size {
@@ -86,6 +77,12 @@ pub enum PerfError {
     Epoll(#[source] io::Error),
 }
 
+/// Returns the number of possible CPUs, which is the size of a perf event array. `/sys` is not asked: in a container, it
+/// may show fewer CPUs than packets arrive on.
+pub fn possible_cpus(map: &MapData) -> Result<u32, PerfError> {
+    map.info().map(|info| info.max_entries()).map_err(PerfError::Map)
+}
+
 /// One ring for each online CPU.
 #[derive(Debug)]
 pub struct Rings {
@@ -96,23 +93,31 @@ pub struct Rings {
 impl Rings {
     /// Opens rings of `bytes` each, and stores them in the perf event array `map`. A ring becomes readable when an
     /// eighth of it is full. Smaller amounts must be fetched from time to time.
-    pub fn open(map: BorrowedFd<'_>, bytes: usize) -> Result<Self, PerfError> {
-        let cpus = aya::util::online_cpus()
-            .map_err(|(path, source)| PerfError::Cpus { path: path.to_owned(), source })?;
-        Self::open_on(map, bytes, &cpus)
+    pub fn open(map: &MapData, bytes: usize) -> Result<Self, PerfError> {
+        Self::open_on(map.fd().as_fd(), bytes, 0..possible_cpus(map)?)
     }
 
-    /// Opens rings on these CPUs only. On the others, the program counts its records as lost.
-    pub fn open_on(map: BorrowedFd<'_>, bytes: usize, cpus: &[u32]) -> Result<Self, PerfError> {
+    /// Opens rings on these CPUs only, as far as they are online. On the others, the program counts its records as lost.
+    pub fn open_on(
+        map: BorrowedFd<'_>,
+        bytes: usize,
+        cpus: impl IntoIterator<Item = u32>,
+    ) -> Result<Self, PerfError> {
         let page = page_size();
         if !bytes.is_power_of_two() || bytes < page {
             return Err(PerfError::Size { bytes, page });
         }
         let epoll =
             epoll::create(epoll::CreateFlags::CLOEXEC).map_err(|errno| PerfError::Epoll(errno.into()))?;
-        let mut rings = Vec::with_capacity(cpus.len());
-        for &cpu in cpus {
-            let ring = Ring::open(cpu, bytes)?;
+        let mut rings = Vec::new();
+        for cpu in cpus {
+            let ring = match Ring::open(cpu, bytes) {
+                // The CPU is offline.
+                Err(PerfError::Ring { source, .. }) if source.raw_os_error() == Some(libc::ENODEV) => {
+                    continue;
+                }
+                ring => ring?,
+            };
             ring.store_in(map, cpu).map_err(|source| PerfError::Ring {
                 cpu,
                 call: "bpf(BPF_MAP_UPDATE_ELEM)",
@@ -123,6 +128,11 @@ impl Rings {
             rings.push(ring);
         }
         Ok(Self { rings, epoll })
+    }
+
+    /// Returns the number of rings.
+    pub fn count(&self) -> usize {
+        self.rings.len()
     }
 
     /// Registers the rings with the runtime, so that a task can wait for them.
@@ -285,7 +295,7 @@ mod tests {
             (256, mib / 4),
             (8192, mib / 4),
         ] {
-            assert_eq!(ring_bytes_for(cpus), bytes, "{cpus}");
+            assert_eq!(default_ring_bytes(cpus), bytes, "{cpus}");
         }
     }
 }

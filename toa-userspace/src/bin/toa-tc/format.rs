@@ -1,9 +1,11 @@
 //! Formats times, time spans and JSON values.
 
 use anyhow::Result;
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::Timestamp;
 use serde::Serialize;
 use toa_userspace::live::host::clock;
+
+use crate::time_zone;
 
 /// Converts a time of `CLOCK_MONOTONIC` in nanoseconds to a timestamp.
 pub(crate) fn timestamp(time_ns: u64) -> Timestamp {
@@ -16,9 +18,11 @@ pub(crate) fn utc(time_ns: u64) -> String {
     format!("{:.3}", timestamp(time_ns))
 }
 
-/// Formats a time of `CLOCK_MONOTONIC` in the local time zone, for people.
+/// Formats a time of `CLOCK_MONOTONIC` in the local time zone, for people. The offset is added if the zone is unknown.
 pub(crate) fn local(time_ns: u64) -> String {
-    timestamp(time_ns).to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+    let zone = time_zone::get();
+    let format = if zone.is_unknown() { "%Y-%m-%d %H:%M:%S+00:00" } else { "%Y-%m-%d %H:%M:%S" };
+    timestamp(time_ns).to_zoned(zone).strftime(format).to_string()
 }
 
 /// Formats a time span for people.

@@ -7,6 +7,8 @@ mod format;
 mod printer;
 mod signals;
 mod stderr;
+mod stdout;
+mod time_zone;
 
 use std::process::ExitCode;
 
@@ -31,7 +33,7 @@ fn main() -> ExitCode {
         Command::Flows(args) => commands::flows::run(&args),
         Command::Doctor(args) => commands::doctor::run(&args),
     };
-    match result {
+    let code = match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is::<UsageError>() => {
             stderr::line(format_args!("{error}"));
@@ -42,7 +44,9 @@ fn main() -> ExitCode {
             stderr::line(format_args!("{error:#}"));
             ExitCode::FAILURE
         }
-    }
+    };
+    // What nobody can read was not reported.
+    if stderr::flush() { code } else { ExitCode::FAILURE }
 }
 
 /// Prints what clap reports. `--help` and `--version` succeed; usage errors are printed as one line.

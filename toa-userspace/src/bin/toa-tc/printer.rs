@@ -1,12 +1,12 @@
 //! Writes results to stdout, in the format that the user selected.
 
 use std::{
+    error::Error,
     fmt,
-    io::{self, BufWriter, Stdout, Write as _},
+    io::{self, BufWriter, Write as _},
 };
 
 use anyhow::Result;
-use jiff::tz::TimeZone;
 use log::trace;
 use toa_userspace::{
     event::Event,
@@ -22,7 +22,8 @@ use toa_userspace::{
 
 use crate::{
     cli::results::{Format, ResultArgs},
-    stderr,
+    stdout::{self, Blocked, Stdout},
+    time_zone,
 };
 
 /// The printer of results.
@@ -35,25 +36,23 @@ pub(crate) enum Printer {
 
 impl Printer {
     /// Creates the printer that `args` selects. `interface_name` finds the names of interfaces.
-    pub(crate) fn new(args: &ResultArgs, interface_name: InterfaceName) -> Self {
+    pub(crate) fn new(args: &ResultArgs, stdout: Stdout, interface_name: InterfaceName) -> Self {
         let redactor = if args.show_secrets { Redactor::show_secrets() } else { Redactor::default() };
         // Large enough for the output of one round of reading, after which it is flushed.
-        let stdout = BufWriter::with_capacity(1 << 16, io::stdout());
+        let stdout = BufWriter::with_capacity(1 << 16, stdout);
         match args.output {
-            Format::Text => Self::Text(Text::new(stdout, redactor, TimeZone::system())),
+            Format::Text => Self::Text(Text::new(stdout, redactor, time_zone::get())),
             Format::Json => Self::Json(Json::new(stdout, redactor, interfaces::name(), interface_name)),
         }
     }
 
     /// Prints the ledger as the last line, if the format has one, as of `time_ns` nanoseconds since the Unix epoch.
+    /// Returns the first error since the last flush.
     pub(crate) fn ledger(&mut self, summary: &Summary<'_>, time_ns: u64) -> io::Result<()> {
-        match self {
-            Self::Text(_) => Ok(()),
-            Self::Json(json) => {
-                json.ledger(summary, time_ns);
-                self.flush()
-            }
+        if let Self::Json(json) = self {
+            json.ledger(summary, time_ns);
         }
+        self.flush()
     }
 }
 
@@ -95,23 +94,28 @@ impl FlushSink for Printer {
         };
         error.map_or_else(|| writer.flush(), Err)
     }
+
+    fn shift_times(&mut self, ns: i64) {
+        match self {
+            Self::Text(text) => text.shift_times(ns),
+            Self::Json(json) => json.shift_times(ns),
+        }
+    }
 }
 
 /// Converts an error of writing to stdout. A closed pipe is not an error.
 pub(crate) fn failure(error: io::Error) -> Option<anyhow::Error> {
-    let is_closed = error.kind() == io::ErrorKind::BrokenPipe;
-    (!is_closed).then(|| anyhow::Error::new(error).context("cannot write to stdout"))
-}
-
-/// Reports that we no longer wait for a blocked stdout.
-pub(crate) fn gave_up() {
-    stderr::line(format_args!(
-        "stdout is blocked: gave up, so some results were neither printed nor counted"
-    ));
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        return None;
+    }
+    let is_blocked = error.get_ref().is_some_and(<dyn Error + Send + Sync>::is::<Blocked>);
+    let error = anyhow::Error::new(error);
+    Some(if is_blocked { error } else { error.context("cannot write to stdout") })
 }
 
 /// Writes results; a closed pipe is not an error.
 pub(crate) fn print(text: &str) -> Result<()> {
+    stdout::check()?;
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {

@@ -1,20 +1,56 @@
 //! Diagnostics: lines on stderr that begin with `toa-tc:`.
+//!
+//! While a run lasts, they are written by a thread of their own. If nobody reads stderr, only that thread is blocked, and
+//! the run can still end.
+
+mod queue;
 
 use std::{
     fmt,
     io::{self, Write},
+    sync::{Arc, OnceLock},
+    thread,
+    time::Duration,
 };
 
+use env_logger::Target;
 use log::LevelFilter;
+use rustix::io::{Errno, write};
+
+use queue::Queue;
+
+/// How long a flush waits while nothing is written.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The lines to write, once the thread has been started.
+static QUEUE: OnceLock<Arc<Queue>> = OnceLock::new();
 
 /// Writes one line.
 pub(crate) fn line(text: fmt::Arguments<'_>) {
-    // Nothing can be done if stderr is gone.
-    _ = io::stderr().write_all(format!("toa-tc: {text}\n").as_bytes());
+    let line = format!("toa-tc: {text}\n");
+    match QUEUE.get() {
+        Some(queue) => queue.push(line.into_bytes()),
+        None => write_all(line.as_bytes()),
+    }
 }
 
-/// Enables the diagnostics for this number of `-v` options, ours and the kernel program's.
-pub(crate) fn start_log(verbose: u8) {
+/// Writes lines that must not be dropped, such as a ledger.
+pub(crate) fn ledger(lines: String) {
+    match QUEUE.get() {
+        Some(queue) => queue.push_in_any_case(lines.into_bytes()),
+        None => write_all(lines.as_bytes()),
+    }
+}
+
+/// Writes lines by a thread from now on, and enables the diagnostics for this number of `-v` options, ours and the kernel
+/// program's.
+pub(crate) fn start(verbose: u8) {
+    let queue = Arc::new(Queue::default());
+    let lines = Arc::clone(&queue);
+    // If there can be no thread, lines are written directly.
+    if thread::Builder::new().name("stderr".to_owned()).spawn(move || lines.write_to(write_all)).is_ok() {
+        _ = QUEUE.set(queue);
+    }
     let level = match verbose {
         0 => LevelFilter::Off,
         1 => LevelFilter::Debug,
@@ -26,5 +62,40 @@ pub(crate) fn start_log(verbose: u8) {
         .format(|out, record| {
             writeln!(out, "toa-tc: {}: {}", record.level().as_str().to_lowercase(), record.args())
         })
+        .target(Target::Pipe(Box::new(Diagnostics)))
         .init();
+}
+
+/// Waits until everything is written. Returns false if stderr took nothing for too long.
+pub(crate) fn flush() -> bool {
+    QUEUE.get().is_none_or(|queue| queue.flush(PATIENCE))
+}
+
+/// Where the log writes its lines.
+struct Diagnostics;
+
+impl Write for Diagnostics {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        match QUEUE.get() {
+            Some(queue) => queue.push(line.to_vec()),
+            None => write_all(line),
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Writes to stderr without the lock of the standard library, which a blocked thread would keep.
+fn write_all(mut bytes: &[u8]) {
+    while !bytes.is_empty() {
+        match write(io::stderr(), bytes) {
+            Ok(len) => bytes = bytes.get(len..).unwrap_or_default(),
+            Err(Errno::INTR) => {}
+            // Nothing can be done if stderr is gone.
+            Err(_) => return,
+        }
+    }
 }

@@ -4,7 +4,12 @@ use std::{collections::HashMap as Table, net::SocketAddr};
 
 use aya::maps::{HashMap, Map, MapData, MapError};
 use toa_common::{
-    address::Client, attribution::Attribution, counters::Counter, flow::Flow, flow_key::FlowKey,
+    address::Client,
+    attribution::Attribution,
+    counters::Counter,
+    flow::Flow,
+    flow_key::FlowKey,
+    limits::{LINGER_NS, SHORT_LINGER_NS},
 };
 
 use crate::{
@@ -20,7 +25,7 @@ const MAX_STEPS: usize = 8;
 /// The followed connections.
 pub struct Flows {
     map: HashMap<MapData, FlowKey, Flow>,
-    max_steps: usize,
+    max_flows: usize,
 }
 
 /// The result of a sweep.
@@ -49,13 +54,13 @@ impl Flows {
             _ => 0,
         };
         let map = map.try_into()?;
-        Ok(Self { map, max_steps: MAX_STEPS.saturating_mul(room as usize) })
+        Ok(Self { map, max_flows: room as usize })
     }
 
     /// Returns all entries, oldest first.
     pub fn read(&self) -> Result<Vec<FollowedFlow>, MapError> {
         let mut found = Table::new();
-        for entry in self.map.iter().take(self.max_steps) {
+        for entry in self.map.iter().take(self.max_flows.saturating_mul(MAX_STEPS)) {
             let (key, flow) = entry?;
             found.insert(key, flow);
         }
@@ -119,6 +124,7 @@ impl Flows {
                 generation: now_ns,
                 last_ns: now_ns,
                 attribution: Attribution::from_socket(client),
+                ports: key.ports,
                 ..Flow::EMPTY
             },
             NO_EXIST,
@@ -148,12 +154,14 @@ impl Flows {
         }
     }
 
-    /// Removes connections that ended more than [`toa_common::limits::LINGER_NS`] before `now_ns`. Otherwise they would
-    /// take space from open ones, which the map evicts when it is full.
+    /// Removes connections that ended and have been silent for [`LINGER_NS`] at `now_ns`, or for [`SHORT_LINGER_NS`] if
+    /// half the map is in use. Otherwise they would take space from open ones, which the map evicts when it is full.
     pub fn sweep(&mut self, now_ns: u64) -> Result<SweepResult, MapError> {
         let mut swept = SweepResult::default();
-        for followed in self.read()? {
-            if followed.is_current(now_ns) {
+        let flows = self.read()?;
+        let linger_ns = if flows.len() > self.max_flows / 2 { SHORT_LINGER_NS } else { LINGER_NS };
+        for followed in flows {
+            if !followed.flow.has_lingered(now_ns, linger_ns) {
                 swept.open += u64::from(followed.flow.ended_ns == 0);
                 continue;
             }
@@ -182,6 +190,7 @@ pub fn evicted(before: &Snapshot, after: &Snapshot, open: u64, begun: u64, remov
     before
         .get(Counter::Learned)
         .saturating_add(begun)
+        .saturating_add(before.get(Counter::Reopened))
         .saturating_sub(after.get(Counter::Closed))
         .saturating_sub(after.get(Counter::ReplacedOpen))
         .saturating_sub(removed)
@@ -194,12 +203,6 @@ fn ask<E>(flow: &Flow, is_watched: &mut impl FnMut(&Client, bool) -> Result<bool
 }
 
 impl FollowedFlow {
-    /// Returns whether the connection is followed at `now_ns` (`CLOCK_MONOTONIC`). One that ended more than
-    /// [`toa_common::limits::LINGER_NS`] earlier is not, even if it is still in the map.
-    pub fn is_current(&self, now_ns: u64) -> bool {
-        !self.flow.has_lingered(|| now_ns)
-    }
-
     /// Returns the real client.
     pub fn client(&self) -> ClientAddress {
         ClientAddress::new(&self.flow.attribution)

@@ -2,6 +2,7 @@
 
 use std::{io, time::Duration};
 
+use log::debug;
 use tokio::{
     sync::{mpsc, watch},
     time::{MissedTickBehavior, interval},
@@ -9,8 +10,7 @@ use tokio::{
 
 use super::Rings;
 use crate::{
-    ledger::Ledger,
-    live::host::clock,
+    live::host::clock::WallClock,
     pipeline::{
         Pipeline,
         bypass::BypassTable,
@@ -31,19 +31,29 @@ pub enum Done {
     Output(io::Error),
 }
 
-/// Reads until `stop` is true, then once more, and returns the ledger and the output. A reason to end the run earlier
+impl Done {
+    /// Returns why the output could not be written, if that is the reason.
+    pub fn error(self) -> Option<io::Error> {
+        match self {
+            Self::Count => None,
+            Self::Output(error) => Some(error),
+        }
+    }
+}
+
+/// Reads until `stop` is true, then once more, and returns the pipeline and the output. A reason to end the run earlier
 /// is sent to `done`, once. From then on nothing is written, but everything is still read, so that the ledger adds up.
-/// `clock_offset_ns` is the pipeline's.
+/// The pipeline has the offset of `clock`. Printed times follow the wall clock if it is set.
 ///
 /// Writing blocks. While our output is not read, the rings are not read either, and their losses are counted.
 pub async fn read<S: FlushSink, B: BypassTable>(
     rings: Rings,
     mut pipeline: Pipeline<B>,
-    clock_offset_ns: u64,
+    mut clock: WallClock,
     mut sink: RequestLimit<S>,
     mut stop: watch::Receiver<bool>,
     done: mpsc::Sender<Done>,
-) -> io::Result<(Ledger, S)> {
+) -> io::Result<(Pipeline<B>, S)> {
     let mut rings = rings.register()?;
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -59,11 +69,18 @@ pub async fn read<S: FlushSink, B: BypassTable>(
             _ = stop.wait_for(|stop| *stop) => true,
         };
         // Taken before reading: see "Order of calls" in the documentation of the pipeline.
-        let now_ns = clock::monotonic_ns() + clock_offset_ns;
-        rings.get_mut().drain(|sample| {
+        let now_ns = clock.now_ns();
+        if let Some(ahead_ns) = clock.update() {
+            debug!("the wall clock was set: it is {ahead_ns} ns ahead of what it was at the start");
+            sink.shift_times(ahead_ns);
+        }
+        let drained = rings.get_mut().drain(|sample| {
             // Errors are counted in the ledger.
             let _ = pipeline.sample(sample, &mut sink);
         });
+        if drained.lost > 0 {
+            pipeline.lost(now_ns);
+        }
         pipeline.tick(now_ns, &mut sink);
         if stops {
             pipeline.finish(&mut sink);
@@ -80,7 +97,7 @@ pub async fn read<S: FlushSink, B: BypassTable>(
             let _ = done.try_send(finding);
         }
         if stops {
-            return Ok((*pipeline.ledger(), sink.into_inner()));
+            return Ok((pipeline, sink.into_inner()));
         }
     }
 }

@@ -4,14 +4,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 use jiff::SignedDuration;
-use toa_common::run_info::MAX_INTERFACES;
 
 use super::{bounds::BoundArgs, existing::Existing, results::ResultArgs, select::SelectArgs};
 
 #[derive(Args, Debug)]
 pub(crate) struct AttachArgs {
     /// Interfaces on which the load balancer's packets arrive
-    #[arg(required = true, value_name = "IFACE", num_args = 1..=MAX_INTERFACES)]
+    #[arg(required = true, value_name = "IFACE")]
     pub(crate) interfaces: Vec<String>,
 
     #[command(flatten, next_help_heading = "Selection")]

@@ -3,27 +3,29 @@
 pub(crate) mod existing;
 mod interfaces;
 mod no_match;
+mod no_reader;
+mod ready_file;
+mod rings;
 mod run_info;
 mod sweep;
 mod untrusted;
 
-use std::{
-    fs,
-    io::{self, Write as _},
-    os::fd::AsFd as _,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, sync::Arc, time::Duration};
 
-use anyhow::{Context as _, Result, anyhow};
-use aya::maps::Map;
+use anyhow::{Context as _, Error, Result, anyhow};
 use log::debug;
-use toa_common::{config::Config, maps::PINNED};
+use toa_common::{config::Config, maps::PINNED, run_info::MAX_INTERFACES, wire::toa_pairs::ToaPairs};
 use toa_userspace::{
-    ledger::Ledger,
+    ledger::{counters::Snapshot, kernel::KernelLedger},
     live::{
         existing::rights,
-        host::{clock, interfaces::interface_name, privileges, sock_diag::SockDiag},
+        host::{
+            clock::{self, WallClock},
+            interfaces::interface_name,
+            privileges,
+            sock_diag::SockDiag,
+            tcp,
+        },
         maps::{Maps, balancers::Untrusted, bypass::BypassMap, counters::Counters},
         program::{
             attach::{Attached, Target, attach},
@@ -31,13 +33,16 @@ use toa_userspace::{
             log::KernelLog,
         },
         rings::{
-            self, PerfError, Rings,
+            Rings,
             reader::{self, Done},
         },
         runs::{map_id, pins::Pins},
     },
     pipeline::{Pipeline, request_limit::RequestLimit},
-    print::{count::plural, ledger::Summary},
+    print::{
+        count::plural,
+        ledger::{Equation, PACKETS_AFTER_GRO, PAYLOAD_BYTES, Summary},
+    },
     rule::{Rule, balancers::Balancers},
 };
 use tokio::{
@@ -50,29 +55,37 @@ use tokio::{
 use existing::{ExistingConnections, SharedFlows, follow_existing};
 use interfaces::until_all_removed;
 use no_match::report_no_match;
+use no_reader::report_no_reader;
+use rings::open_rings;
 use run_info::publish;
 use sweep::sweep;
 use untrusted::report_untrusted;
 
 use crate::{
     cli::{attach::AttachArgs, existing::Existing, select::SelectArgs},
+    error::UsageError,
     printer::{self, Printer},
     signals::Signals,
     stderr,
+    stdout::{self, Blocked, Stdout},
 };
 
 /// Runs the command.
 pub(crate) fn run(args: AttachArgs) -> Result<()> {
-    stderr::start_log(args.verbose);
+    stderr::start(args.verbose);
     let rules = args.select.watched()?;
     let config = Box::new(args.select.config()?);
+    if args.interfaces.len() > MAX_INTERFACES {
+        return Err(UsageError(format!("at most {MAX_INTERFACES} interfaces are possible")).into());
+    }
+    let stdout = stdout::open()?;
     privileges::check()?;
     if let Some(existing) = args.existing {
         rights::check(existing == Existing::Force)?;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let result = runtime.block_on(async {
-        let mut run = Prepared::new(args, rules, config)?.attach()?;
+        let mut run = Prepared::new(args, rules, config)?.attach(stdout)?;
         let failure = run.until_done().await;
         run.finish(failure).await
     });
@@ -107,15 +120,17 @@ struct Run {
     /// Keeps the program loaded.
     _loaded: Loaded,
     signals: Signals,
+    results: stdout::Reader,
     pins: Option<Pins>,
     flows: Arc<SharedFlows>,
     counters: Counters,
     untrusted: Untrusted,
     existing: Option<ExistingConnections>,
-    reader: JoinHandle<io::Result<(Ledger, Printer)>>,
+    reader: JoinHandle<io::Result<(Pipeline<BypassMap>, Printer)>>,
     stop: watch::Sender<bool>,
     done: mpsc::Receiver<Done>,
-    clock_offset_ns: u64,
+    /// Why results could not be written.
+    unwritten: Option<io::Error>,
 }
 
 impl Prepared {
@@ -126,7 +141,9 @@ impl Prepared {
             _ => aya_log::Level::Debug,
         });
         let targets = find_targets(&args.interfaces)?;
-        let options = LoadOptions { config: *config, max_flows: args.bounds.flows, log_level };
+        let pairs = tcp::ignored_options().into_iter().fold(*config.pairs(), ToaPairs::without_noted);
+        let options =
+            LoadOptions { config: config.with_pairs(pairs), max_flows: args.bounds.flows, log_level };
         let mut loaded = Loaded::new(targets.iter().map(Target::program), &options)?;
         // Before anything is pinned: a signal that is not handled would leave the pins in place.
         let signals = Signals::new()?;
@@ -162,7 +179,7 @@ impl Prepared {
     }
 
     /// Attaches to all interfaces, reports that, and starts the reader.
-    fn attach(self) -> Result<Run> {
+    fn attach(self, (stdout, results): (Stdout, stdout::Reader)) -> Result<Run> {
         let Self { args, rules, config, targets, mut loaded, pins, .. } = self;
         let mut attached = Vec::new();
         for target in &targets {
@@ -178,16 +195,16 @@ impl Prepared {
         }
         hint(&args.select, &rules, matches!(published, Some(Ok(()))));
         if let Some(path) = &args.ready_file {
-            fs::write(path, b"").with_context(|| format!("cannot create {}", path.display()))?;
+            ready_file::create(path)?;
         }
 
         let (stop, stopped) = watch::channel(false);
         let (finding, done) = mpsc::channel(1);
-        let clock_offset_ns = clock::unix_offset_ns();
-        let pipeline = Pipeline::with_bypass(args.bounds.limits(), clock_offset_ns, self.bypass);
-        let printer = Printer::new(&args.results, Box::new(interface_name));
+        let clock = WallClock::start();
+        let pipeline = Pipeline::with_bypass(args.bounds.limits(), clock.offset_ns(), self.bypass);
+        let printer = Printer::new(&args.results, stdout, Box::new(interface_name));
         let sink = RequestLimit::new(printer, args.results.count);
-        let read = reader::read(self.rings, pipeline, clock_offset_ns, sink, stopped, finding);
+        let read = reader::read(self.rings, pipeline, clock, sink, stopped, finding);
         // On a thread of its own: a worker that is blocked in writing could serve neither signals nor timers.
         let handle = Handle::current();
         let reader = tokio::task::spawn_blocking(move || handle.block_on(read));
@@ -198,6 +215,7 @@ impl Prepared {
             attached,
             _loaded: loaded,
             signals: self.signals,
+            results,
             pins: pins.map(|(pins, _)| pins),
             flows: self.flows,
             counters: self.counters,
@@ -206,61 +224,90 @@ impl Prepared {
             reader,
             stop,
             done,
-            clock_offset_ns,
+            unwritten: None,
         })
     }
 }
 
 impl Run {
-    /// Waits until something ends the run. Returns the reason if it is a failure.
-    async fn until_done(&mut self) -> Option<anyhow::Error> {
+    /// Waits until something ends the run. Returns the reason if it is a failure other than of writing results.
+    async fn until_done(&mut self) -> Option<Error> {
         let Self { args, config, targets, attached, signals, flows, counters, untrusted, done, .. } = self;
         let pins = self.pins.as_ref();
         tokio::select! {
             () = signals.recv() => None,
             () = elapsed(args.duration) => None,
+            () = stdout::reader_gone() => None,
             () = until_all_removed(attached) => Some(anyhow!("no interface is left")),
             never = report_no_match(counters, targets, config.pairs()) => match never {},
+            never = report_no_reader(counters) => match never {},
             never = sweep(flows, counters, pins, args.bounds.flows) => match never {},
             never = follow_existing(self.existing.take(), pins) => match never {},
             never = report_untrusted(untrusted), if config.restricts_balancers() => match never {},
-            finding = done.recv() => match finding {
-                Some(Done::Output(error)) => printer::failure(error),
-                _ => None,
-            },
+            finding = done.recv() => {
+                self.unwritten = finding.and_then(Done::error);
+                None
+            }
         }
     }
 
     /// Detaches, reads the rest of the rings, and prints the ledger.
-    async fn finish(mut self, failure: Option<anyhow::Error>) -> Result<()> {
+    async fn finish(mut self, failure: Option<Error>) -> Result<()> {
         // Detach first, then read the rings, and read the counters last, so that every packet is counted.
         drop(self.attached);
         // The receiver is dropped early only if the reader failed, which is reported below.
         let _ = self.stop.send(true);
-        let read = self.signals.join_within_grace(self.reader).await?;
+        let read = self.signals.join(self.reader, &mut self.results).await;
         drop(self.pins);
-        let mut written = None;
-        if let Some(read) = read {
-            let (ledger, mut printer) = read.context("cannot read the rings")?;
-            let kernel = self.counters.read()?.ledger();
-            let summary = Summary { kernel: &kernel, pipeline: &ledger, after_gro: true }.to_string();
-            _ = io::stderr().write_all(summary.as_bytes());
-            let time_ns = clock::monotonic_ns() + self.clock_offset_ns;
-            let last_line = tokio::task::spawn_blocking(move || {
-                printer.ledger(&Summary { kernel: &kernel, pipeline: &ledger, after_gro: true }, time_ns)
-            });
-            written = self.signals.join_within_grace(last_line).await?;
-        }
-        let failure = match written {
-            None => {
-                printer::gave_up();
-                failure
+        let counters = self.counters.read()?;
+        let read = read.and_then(|read| read.context(stdout::GAVE_UP)?.context("cannot read the rings"));
+        let (pipeline, mut printer) = match read {
+            Ok(read) => read,
+            Err(error) => {
+                stderr::ledger(half(&counters.ledger()));
+                return fail([failure, Some(error)]);
             }
-            Some(Err(error)) => failure.or_else(|| printer::failure(error)),
-            Some(Ok(())) => failure,
         };
-        failure.map_or(Ok(()), Err)
+        stderr::ledger(summary(&counters, &pipeline).to_string());
+        let last_line = tokio::task::spawn_blocking(move || {
+            printer.ledger(&summary(&counters, &pipeline), clock::unix_ns())
+        });
+        let written = self.signals.join(last_line, &mut self.results).await?;
+        // What the reader found too late to end the run.
+        let found = || self.done.try_recv().ok().and_then(Done::error);
+        let last = || written.map_or_else(|| Some(io::Error::other(Blocked)), Result::err);
+        // The first error is the cause of later ones.
+        let unwritten = self.unwritten.or_else(found).or_else(last);
+        fail([failure, unwritten.and_then(printer::failure)])
     }
+}
+
+/// Returns the counts of the whole run.
+fn summary<'a>(counters: &'a Snapshot, pipeline: &'a Pipeline<BypassMap>) -> Summary<'a> {
+    Summary { counters, pipeline: pipeline.ledger(), examples: pipeline.examples(), after_gro: true }
+}
+
+/// Returns the kernel's half of the ledger.
+fn half(kernel: &KernelLedger) -> String {
+    let (packets, bytes) = (kernel.packets(), kernel.bytes());
+    format!(
+        "toa-tc: {PACKETS_AFTER_GRO}: {}\ntoa-tc: {PAYLOAD_BYTES}: {}\n\
+         toa-tc: the counts of requests, connections and gaps are missing\n",
+        Equation(&packets),
+        Equation(&bytes)
+    )
+}
+
+/// Returns the last of these errors, after reporting the others.
+fn fail(errors: impl IntoIterator<Item = Option<Error>>) -> Result<()> {
+    let mut errors = errors.into_iter().flatten().peekable();
+    while let Some(error) = errors.next() {
+        if errors.peek().is_none() {
+            return Err(error);
+        }
+        stderr::line(format_args!("{error:#}"));
+    }
+    Ok(())
 }
 
 /// Finds the interfaces. An interface that is named twice, or by two of its names, counts once.
@@ -290,26 +337,8 @@ fn pin(loaded: &Loaded) -> Option<(Pins, [u32; PINNED.len()])> {
     pinned().inspect_err(cannot_be_seen).ok()
 }
 
-fn cannot_be_seen(error: &anyhow::Error) {
+fn cannot_be_seen(error: &Error) {
     stderr::line(format_args!("watch, status and flows will not see this run: {error:#}"));
-}
-
-fn open_rings(loaded: &Loaded, bytes: Option<usize>) -> Result<Rings> {
-    let Map::PerfEventArray(map) = loaded.map("EVENTS")? else {
-        anyhow::bail!("EVENTS is not a perf event array");
-    };
-    let bytes = bytes.unwrap_or_else(rings::default_ring_bytes);
-    debug!("a ring of {bytes} bytes per CPU");
-    Rings::open(map.fd().as_fd(), bytes).map_err(|error| {
-        let is_limit =
-            matches!(&error, PerfError::Ring { source, .. } if source.raw_os_error() == Some(libc::EPERM));
-        let error = anyhow::Error::new(error);
-        if is_limit {
-            error.context("the rings are too large for this user: try a smaller --ring-size")
-        } else {
-            error
-        }
-    })
 }
 
 fn announce(target: &Target, attached: &Attached, rules: &[Rule]) {

@@ -5,6 +5,7 @@ mod existing;
 use anyhow::Result;
 use serde::Serialize;
 use toa_common::attribution::LearnedFrom;
+use toa_common::limits::SHORT_LINGER_NS;
 use toa_userspace::{
     address::ClientAddress,
     live::{host::clock, maps::flows::FollowedFlow, runs::Run},
@@ -72,7 +73,7 @@ pub(crate) fn run(args: &FlowsArgs) -> Result<()> {
     for run in picked {
         let mut flows = run.flows()?.read()?;
         let now_ns = clock::monotonic_ns();
-        flows.retain(|followed| followed.is_current(now_ns));
+        flows.retain(|followed| !followed.flow.has_lingered(now_ns, SHORT_LINGER_NS));
         match args.output {
             ReportFormat::Json => {
                 for followed in &flows {

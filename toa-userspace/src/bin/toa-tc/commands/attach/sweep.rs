@@ -26,11 +26,11 @@ pub(crate) async fn sweep(
     pins: Option<&Pins>,
     max_flows: u32,
 ) -> Infallible {
-    let mut told = 0;
+    let (mut told, mut removed) = (0, 0);
     loop {
         sleep(INTERVAL).await;
         // Maps that cannot be read now cannot be read at the end either, where that is an error.
-        let Ok(evicted) = sweep_once(flows, counters, pins) else {
+        let Ok(evicted) = sweep_once(flows, counters, pins, &mut removed) else {
             continue;
         };
         if evicted > told {
@@ -44,11 +44,20 @@ pub(crate) async fn sweep(
     }
 }
 
-/// Sweeps once, and returns a lower bound for the number of open connections that the kernel evicted.
-fn sweep_once(flows: &SharedFlows, counters: &Counters, pins: Option<&Pins>) -> Result<u64, MapError> {
+/// Sweeps once, and returns a lower bound for the number of open connections that the kernel evicted. `removed` is the
+/// number of those that other processes removed, as of the last time that it could be read.
+fn sweep_once(
+    flows: &SharedFlows,
+    counters: &Counters,
+    pins: Option<&Pins>,
+    removed: &mut u64,
+) -> Result<u64, MapError> {
     let before = counters.read()?;
     let begun_here = flows.begun_here();
     let swept = flows.lock().sweep(clock::monotonic_ns())?;
-    let removed = pins.map_or(Ok(0), |pins| pins.info().map(|info| info.flows_removed_by_others))?;
-    Ok(evicted(&before, &counters.read()?, swept.open, begun_here, removed))
+    // Somebody may have removed the pin. Then other processes do not find the run, and cannot remove connections.
+    if let Some(info) = pins.and_then(|pins| pins.info().ok()) {
+        *removed = info.flows_removed_by_others;
+    }
+    Ok(evicted(&before, &counters.read()?, swept.open, begun_here, *removed))
 }

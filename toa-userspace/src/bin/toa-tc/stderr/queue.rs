@@ -1,0 +1,182 @@
+//! A bounded queue of lines between those who report and the thread that writes.
+
+use std::{
+    collections::VecDeque,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use toa_userspace::print::count::plural;
+
+/// Most bytes that wait. Further lines are dropped and counted.
+const BYTES: usize = 1 << 20;
+
+/// The queue.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: VecDeque<Vec<u8>>,
+    /// Bytes in `waiting`.
+    bytes: usize,
+    /// Lines that were dropped since the last one that was accepted.
+    dropped: u64,
+    is_writing: bool,
+    /// Number of entries that were written.
+    written: u64,
+}
+
+impl State {
+    /// Adds lines, after one that says how many were dropped before them.
+    fn add(&mut self, lines: Vec<u8>) {
+        self.add_notice();
+        self.bytes += lines.len();
+        self.waiting.push_back(lines);
+    }
+
+    fn add_notice(&mut self) {
+        if self.dropped > 0 {
+            let notice =
+                format!("toa-tc: {} not written: stderr was blocked\n", plural(self.dropped, "line"));
+            self.dropped = 0;
+            self.add(notice.into_bytes());
+        }
+    }
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds one line, or drops it if too much is waiting. Never blocks.
+    pub(super) fn push(&self, line: Vec<u8>) {
+        let mut state = self.lock();
+        if state.bytes + line.len() > BYTES {
+            state.dropped += 1;
+        } else {
+            state.add(line);
+            self.changed.notify_all();
+        }
+    }
+
+    /// Adds lines however much is waiting.
+    pub(super) fn push_in_any_case(&self, lines: Vec<u8>) {
+        self.lock().add(lines);
+        self.changed.notify_all();
+    }
+
+    /// Passes all lines to `write`. Never returns, because more lines may follow.
+    pub(super) fn write_to(&self, mut write: impl FnMut(&[u8])) -> ! {
+        let mut state = self.lock();
+        loop {
+            let Some(lines) = state.waiting.pop_front() else {
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            state.bytes -= lines.len();
+            state.is_writing = true;
+            drop(state);
+            write(&lines);
+            state = self.lock();
+            state.is_writing = false;
+            state.written += 1;
+            self.changed.notify_all();
+        }
+    }
+
+    /// Waits until everything is written. Returns false if nothing was written for as long as `patience`.
+    pub(super) fn flush(&self, patience: Duration) -> bool {
+        let mut state = self.lock();
+        state.add_notice();
+        self.changed.notify_all();
+        let (mut written, mut since) = (state.written, Instant::now());
+        while !state.waiting.is_empty() || state.is_writing {
+            if state.written != written {
+                (written, since) = (state.written, Instant::now());
+            }
+            let left = patience.saturating_sub(since.elapsed());
+            if left.is_zero() {
+                return false;
+            }
+            let waited = self.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{Arc, mpsc},
+        thread,
+    };
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// A queue whose writer needs a permit for each entry that it writes.
+    fn gated() -> (Arc<Queue>, mpsc::Sender<()>, mpsc::Receiver<String>) {
+        let queue = Arc::new(Queue::default());
+        let (permit, permits) = mpsc::channel::<()>();
+        let (written, lines) = mpsc::channel();
+        let writer = Arc::clone(&queue);
+        thread::spawn(move || {
+            writer.write_to(|line| {
+                if permits.recv().is_ok() {
+                    let _ = written.send(String::from_utf8_lossy(line).into_owned());
+                }
+            })
+        });
+        (queue, permit, lines)
+    }
+
+    #[test]
+    fn lines_keep_their_order() {
+        let (queue, permit, lines) = gated();
+        for number in 0..3 {
+            queue.push(format!("{number}\n").into_bytes());
+            permit.send(()).unwrap();
+        }
+        assert!(queue.flush(PATIENCE));
+        assert_eq!(lines.try_iter().collect::<Vec<_>>(), ["0\n", "1\n", "2\n"]);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_dropped_and_counted_but_for_the_ledger() {
+        let (queue, permit, lines) = gated();
+        let long = vec![b'x'; BYTES / 2];
+        for _ in 0..8 {
+            queue.push(long.clone());
+        }
+        queue.push_in_any_case(b"ledger\n".to_vec());
+        assert!(!queue.flush(Duration::ZERO), "nothing could be written");
+        for _ in 0..8 {
+            permit.send(()).unwrap();
+        }
+        assert!(queue.flush(PATIENCE));
+        let lines: Vec<_> = lines.try_iter().collect();
+        let kept = lines.iter().filter(|line| line.len() == long.len()).count();
+        // The writer may have taken one before the queue was full.
+        assert!((2..=3).contains(&kept), "{kept}");
+        let notice = format!("toa-tc: {} lines not written: stderr was blocked\n", 8 - kept);
+        assert_eq!(lines[kept..], [notice, "ledger\n".to_owned()]);
+    }
+
+    #[test]
+    fn a_flush_says_what_was_dropped_last() {
+        let (queue, permit, lines) = gated();
+        queue.push(vec![b'x'; BYTES]);
+        queue.push(vec![b'x'; BYTES + 1]);
+        permit.send(()).unwrap();
+        permit.send(()).unwrap();
+        assert!(queue.flush(PATIENCE));
+        assert_eq!(lines.try_iter().last().unwrap(), "toa-tc: 1 line not written: stderr was blocked\n");
+    }
+}
