@@ -5,7 +5,7 @@ pub mod probe;
 pub mod random_packets;
 pub mod tables;
 
-use std::collections::HashSet;
+use std::{collections::HashSet, net::IpAddr};
 
 use anyhow::{Context, Result, ensure};
 use rustix::time::{ClockId, clock_gettime};
@@ -14,6 +14,10 @@ use toa_common::{
     skip_reason::SkipReason, wire::toa_pairs::KNOWN_PAIRS,
 };
 use toa_lab_ebpf::digest::digest;
+use toa_packets::{
+    builder::{TCP, checksum::checksum},
+    oracle::Segment,
+};
 use toa_userspace::{
     capture::{
         LinkType, Packet,
@@ -40,6 +44,12 @@ pub struct Differential {
     earlier: Counts,
     untrusted: HashSet<Address>,
 }
+
+/// Offset of the checksum in a TCP header.
+const CHECKSUM: usize = 16;
+
+/// The index of the loopback device, on which the kernel runs tests.
+const LOOPBACK: u32 = 1;
 
 /// Counts in the order of [`Counter::ALL`], followed by those of known pairs.
 type Counts = Vec<u64>;
@@ -99,11 +109,13 @@ impl Differential {
         self.earlier.iter().zip(now).map(|(before, now)| before + now).collect()
     }
 
-    /// Classifies a frame. Fails unless both find, decide and keep the same.
+    /// Classifies a frame with the right TCP checksum, because only user space verifies that. Fails unless both find,
+    /// decide and keep the same.
     pub fn classify(&mut self, frame: &[u8]) -> Result<Taken> {
+        let frame = &with_checksum(frame);
         let packet = Packet {
             time_ns: now_ns(),
-            interface: 0,
+            interface: LOOPBACK,
             link: LinkType::Ethernet,
             bytes: frame,
             wire_len: u32::try_from(frame.len())?,
@@ -162,6 +174,27 @@ impl Differential {
         ensure!(distrusted == self.untrusted, "the kernel distrusts {distrusted:?}");
         Ok(())
     }
+}
+
+/// Returns a frame with the right TCP checksum, if it is TCP.
+fn with_checksum(frame: &[u8]) -> Vec<u8> {
+    let mut fixed = frame.to_vec();
+    let Some(segment) = Segment::of(frame) else {
+        return fixed;
+    };
+    let octets = |address: IpAddr| match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    };
+    let addresses = [octets(segment.source.ip()), octets(segment.destination.ip())].concat();
+    let len = u32::try_from(segment.tcp.len()).unwrap_or_default().to_be_bytes();
+    // The pseudo header of IPv6 (RFC 8200 section 8.1). That of IPv4 has fewer zeros, which do not change the sum.
+    let pseudo = [&addresses[..], &len, &[0, 0, 0, TCP]].concat();
+    let mut summed = [&pseudo, segment.tcp].concat();
+    summed.iter_mut().skip(pseudo.len() + CHECKSUM).take(2).for_each(|byte| *byte = 0);
+    let sum = checksum(&summed).to_be_bytes();
+    fixed.iter_mut().skip(segment.tcp_at + CHECKSUM).zip(sum).for_each(|(to, from)| *to = from);
+    fixed
 }
 
 /// Clears the times of a flow, which the two take from different clocks.

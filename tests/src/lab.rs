@@ -9,6 +9,7 @@ pub mod mounts;
 pub mod netlink;
 pub mod netns;
 pub mod proxy;
+pub mod raw;
 pub mod service;
 pub mod toa_module;
 pub mod tun;

@@ -4,5 +4,7 @@ pub mod churn;
 pub mod client;
 pub mod idle;
 pub mod nginx;
+pub mod raw_client;
+pub mod request_lines;
 pub mod tcpdump;
 pub mod wrk;

@@ -13,17 +13,25 @@ use crate::wait;
 /// How long a process may take to exit on a signal before it is killed.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// A signal that asks a process to end.
+/// A signal to a process. Most ask it to end.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Signal {
     /// SIGINT, as sent by Ctrl-C.
     Interrupt,
     /// SIGTERM, as sent by `kill`.
     Terminate,
+    /// SIGALRM, as sent to `timeout` when the time is over.
+    Alarm,
+    /// SIGHUP, as sent when a terminal is closed.
+    Hangup,
     /// SIGQUIT, as sent by `Ctrl-\`; nginx finishes its current requests.
     Quit,
     /// SIGKILL, which cannot be caught.
     Kill,
+    /// SIGSTOP, which stops a process until it gets [`Signal::Continue`].
+    Stop,
+    /// SIGCONT.
+    Continue,
 }
 
 impl Signal {
@@ -31,8 +39,12 @@ impl Signal {
         match self {
             Self::Interrupt => libc::SIGINT,
             Self::Terminate => libc::SIGTERM,
+            Self::Alarm => libc::SIGALRM,
+            Self::Hangup => libc::SIGHUP,
             Self::Quit => libc::SIGQUIT,
             Self::Kill => libc::SIGKILL,
+            Self::Stop => libc::SIGSTOP,
+            Self::Continue => libc::SIGCONT,
         }
     }
 }

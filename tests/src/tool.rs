@@ -4,6 +4,7 @@ pub mod attached;
 pub mod commands;
 pub mod expected_ledger;
 pub mod expected_rows;
+pub mod json_lines;
 pub mod ledger;
 pub mod printed;
 pub mod recorder;

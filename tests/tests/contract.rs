@@ -10,10 +10,11 @@ const CONTRACT: &str = include_str!("../CONTRACT.md");
 const LEAST: usize = 40;
 
 /// Returns the files that may contain the tests of a module of this name.
-fn places(file: &str) -> [String; 4] {
+fn places(file: &str) -> [String; 5] {
     [
         format!("tests/tests/{file}.rs"),
         format!("toa-userspace/tests/{file}.rs"),
+        format!("toa-userspace/tests/{file}/main.rs"),
         format!("toa-userspace/src/{file}.rs"),
         format!("toa-userspace/src/{file}/tests.rs"),
     ]
@@ -25,7 +26,9 @@ fn has_test(source: &str, name: &str) -> bool {
     let mut lines = source.lines().map(str::trim);
     let mut before = lines.next();
     lines.any(|line| {
-        let is_test = before == Some("#[test]") && line.starts_with(&function);
+        let is_async = before.is_some_and(|before| before.starts_with("#[tokio::test"));
+        let begins = line.trim_start_matches("async ").starts_with(&function);
+        let is_test = (before == Some("#[test]") || is_async) && begins;
         before = Some(line);
         is_test
     })
@@ -61,7 +64,9 @@ fn every_promise_has_tests_that_are_there() -> Result<()> {
 
 #[test]
 fn a_test_is_told_from_what_looks_like_one() {
-    let source = "#[test]\nfn real() {}\n    #[test]\n    fn inner() -> Result<()> {\nfn helper() {}\n";
-    assert!(has_test(source, "real") && has_test(source, "inner"));
+    let source = "#[test]\nfn real() {}\n    #[test]\n    fn inner() -> Result<()> {\nfn helper() {}\n\
+                  #[tokio::test(start_paused = true)]\nasync fn waiting() {}\nasync fn other() {}\n";
+    assert!(["real", "inner", "waiting"].iter().all(|name| has_test(source, name)));
+    assert!(!has_test(source, "other"));
     assert!(!has_test(source, "helper") && !has_test(source, "rea") && !has_test(source, "absent"));
 }

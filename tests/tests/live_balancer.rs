@@ -63,7 +63,7 @@ fn check(habit: Habit) -> Result<()> {
     let printed: BTreeSet<Row> = requests.iter().map(Printed::row).collect();
     assert_eq!(printed, expected, "{habit:?}");
     assert_eq!(requests.len(), expected.len(), "{habit:?}: printed more than once");
-    assert!(requests.iter().all(|request| request.incomplete.is_none()), "{habit:?}");
+    assert!(requests.iter().all(|request| request.marks.is_empty()), "{habit:?}");
     let ledger = output.ledger()?;
     ledger.check()?;
     let sent: usize = of_watched.iter().map(|connection| connection.sent_bytes()).sum();

@@ -40,7 +40,7 @@ fn an_upload_of_a_gigabyte_is_hardly_copied_and_both_its_neighbours_are_printed(
 
     let printed = output.requests()?;
     assert_eq!(printed.iter().map(Printed::row).collect::<Vec<_>>(), rows_of(client, &connection));
-    assert!(printed.iter().all(|request| request.incomplete.is_none()), "{}", output.stderr);
+    assert!(printed.iter().all(|request| request.marks.is_empty()), "{}", output.stderr);
     let ledger = output.ledger()?;
     ledger.check()?;
     let copied = ledger.bytes("delivered")? + ledger.bytes("cut")? + ledger.bytes("lost")?;

@@ -169,7 +169,7 @@ fn check(habit: Habit, duration: Duration) -> Result<()> {
         let foreign: Vec<_> = printed.difference(&expected).take(5).collect();
         assert!(missing.is_empty() && foreign.is_empty(), "missing: {missing:?}, foreign: {foreign:?}");
         assert_eq!(requests.len(), expected.len(), "printed more than once");
-        assert!(requests.iter().all(|request| request.incomplete.is_none()));
+        assert!(requests.iter().all(|request| request.marks.is_empty()));
         let changes = u64::try_from(changing.len())?;
         assert!(changes >= CHANGES_PER_SECOND * duration.as_secs(), "only {changes} changes show little");
         let ledger = output.ledger()?;

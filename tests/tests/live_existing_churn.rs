@@ -44,7 +44,9 @@ const PORTS: std::ops::Range<u16> = 20_000..60_000;
 
 /// Every line of `flows --existing`, and of `attach --existing`, contains one of these after `toa-tc: `.
 const OF_FLOWS: [&str; 2] = [" established connections: ", "not scanned: "];
-const OF_ATTACH: [&str; 8] = [
+const OF_ATTACH: [&str; 9] = [
+    // A connection that was open before is searched for its next request.
+    "found by searching: may be part of a body",
     "attached to web0",
     "nothing is watched yet: ",
     " TCP packets in ",

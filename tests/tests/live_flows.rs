@@ -10,7 +10,7 @@ use toa_common::{
     attribution::Attribution,
     flow::Flow,
     flow_key::FlowKey,
-    limits::LINGER_NS,
+    limits::{LINGER_NS, SHORT_LINGER_NS},
 };
 use toa_tests::lab::mounts;
 use toa_userspace::live::maps::flows::{Flows, SweepResult};
@@ -53,19 +53,26 @@ fn a_connection_that_is_learned_meanwhile_is_not_ended() -> Result<()> {
 
 #[test]
 fn a_sweep_removes_what_ended_long_ago_and_nothing_else() -> Result<()> {
-    mounts::with_bpf_file_system(|| {
-        let pin = Path::new(mounts::BPF).join("FLOWS");
-        HashMap::<MapData, FlowKey, Flow>::create(4, 0)?.pin(&pin)?;
-        let open = || Ok::<_, anyhow::Error>(Map::HashMap(MapData::from_pin(&pin)?));
-        let mut kernel = HashMap::<_, FlowKey, Flow>::try_from(open()?)?;
-        let now_ns = 100 * LINGER_NS;
-        for (ports, ended_ns) in [(1, 0), (2, 1), (3, now_ns - LINGER_NS), (4, now_ns - LINGER_NS - 1)] {
-            kernel.insert(key(ports), Flow { ended_ns, ..flow(ports.into(), WATCHED) }, 0)?;
-        }
-        let mut flows = Flows::new(open()?)?;
-        assert_eq!(flows.sweep(now_ns)?, SweepResult { open: 1, removed: 2 });
-        let left: Vec<_> = flows.read()?.iter().map(|followed| followed.key.ports).collect();
-        assert_eq!(left, [1, 3]);
-        Ok(())
-    })
+    const NOW_NS: u64 = 100 * LINGER_NS;
+    // Up to half of the entries, and more.
+    for (entries, linger_ns) in [(8, LINGER_NS), (4, SHORT_LINGER_NS)] {
+        mounts::with_bpf_file_system(|| {
+            let pin = Path::new(mounts::BPF).join("FLOWS");
+            HashMap::<MapData, FlowKey, Flow>::create(entries, 0)?.pin(&pin)?;
+            let open = || Ok::<_, anyhow::Error>(Map::HashMap(MapData::from_pin(&pin)?));
+            let mut kernel = HashMap::<_, FlowKey, Flow>::try_from(open()?)?;
+            // An open one that is silent, and ended ones by the time of their last packet.
+            for (ports, ended_ns, last_ns) in
+                [(1, 0, 1), (2, 1, 1), (3, 1, NOW_NS - linger_ns), (4, 1, NOW_NS - linger_ns - 1)]
+            {
+                kernel.insert(key(ports), Flow { ended_ns, last_ns, ..flow(ports.into(), WATCHED) }, 0)?;
+            }
+            let mut flows = Flows::new(open()?)?;
+            assert_eq!(flows.sweep(NOW_NS)?, SweepResult { open: 1, removed: 2 });
+            let left: Vec<_> = flows.read()?.iter().map(|followed| followed.key.ports).collect();
+            assert_eq!(left, [1, 3], "{entries} entries");
+            Ok(())
+        })?;
+    }
+    Ok(())
 }

@@ -95,7 +95,7 @@ fn a_head_in_the_first_fragment_is_whole() -> Result<()> {
         })?;
         let printed = output.requests()?;
         let targets: Vec<_> =
-            printed.iter().map(|it| (it.target.as_str(), it.incomplete.as_deref())).collect();
+            printed.iter().map(|it| (it.target.as_str(), it.marks.first().map(String::as_str))).collect();
         assert_eq!(targets, [("/upload", None), ("/next", None)], "{}", output.stderr);
         assert_eq!(fragments, 1);
         assert!(output.stderr.contains("1 gap of 24 bytes"), "{}", output.stderr);
@@ -114,8 +114,12 @@ fn a_head_that_goes_on_in_the_second_fragment_is_incomplete() -> Result<()> {
         })?;
         let printed = output.requests()?;
         let targets: Vec<_> =
-            printed.iter().map(|it| (it.target.as_str(), it.incomplete.as_deref())).collect();
-        let expected = [("/before", None), ("/cut", Some("gap of 14 bytes")), ("/next", None)];
+            printed.iter().map(|it| (it.target.as_str(), it.marks.first().map(String::as_str))).collect();
+        let expected = [
+            ("/before", None),
+            ("/cut", Some("incomplete: gap of 14 bytes")),
+            ("/next", Some("resynchronized")),
+        ];
         assert_eq!(targets, expected, "{}", output.stderr);
         assert_eq!(fragments, 1);
     }

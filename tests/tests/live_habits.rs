@@ -76,7 +76,7 @@ fn check(habit: Habit, arguments: &[&str], is_watched: impl Fn(SocketAddr) -> bo
     let what = format!("{habit:?}, {arguments:?}");
     assert_eq!(printed.iter().cloned().collect::<BTreeSet<_>>(), expected, "{what}");
     assert_eq!(printed.len(), expected.len(), "{what}: printed more than once");
-    assert!(output.requests()?.iter().all(|request| request.incomplete.is_none()), "{what}");
+    assert!(output.requests()?.iter().all(|request| request.marks.is_empty()), "{what}");
     let ledger = output.ledger()?;
     ledger.check()?;
     let sent: usize = watched.iter().map(|(_, connection)| connection.sent_bytes()).sum();

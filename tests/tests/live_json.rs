@@ -111,6 +111,10 @@ fn expected(
         "toa": {"kind": 254, "length": 8, "learned_from": learned_from, "ambiguous": false},
         "connection": {"request": number + 1},
         "incomplete": null,
+        "malformed": "control character",
+        "resynchronized": false,
+        "reopened": false,
+        "conflicting": null,
         "framing_fault": null,
     })
 }
@@ -223,7 +227,7 @@ fn check(habit: Habit, learned_from: &str) -> Result<()> {
     let nothing = json!({"ring_full": 0, "no_reader": 0, "other": 0});
     let bytes = json!({
         "matched": sent_bytes, "delivered": sent_bytes, "cut": 0, "lost": nothing, "bypassed": 0,
-        "used": sent_bytes, "duplicate": 0, "discarded": 0,
+        "used": sent_bytes, "duplicate": 0, "conflicting": 0, "discarded": 0,
     });
     assert_eq!(ledger["bytes"], bytes, "{habit:?}");
     // The ledger is still on stderr, with the same numbers.

@@ -49,7 +49,7 @@ fn check(lab: &mut Lab, is_ipv6: bool, what: &str) -> Result<Account> {
     assert_eq!(nginx.stop()?.len(), 12, "{what}");
     let printed = output.requests()?;
     assert_eq!(printed.iter().map(Printed::row).collect::<Vec<_>>(), rows, "{what}: {}", output.stderr);
-    assert!(printed.iter().all(|it| it.incomplete.is_none()), "{what}: {}", output.stdout);
+    assert!(printed.iter().all(|it| it.marks.is_empty()), "{what}: {}", output.stdout);
     account.check(&output.ledger()?).map_err(|error| error.context(what.to_owned()))?;
     println!("{what}: {account:?}");
     Ok(account)

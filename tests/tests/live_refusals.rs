@@ -1,7 +1,11 @@
 //! What cannot work is refused with a clear message and the right exit code, and leaves nothing behind.
 #![cfg(feature = "kernel")]
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result};
 use toa_tests::{
@@ -31,7 +35,7 @@ fn check(lab: &Lab, output: &Output, code: i32, reason: &str) -> Result<()> {
     assert!(lines.len() == 1 || code == USAGE, "more than one line: {said}");
     assert_eq!(attached::on(&lab.server)?, []);
     assert_eq!(attached::filters_on(&lab.server)?, "");
-    assert_eq!(mounts::pins()?, Vec::<std::path::PathBuf>::new());
+    assert_eq!(mounts::pins()?, Vec::<PathBuf>::new());
     Ok(())
 }
 
@@ -73,15 +77,20 @@ fn no_interface() -> Result<()> {
     check_arguments(&["attach", "--any"], USAGE, "")
 }
 
-#[test]
-fn a_user_without_rights() -> Result<()> {
-    // A copy where every user can reach it.
-    let directory = tempfile::Builder::new().prefix("toa-copy-").tempdir()?;
-    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))?;
-    let copy = directory.path().join("toa-tc");
+/// Copies the tool to where every user can reach it.
+fn copy_for_everybody(directory: &Path) -> Result<PathBuf> {
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o755))?;
+    let copy = directory.join("toa-tc");
     // Copied by another process: if a child of another test inherited our writable descriptor, the copy could
     // not be run.
     assert!(std::process::Command::new("cp").arg(toa_tc::binary()?).arg(&copy).status()?.success());
+    Ok(copy)
+}
+
+#[test]
+fn a_user_without_rights() -> Result<()> {
+    let directory = tempfile::Builder::new().prefix("toa-copy-").tempdir()?;
+    let copy = copy_for_everybody(directory.path())?;
     let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
     mounts::with_bpf_file_system(|| {
         let lab = Lab::new(Habit::SynAndEarly)?;
@@ -110,6 +119,68 @@ fn without_a_bpf_file_system_it_works_and_says_what_will_not() -> Result<()> {
     })
 }
 
+/// Runs the tool as a user with the capabilities that it needs, who may not lock memory.
+fn run_without_locked_memory(lab: &Lab, binary: &Path, ring_size: Option<&str>) -> Result<Output> {
+    let capabilities = "+bpf,+net_admin,+perfmon";
+    let (inheritable, ambient) =
+        (format!("--inh-caps={capabilities}"), format!("--ambient-caps={capabilities}"));
+    // No other process has this user, whose perf events share one limit.
+    let user = ["--reuid=61234", "--regid=61234", "--clear-groups", &inheritable, &ambient];
+    let wrapper = [&["setpriv"][..], &user, &["prlimit", "--memlock=0"]].concat();
+    let mut arguments = vec!["attach", "web0", "--any", "--duration", "1s"];
+    arguments.extend(ring_size.into_iter().flat_map(|size| ["--ring-size", size]));
+    ToaTc::run_through(&lab.server.namespace, &wrapper, binary, &arguments)
+}
+
+#[test]
+fn rings_that_are_too_large_for_a_user_are_refused_with_a_size_that_fits() -> Result<()> {
+    let directory = tempfile::Builder::new().prefix("toa-copy-").tempdir()?;
+    let copy = copy_for_everybody(directory.path())?;
+    mounts::with_bpf_file_system(|| {
+        let lab = Lab::new(Habit::SynAndEarly)?;
+        let output = run_without_locked_memory(&lab, &copy, Some("4194304"))?;
+        assert_eq!((output.status.code(), output.stdout.as_str()), (Some(FAILED), ""), "{}", output.stderr);
+        let last = output.stderr.lines().last().context("it says nothing")?;
+        let reason =
+            "toa-tc: rings of 4194304 bytes are too large for a user without CAP_IPC_LOCK: try --ring-size ";
+        let size =
+            last.strip_prefix(reason).and_then(|rest| rest.split(':').next()).context(last.to_owned())?;
+        assert_eq!(attached::on(&lab.server)?, []);
+        let output = run_without_locked_memory(&lab, &copy, Some(size))?;
+        assert_eq!(output.status.code(), Some(0), "{}", output.stderr);
+        // It is the largest.
+        let twice = (size.parse::<usize>()? * 2).to_string();
+        let output = run_without_locked_memory(&lab, &copy, Some(&twice))?;
+        assert_eq!(output.status.code(), Some(FAILED), "{}", output.stderr);
+        Ok(())
+    })
+}
+
+#[test]
+fn a_ready_file_replaces_nothing_and_waits_for_nothing() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let path = |name: &str| directory.path().join(name);
+    fs::write(path("file"), "content")?;
+    symlink("target", path("link"))?;
+    rustix::fs::mkfifoat(rustix::fs::CWD, path("fifo"), 0o600.into())?;
+    for name in ["file", "link", "fifo"] {
+        mounts::with_bpf_file_system(|| {
+            let lab = Lab::new(Habit::SynAndEarly)?;
+            let path = path(name).display().to_string();
+            let output =
+                ToaTc::run(&lab.server.namespace, &["attach", "web0", "--any", "--ready-file", &path])?;
+            assert_eq!(output.status.code(), Some(FAILED), "{name}: {}", output.stderr);
+            let reason = format!("toa-tc: cannot create {path}: File exists (os error 17)");
+            assert_eq!(output.stderr.lines().last(), Some(reason.as_str()));
+            assert_eq!(attached::on(&lab.server)?, []);
+            Ok(())
+        })?;
+    }
+    assert_eq!(fs::read_to_string(path("file"))?, "content");
+    assert!(!path("target").exists());
+    Ok(())
+}
+
 #[test]
 fn a_failure_is_printed_with_its_reasons_and_undone() -> Result<()> {
     mounts::with_bpf_file_system(|| {
@@ -120,7 +191,7 @@ fn a_failure_is_printed_with_its_reasons_and_undone() -> Result<()> {
         let reason = "toa-tc: cannot create /nonexistent/ready: No such file or directory (os error 2)";
         assert_eq!(output.stderr.lines().last(), Some(reason));
         assert_eq!(attached::on(&lab.server)?, []);
-        assert_eq!(mounts::pins()?, Vec::<std::path::PathBuf>::new());
+        assert_eq!(mounts::pins()?, Vec::<PathBuf>::new());
         Ok(())
     })
 }

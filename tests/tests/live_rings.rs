@@ -44,7 +44,7 @@ fn cpus() -> Result<Vec<u32>> {
 /// Opens the probe's rings on these CPUs.
 fn rings(probe: &Probe, bytes: usize, cpus: &[u32]) -> Result<Rings> {
     let Map::PerfEventArray(map) = probe.map("EVENTS")? else { bail!("EVENTS is no perf event array") };
-    Ok(Rings::open_on(map.fd().as_fd(), bytes, cpus)?)
+    Ok(Rings::open_on(map.fd().as_fd(), bytes, cpus.iter().copied())?)
 }
 
 fn following_probe() -> Result<Probe> {

@@ -134,10 +134,24 @@ fn toa_from_a_balancer_is_believed() -> Result<()> {
 
 #[test]
 fn open_connections_that_are_evicted_are_told_of() -> Result<()> {
+    check_evictions(false)
+}
+
+#[test]
+fn open_connections_that_are_evicted_are_told_of_even_if_the_pins_were_removed() -> Result<()> {
+    check_evictions(true)
+}
+
+fn check_evictions(removes_pins: bool) -> Result<()> {
     mounts::with_bpf_file_system(|| {
         let mut lab = Lab::new(Habit::SynAndEarly)?;
         let _nginx = lab.nginx()?;
         let tool = ToaTc::attach(&lab.server, &["--any", "--max-flows", "64"])?;
+        if removes_pins {
+            let pins = mounts::pins()?.into_iter().filter(|pin| pin.is_file()).collect::<Vec<_>>();
+            assert!(pins.iter().any(|pin| pin.ends_with("INFO")), "{pins:?}");
+            pins.iter().try_for_each(std::fs::remove_file)?;
+        }
         let connect = |number: u16| -> Result<Connection> {
             let client = SocketAddr::from(([203, 0, 113, 9], 10_000 + number));
             ask(&mut lab, &toa_option(client), "/")

@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use toa_tests::{
     lab::{Lab, marker::Habit, mounts},
     peers::client::Request,
-    process::{Process, Signal},
+    process::Process,
     tool::{
         attached,
         toa_tc::{self, ToaTc},
@@ -79,25 +79,5 @@ fn a_run_whose_disk_is_full_ends_with_its_ledger_and_exit_code_1() -> Result<()>
         assert_eq!(said.lines().last(), Some(reason), "{format}: {said}");
         assert_eq!(attached::on(&lab.server)?, []);
     }
-    Ok(())
-}
-
-#[test]
-fn a_run_whose_reader_stands_still_ends_and_says_what_it_gave_up() -> Result<()> {
-    let mut lab = Lab::new(Habit::SynAndEarly)?;
-    let _nginx = lab.nginx()?;
-    let mut tool = ToaTc::attach_piped(&lab.server, &["--any"])?;
-    let pipe = tool.process().child().stdout.take().context("no pipe")?;
-    let mut connection = lab.connect(Some(CLIENT.into()))?;
-    // More than the pipe and the tool's buffer can hold.
-    let note = "x".repeat(4000);
-    for _ in 0..100 {
-        connection.ask(Request::get("/").field("x-note", &note))?;
-    }
-    let output = tool.stop(Signal::Interrupt)?.succeeded()?;
-    let last = output.stderr.lines().last();
-    assert!(last.is_some_and(|line| line.starts_with("toa-tc: stdout is blocked: gave up")), "{last:?}");
-    assert_eq!(attached::on(&lab.server)?, []);
-    drop(pipe);
     Ok(())
 }

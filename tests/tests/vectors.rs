@@ -2,11 +2,18 @@
 
 use anyhow::Result;
 use proptest::prelude::{ProptestConfig, proptest};
-use toa_common::{config::Config, inspect::inspect, wire::view::Link};
+use toa_common::{
+    config::Config,
+    inspect::inspect,
+    wire::{toa_pairs::ToaPairs, view::Link},
+};
 use toa_packets::{
     builder::PacketBuilder,
-    fixtures::{strategies, vectors},
-    oracle::options::USUAL,
+    fixtures::{
+        strategies,
+        vectors::{self, EXTENDED},
+    },
+    oracle::options::{USUAL, Wanted},
     selection,
     shared::captured,
 };
@@ -49,6 +56,28 @@ fn only_the_cookie_that_could_be_a_toa_is_ambiguous() -> Result<()> {
         let toa = inspect(&captured(&frame), Link::Ethernet, &Config::DEFAULT).unwrap().toa;
         assert_eq!(toa.is_some() && toa.is_ambiguous(), vector.id == "V27", "{}", vector.id);
     }
+    Ok(())
+}
+
+#[test]
+fn a_port_that_is_the_identifier_of_an_experiment_is_ambiguous() -> Result<()> {
+    let (mut found, mut ambiguous) = (0, 0);
+    for (kind, length) in EXTENDED {
+        let selection = selection::with_config(Config::DEFAULT.with_pairs(ToaPairs::new(&EXTENDED)));
+        for port in 0..=u16::MAX {
+            let mut options = [[kind, length].as_slice(), &port.to_be_bytes()].concat();
+            options.resize(usize::from(length).next_multiple_of(4), 1);
+            let frame = PacketBuilder::ipv4().options(&options).build();
+            let wanted = Wanted { pairs: &EXTENDED, last: false };
+            let seen = agree(&frame, &selection, wanted)?.unwrap();
+            found += u32::from(seen.pair.is_some());
+            ambiguous += u32::from(seen.is_ambiguous);
+        }
+    }
+    // Five of the layouts have one of these kinds: 254:8, 254:16, 254:20, 253:8 and 253:20.
+    assert_eq!(ambiguous, 5 * 15);
+    // All but 28:7, which has the version 1 in the byte where others have half of a port.
+    assert_eq!(found, 9 * 65_536 + 256);
     Ok(())
 }
 

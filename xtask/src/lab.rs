@@ -2,7 +2,9 @@
 //! programs are in `tests/src/bin`.
 
 use std::{
+    io,
     os::unix::process::CommandExt as _,
+    path::{self, PathBuf},
     process::{Command, ExitCode},
 };
 
@@ -22,6 +24,14 @@ pub(crate) struct DemoOptions {
     keep: bool,
 }
 
+/// Options of `cargo xtask conformance`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ConformanceOptions {
+    /// Compare all captures below this folder, instead of those of the lab
+    #[arg(long, value_name = "DIR", value_parser = absolute)]
+    captures: Option<PathBuf>,
+}
+
 /// Installs what is missing, builds the demo, and replaces this process with it.
 pub(crate) fn demo(workspace: &Workspace, options: &DemoOptions) -> Result<ExitCode> {
     match prepare(workspace, Scope::Demo, "demo")? {
@@ -35,8 +45,16 @@ pub(crate) fn demo(workspace: &Workspace, options: &DemoOptions) -> Result<ExitC
 }
 
 /// Installs what is missing, builds and runs the comparison of toa-tc with tshark.
-pub(crate) fn conformance(workspace: &Workspace) -> Result<ExitCode> {
-    match prepare(workspace, Scope::Tests, "conformance")? {
+pub(crate) fn conformance(workspace: &Workspace, options: &ConformanceOptions) -> Result<ExitCode> {
+    let ready = match &options.captures {
+        Some(directory) => {
+            let mut command = build_program(workspace, "conformance")?;
+            command.arg("--captures").arg(directory);
+            Ready::Yes(command)
+        }
+        None => prepare(workspace, Scope::Tests, "conformance")?,
+    };
+    match ready {
         Ready::Not(code) => Ok(code),
         Ready::Yes(mut command) => {
             exec::echo(&command);
@@ -44,6 +62,11 @@ pub(crate) fn conformance(workspace: &Workspace) -> Result<ExitCode> {
             Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
     }
+}
+
+/// Makes a path independent of the current directory, which will be the workspace.
+fn absolute(path: &str) -> io::Result<PathBuf> {
+    path::absolute(path)
 }
 
 /// Whether a command of the lab can run: the command itself, or the exit code if not.
@@ -62,8 +85,13 @@ fn prepare(workspace: &Workspace, scope: Scope, name: &str) -> Result<Ready> {
     if installed != ExitCode::SUCCESS {
         return Ok(Ready::Not(installed));
     }
+    build_program(workspace, name).map(Ready::Yes)
+}
+
+/// Builds the tool and the program `toa-NAME`, which runs the tool.
+fn build_program(workspace: &Workspace, name: &str) -> Result<Command> {
     let [tool, program] = build::release(workspace, [build::TOOL, &format!("toa-{name}")])?;
     let mut command = Command::new(program);
     command.env("TOA_TC", tool);
-    Ok(Ready::Yes(command))
+    Ok(command)
 }

@@ -31,8 +31,9 @@ enum Task {
     Bench(bench::Options),
     /// Set up, build, and show in a load-balancer lab what toa-tc does
     Demo(lab::DemoOptions),
-    /// Compare what toa-tc and tshark read from captures of real programs, request by request
-    Conformance,
+    /// Compare what toa-tc and tshark read from captures, request by request: those of real programs in a lab, or those in a
+    /// folder
+    Conformance(lab::ConformanceOptions),
     /// Fuzz one target for a limited time
     Fuzz(fuzz::Options),
     /// Check formatting, lints, documentation and house rules
@@ -50,7 +51,7 @@ fn main() -> ExitCode {
         Task::Build => build::run(&workspace),
         Task::Bench(options) => bench::run(&workspace, &options),
         Task::Demo(options) => lab::demo(&workspace, &options),
-        Task::Conformance => lab::conformance(&workspace),
+        Task::Conformance(options) => lab::conformance(&workspace, &options),
         Task::Fuzz(options) => fuzz::run(&workspace, &options),
         Task::Lint => lint::run(&workspace),
         Task::Test(options) => test::run(&workspace, &options),

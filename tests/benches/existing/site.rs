@@ -76,6 +76,7 @@ impl Site {
             has_queues: true,
             keepalive: Duration::from_hours(1),
             logs_requests: false,
+            ..Setup::default()
         };
         let nginx = Nginx::start_with(&lab.server.namespace, setup)?;
         let idle = Idle::open(&lab.balancer.namespace, &addresses, EACH, nginx_address())?;

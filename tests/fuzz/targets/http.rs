@@ -3,16 +3,17 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use toa_common::seq::Seq;
 use toa_userspace::{
     event::Event,
-    http::{context::Context, parser::Parser},
+    http::{context::Context, head::Cause, parser::Parser},
     ledger::HttpLedger,
     limits::Limits,
-    stream::StreamEvent,
+    stream::{Arrival, StreamEvent},
 };
 
 /// Returns what was found, and how often the parser lost its place in the stream.
-fn parse(pieces: &[&[u8]], gap_at: usize, from_syn: bool) -> (Vec<Vec<u8>>, u64) {
+fn parse(pieces: &[&[u8]], gap_at: usize, is_known: bool) -> (Vec<Vec<u8>>, u64) {
     let mut limits = Limits::default();
     (limits.head_bytes, limits.fields) = (600, 20);
     let (mut parser, mut ledger, mut found, mut used) =
@@ -26,7 +27,9 @@ fn parse(pieces: &[&[u8]], gap_at: usize, from_syn: bool) -> (Vec<Vec<u8>>, u64)
                 assert!(preview.len() <= 64);
                 reason.name().as_bytes().to_vec()
             }
-            Event::Opened | Event::Gap { .. } | Event::Closed(_) => panic!("{event:?}"),
+            Event::Opened | Event::Gap { .. } | Event::Conflict { .. } | Event::Closed(_) => {
+                unreachable!("{event:?}")
+            }
         });
     };
     let mut cx = Context { limits: &limits, ledger: &mut ledger, emit };
@@ -39,7 +42,7 @@ fn parse(pieces: &[&[u8]], gap_at: usize, from_syn: bool) -> (Vec<Vec<u8>>, u64)
         let sum = ledger.head_bytes + ledger.body_bytes + ledger.resync_bytes + ledger.opaque_bytes;
         assert_eq!(sum + ledger.buffered_bytes, used, "{ledger:?}");
     };
-    accept(&mut parser, StreamEvent::Start { from_syn });
+    accept(&mut parser, StreamEvent::Start { is_known });
     for (number, bytes) in pieces.iter().enumerate() {
         if number == gap_at {
             let bytes = parser.unneeded_bytes();
@@ -49,12 +52,13 @@ fn parse(pieces: &[&[u8]], gap_at: usize, from_syn: bool) -> (Vec<Vec<u8>>, u64)
             );
         }
         if !bytes.is_empty() {
-            accept(&mut parser, StreamEvent::Data { bytes, time_ns: 0 });
+            let arrival = Arrival { time_ns: 0, ack: Seq(0) };
+            accept(&mut parser, StreamEvent::Data { bytes, arrival });
         }
         assert!(parser.buffered_bytes() <= 40 << 10);
     }
     let resyncs = cx.ledger.resyncs;
-    parser.drop_head(&mut cx);
+    parser.give_up(Cause::Finished, &mut cx);
     assert_eq!(ledger.buffered_bytes, 0);
     (found, resyncs)
 }

@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use toa_common::config::Config;
 use toa_userspace::{
-    capture::{classifier::Selection, replay::Replay},
+    capture::{Next, Reader, classifier::Selection, replay::Replay},
     event::Event,
     limits::Limits,
     pipeline::{Sink, connection::Connection},
@@ -27,16 +27,27 @@ fuzz_target!(|file: &[u8]| {
         max_flows: 4,
     };
     let mut replay = Replay::new(selection, Limits::default());
-    let mut input = file;
+    let (mut reader, mut input) = (Reader::default(), file);
     loop {
-        match replay.step(&mut Nothing) {
-            Ok(false) if replay.fill(&mut input).is_ok_and(|bytes| bytes > 0) => {}
-            Ok(true) => {}
-            Ok(false) | Err(_) => break,
+        match reader.next_packet() {
+            Ok(Next::Packet(packet)) => {
+                replay.packet(packet, &mut Nothing);
+                continue;
+            }
+            Ok(Next::NeedMore) => {}
+            Err(_) => break,
+        }
+        if !reader.fill(&mut input).is_ok_and(|bytes| bytes > 0) {
+            break;
         }
     }
     replay.finish(&mut Nothing);
-    let kernel = replay.counters().ledger();
-    let summary = Summary { kernel: &kernel, pipeline: replay.ledger(), after_gro: false }.to_string();
+    let summary = Summary {
+        counters: replay.counters(),
+        pipeline: replay.ledger(),
+        examples: replay.examples(),
+        after_gro: false,
+    }
+    .to_string();
     assert!(!summary.contains("do not add up"), "{summary}");
 });

@@ -48,7 +48,11 @@ const STREAM: &[u8] = b"POST /1 HTTP/1.1\r\ncontent-length: 90\r\n\r\nGET /2 HTT
 
 fn check(pipeline: &Pipeline<Kernel>, sink: &Counting) {
     let (stream, http) = (&pipeline.ledger().stream, &pipeline.ledger().http);
-    let sum = stream.used_bytes + stream.duplicate_bytes + stream.discarded_bytes() + stream.held_bytes;
+    let sum = stream.used_bytes
+        + stream.duplicate_bytes
+        + stream.conflicting_bytes
+        + stream.discarded_bytes()
+        + stream.held_bytes;
     assert_eq!(sum, stream.delivered_bytes);
     let sum = http.head_bytes + http.body_bytes + http.resync_bytes + http.opaque_bytes + http.buffered_bytes;
     assert_eq!(sum, stream.used_bytes);

@@ -27,13 +27,22 @@ pub fn digest_of(inspected: &Inspected, decision: Decision) -> u32 {
     digest.mix_address(toa.client.address);
     digest.mix(u32::from(toa.client.port_be));
     digest.mix(u32::from(toa.kind) << 8 | u32::from(toa.length));
-    digest.mix(u32::from(walk.has_hit()) << 1 | u32::from(walk.has_several()));
+    digest.mix(
+        u32::from(walk.is_signed()) << 3
+            | u32::from(walk.is_fast_open()) << 2
+            | u32::from(walk.has_hit()) << 1
+            | u32::from(walk.has_several()),
+    );
     digest.mix(walk.unselected());
     digest.mix(walk.hits().next().unwrap_or(0));
     digest.mix(walk.stop() as u32);
     digest.mix(walk.end());
     digest.mix(decision.action as u32);
-    digest.mix(u32::from(decision.conflict) << 1 | u32::from(decision.confirmed));
+    digest.mix(
+        u32::from(decision.completed) << 2
+            | u32::from(decision.conflict) << 1
+            | u32::from(decision.confirmed),
+    );
     // The top bit distinguishes a digest from a reason.
     (digest.0 >> 32) as u32 | 1 << 31
 }

@@ -2,6 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use checksum::set_checksum;
+
+pub mod checksum;
 pub mod extension;
 
 /// TCP flags.
@@ -16,7 +19,14 @@ pub mod flags {
     pub const PSH: u8 = 0x08;
     /// The acknowledgment number is valid.
     pub const ACK: u8 = 0x10;
+    /// The urgent pointer is valid.
+    pub const URG: u8 = 0x20;
 }
+
+/// The MAC address that frames come from.
+pub const SOURCE_STATION: [u8; 6] = [2, 0, 0, 0, 0, 1];
+/// The MAC address that frames are for.
+pub const DESTINATION_STATION: [u8; 6] = [2, 0, 0, 0, 0, 2];
 
 /// Protocol number of TCP.
 pub const TCP: u8 = 6;
@@ -50,6 +60,9 @@ pub struct PacketBuilder {
     data_offset_words: Option<u8>,
     payload: Vec<u8>,
     trailer: Vec<u8>,
+    urgent: u16,
+    checksum_error: u16,
+    station: [u8; 6],
 }
 
 impl PacketBuilder {
@@ -74,6 +87,9 @@ impl PacketBuilder {
             data_offset_words: None,
             payload: Vec::new(),
             trailer: Vec::new(),
+            urgent: 0,
+            checksum_error: 0,
+            station: DESTINATION_STATION,
         }
     }
 
@@ -201,10 +217,32 @@ impl PacketBuilder {
         self
     }
 
+    /// Sets the urgent pointer and its flag.
+    #[must_use]
+    pub fn urgent(mut self, pointer: u16) -> Self {
+        self.urgent = pointer;
+        self.flags |= flags::URG;
+        self
+    }
+
+    /// Makes the TCP checksum wrong.
+    #[must_use]
+    pub fn wrong_checksum(mut self) -> Self {
+        self.checksum_error = 0x5555;
+        self
+    }
+
+    /// Sets the MAC address that the frame is for.
+    #[must_use]
+    pub fn station(mut self, address: [u8; 6]) -> Self {
+        self.station = address;
+        self
+    }
+
     /// Returns the frame.
     pub fn build(&self) -> Vec<u8> {
         let ether_type = if self.source.is_ipv4() { 0x0800 } else { 0x86dd };
-        let mut frame = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1];
+        let mut frame = [self.station, SOURCE_STATION].concat();
         for (ether_type, tag) in &self.vlans {
             frame.extend(ether_type.to_be_bytes());
             frame.extend(tag.to_be_bytes());
@@ -271,12 +309,18 @@ impl PacketBuilder {
         segment.extend(self.destination.port().to_be_bytes());
         segment.extend(self.seq.to_be_bytes());
         segment.extend(self.ack.to_be_bytes());
-        segment.extend([words << 4, self.flags, 0xff, 0xff, 0, 0, 0, 0]);
+        segment.extend([words << 4, self.flags, 0xff, 0xff, 0, 0]);
+        segment.extend(self.urgent.to_be_bytes());
         segment.extend(options);
         segment.extend(&self.payload);
         let length = u32::try_from(segment.len()).unwrap_or_default();
         let pseudo_header = [addresses, &length.to_be_bytes(), &[0, 0, 0, TCP]].concat();
         set_checksum(&mut segment, 16, &pseudo_header);
+        segment
+            .iter_mut()
+            .skip(16)
+            .zip(self.checksum_error.to_be_bytes())
+            .for_each(|(to, error)| *to ^= error);
         segment
     }
 }
@@ -303,29 +347,9 @@ fn low_half(number: usize) -> u16 {
     u16::try_from(number).unwrap_or(0)
 }
 
-/// Writes the checksum of `bytes` and the pseudo header at `at`, which must contain zeros.
-fn set_checksum(bytes: &mut [u8], at: usize, pseudo_header: &[u8]) {
-    let sum = checksum(&[pseudo_header, bytes].concat());
-    bytes.iter_mut().skip(at).zip(sum.to_be_bytes()).for_each(|(to, from)| *to = from);
-}
-
-/// Returns the internet checksum (RFC 1071).
-pub fn checksum(bytes: &[u8]) -> u16 {
-    let word = |pair: &[u8]| match pair {
-        [high, low] => u64::from(u16::from_be_bytes([*high, *low])),
-        [high] => u64::from(*high) << 8,
-        _ => 0,
-    };
-    let mut sum: u64 = bytes.chunks(2).map(word).sum();
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    !u16::try_from(sum).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{checksum::checksum, *};
 
     #[test]
     fn lengths_and_checksums_are_right() {

@@ -35,6 +35,8 @@ pub struct Observation {
     pub client: Option<(Address, Option<u16>)>,
     /// That TOA's kind and length.
     pub pair: Option<(u8, u8)>,
+    /// Whether it could be the option of an experiment.
+    pub is_ambiguous: bool,
     /// One bit for the position of each option of a wanted pair.
     pub hits: u64,
     /// One bit for each known pair that is present but not wanted.
@@ -68,6 +70,7 @@ impl Observation {
             payload_len: usize(tcp.payload_len),
             client: toa.is_some().then(|| (toa.client.address, toa.has_port().then(|| toa.client.port()))),
             pair: toa.is_some().then_some((toa.kind, toa.length)),
+            is_ambiguous: toa.is_some() && toa.is_ambiguous(),
             hits,
             others: full.unselected(),
             end: usize(full.end()),
@@ -102,6 +105,7 @@ impl Observation {
             payload_len: segment.payload().len(),
             client: opinion.found.map(|found| (address_of(found.address), found.port)),
             pair: opinion.found.map(|found| found.pair),
+            is_ambiguous: opinion.found.is_some_and(|found| found.is_ambiguous()),
             hits: opinion.hits.iter().fold(0, |hits, position| hits | 1 << position),
             others,
             end: opinion.end,

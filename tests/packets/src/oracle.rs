@@ -34,7 +34,7 @@ pub struct Segment<'a> {
 }
 
 impl<'a> Segment<'a> {
-    /// Parses a frame; `None` if it has no complete TCP header, options included.
+    /// Parses a frame; `None` if it has no complete TCP header, options included, or if a receiver discards it.
     pub fn of(frame: &'a [u8]) -> Option<Self> {
         let mut ip_at = 14;
         for _ in 0..MAX_TAGS {
@@ -51,6 +51,10 @@ impl<'a> Segment<'a> {
         let tcp = packet.get(tcp_in_packet..end)?;
         let header_len = usize::from(tcp.get(12)? >> 4) * 4;
         if header_len < 20 || header_len > tcp.len() {
+            return None;
+        }
+        // A receiver discards what has neither ACK nor SYN nor RST.
+        if tcp.get(13)? & 0x16 == 0 {
             return None;
         }
         Some(Self {
@@ -98,7 +102,7 @@ type Inner = (IpAddr, IpAddr, usize, usize);
 fn ipv4(packet: &[u8]) -> Option<Inner> {
     let first = *packet.first()?;
     let header_len = usize::from(first & 15) * 4;
-    let end = length_or_all(number(packet, 2)?, packet.len());
+    let end = length_or_all(number(packet, 2)?, packet.len())?;
     let fragment_offset = number(packet, 6)? & 0x1fff;
     if first >> 4 != 4 || *packet.get(9)? != 6 || fragment_offset != 0 || header_len < 20 {
         return None;
@@ -111,7 +115,7 @@ fn ipv6(packet: &[u8], ip_at: usize) -> Option<Inner> {
     if packet.first()? >> 4 != 6 {
         return None;
     }
-    let end = 40 + length_or_all(number(packet, 4)?, packet.len().checked_sub(40)?);
+    let end = 40 + length_or_all(number(packet, 4)?, packet.len().checked_sub(40)?)?;
     let (mut kind, mut at, mut passed) = (*packet.get(6)?, 40, 0);
     while kind != 6 {
         let header: &[u8; 8] = packet.get(at..)?.first_chunk()?;
@@ -132,9 +136,9 @@ fn ipv6(packet: &[u8], ip_at: usize) -> Option<Inner> {
     Some((address(8)?, address(24)?, at, end))
 }
 
-/// A length of 0 means that the packet was merged from so many that its length exceeds 16 bits.
-fn length_or_all(length: u16, all: usize) -> usize {
-    if length == 0 { all } else { length.into() }
+/// A length of 0 means that the packet is longer than those on a wire, because it was merged from several.
+fn length_or_all(length: u16, all: usize) -> Option<usize> {
+    if length == 0 { (all > 1500).then_some(all) } else { Some(length.into()) }
 }
 
 fn number(bytes: &[u8], at: usize) -> Option<u16> {

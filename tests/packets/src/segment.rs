@@ -6,7 +6,7 @@ use toa_common::{
     flow_key::FlowKey,
     seq::Seq,
 };
-use toa_userspace::segment::Segment;
+use toa_userspace::segment::{Segment, Start, details::Details};
 
 /// Returns a segment of connection number `connection` with its whole payload.
 pub fn segment(connection: u32, seq: u32, flags: u8, payload: &[u8]) -> Segment<'_> {
@@ -26,6 +26,10 @@ pub fn segment(connection: u32, seq: u32, flags: u8, payload: &[u8]) -> Segment<
         },
         seq: Seq(seq),
         flags,
+        // So that a SYN may carry payload.
+        details: Details { is_fast_open: true, ..Details::default() },
+        start: Start::Unknown,
+        is_stray: false,
         payload,
         payload_len: u32::try_from(payload.len()).unwrap_or(u32::MAX),
     }

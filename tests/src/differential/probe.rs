@@ -8,7 +8,7 @@ use aya::{
     maps::{HashMap, Map, MapData, MapError},
     programs::SchedClassifier,
 };
-use toa_common::{address::Address, counters::Counter, flow::Flow, flow_key::FlowKey};
+use toa_common::{address::Address, counters::Counter, flow::Flow, flow_key::FlowKey, handshake::Handshake};
 use toa_packets::selection;
 use toa_userspace::{
     capture::classifier::Selection,
@@ -35,6 +35,7 @@ pub struct Probe {
     watch: Watch,
     counters: Counters,
     flows: HashMap<MapData, FlowKey, Flow>,
+    handshakes: HashMap<MapData, FlowKey, [u8; size_of::<Handshake>()]>,
     untrusted: HashMap<MapData, Address, u32>,
 }
 
@@ -56,7 +57,8 @@ impl Probe {
         let watch = Watch::new(map("WATCH")?, map("PREFIXES")?, map("SHAPES")?)?;
         let counters = Counters::new(map("COUNTERS")?)?;
         let (flows, untrusted) = (map("FLOWS")?.try_into()?, map("UNTRUSTED")?.try_into()?);
-        Ok(Self { object, watch, counters, flows, untrusted })
+        let handshakes = map("HANDSHAKES")?.try_into()?;
+        Ok(Self { object, watch, counters, flows, handshakes, untrusted })
     }
 
     /// Returns another of its maps.
@@ -68,6 +70,9 @@ impl Probe {
     pub fn restart(&mut self, rules: &[Rule]) -> Result<()> {
         for key in self.flows.keys().collect::<Result<Vec<_>, _>>()? {
             self.flows.remove(&key)?;
+        }
+        for key in self.handshakes.keys().collect::<Result<Vec<_>, _>>()? {
+            self.handshakes.remove(&key)?;
         }
         for key in self.untrusted.keys().collect::<Result<Vec<_>, _>>()? {
             self.untrusted.remove(&key)?;
@@ -101,8 +106,17 @@ impl Probe {
         Ok(self.untrusted.keys().collect::<Result<_, _>>()?)
     }
 
-    /// Runs the program on a frame that it [`takes`] and returns the digest of what it finds and decides.
+    /// Runs the program on a frame that it [`takes`], addressed to this host. Returns the digest of what it finds and
+    /// decides.
     pub fn run(&mut self, frame: &[u8]) -> Result<u32> {
+        let mut frame = frame.to_vec();
+        // A test run takes place on the loopback device, which has this address.
+        frame.get_mut(..6).context("no Ethernet header")?.fill(0);
+        self.run_as_addressed(&frame)
+    }
+
+    /// Does the same without changing the address. To another host than this, it is a stray of the switch.
+    pub fn run_as_addressed(&mut self, frame: &[u8]) -> Result<u32> {
         let options = TestRunOptions { data_in: Some(frame), ..TestRunOptions::default() };
         Ok(program_of(&mut self.object)?.test_run(options)?.return_value)
     }

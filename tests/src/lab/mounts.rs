@@ -3,13 +3,14 @@
 use std::{
     ffi::CString,
     fs,
+    io::Write as _,
     path::{Path, PathBuf},
     thread,
 };
 
 use anyhow::{Context, Result};
 use rustix::{
-    mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount},
+    mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_change, unmount},
     thread::{UnshareFlags, unshare_unsafe},
 };
 
@@ -49,6 +50,20 @@ pub fn with_cgroup_hierarchy<T: Send>(
         mount("none", directory.path(), "cgroup", MountFlags::empty(), controller.as_c_str())
             .context("mounting a cgroup hierarchy")?;
         work(directory.path())
+    })
+}
+
+/// Runs `work` with another content in an existing file, which only `work` sees.
+pub fn with_content<T: Send>(
+    file: &str,
+    content: &str,
+    work: impl FnOnce() -> Result<T> + Send,
+) -> Result<T> {
+    let mut other = tempfile::NamedTempFile::new()?;
+    other.write_all(content.as_bytes())?;
+    with_private_mounts(|| {
+        mount_bind(other.path(), file).with_context(|| format!("mounting over {file}"))?;
+        work()
     })
 }
 

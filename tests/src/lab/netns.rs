@@ -65,15 +65,22 @@ impl Namespace {
     }
 
     /// Returns a command that will run in the namespace. It gets SIGTERM when the thread that started it
-    /// ends, so that no process outlives a killed test.
+    /// ends, so that no process outlives a killed test. It ignores no signal, even if the tests do because a
+    /// shell started them in the background.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
         let file = Arc::clone(&self.file);
         let prepare = move || {
             enter(&file)?;
+            for signal in [libc::SIGINT, libc::SIGHUP, libc::SIGQUIT] {
+                // SAFETY: the call takes only integers.
+                if unsafe { libc::signal(signal, libc::SIG_DFL) } == libc::SIG_ERR {
+                    return Err(std::io::Error::last_os_error());
+                }
+            }
             Ok(set_parent_process_death_signal(Some(Signal::TERM))?)
         };
-        // SAFETY: between fork and exec, `prepare` makes two system calls and neither allocates nor locks.
+        // SAFETY: between fork and exec, `prepare` makes system calls and neither allocates nor locks.
         unsafe { command.pre_exec(prepare) };
         command
     }

@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use anyhow::{Context, Result};
 use rustix::net::{AddressFamily, SocketType, netdevice::name_to_index};
 
+use toa_packets::builder::{DESTINATION_STATION, SOURCE_STATION};
+
 use crate::lab::{netlink, netns::Namespace};
 
 /// Largest MTU of a veth device, in bytes.
@@ -24,13 +26,20 @@ pub fn pair(near: (&Namespace, &str), far: (&Namespace, &str), mtu: u32) -> Resu
     let far_path = far.0.path();
     let far_path = far_path.to_str().context("a path that is no text")?;
     let mtu = mtu.to_string();
-    let make = ["link", "add", near.1, "mtu", &mtu, "type", "veth", "peer", "name", far.1, "mtu", &mtu];
-    near.0.ip(&[make.as_slice(), &["netns", far_path]].concat())?;
+    // The addresses of the packet builder's frames, so that the far device takes them for its own.
+    let [near_station, far_station] = [SOURCE_STATION, DESTINATION_STATION].map(mac);
+    let mut make = vec!["link", "add", near.1, "address", &near_station, "mtu", &mtu, "type", "veth"];
+    make.extend(["peer", "name", far.1, "address", &far_station, "mtu", &mtu, "netns", far_path]);
+    near.0.ip(&make)?;
     let device = |end: (&Namespace, &str)| -> Result<Device> {
         end.0.ip(&["link", "set", end.1, "up"])?;
         Ok(Device { namespace: end.0.clone(), name: end.1.to_owned() })
     };
     Ok((device(near)?, device(far)?))
+}
+
+fn mac(address: [u8; 6]) -> String {
+    address.map(|byte| format!("{byte:02x}")).join(":")
 }
 
 impl Device {

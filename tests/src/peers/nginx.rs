@@ -13,12 +13,17 @@ use tempfile::TempDir;
 
 use crate::{
     lab::netns::Namespace,
+    peers::request_lines::{self, LoggedLine},
     process::{Process, Signal, describe},
     wait,
 };
 
 /// The port that it listens on, IPv4 and IPv6.
 pub const PORT: u16 = 80;
+/// The port of the server that passes over invalid fields, as nginx does by default: see [`Setup::takes_rows`].
+pub const LENIENT_PORT: u16 = 81;
+/// The port of the server that refuses invalid fields.
+pub const STRICT_PORT: u16 = 82;
 
 /// Its settings. It inherits its descriptor limit from the process that starts it.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +39,9 @@ pub struct Setup {
     pub keepalive: Duration,
     /// Whether requests are logged.
     pub logs_requests: bool,
+    /// Whether two more servers listen on [`LENIENT_PORT`] and [`STRICT_PORT`]. They accept
+    /// heads of several hundred kilobytes and log request lines byte for byte.
+    pub takes_rows: bool,
 }
 
 /// Two workers, so that both CPUs serve.
@@ -45,6 +53,7 @@ impl Default for Setup {
             has_queues: false,
             keepalive: Duration::from_mins(1),
             logs_requests: true,
+            takes_rows: false,
         }
     }
 }
@@ -63,7 +72,8 @@ pub struct Logged {
     pub peer: SocketAddr,
     /// The status of the answer.
     pub status: u16,
-    /// Bytes of the request: head and body.
+    /// Bytes of the request: head and body. 0 if nginx logs a negative number, as it does for some chunked bodies that
+    /// were not read.
     pub request_length: u64,
     /// The field `x-request-id`.
     pub request_id: String,
@@ -125,6 +135,12 @@ impl Nginx {
         parse_log(&fs::read_to_string(self.directory.path().join("access.log"))?)
     }
 
+    /// Shuts nginx down gracefully and returns what the servers of [`Setup::takes_rows`] logged.
+    pub fn stop_for_lines(mut self) -> Result<Vec<LoggedLine>> {
+        self.quit()?;
+        request_lines::parse(&fs::read_to_string(self.directory.path().join("lines.log"))?)
+    }
+
     /// Shuts nginx down gracefully and returns its error log: warnings and worse.
     pub fn stop_for_errors(mut self) -> Result<String> {
         self.quit()?;
@@ -150,7 +166,7 @@ impl Logged {
         Ok(Self {
             peer: SocketAddr::new(next()?.parse::<IpAddr>()?, next()?.parse()?),
             status: next()?.parse()?,
-            request_length: next()?.parse()?,
+            request_length: next()?.parse::<i64>()?.try_into().unwrap_or_default(),
             request_id: next()?.to_owned(),
             team: next()?.to_owned(),
             request: next()?.to_owned(),
@@ -161,13 +177,30 @@ impl Logged {
 /// Accepts heads of up to 64 KiB and bodies of any size, which it discards.
 fn configuration(directory: &Path, setup: Setup) -> String {
     let directory = directory.display();
-    let Setup { workers, worker_connections, has_queues, keepalive, logs_requests } = setup;
+    let Setup { workers, worker_connections, has_queues, keepalive, logs_requests, takes_rows } = setup;
     let keepalive = keepalive.as_secs();
     let queue = if has_queues { "backlog=1024 reuseport" } else { "backlog=1024" };
     let access_log = if logs_requests {
         format!("{directory}/access.log tests buffer=256k flush=1s")
     } else {
         "off".to_owned()
+    };
+    let rows = if takes_rows {
+        let [lenient, strict] = [(LENIENT_PORT, "on"), (STRICT_PORT, "off")].map(|(port, ignore)| {
+            format!(
+                "server {{
+        listen {port} backlog=1024;
+        access_log {directory}/lines.log lines;
+        ignore_invalid_headers {ignore};
+        underscores_in_headers on;
+        large_client_header_buffers 16 512k;
+        location / {{ return 200 \"ok\\n\"; }}
+    }}"
+            )
+        });
+        format!("log_format lines '{}';\n    {lenient}\n    {strict}", request_lines::FORMAT)
+    } else {
+        String::new()
     };
     format!(
         r#"daemon off;
@@ -195,6 +228,7 @@ http {{
         listen [::]:{PORT} ipv6only=on {queue};
         location / {{ return 200 "ok\n"; }}
     }}
+    {rows}
 }}
 "#
     )

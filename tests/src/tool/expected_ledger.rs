@@ -4,17 +4,17 @@ use anyhow::Result;
 
 use crate::tool::ledger::Ledger;
 use toa_packets::{
-    builder::flags::{FIN, RST, SYN},
+    builder::flags::{FIN, RST},
     oracle::Segment,
 };
 
-/// Maximum bytes of a frame in a record: 65,516 less the record's own 64.
-const RECORD: usize = 65_516 - 64;
+/// Maximum bytes of a frame in a record: 65,516 less the record's own 72.
+const RECORD: usize = 65_516 - 72;
 
 /// What must match, and how much of it exceeds the records.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Account {
-    /// Packets with payload, or with SYN, FIN or RST.
+    /// Packets with payload, or with FIN or RST. A connection is not followed yet at its SYN.
     pub packets: u64,
     /// Bytes of payload.
     pub bytes: u64,
@@ -31,7 +31,7 @@ impl Account {
         for frame in frames {
             let Some(segment) = Segment::of(frame) else { continue };
             let payload = segment.payload().len();
-            if payload > 0 || segment.flags() & (SYN | FIN | RST) != 0 {
+            if payload > 0 || segment.flags() & (FIN | RST) != 0 {
                 account.packets += 1;
                 account.bytes += payload as u64;
                 account.cut += frame.len().saturating_sub(RECORD).min(payload) as u64;

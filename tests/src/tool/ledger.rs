@@ -73,7 +73,10 @@ impl Ledger {
         let accounts = [
             (self.packets("matched")?, sum(Part::Packets, &["delivered", "lost", "bypassed"])?),
             (self.bytes("matched")?, sum(Part::Bytes, &["delivered", "cut", "lost", "bypassed"])?),
-            (self.bytes("delivered")?, sum(Part::Delivered, &["used", "duplicate", "discarded"])?),
+            (
+                self.bytes("delivered")?,
+                sum(Part::Delivered, &["used", "duplicate", "conflicting", "discarded"])?,
+            ),
         ];
         for (whole, parts) in accounts {
             ensure!(whole == parts, "{whole} is not {parts}: {}", self.said);
@@ -90,7 +93,7 @@ mod tests {
 toa-tc: attached to eth0 (tcx, first), 2 rules
 toa-tc: packets (after GRO): 1,234 matched = 1,200 delivered + 34 lost (30 ring full, 4 no reader, 0 other) + 0 bypassed
 toa-tc: payload bytes: 1,000,000 matched = 990,000 delivered + 4,000 cut + 6,000 lost (5,000 ring full) + 0 bypassed
-toa-tc: delivered bytes: 980,000 used, 9,000 duplicate, 1,000 discarded
+toa-tc: delivered bytes: 979,000 used, 9,000 duplicate, 1,000 conflicting, 1,000 discarded
 toa-tc: 2,000 requests (3 incomplete) on 56 connections, 3 gaps of 4,344 bytes
 ";
 

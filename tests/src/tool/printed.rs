@@ -19,8 +19,8 @@ pub struct Printed {
     pub method: String,
     /// Path and query.
     pub target: String,
-    /// The remark about lost bytes.
-    pub incomplete: Option<String>,
+    /// What the reader should know before believing it, such as `resynchronized`.
+    pub marks: Vec<String>,
     /// The header fields in order.
     pub fields: Vec<(String, String)>,
 }
@@ -42,13 +42,16 @@ impl Printed {
         (self.client, self.via, self.server, self.method.clone(), self.target.clone(), id, team)
     }
 
-    /// Parses the first line: time, client, `>`, server, `(via`, balancer`)`, method, target, version, and
-    /// optionally `[incomplete: …]`.
+    /// Parses the first line: time, client, `>`, server, `(via`, balancer`)`, method, target, version, and any number of
+    /// marks in brackets.
     fn parse(line: &str) -> Result<Self> {
-        let (line, incomplete) = match line.split_once(" [incomplete: ") {
-            Some((line, rest)) => (line, Some(rest.trim_end_matches(']').to_owned())),
-            None => (line, None),
-        };
+        let mut parts = line.split(" [");
+        // An address in brackets also follows a space.
+        let is_mark = |part: &&str| part.ends_with(']');
+        let marks: Vec<_> =
+            parts.clone().filter(is_mark).map(|part| part.trim_end_matches(']').to_owned()).collect();
+        let line: Vec<_> = parts.by_ref().filter(|part| !is_mark(part)).collect();
+        let line = line.join(" [");
         let words: Vec<_> = line.split(' ').collect();
         let [_time, client, ">", server, "(via", via, method, target, version] = words[..] else {
             anyhow::bail!("not the words of a request");
@@ -60,7 +63,7 @@ impl Printed {
             via: via.strip_suffix(')').context("via")?.parse().context("via")?,
             method: method.to_owned(),
             target: target.to_owned(),
-            incomplete,
+            marks,
             fields: Vec::new(),
         })
     }
@@ -101,7 +104,7 @@ mod tests {
     host: api.example
     x-team: payments
     authorization: Bearer ••• (redacted)
-12:01:02.5 [2001:db8::7]:1 > [fd00::2]:80 (via [fd00::1]:2) POST / HTTP/1.0 [incomplete: gap of 1448 bytes]
+12:01:02.5 [2001:db8::7]:1 > [fd00::2]:80 (via [fd00::1]:2) POST / HTTP/1.0 [resynchronized] [incomplete: gap of 1,448 bytes]
     empty:
 ";
 
@@ -115,7 +118,7 @@ mod tests {
         assert_eq!(requests[0].field("x-team"), Some("payments"));
         assert_eq!(requests[0].fields.len(), 3);
         assert_eq!(requests[1].server, "[fd00::2]:80".parse().unwrap());
-        assert_eq!(requests[1].incomplete.as_deref(), Some("gap of 1448 bytes"));
+        assert_eq!(requests[1].marks, ["resynchronized", "incomplete: gap of 1,448 bytes"]);
         assert_eq!(requests[1].field("empty"), Some(""));
     }
 

@@ -1,7 +1,5 @@
 //! Attaches the shipped program without the tool and reads its records from the rings.
 
-use std::os::fd::AsFd as _;
-
 use anyhow::{Context as _, Result, bail};
 use aya::maps::Map;
 use toa_common::record::SegmentRecord;
@@ -38,7 +36,7 @@ impl Recorder {
         Watch::new(loaded.take_map("WATCH")?, loaded.take_map("PREFIXES")?, loaded.take_map("SHAPES")?)?
             .add(&[Rule::Any])?;
         let Map::PerfEventArray(map) = loaded.map("EVENTS")? else { bail!("EVENTS is no perf event array") };
-        let rings = Rings::open(map.fd().as_fd(), RING)?;
+        let rings = Rings::open(map, RING)?;
         let attached = device.namespace.run(|| Ok(attach(&mut loaded, &target)?))?;
         Ok(Self { rings, _attached: attached, _loaded: loaded })
     }

@@ -5,7 +5,7 @@ use std::{
     ffi::OsStr,
     fs::{self, File},
     path::{Path, PathBuf},
-    process::{ExitStatus, Stdio},
+    process::{Command, ExitStatus, Stdio},
     time::Duration,
 };
 
@@ -36,6 +36,17 @@ pub fn binary() -> Result<PathBuf> {
     Ok(path)
 }
 
+/// How to start `toa-tc attach`.
+#[derive(Debug, Default)]
+pub struct Start<'a> {
+    /// A command that runs the tool, with its options: it becomes the tool, or passes signals on to it.
+    pub wrapper: &'a [&'a str],
+    /// Its stdout. By default a file, see [`ToaTc::stdout`].
+    pub stdout: Option<Stdio>,
+    /// Its stderr. By default a file, see [`ToaTc::stderr`].
+    pub stderr: Option<Stdio>,
+}
+
 /// The running tool.
 #[derive(Debug)]
 pub struct ToaTc {
@@ -58,34 +69,33 @@ pub struct Output {
 impl ToaTc {
     /// Starts `toa-tc attach` on a device and waits until it is attached.
     pub fn attach<S: AsRef<OsStr>>(device: &Device, arguments: &[S]) -> Result<Self> {
-        let directory = new_directory()?;
-        let stdout = File::create(directory.path().join("stdout"))?;
-        Self::start(device, arguments, directory, stdout.into())
+        Self::attach_as(device, arguments, Start::default())
     }
 
     /// Like [`Self::attach`], but with stdout as a pipe: see [`Self::process`].
     pub fn attach_piped<S: AsRef<OsStr>>(device: &Device, arguments: &[S]) -> Result<Self> {
-        Self::start(device, arguments, new_directory()?, Stdio::piped())
+        Self::attach_as(device, arguments, Start { stdout: Some(Stdio::piped()), ..Start::default() })
     }
 
-    fn start<S: AsRef<OsStr>>(
-        device: &Device,
-        arguments: &[S],
-        directory: TempDir,
-        stdout: Stdio,
-    ) -> Result<Self> {
+    /// Like [`Self::attach`], but started in another way.
+    pub fn attach_as<S: AsRef<OsStr>>(device: &Device, arguments: &[S], start: Start<'_>) -> Result<Self> {
+        let directory = new_directory()?;
         let ready_file = directory.path().join("ready");
-        let stderr = directory.path().join("stderr");
-        let mut command = device.namespace.command(binary()?);
+        let mut command = wrapped(&device.namespace, start.wrapper, &binary()?);
         command.args(["attach", &device.name]).args(arguments).arg("--ready-file").arg(&ready_file);
-        command.stdin(Stdio::null()).stdout(stdout).stderr(File::create(&stderr)?);
+        let or_file = |stdio: Option<Stdio>, name: &str| {
+            stdio
+                .map_or_else(|| Ok::<_, anyhow::Error>(File::create(directory.path().join(name))?.into()), Ok)
+        };
+        command.stdout(or_file(start.stdout, "stdout")?).stderr(or_file(start.stderr, "stderr")?);
+        command.stdin(Stdio::null());
         let mut process = Process::new("toa-tc", command.spawn().context("starting toa-tc")?);
         wait::until("toa-tc to attach", || {
             if ready_file.exists() {
                 return Ok(Some(()));
             }
             if let Some(status) = process.status()? {
-                bail!("toa-tc ended with {}: {}", describe(status), fs::read_to_string(&stderr)?);
+                bail!("toa-tc ended with {}: {}", describe(status), read(directory.path(), "stderr")?);
             }
             Ok(None)
         })?;
@@ -105,14 +115,7 @@ impl ToaTc {
         arguments: &[S],
     ) -> Result<Output> {
         let directory = new_directory()?;
-        let mut command = match wrapper.split_first() {
-            Some((program, options)) => {
-                let mut command = namespace.command(program);
-                command.args(options).arg(binary);
-                command
-            }
-            None => namespace.command(binary),
-        };
+        let mut command = wrapped(namespace, wrapper, binary);
         command.args(arguments).stdin(Stdio::null());
         command.stdout(File::create(directory.path().join("stdout"))?);
         command.stderr(File::create(directory.path().join("stderr"))?);
@@ -188,11 +191,23 @@ impl Output {
     }
 }
 
+/// Returns the command that runs `binary` through a wrapper, if there is one.
+fn wrapped(namespace: &Namespace, wrapper: &[&str], binary: &Path) -> Command {
+    match wrapper.split_first() {
+        Some((program, options)) => {
+            let mut command = namespace.command(program);
+            command.args(options).arg(binary);
+            command
+        }
+        None => namespace.command(binary),
+    }
+}
+
 fn new_directory() -> Result<TempDir> {
     Ok(tempfile::Builder::new().prefix("toa-tc-").tempdir()?)
 }
 
-/// Reads a file, which does not exist if stdout is a pipe.
+/// Reads a file, which does not exist if the output goes elsewhere.
 fn read(directory: &Path, name: &str) -> Result<String> {
     let path = directory.join(name);
     if !path.exists() {

@@ -21,6 +21,13 @@ const KNOWN: [(u8, u8); 11] = [
     (254, 24),
 ];
 
+/// The first two bytes that options of kinds 253 and 254 have instead of a port if they belong to an experiment
+/// (RFC 6994): those registered by IANA, in ascending order, and one that Linux uses in its own tests.
+pub const EXPERIMENTS: [u16; 15] = [
+    172, 840, 2573, 3232, 3792, 17_742, 21_283, 30_188, 44_224, 44_225, 44_238, 58_068, 63_881, 63_888,
+    60_319,
+];
+
 /// What to look for.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a> {
@@ -42,6 +49,13 @@ pub struct Found {
     pub port: Option<u16>,
     /// The option's kind and length.
     pub pair: (u8, u8),
+}
+
+impl Found {
+    /// Returns whether it could also be the option of an experiment.
+    pub fn is_ambiguous(&self) -> bool {
+        matches!(self.pair.0, 253 | 254) && self.port.is_some_and(|port| EXPERIMENTS.contains(&port))
+    }
 }
 
 /// The contents of a packet's options. Offsets are bytes from the first option's kind.
