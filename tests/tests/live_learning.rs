@@ -46,26 +46,25 @@ fn packet(port: u16, flags: u8, seq: u32) -> PacketBuilder {
 fn send_on_two_cpus(lab: &Lab, lists: &[Vec<Vec<u8>>; 2], together: bool) -> Result<()> {
     let sent = [AtomicUsize::new(0), AtomicUsize::new(0)];
     let send_from = |cpu: usize, frames: &[Vec<u8>]| -> Result<()> {
-        let mut cpus = CpuSet::new();
-        cpus.set(cpu);
-        sched_setaffinity(None, &cpus).with_context(|| format!("moving to CPU {cpu}"))?;
-        if together {
-            let parameters = libc::sched_param { sched_priority: 1 };
-            // Nothing else may run between the two packets.
-            // SAFETY: the pointer refers to a valid value.
-            let result = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const parameters) };
-            ensure!(result == 0, "SCHED_FIFO: {}", std::io::Error::last_os_error());
-        }
-        let injector = Injector::new(&lab.balancer)?;
         let [own, other] = if cpu == 0 { [&sent[0], &sent[1]] } else { [&sent[1], &sent[0]] };
-        for (index, frame) in frames.iter().enumerate() {
-            own.store(index + 1, Ordering::SeqCst);
-            while together && other.load(Ordering::SeqCst) <= index {
-                std::hint::spin_loop();
+        let send_all = || -> Result<()> {
+            let mut cpus = CpuSet::new();
+            cpus.set(cpu);
+            sched_setaffinity(None, &cpus).with_context(|| format!("moving to CPU {cpu}"))?;
+            let injector = Injector::new(&lab.balancer)?;
+            for (index, frame) in frames.iter().enumerate() {
+                own.store(index + 1, Ordering::SeqCst);
+                while together && other.load(Ordering::SeqCst) <= index {
+                    std::hint::spin_loop();
+                }
+                injector.send(frame)?;
             }
-            injector.send(frame)?;
-        }
-        Ok(())
+            Ok(())
+        };
+        let result = send_all();
+        // The other one must not wait for this one if it has failed.
+        own.store(usize::MAX, Ordering::SeqCst);
+        result
     };
     thread::scope(|scope| {
         let senders: Vec<_> =
