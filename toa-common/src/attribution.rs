@@ -93,6 +93,16 @@ pub mod flags {
 
 const _: () = assert!(size_of::<Attribution>() == 24);
 
+/// Copies an address word by word, for the reason that [`Attribution::copy_from`] gives.
+#[inline(always)]
+fn copy_address(to: &mut Address, from: &Address) {
+    let ([to_a, to_b, to_c, to_d], [a, b, c, d]) = (&mut to.0, &from.0);
+    *to_a = *a;
+    *to_b = *b;
+    *to_c = *c;
+    *to_d = *d;
+}
+
 impl Attribution {
     /// No client.
     pub const EMPTY: Self = Self {
@@ -120,7 +130,7 @@ impl Attribution {
     #[inline(always)]
     pub fn name(&mut self, toa: &Toa, segment: SegmentKind, has_several: bool) {
         let from = LearnedFrom::from(segment);
-        self.address = toa.client.address;
+        copy_address(&mut self.address, &toa.client.address);
         self.port_be = toa.client.port_be;
         self.toa_kind = toa.kind;
         self.toa_length = toa.length;
@@ -132,6 +142,18 @@ impl Attribution {
         if toa.is_some() && has_several {
             self.flags |= flags::MULTIPLE;
         }
+    }
+
+    /// Copies `other` field by field. For an assignment, the compiler calls a function, which takes space on the stack of
+    /// the kernel program.
+    #[inline(always)]
+    pub fn copy_from(&mut self, other: &Self) {
+        copy_address(&mut self.address, &other.address);
+        self.port_be = other.port_be;
+        self.toa_kind = other.toa_kind;
+        self.toa_length = other.toa_length;
+        self.learned_from = other.learned_from;
+        self.flags = other.flags;
     }
 
     /// Records that a later packet named the same client.

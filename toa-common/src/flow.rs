@@ -13,6 +13,7 @@ use crate::{
     inspect::Inspected,
     seq::Seq,
     tcp_packet::{SegmentKind, TcpPacket},
+    verifier::black_box,
     wire::tcp::{FIN, RST},
 };
 
@@ -130,10 +131,16 @@ impl Flow {
     pub fn begin(&mut self, inspected: &Inspected, handshake: Option<&Handshake>, generation: u64) {
         let tcp = &inspected.tcp;
         let segment = inspected.segment_kind();
-        *self = Self { generation, ports: tcp.key.ports, ..Self::EMPTY };
+        // Field by field: see `Attribution::copy_from`.
+        self.generation = generation;
+        let zero = black_box(0);
+        (self.last_ns, self.ended_ns, self.packets, self.payload_bytes) = (zero, zero, zero, zero);
+        let zero = zero as u32;
+        (self.fin_seq, self.stray_seq, self.strays, self.interface_index) = (zero, zero, zero, zero);
+        (self.ports, self.vlan_tci) = (tcp.key.ports, zero as u16);
         match handshake {
             Some(handshake) if handshake.is_watched() => {
-                self.attribution = handshake.attribution;
+                self.attribution.copy_from(&handshake.attribution);
                 if inspected.toa.is_some() {
                     if inspected.toa.client == handshake.attribution.client() {
                         self.attribution.confirm();

@@ -13,7 +13,6 @@ use aya_ebpf::{
 };
 use aya_log_ebpf::debug;
 use toa_common::{
-    attribution::Attribution,
     counters::Counter,
     flow::{Flow, flags},
     follow::{Action, Decision, decide},
@@ -182,11 +181,9 @@ fn act(ctx: &TcContext, scratch: &mut Scratch, flow: Option<FlowRef>, report: im
     let key = &inspected.tcp.key;
     let mut flow = flow.filter(|flow| flow.get().is_of(key));
     handshake.used = 1;
-    if flow.as_ref().is_none_or(|flow| flow.get().has(flags::CHALLENGED))
-        && let Some(found) = handshakes::find(key)
+    if flow.as_ref().is_none_or(|flow| flow.get().has(flags::CHALLENGED)) && handshakes::find(key, handshake)
     {
-        *handshake = found;
-        if flow.is_none() && found.used != 0 {
+        if flow.is_none() && handshake.used != 0 {
             // Another CPU has just begun to follow the connection.
             flow = FlowRef::find(key);
         }
@@ -279,7 +276,9 @@ fn remember(counters: &Counters, scratch: &mut Scratch, watched: bool) {
     }
     handshake.syn_seq = inspected.tcp.seq.0;
     handshake.used = 0;
-    handshake.attribution = Attribution::EMPTY;
+    // Enough to say that no TOA named a client.
+    handshake.attribution.learned_from = 0;
+    handshake.attribution.toa_kind = 0;
     if watched {
         inspected.name(&mut handshake.attribution);
     }
@@ -332,7 +331,7 @@ fn follow(ctx: &TcContext, counters: &Counters, scratch: &mut Scratch, flow: &mu
     // connection if its entry is still there afterwards.
     let record = &mut scratch.record;
     record.generation = flow.generation;
-    record.attribution = flow.attribution;
+    record.attribution.copy_from(&flow.attribution);
     record.start_seq = flow.start_seq;
     record.flags = flow.flags;
     if FlowRef::find(&tcp.key).is_none_or(|found| found.get().generation != record.generation) {

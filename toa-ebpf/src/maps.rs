@@ -140,11 +140,18 @@ pub(crate) mod handshakes {
         used != 0 && odd_jiffies().wrapping_sub(used) < MAX_AGE
     }
 
-    /// Returns the handshake of a connection.
+    /// Copies the handshake of a connection to `found`. Returns whether there is one.
     #[inline(always)]
-    pub(crate) fn find(key: &FlowKey) -> Option<Handshake> {
-        // SAFETY: copied at once. If the entry is reused during the copy, its sequence number does not fit.
-        unsafe { HANDSHAKES.get(key) }.copied()
+    pub(crate) fn find(key: &FlowKey, found: &mut Handshake) -> bool {
+        let Some(handshake) = HANDSHAKES.get_ptr(key) else {
+            return false;
+        };
+        // SAFETY: the pointer is from the map and valid while the program runs. If the entry is reused during the copy, its
+        // sequence number does not fit.
+        let handshake = unsafe { &*handshake };
+        found.attribution.copy_from(&handshake.attribution);
+        (found.syn_seq, found.used) = (handshake.syn_seq, handshake.used);
+        true
     }
 
     /// Marks the handshake of a connection as used.
