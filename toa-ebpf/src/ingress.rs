@@ -181,12 +181,13 @@ fn act(ctx: &TcContext, scratch: &mut Scratch, flow: Option<FlowRef>, report: im
     let key = &inspected.tcp.key;
     let mut flow = flow.filter(|flow| flow.get().is_of(key));
     handshake.used = 1;
-    if flow.as_ref().is_none_or(|flow| flow.get().has(flags::CHALLENGED)) && handshakes::find(key, handshake)
+    if flow.as_ref().is_none_or(|flow| flow.get().has(flags::CHALLENGED))
+        && handshakes::find(key, handshake)
+        && flow.is_none()
+        && handshake.used != 0
     {
-        if flow.is_none() && handshake.used != 0 {
-            // Another CPU has just begun to follow the connection.
-            flow = FlowRef::find(key);
-        }
+        // Another CPU has just begun to follow the connection.
+        flow = FlowRef::find(key);
     }
     let has_handshake = handshake.used == 0;
     let known = flow.as_ref().map(FlowRef::get);
