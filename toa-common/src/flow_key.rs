@@ -30,6 +30,12 @@ impl FlowKey {
         let [_, _, c, d] = self.ports.to_ne_bytes();
         u16::from_be_bytes([c, d])
     }
+
+    /// Returns the key of the other direction.
+    #[must_use]
+    pub fn reversed(&self) -> Self {
+        Self { source: self.destination, destination: self.source, ports: self.ports.rotate_left(16) }
+    }
 }
 
 #[cfg(test)]
@@ -42,5 +48,7 @@ mod tests {
         let ports = u32::from_ne_bytes([0xd4, 0x31, 0x00, 0x50]);
         let key = FlowKey { source: any, destination: any, ports };
         assert_eq!((key.source_port(), key.destination_port()), (54321, 80));
+        let reversed = key.reversed();
+        assert_eq!((reversed.source_port(), reversed.destination_port()), (80, 54321));
     }
 }

@@ -104,7 +104,7 @@ pub fn decide(
             flow.attribution.is_provisional() && (segment == SegmentKind::Data || flow.start_seq == tcp.seq.0)
         });
     let candidate = match completed {
-        Some(handshake) if !names => handshake.toa(),
+        Some(handshake) if !names && handshake.is_watched() => handshake.toa(),
         _ if names => *toa,
         _ => Toa::none(),
     };

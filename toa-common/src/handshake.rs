@@ -21,7 +21,7 @@ pub const INITIAL_WINDOW: u32 = 65_535;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(C)]
 pub struct Handshake {
-    /// The client that the SYN named; [`Attribution::EMPTY`] if that is not watched.
+    /// The watched client that the SYN named. If it named none, only `learned_from` is set, to 0.
     pub attribution: Attribution,
     /// The SYN's sequence number.
     pub syn_seq: u32,
@@ -44,7 +44,7 @@ impl Handshake {
         self.attribution.learned_from != 0
     }
 
-    /// Returns the client that the SYN named, as its TOA.
+    /// Returns the client that the SYN named, as its TOA. Meaningful only if [`Self::is_watched`].
     #[inline(always)]
     pub fn toa(&self) -> Toa {
         let Attribution { toa_kind, toa_length, .. } = self.attribution;

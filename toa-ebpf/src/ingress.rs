@@ -277,13 +277,14 @@ fn remember(counters: &Counters, scratch: &mut Scratch, watched: bool) {
     }
     handshake.syn_seq = inspected.tcp.seq.0;
     handshake.used = 0;
-    // Enough to say that no TOA named a client.
+    // Enough to say that no TOA named a watched client: see `Handshake::is_watched`.
     handshake.attribution.learned_from = 0;
-    handshake.attribution.toa_kind = 0;
     if watched {
         inspected.name(&mut handshake.attribution);
     }
-    handshakes::remember(&inspected.tcp.key, handshake);
+    if !handshakes::remember(&inspected.tcp.key, handshake) {
+        counters.increment(Counter::FlowInsertFailed);
+    }
 }
 
 /// Begins to follow the connection of the packet in the scratch map.

@@ -118,15 +118,17 @@ pub(crate) mod handshakes {
     /// longer, but then counts anew.
     const MAX_AGE: u32 = 1 << 16;
 
-    /// Remembers the SYN of a connection.
+    /// Remembers the SYN of a connection. Returns whether the map took it.
     #[inline(always)]
-    pub(crate) fn remember(key: &FlowKey, handshake: &Handshake) {
-        // Fails only if the map is being changed by another CPU; the SYN will be retransmitted.
-        let _ = HANDSHAKES.insert(key, handshake, 0);
+    pub(crate) fn remember(key: &FlowKey, handshake: &Handshake) -> bool {
+        if HANDSHAKES.insert(key, handshake, 0).is_err() {
+            return false;
+        }
         if let Some(used) = SYN_PORTS.get_ptr_mut(slot(key)) {
             // SAFETY: the pointer is from the map. Any CPU may write it at any time.
             unsafe { used.write_volatile(odd_jiffies()) };
         }
+        true
     }
 
     /// Returns whether there may be a handshake with this source port.

@@ -26,6 +26,7 @@
 
 mod body;
 pub mod context;
+mod expectation;
 mod framing;
 pub mod head;
 mod host;

@@ -181,6 +181,14 @@ fn the_packet_after_a_syn_ends_the_old_connection() {
 }
 
 #[test]
+fn a_syn_that_names_nobody_has_no_client_left_from_another() {
+    let mut unnamed = handshake(START, WATCHED);
+    unnamed.attribution.learned_from = 0;
+    let decision = decide(&ack(START, 0), None, Some(&unnamed), is_watched);
+    assert_eq!((decision.action, decision.completed, decision.watched), (Action::Ignore, true, false));
+}
+
+#[test]
 fn of_a_new_connection_the_first_packet_may_come_late() {
     const NEW: u32 = 17 << 20;
     let mut flow = flow(0);

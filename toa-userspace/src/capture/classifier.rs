@@ -31,9 +31,9 @@ use crate::{
     ledger::{add, counters::Snapshot},
     pipeline::checksums::Checksums,
     rule::{Rule, balancers::Balancers, matcher::Matcher},
-    segment::{Segment, Start},
+    segment::{Segment, Start, checksum::Checksum, details::Details},
 };
-use content::{details, payload};
+use content::{Content, details, payload};
 
 /// Entries of the table of handshakes.
 const MAX_HANDSHAKES: NonZeroUsize = NonZeroUsize::new(limits::MAX_HANDSHAKES as usize).unwrap();
@@ -161,9 +161,13 @@ impl Classifier {
             self.counters.increment(Counter::MalformedOptions);
         }
         let payload = payload(captured, &inspected);
-        if !self.is_intact(captured, &inspected) {
+        let details = self.matters(&inspected).then(|| details(captured, &tcp));
+        if let Some(details) = details
+            && !self.checksums.accepts(&tcp.key.source, details.checksum)
+        {
             // The pipeline counts and discards it. Nothing may follow from it.
-            let segment = self.segment(packet, captured, &inspected, payload, false);
+            let details = Some(Details { checksum: Checksum::Refused, ..details });
+            let segment = self.segment(packet, captured, &inspected, Content { payload, details }, false);
             return Classified { inspected, decision: Action::Reject.into(), segment };
         }
         let handshake = self.handshake(&tcp.key);
@@ -175,18 +179,18 @@ impl Classifier {
         decision.conflict &= flow.is_none_or(|flow| flow.attribution.toa_kind != 0);
         let handshake = handshake.filter(|_| decision.completed);
         let is_followed = self.carry_out(packet, &inspected, payload, decision, handshake.as_ref()).is_some();
-        let segment = if is_followed { self.follow(packet, captured, &inspected, payload) } else { None };
+        let content = Content { payload, details };
+        let segment = if is_followed { self.follow(packet, captured, &inspected, content) } else { None };
         Classified { inspected, decision, segment }
     }
 
-    /// Returns whether a server accepts the checksum of a packet from which something could follow.
-    fn is_intact(&mut self, captured: &Captured<'_>, inspected: &Inspected) -> bool {
+    /// Returns whether something could follow from a packet, so that its checksum matters.
+    fn matters(&self, inspected: &Inspected) -> bool {
         let Inspected { tcp, toa, .. } = inspected;
-        let matters = toa.is_some()
+        toa.is_some()
             || tcp.flags & SYN != 0
             || self.flows.contains(&tcp.key)
-            || self.handshakes.contains(&tcp.key);
-        !matters || self.checksums.accepts(&tcp.key.source, details(captured, tcp).checksum)
+            || self.handshakes.contains(&tcp.key)
     }
 
     /// Carries out the decision and counts it. Returns `None` if the connection of the packet is not followed.
@@ -273,7 +277,7 @@ impl Classifier {
                 SegmentKind::Data => {
                     let is_client = || !payload.is_empty() && is_request_start(payload);
                     completed
-                        || !self.flows.contains(&reverse(&inspected.tcp.key))
+                        || !self.flows.contains(&inspected.tcp.key.reversed())
                             && (self.config.restricts_ports() || is_client())
                 }
                 SegmentKind::Ack => completed,
@@ -313,14 +317,13 @@ impl Classifier {
         packet: &Packet<'a>,
         captured: &Captured<'a>,
         inspected: &Inspected,
-        payload: &'a [u8],
+        content: Content<'a>,
     ) -> Option<Segment<'a>> {
         let Self { counters, flows, wanted, .. } = self;
         let tcp = &inspected.tcp;
         let flow = flows.get_mut(&tcp.key)?;
         let change = flow.track(tcp, packet.time_ns);
-        let client = &flow.attribution;
-        if wanted.as_ref().is_some_and(|rules| !rules.contains(&client.client(), client.has_port())) {
+        if wanted.as_ref().is_some_and(|rules| !rules.watches(&flow.attribution)) {
             counters.increment(Counter::Unwatched);
             return None;
         }
@@ -341,7 +344,7 @@ impl Classifier {
             counters.increment(Counter::PureAck);
             return None;
         }
-        self.segment(packet, captured, inspected, payload, change.is_stray)
+        self.segment(packet, captured, inspected, content, change.is_stray)
     }
 
     /// Returns a packet of a followed connection as a segment, and counts it.
@@ -350,12 +353,13 @@ impl Classifier {
         packet: &Packet<'a>,
         captured: &Captured<'a>,
         inspected: &Inspected,
-        payload: &'a [u8],
+        Content { payload, details }: Content<'a>,
         is_stray: bool,
     ) -> Option<Segment<'a>> {
-        let Self { counters, flows, .. } = self;
+        let Self { counters, flows, wanted, .. } = self;
         let tcp = &inspected.tcp;
-        let flow = flows.peek(&tcp.key)?;
+        let is_wanted = |flow: &&Flow| wanted.as_ref().is_none_or(|rules| rules.watches(&flow.attribution));
+        let flow = flows.peek(&tcp.key).filter(is_wanted)?;
         let segment = Segment {
             key: tcp.key,
             generation: flow.generation,
@@ -364,7 +368,7 @@ impl Classifier {
             attribution: flow.attribution,
             seq: tcp.seq,
             flags: tcp.flags,
-            details: details(captured, tcp),
+            details: details.unwrap_or_else(|| self::details(captured, tcp)),
             start: Start::of_flow(flow.flags, flow.start_seq),
             is_stray,
             payload,
@@ -386,11 +390,6 @@ impl Classifier {
 fn peer(key: &FlowKey) -> Toa {
     let client = Client { address: key.source, port_be: key.source_port().to_be() };
     Toa { client, ..Toa::none() }
-}
-
-/// Returns the key of the other direction.
-fn reverse(key: &FlowKey) -> FlowKey {
-    FlowKey { source: key.destination, destination: key.source, ports: key.ports.rotate_left(16) }
 }
 
 #[cfg(test)]

@@ -8,18 +8,18 @@ use super::{
     NotHttp, PREVIEW_BYTES,
     body::{Body, Progress},
     context::Context,
+    expectation::Expectation,
     framing::Framing,
     head::{self, Cause, Certainty, HttpRequest, Incomplete},
     long_head::LongHead,
     partial::Partial,
     proxy::{Beginning, Rest, Signature},
     search::{MAX_LINE_BYTES, Search},
-    start::{Before, Start, Verdict, certain_request_line, is_request_start},
+    start::{Before, Verdict, is_request_start},
 };
 use crate::{
     event::Event,
     ledger::add,
-    limits::Limits,
     stream::{Arrival, StreamEvent},
     tls::{ClientHello, HelloReader},
 };
@@ -32,9 +32,6 @@ const FIRST_SKIP_BYTES: u64 = 1 << 20;
 
 /// The longest part to be skipped, in bytes.
 const MAX_SKIP_BYTES: u64 = 64 << 20;
-
-/// What a server sends if it wants the body (RFC 9110 section 15.2.1). Hardly any adds fields.
-const CONFIRMATION: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// The position of a parser in its stream.
 #[derive(Debug)]
@@ -49,9 +46,8 @@ enum State {
     Head(Partial),
     /// In a head that is too long, and was emitted.
     LongHead(Box<LongHead>),
-    /// In a body. If its client expects a confirmation first and none of it was seen, it may have been left out; the
-    /// acknowledgment number is that of the head.
-    Body { body: Body, expects_from: Option<Seq> },
+    /// In a body. It may have been left out if its client expects a confirmation and none of it was seen.
+    Body { body: Body, expectation: Option<Expectation> },
     /// Lost: searching for a request.
     Search(Search),
     /// In a protocol other than HTTP: searching for a request in the next bytes, then skipping a part.
@@ -161,7 +157,7 @@ impl Parser {
     /// connection.
     pub fn unneeded_bytes(&self) -> u64 {
         match &self.state {
-            State::Body { body, expects_from: None } => body.unneeded_bytes(),
+            State::Body { body, expectation: None } => body.unneeded_bytes(),
             State::Skip { left, .. } => *left,
             State::Stopped => u64::MAX,
             _ => 0,
@@ -370,9 +366,9 @@ impl Parser {
             Before::Last(NotHttp::Upgrade)
         };
         let framing = request.framing();
-        let expects_from = request.expects_continue().then_some(self.latest.ack);
+        let expectation = request.expects_continue().then(|| Expectation::of(self.latest.ack));
         self.emit(&mut request, len, cx);
-        self.begin_body(framing, expects_from, cx);
+        self.begin_body(framing, expectation, cx);
     }
 
     /// Emits the request of a head that is longer than allowed, of which `kept` is the beginning.
@@ -414,29 +410,23 @@ impl Parser {
         (cx.emit)(&Event::Request(request));
     }
 
-    fn begin_body(&mut self, framing: Framing, expects_from: Option<Seq>, cx: &mut Context<'_>) {
+    fn begin_body(&mut self, framing: Framing, expectation: Option<Expectation>, cx: &mut Context<'_>) {
         self.state = match framing {
             Framing::Length(0) => State::Head(Partial::default()),
-            Framing::Length(length) => State::Body { body: Body::Length(length), expects_from },
-            Framing::Chunked => State::Body { body: Body::CHUNKED, expects_from },
+            Framing::Length(length) => State::Body { body: Body::Length(length), expectation },
+            Framing::Chunked => State::Body { body: Body::CHUNKED, expectation },
             Framing::Broken => return self.lose(cx),
         };
     }
 
     /// Skips the part of `bytes` that belongs to the body. Returns the bytes after it.
     fn body<'b>(&mut self, bytes: &'b [u8], cx: &mut Context<'_>) -> &'b [u8] {
-        let State::Body { body, expects_from } = &mut self.state else {
+        let State::Body { body, expectation } = &mut self.state else {
             return bytes;
         };
-        if let Some(head_ack) = expects_from.take() {
-            // A client that waits in vain for a confirmation sends the body, too. After another answer it may send the next
-            // request instead, and wait for its answer. But the body may also just look like that.
-            let answer = self.latest.ack.distance(head_ack);
-            let is_confirmed = answer == 0 || usize::try_from(answer) == Ok(CONFIRMATION.len());
-            if !is_confirmed && is_lone_request(bytes, cx.limits) {
-                self.lose(cx);
-                return bytes;
-            }
+        if expectation.take().is_some_and(|it| it.is_refused(bytes, self.latest.ack, cx.limits)) {
+            self.lose(cx);
+            return bytes;
         }
         let (passed, progress) = body.pass(bytes);
         add(&mut cx.ledger.body_bytes, passed as u64);
@@ -495,8 +485,8 @@ impl Parser {
             }
             State::Search(search) => search.drop_kept(&mut cx.ledger.resync_bytes),
             State::Sample { search, .. } => search.drop_kept(&mut cx.ledger.opaque_bytes),
-            State::Body { body, expects_from } => {
-                *expects_from = None;
+            State::Body { body, expectation } => {
+                *expectation = None;
                 let progress = body.pass_gap(gap_bytes);
                 self.after_body(progress, cx);
             }
@@ -542,16 +532,6 @@ impl Parser {
         self.state = State::Stopped;
         (cx.emit)(&Event::Tls(hello));
     }
-}
-
-/// Returns whether bytes are the beginning of a request with nothing but its body behind it.
-fn is_lone_request(bytes: &[u8], limits: &Limits) -> bool {
-    let has_line = certain_request_line(bytes, MAX_LINE_BYTES) == Start::Request;
-    has_line
-        && head::end(bytes, 0).map_or(true, |end| {
-            let head = bytes.get(..end).unwrap_or_default();
-            end == bytes.len() || HttpRequest::read(head, limits.fields).framing() != Framing::Length(0)
-        })
 }
 
 /// Returns the state of a search in a protocol other than HTTP, after which `skip_bytes` are skipped.

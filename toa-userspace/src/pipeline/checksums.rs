@@ -35,6 +35,7 @@ impl Checksums {
                 true
             }
             Checksum::Wrong => self.sources.peek(source).is_none(),
+            Checksum::Refused => false,
             Checksum::Unknown | Checksum::Offloaded => true,
         }
     }
@@ -52,6 +53,7 @@ mod tests {
             assert!(checksums.accepts(&a, checksum));
         }
         assert!(!checksums.accepts(&a, Checksum::Wrong));
+        assert!(!checksums.accepts(&b, Checksum::Refused));
         assert!(checksums.accepts(&a, Checksum::Offloaded));
         assert!(checksums.accepts(&b, Checksum::Wrong));
     }

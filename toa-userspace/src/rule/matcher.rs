@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use toa_common::{
     address::{Address, Client},
+    attribution::Attribution,
     rule::{PrefixKey, RuleKey, is_watched},
 };
 
@@ -39,6 +40,11 @@ impl Matcher {
         watched.lengths.sort_unstable();
         watched.lengths.dedup();
         watched
+    }
+
+    /// Returns whether the client of a connection is watched.
+    pub fn watches(&self, attribution: &Attribution) -> bool {
+        self.contains(&attribution.client(), attribution.has_port())
     }
 
     /// Returns whether a rule matches `client`. `has_port` says whether the client's port is known.

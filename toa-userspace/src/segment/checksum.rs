@@ -18,6 +18,8 @@ pub enum Checksum {
     Offloaded,
     /// Wrong.
     Wrong,
+    /// Wrong, and its source is known to send right ones.
+    Refused,
 }
 
 /// IP protocol number of TCP.

@@ -32,21 +32,34 @@ impl History {
         if position != self.end {
             (self.start, self.end) = (position, position);
         }
-        while !rest.is_empty() {
-            let at = self.offset(self.end);
+        let at = self.offset(self.end);
+        if at > 0 {
             let (now, later) = rest.split_at_checked(BLOCK.saturating_sub(at)).unwrap_or((rest, &[]));
-            for (to, from) in self.last.iter_mut().skip(at).zip(now) {
-                *to = *from;
+            self.fill(at, now);
+            if at.saturating_add(now.len()) < BLOCK {
+                return;
             }
-            let index = self.index(self.end);
-            if at.saturating_add(now.len()) == BLOCK
-                && let Some(place) = self.hashes.get_mut(index)
-            {
-                *place = hash(self.last);
-            }
-            self.end = self.end.saturating_add(now.len() as u64);
+            let index = self.index(self.end.saturating_sub(1));
+            self.hashes.get_mut(index).into_iter().for_each(|place| *place = hash(self.last));
             rest = later;
         }
+        let (blocks, part) = rest.as_chunks();
+        let index = self.index(self.end);
+        // At most two runs, because no more blocks are recorded than are remembered.
+        let (before, from) = self.hashes.split_at_mut_checked(index).unwrap_or_default();
+        for (place, block) in from.iter_mut().chain(before).zip(blocks) {
+            *place = hash(*block);
+        }
+        self.end = self.end.saturating_add(blocks.as_flattened().len() as u64);
+        self.fill(0, part);
+    }
+
+    /// Adds bytes of the last block, the first of which is at offset `at`.
+    fn fill(&mut self, at: usize, bytes: &[u8]) {
+        for (to, from) in self.last.iter_mut().skip(at).zip(bytes) {
+            *to = *from;
+        }
+        self.end = self.end.saturating_add(bytes.len() as u64);
     }
 
     /// Returns how many of `bytes`, which begin at `position`, are in blocks that differ from what is remembered.

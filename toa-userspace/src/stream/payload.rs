@@ -70,7 +70,7 @@ impl Stream {
     }
 
     /// Counts the positions `old`, which were handed on or passed over, and compares `bytes` with what was there.
-    pub(super) fn count_old(&mut self, old: std::ops::Range<u64>, bytes: &[u8], cx: &mut Context<'_>) {
+    fn count_old(&mut self, old: std::ops::Range<u64>, bytes: &[u8], cx: &mut Context<'_>) {
         let before = old.end.min(self.start).saturating_sub(old.start);
         let late = self.pending.as_ref().map_or(0, |pending| pending.in_gaps(&old));
         let again = old.end.saturating_sub(old.start).saturating_sub(before).saturating_sub(late);
@@ -103,7 +103,7 @@ impl Stream {
     }
 
     /// Hands on `bytes`, the next bytes of the stream, except urgent ones.
-    pub(super) fn hand_on(&mut self, bytes: &[u8], arrival: Arrival, cx: &mut Context<'_>) {
+    fn hand_on(&mut self, bytes: &[u8], arrival: Arrival, cx: &mut Context<'_>) {
         if bytes.is_empty() {
             return;
         }

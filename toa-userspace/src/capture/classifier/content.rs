@@ -4,6 +4,14 @@ use toa_common::{inspect::Inspected, tcp_packet::TcpPacket, wire::view::Captured
 
 use crate::segment::details::Details;
 
+/// What a segment has of its packet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Content<'a> {
+    pub(super) payload: &'a [u8],
+    /// What [`details`] returns, if it was needed before: it sums up the payload.
+    pub(super) details: Option<Details>,
+}
+
 /// Returns what the TCP header says besides what was parsed.
 pub(super) fn details(captured: &Captured<'_>, tcp: &TcpPacket) -> Details {
     let network_offset = usize::try_from(tcp.network_offset).unwrap_or(usize::MAX);

@@ -263,6 +263,30 @@ fn nothing_follows_from_a_wrong_checksum() {
 }
 
 #[test]
+fn the_pipeline_is_told_which_wrong_checksums_are_refused() {
+    let mut classifier = classifier(&["120.120.111.111"], false);
+    let checksum = |classifier: &mut Classifier, bytes: &[u8]| {
+        handed_on(classifier, &packet(1, bytes)).map(|segment| segment.details.checksum)
+    };
+    let right = with_checksum(up(1, 10, ACK, &TOA, REQUEST));
+    let mut wrong = right.clone();
+    wrong[37] ^= 0x55;
+    assert_eq!(
+        checksum(&mut classifier, &wrong),
+        Some(Checksum::Wrong),
+        "of a source that never sends right ones"
+    );
+    // The pipeline does not see this one, but it is enough.
+    assert_eq!(checksum(&mut classifier, &with_checksum(up(1, 10, ACK, &TOA, b""))), None);
+    assert_eq!(checksum(&mut classifier, &wrong), Some(Checksum::Refused));
+    assert_eq!(checksum(&mut classifier, &right), Some(Checksum::Right));
+    // Nothing is handed on of a client that is not to be printed.
+    let mut other = self::classifier(&["192.0.2.5"], true);
+    checksum(&mut other, &with_checksum(up(1, 10, ACK, &TOA, b"")));
+    assert_eq!(checksum(&mut other, &wrong), None);
+}
+
+#[test]
 fn payload_that_was_not_captured_is_cut() {
     let mut classifier = classifier(&["any"], false);
     let bytes = [up(1, 10, ACK, &TOA, REQUEST), vec![0xaa; 6]].concat();
