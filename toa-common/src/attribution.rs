@@ -18,6 +18,12 @@ pub enum LearnedFrom {
     Data = 3,
     /// The server's own socket, because the connection was already open.
     Socket = 4,
+    /// The balancer's table of connections.
+    Table = 5,
+    /// A PROXY protocol header at the start of the stream.
+    Proxy = 6,
+    /// What `toa-tc remember` noted of a connection that was already open.
+    Remembered = 7,
 }
 
 impl LearnedFrom {
@@ -28,6 +34,9 @@ impl LearnedFrom {
             2 => Some(Self::Ack),
             3 => Some(Self::Data),
             4 => Some(Self::Socket),
+            5 => Some(Self::Table),
+            6 => Some(Self::Proxy),
+            7 => Some(Self::Remembered),
             _ => None,
         }
     }
@@ -39,6 +48,9 @@ impl LearnedFrom {
             Self::Ack => "ack",
             Self::Data => "data",
             Self::Socket => "existing",
+            Self::Table => "table",
+            Self::Proxy => "proxy",
+            Self::Remembered => "remembered",
         }
     }
 }
@@ -63,7 +75,7 @@ impl From<SegmentKind> for LearnedFrom {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(C)]
 pub struct Attribution {
-    /// The real client's address.
+    /// The real client's address. If nothing names the client, the sender's, as for the port.
     pub address: Address,
     /// The real client's port, in network order.
     pub port_be: u16,
@@ -95,7 +107,7 @@ const _: () = assert!(size_of::<Attribution>() == 24);
 
 /// Copies an address word by word, for the reason that [`Attribution::copy_from`] gives.
 #[inline(always)]
-fn copy_address(to: &mut Address, from: &Address) {
+pub fn copy_address(to: &mut Address, from: &Address) {
     let ([to_a, to_b, to_c, to_d], [a, b, c, d]) = (&mut to.0, &from.0);
     *to_a = *a;
     *to_b = *b;
@@ -115,14 +127,24 @@ impl Attribution {
         _unused: 0,
     };
 
-    /// Returns the attribution to a client that the server's socket named.
-    pub fn from_socket(client: &Client) -> Self {
+    /// Reads an attribution.
+    pub fn decode(bytes: &[u8; size_of::<Self>()]) -> Self {
+        let [address @ .., port_a, port_b, toa_kind, toa_length, learned_from, flags, unused_a, unused_b] =
+            bytes;
         Self {
-            address: client.address,
-            port_be: client.port_be,
-            learned_from: LearnedFrom::Socket as u8,
-            ..Self::EMPTY
+            address: Address::from_ipv6(address),
+            port_be: u16::from_ne_bytes([*port_a, *port_b]),
+            toa_kind: *toa_kind,
+            toa_length: *toa_length,
+            learned_from: *learned_from,
+            flags: *flags,
+            _unused: u16::from_ne_bytes([*unused_a, *unused_b]),
         }
+    }
+
+    /// Returns the attribution to a client that no packet named, but `source` did.
+    pub fn from_outside(client: &Client, source: LearnedFrom) -> Self {
+        Self { address: client.address, port_be: client.port_be, learned_from: source as u8, ..Self::EMPTY }
     }
 
     /// Sets the client to that of `toa`, which a packet of kind `segment` carried. `has_several` is whether that packet
@@ -172,6 +194,13 @@ impl Attribution {
     #[inline(always)]
     pub fn client(&self) -> Client {
         Client { address: self.address, port_be: self.port_be }
+    }
+
+    /// Returns whether anything names the client: not if only packets without TOA were seen. The client is then assumed to
+    /// be their sender.
+    #[inline(always)]
+    pub fn is_named(&self) -> bool {
+        self.toa_length != 0 || self.learned_from > LearnedFrom::Data as u8
     }
 
     /// Returns whether the client's port is known.

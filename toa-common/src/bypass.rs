@@ -1,22 +1,24 @@
 //! Windows of a connection that the kernel does not copy to user space.
 //!
 //! User space knows when the next bytes are a body, or when the rest of a connection is of no interest. It then writes
-//! a [`Bypass`], a window of sequence numbers. A packet whose payload lies entirely in the window is not copied. A
+//! a [`Bypass`], a window of sequence numbers. The kernel does so for bodies that it reads itself ([`crate::body`]), and
+//! removes its window when a packet comes after it. A packet whose payload lies entirely in the window is not copied. A
 //! packet that lies partly in it is copied whole. A packet with SYN, FIN or RST is always copied, because it marks
 //! where the connection begins or ends. The window carries the generation of its flow, so it never applies to a later
 //! connection with the same 4-tuple. User space removes it once the stream has passed it, because sequence numbers
 //! repeat after 4 GiB.
 
 use crate::{
+    body::{Position, states},
     seq::Seq,
-    wire::tcp::{FIN, RST, SYN},
+    wire::tcp::{FIN, RST, SYN, URG},
 };
 
 /// A window of a connection that is not copied. It is a value of the map `BYPASS`, whose key is a
-/// [`crate::flow_key::FlowKey`]. 16 bytes:
+/// [`crate::flow_key::FlowKey`]. 24 bytes:
 ///
 /// ```text
-///  0 generation         8 from              12 until
+///  0 generation         8 from              12 until             16 position
 /// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(C)]
@@ -27,9 +29,11 @@ pub struct Bypass {
     pub from: u32,
     /// First sequence number after the window.
     pub until: u32,
+    /// What begins after the window, if the kernel opened it.
+    pub position: Position,
 }
 
-const _: () = assert!(size_of::<Bypass>() == 16);
+const _: () = assert!(size_of::<Bypass>() == 24);
 
 impl Bypass {
     /// Maximum length of a window, in bytes: TCP's maximum window (RFC 7323 section 2.3). Data that is in flight when
@@ -40,13 +44,28 @@ impl Bypass {
     pub fn new(generation: u64, from: Seq, bytes: u64) -> Self {
         // Fits in 32 bits because of the bound.
         let bytes = bytes.min(u64::from(Self::MAX_BYTES)) as u32;
-        Self { generation, from: from.0, until: (from + bytes).0 }
+        Self { generation, from: from.0, until: (from + bytes).0, position: Position::default() }
     }
 
     /// Returns the length of the window, in bytes.
     #[inline(always)]
     pub fn bytes(&self) -> u32 {
         self.until.wrapping_sub(self.from)
+    }
+
+    /// Returns whether the window's end, where the kernel continues to read a chunked body, is in the payload.
+    #[inline(always)]
+    pub fn continues_in(&self, generation: u64, tcp_flags: u8, seq: Seq, payload_len: u32) -> bool {
+        generation == self.generation
+            && self.position.state >= states::SIZE
+            && tcp_flags & (SYN | FIN | RST | URG) == 0
+            && self.until.wrapping_sub(seq.0) < payload_len
+    }
+
+    /// Returns whether the kernel opened the window and `seq` is after it.
+    #[inline(always)]
+    pub fn is_passed(&self, seq: Seq) -> bool {
+        self.position.state != states::UNKNOWN && seq.distance(Seq(self.until)) >= 0
     }
 
     /// Returns whether a packet need not be copied: it has payload, all of it in the window, and no SYN, FIN or RST.
@@ -108,7 +127,7 @@ mod tests {
         assert_eq!((bypass.bytes(), bypass.until), (1 << 30, (1 << 30) - 1));
         assert_eq!(Bypass::new(7, Seq(5), 0).bytes(), 0);
         assert!(!Bypass::new(7, Seq(5), 0).covers(7, ACK, Seq(5), 1));
-        let nonsense = Bypass { generation: 7, from: 5, until: 4 };
+        let nonsense = Bypass { until: 4, ..Bypass::new(7, Seq(5), 0) };
         assert!(!nonsense.covers(7, ACK, Seq(5), 1));
     }
 }

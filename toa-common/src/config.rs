@@ -40,6 +40,8 @@ mod bits {
     pub(super) const SERVER_PORTS: u32 = 1 << 1;
     /// TOA is trusted from some sources only.
     pub(super) const BALANCERS: u32 = 1 << 2;
+    /// Connections whose client nothing names are followed, too.
+    pub(super) const ANY_FLOW: u32 = 1 << 3;
 }
 
 impl Config {
@@ -62,6 +64,13 @@ impl Config {
     #[must_use]
     pub fn with_balancers(self) -> Self {
         Self { bits: self.bits | bits::BALANCERS, ..self }
+    }
+
+    /// Follows connections whose client nothing names, too: to the ports of interest, from the trusted sources. The rules
+    /// are then left to user space, which learns of names that are not in a TOA.
+    #[must_use]
+    pub fn following_any(self) -> Self {
+        Self { bits: self.bits | bits::ANY_FLOW, ..self }
     }
 
     /// Adds a local port of interest. If none is added, all ports are of interest.
@@ -102,6 +111,12 @@ impl Config {
     #[inline(always)]
     pub fn restricts_balancers(&self) -> bool {
         self.has(bits::BALANCERS)
+    }
+
+    /// Returns whether connections whose client nothing names are followed, too.
+    #[inline(always)]
+    pub fn follows_any(&self) -> bool {
+        self.has(bits::ANY_FLOW)
     }
 
     /// Returns whether packets to a local port, in network order, are of interest.

@@ -46,6 +46,20 @@ counters! {
     OtherPort = "other_port",
     /// TCP packets with none of the flags SYN, RST and ACK.
     NoAck = "no_ack",
+    /// Packets of IP in IP, whose content is not read.
+    IpInIp = "ip_in_ip",
+    /// Packets of GRE.
+    Gre = "gre",
+    /// Packets to a port of VXLAN.
+    Vxlan = "vxlan",
+    /// Packets to the port of Geneve.
+    Geneve = "geneve",
+    /// Packets of MPLS.
+    Mpls = "mpls",
+    /// Packets of `PPPoE` sessions.
+    Pppoe = "pppoe",
+    /// Packets with more VLAN tags than are skipped, or such of an unusual EtherType.
+    Vlan = "stacked_vlan",
     /// Packets of followed connections, or with a TOA, whose frame is addressed to another host.
     OtherHost = "other_host",
     /// Packets of followed connections, or with a TOA, that are signed (MD5, TCP-AO).
@@ -136,12 +150,19 @@ impl From<SkipReason> for Counter {
             SkipReason::ExtensionHeaders => Self::ExtensionHeaders,
             SkipReason::OtherPort => Self::OtherPort,
             SkipReason::NoAck => Self::NoAck,
+            SkipReason::IpInIp => Self::IpInIp,
+            SkipReason::Gre => Self::Gre,
+            SkipReason::Vxlan => Self::Vxlan,
+            SkipReason::Geneve => Self::Geneve,
+            SkipReason::Mpls => Self::Mpls,
+            SkipReason::Pppoe => Self::Pppoe,
+            SkipReason::Vlan => Self::Vlan,
         }
     }
 }
 
 /// Number of slots for counters: a power of two, so that a masked index is always valid.
-pub const COUNTER_SLOTS: usize = 64;
+pub const COUNTER_SLOTS: usize = 128;
 
 /// First slot of the counters of packets with a known option that is not TOA for this run. There is one slot for each
 /// of [`KNOWN_PAIRS`], in the same order.

@@ -33,6 +33,10 @@ const REORDERED_BYTES: u32 = 65_535;
 /// the packets in between were lost before they could be seen.
 pub const MAX_STRAYS: u32 = 16;
 
+/// How many segments must follow each other inside the window, but beyond what reordering explains. A single one may be
+/// forged: the server's own window, which is not visible, may be much smaller.
+const MAX_AHEAD: u32 = 4;
+
 /// A followed connection. It is a value of the map `FLOWS`, whose key is a [`FlowKey`]. Times are in nanoseconds of
 /// `CLOCK_MONOTONIC`. 96 bytes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -52,13 +56,13 @@ pub struct Flow {
     pub attribution: Attribution,
     /// Sequence number of its first byte, as far as [`flags`] say, or of the packet that first named its client.
     pub start_seq: u32,
-    /// Sequence number after the highest byte seen.
+    /// Sequence number after the highest byte seen, except in segments far ahead.
     pub next_seq: u32,
     /// Sequence number of a FIN that arrived ahead of missing bytes.
     pub fin_seq: u32,
-    /// Sequence number after the last segment outside of the window.
+    /// Sequence number after the last segment outside of the window or far ahead.
     pub stray_seq: u32,
-    /// Consecutive segments outside of the window, each continuing the one before.
+    /// Consecutive segments outside of the window or far ahead, each continuing the one before.
     pub strays: u32,
     /// Index of the interface that received its first packet; 0 if that is not known.
     pub interface_index: u32,
@@ -192,6 +196,12 @@ impl Flow {
         self.has(flags::NEXT_KNOWN) && is_within(ahead, limit)
     }
 
+    /// Returns whether `seq` is the next expected byte or the one after it.
+    #[inline(always)]
+    pub fn expects(&self, seq: Seq) -> bool {
+        self.has(flags::NEXT_KNOWN) && matches!(seq.distance(Seq(self.next_seq)), 0 | 1)
+    }
+
     /// Returns whether a segment at `seq` may belong to it: one in the window or, if it has ended, near the end, which may
     /// be taken back.
     #[inline(always)]
@@ -201,10 +211,11 @@ impl Flow {
         !self.has(flags::NEXT_KNOWN) || is_within(ahead, limit)
     }
 
-    /// Returns whether a segment at `seq` is near the next expected byte.
+    /// Returns whether a segment at `seq` is near the next expected byte or, if the connection has ended, right there.
     #[inline(always)]
     pub fn is_near(&self, seq: Seq) -> bool {
-        !self.has(flags::NEXT_KNOWN) || is_within(seq.distance(Seq(self.next_seq)), CONTINUATION_BYTES)
+        let limit = if self.ended_ns == 0 { CONTINUATION_BYTES } else { 0 };
+        !self.has(flags::NEXT_KNOWN) || is_within(seq.distance(Seq(self.next_seq)), limit)
     }
 
     /// Returns whether it ended and has been silent for longer than `linger_ns`.
@@ -255,11 +266,12 @@ impl Flow {
             self.flags |= flags::NEXT_KNOWN;
         }
         let mut ahead = start.distance(Seq(self.next_seq));
-        if !is_within(ahead, WINDOW_BYTES) {
+        let is_stray = !is_within(ahead, WINDOW_BYTES);
+        if is_stray || ahead > REORDERED_BYTES.cast_signed() {
             self.strays = if start.0 == self.stray_seq { self.strays.wrapping_add(1) } else { 1 };
             self.stray_seq = end.0;
-            if self.strays < MAX_STRAYS {
-                change.is_stray = true;
+            if self.strays < if is_stray { MAX_STRAYS } else { MAX_AHEAD } {
+                change.is_stray = is_stray;
                 return;
             }
             self.next_seq = start.0;

@@ -21,8 +21,14 @@ const _: () = assert!(size_of::<FlowKey>() == 36);
 impl FlowKey {
     /// Returns the source port.
     pub fn source_port(&self) -> u16 {
+        u16::from_be(self.source_port_be())
+    }
+
+    /// Returns the source port in network order.
+    #[inline(always)]
+    pub fn source_port_be(&self) -> u16 {
         let [a, b, _, _] = self.ports.to_ne_bytes();
-        u16::from_be_bytes([a, b])
+        u16::from_ne_bytes([a, b])
     }
 
     /// Returns the destination port.

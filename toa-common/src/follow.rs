@@ -5,6 +5,8 @@
 //! only the first data. Any SYN, ACK or data of a client can therefore name it. A TOA in a SYN is provisional: if the
 //! balancer does not mark SYNs, the client wrote it.
 //!
+//! A run may also follow connections whose client nothing names. Their client is provisional, too: a TOA may follow.
+//!
 //! A SYN alone changes nothing: it is remembered as a [`Handshake`] until a packet completes it. A TOA that names
 //! another client belongs to a new connection if its segment does not continue the stream of the known one.
 
@@ -68,12 +70,14 @@ impl From<Action> for Decision {
 }
 
 /// Decides on a packet. `known` is the flow with its 4-tuple, if there is one; `handshake` is the remembered SYN with its
-/// 4-tuple, if the caller looked for it. Calls `is_watched` at most once, and only if the result matters.
+/// 4-tuple, if the caller looked for it. `any` is whether to follow its connection even if nothing names the client. Calls
+/// `is_watched` at most once, and only if the result matters.
 #[inline(always)]
 pub fn decide(
     inspected: &Inspected,
     known: Option<&Flow>,
     handshake: Option<&Handshake>,
+    any: bool,
     is_watched: impl FnOnce(&Toa) -> bool,
 ) -> Decision {
     let Inspected { tcp, toa, walk } = inspected;
@@ -84,13 +88,17 @@ pub fn decide(
     let segment = inspected.segment_kind();
     let names = toa.is_some() && segment.names_client();
     let is_near = known.is_some_and(|flow| flow.is_near(tcp.seq));
-    // What continues a known connection does not complete a handshake, even if a SYN has the number before it.
-    let continues = known.is_some_and(|flow| flow.is_continued_by(tcp.seq));
+    // What continues a known connection does not complete a handshake, even if a SYN has the number before it. Nor does
+    // what comes after a SYN right at the next byte: no new connection begins there by chance.
+    let continues = known.is_some_and(|flow| {
+        flow.is_continued_by(tcp.seq) || handshake.is_some_and(|handshake| flow.expects(handshake.start()))
+    });
     let is_ambiguous = known.is_some_and(|flow| flow.may_contain(tcp.seq));
     let completed =
         handshake.filter(|handshake| !continues && handshake.is_completed_by(tcp, segment, is_ambiguous));
     let opens = segment == SegmentKind::Syn && !known.is_some_and(|flow| flow.began_with(tcp.seq));
-    let is_same = known.is_some_and(|flow| flow.attribution.client() == toa.client);
+    let is_same =
+        known.is_some_and(|flow| flow.attribution.is_named() && flow.attribution.client() == toa.client);
     let is_other = opens
         || completed.is_some()
         || (segment == SegmentKind::Data && names && known.is_some() && !is_same && !is_near);
@@ -110,16 +118,19 @@ pub fn decide(
     };
     // Called in one place only, so that the compiler does not emit a function for it.
     let watched = candidate.is_some() && (current.is_none() || may_rename) && is_watched(&candidate);
+    // A bare ACK shows which side is the client only after that side's SYN.
+    let is_followed =
+        watched || (any && (completed.is_some() || matches!(segment, SegmentKind::Syn | SegmentKind::Data)));
     let action = match current {
         // A SYN with payload is TCP Fast Open (RFC 7413): its payload may be all that the client sends.
-        None if opens && !(watched && known.is_none() && tcp.payload_len != 0 && walk.is_fast_open()) => {
-            if watched || known.is_some() {
+        None if opens && !(is_followed && known.is_none() && tcp.payload_len != 0 && walk.is_fast_open()) => {
+            if is_followed || known.is_some() {
                 Action::Remember
             } else {
                 Action::Ignore
             }
         }
-        None if watched => Action::Learn,
+        None if is_followed => Action::Learn,
         None if known.is_some() => Action::End,
         None => Action::Ignore,
         Some(_) if watched => Action::Replace,
@@ -131,7 +142,10 @@ pub fn decide(
     Decision {
         action,
         completed: completed.is_some(),
-        conflict: names && ((current.is_some() && !is_same && is_near) || handshake_differs),
+        // A TOA does not contradict the sender that stood in for the client.
+        conflict: names
+            && ((current.is_some_and(|flow| flow.attribution.is_named()) && !is_same && is_near)
+                || handshake_differs),
         confirmed: names && is_same && current.is_some_and(|flow| flow.attribution.is_provisional()),
         watched,
     }

@@ -11,6 +11,7 @@
 
 pub mod address;
 pub mod attribution;
+pub mod body;
 pub mod bypass;
 pub mod config;
 pub mod counters;
@@ -25,10 +26,12 @@ pub mod maps;
 #[cfg(feature = "user")]
 mod pod;
 pub mod record;
+pub mod remembered;
 pub mod rule;
 pub mod run_info;
 pub mod seq;
 pub mod skip_reason;
+pub mod socket;
 pub mod tcp_packet;
 pub mod verifier;
 pub mod wire;

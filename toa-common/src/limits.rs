@@ -21,6 +21,9 @@ pub const MAX_BALANCERS: u32 = 1_024;
 /// Entries of the LRU map of untrusted sources.
 pub const MAX_UNTRUSTED: u32 = 1_024;
 
+/// Entries per CPU of the array of clients that TOA named lately: a power of two.
+pub const CLIENT_EXAMPLES: u32 = 4;
+
 /// Entries of the map of bypasses: the number of connections that may be in a body at the same time.
 pub const MAX_BYPASSES: u32 = 16_384;
 

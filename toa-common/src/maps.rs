@@ -5,6 +5,7 @@ use crate::{
     flow::Flow,
     flow_key::FlowKey,
     limits::{MAX_PREFIXES, MAX_RULES},
+    remembered::{RememberCounts, Remembered},
     rule::{PrefixKey, RuleKey},
     run_info::{PINNED_MAPS, RunInfo},
 };
@@ -36,6 +37,8 @@ pub mod kind {
     pub const LRU_HASH: u32 = 9;
     /// A trie that matches the longest prefix.
     pub const LPM_TRIE: u32 = 11;
+    /// Values in sockets.
+    pub const SK_STORAGE: u32 = 24;
 }
 
 impl MapSpec {
@@ -57,6 +60,11 @@ pub const FLOWS: MapSpec = MapSpec::new::<FlowKey, Flow>("FLOWS", kind::LRU_HASH
 pub const COUNTERS: MapSpec = MapSpec::new::<u32, CounterValues>("COUNTERS", kind::PER_CPU_ARRAY, Some(1));
 /// The description of the run. User space creates this map; it is not in the object.
 pub const INFO: MapSpec = MapSpec::new::<u32, RunInfo>("INFO", kind::ARRAY, Some(1));
+
+/// The clients of open connections, of `toa-tc remember`. If the layout of its value changes, so does its name.
+pub const REMEMBERED: MapSpec = MapSpec::new::<u32, Remembered>("REMEMBERED", kind::SK_STORAGE, Some(0));
+/// What `toa-tc remember` counts.
+pub const REMEMBER_COUNTS: MapSpec = MapSpec::new::<u32, RememberCounts>("COUNTS", kind::ARRAY, Some(1));
 
 /// The program's maps that a run pins, in the order of [`RunInfo::map_ids`].
 pub const PINNED: [MapSpec; PINNED_MAPS] = [WATCH, PREFIXES, SHAPES, FLOWS, COUNTERS];

@@ -6,8 +6,10 @@ use crate::{
     config::Config,
     flow::Flow,
     flow_key::FlowKey,
+    remembered::RememberCounts,
     rule::{PrefixKey, RuleKey},
     run_info::RunInfo,
+    socket::SocketLayout,
 };
 
 // SAFETY: `repr(C)`, words only, no padding (asserted by size).
@@ -26,3 +28,7 @@ unsafe impl aya::Pod for Flow {}
 unsafe impl aya::Pod for RunInfo {}
 // SAFETY: as above.
 unsafe impl aya::Pod for Bypass {}
+// SAFETY: as above.
+unsafe impl aya::Pod for SocketLayout {}
+// SAFETY: as above.
+unsafe impl aya::Pod for RememberCounts {}

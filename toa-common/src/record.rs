@@ -1,15 +1,21 @@
 //! The record that precedes each frame in a ring.
 
-use crate::{address::Address, attribution::Attribution, limits::MAX_SAMPLE_BYTES};
+use crate::{
+    attribution::Attribution,
+    body::{Position, states},
+    limits::MAX_SAMPLE_BYTES,
+    seq::Seq,
+};
 
 /// The kernel's description of one packet of a followed flow. The frame follows the record. Times are in nanoseconds of
-/// `CLOCK_MONOTONIC`, offsets in bytes from the start of the frame. 72 bytes:
+/// `CLOCK_MONOTONIC`, offsets in bytes from the start of the frame. 80 bytes:
 ///
 /// ```text
 ///  0 time                  8 generation         16 attribution        40 frame length
 /// 44 captured length      48 payload length     52 interface index    56 payload offset
 /// 58 VLAN tag             60 GSO segments       62 transport offset   63 network offset
-/// 64 start                68 flags              70 unused
+/// 64 start                68 flags              70 body state         71 body digits
+/// 72 body position        76 body size
 /// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(C)]
@@ -42,8 +48,15 @@ pub struct SegmentRecord {
     pub start_seq: u32,
     /// The flow's [`crate::flow::flags`].
     pub flags: u16,
-    #[doc(hidden)]
-    pub _unused: u16,
+    /// The state of the body at [`Self::body_seq`], if the kernel read one and left out a part of the payload: see
+    /// [`crate::body::Position`].
+    pub body_state: u8,
+    /// The digits of its chunk's size that were read.
+    pub body_digits: u8,
+    /// Sequence number up to which the body was read.
+    pub body_seq: u32,
+    /// The size of its chunk, as far as it was read.
+    pub body_size: u32,
 }
 
 const _: () = assert!(size_of::<SegmentRecord>() == SegmentRecord::LEN);
@@ -53,11 +66,22 @@ const _: () = assert!(core::mem::offset_of!(SegmentRecord, network_offset) == 63
 /// Maximum length of the part of a frame that follows a record, in bytes.
 pub const MAX_CAPTURED_BYTES: usize = MAX_SAMPLE_BYTES - SegmentRecord::LEN;
 
-const _: () = assert!(MAX_CAPTURED_BYTES == 65_444);
+const _: () = assert!(MAX_CAPTURED_BYTES == 65_436);
 
 impl SegmentRecord {
     /// Size of a record, in bytes.
-    pub const LEN: usize = 72;
+    pub const LEN: usize = 80;
+
+    /// Returns the position in the body, if the kernel read one.
+    pub fn body(&self) -> Option<(Seq, Position)> {
+        let position = Position {
+            size: self.body_size,
+            state: self.body_state,
+            digits: self.body_digits,
+            ..Position::END
+        };
+        (self.body_state != states::UNKNOWN).then_some((Seq(self.body_seq), position))
+    }
 
     /// Reads the record at the beginning of `sample`. Returns the record and the bytes that follow it, or `None` if the
     /// sample is shorter than a record.
@@ -67,15 +91,7 @@ impl SegmentRecord {
         let record = Self {
             time_ns: u64::from_ne_bytes(fields.take()?),
             generation: u64::from_ne_bytes(fields.take()?),
-            attribution: Attribution {
-                address: Address::from_ipv6(&fields.take()?),
-                port_be: u16::from_ne_bytes(fields.take()?),
-                toa_kind: fields.byte()?,
-                toa_length: fields.byte()?,
-                learned_from: fields.byte()?,
-                flags: fields.byte()?,
-                _unused: u16::from_ne_bytes(fields.take()?),
-            },
+            attribution: Attribution::decode(&fields.take()?),
             frame_len: u32::from_ne_bytes(fields.take()?),
             captured_len: u32::from_ne_bytes(fields.take()?),
             payload_len: u32::from_ne_bytes(fields.take()?),
@@ -87,7 +103,10 @@ impl SegmentRecord {
             network_offset: fields.byte()?,
             start_seq: u32::from_ne_bytes(fields.take()?),
             flags: u16::from_ne_bytes(fields.take()?),
-            _unused: u16::from_ne_bytes(fields.take()?),
+            body_state: fields.byte()?,
+            body_digits: fields.byte()?,
+            body_seq: u32::from_ne_bytes(fields.take()?),
+            body_size: u32::from_ne_bytes(fields.take()?),
         };
         Some((record, rest))
     }
@@ -114,7 +133,7 @@ mod tests {
 
     #[test]
     fn every_field_is_read_from_its_place() {
-        let sample: Vec<u8> = (0..78).collect();
+        let sample: Vec<u8> = (0..86).collect();
         let (record, rest) = SegmentRecord::decode(&sample).unwrap();
         let half = |at: u8| u16::from_ne_bytes([at, at + 1]);
         let word = |at: u8| u32::from_ne_bytes([at, at + 1, at + 2, at + 3]);
@@ -130,7 +149,9 @@ mod tests {
         assert_eq!((record.payload_offset, record.gso_segments), (half(56), half(60)));
         assert_eq!((record.transport_offset, record.network_offset), (62, 63));
         assert_eq!((record.start_seq, record.flags), (word(64), half(68)));
-        assert_eq!(rest, [72, 73, 74, 75, 76, 77]);
-        assert_eq!(SegmentRecord::decode(&sample[..71]), None);
+        assert_eq!((record.body_state, record.body_digits), (70, 71));
+        assert_eq!((record.body_seq, record.body_size), (word(72), word(76)));
+        assert_eq!(rest, [80, 81, 82, 83, 84, 85]);
+        assert_eq!(SegmentRecord::decode(&sample[..79]), None);
     }
 }

@@ -1,7 +1,7 @@
 //! The record in which a run describes itself to other processes.
 
 /// Version of the layout of [`RunInfo`] and of the other maps that a run pins. Changes if any of them changes.
-pub const FORMAT: u32 = 5;
+pub const FORMAT: u32 = 7;
 
 /// Maximum number of interfaces of a run. The command line accepts no more.
 pub const MAX_INTERFACES: usize = 64;
@@ -16,8 +16,8 @@ pub const INTERFACE_NAME_BYTES: usize = 16;
 ///
 /// ```text
 ///  0 format              4 version (4 × u16)   12 process id         16 ids of the maps (5 × u32)
-/// 36 interfaces         40 start, ticks        48 since, ns          56 PID namespace
-/// 64 network namespace  72 flows removed       80 rule additions            88 the interfaces, 24 bytes each
+/// 36 interfaces         40 since, ns           48 PID namespace      56 network namespace
+/// 64 flows removed      72 rule additions      80 options            88 the interfaces, 24 bytes each
 /// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(C)]
@@ -33,19 +33,18 @@ pub struct RunInfo {
     pub map_ids: [u32; PINNED_MAPS],
     /// Number of valid entries in [`Self::interfaces`].
     pub interface_count: u32,
-    /// When the process started, in clock ticks since boot (field 22 of `/proc/PID/stat`). Distinguishes it from a
-    /// later process with the same id.
-    pub start_ticks: u64,
     /// When the program was attached to all interfaces, in nanoseconds of `CLOCK_MONOTONIC`.
     pub since_ns: u64,
-    /// Inode of the process's PID namespace.
+    /// Inode of the process's PID namespace, or 0 if it is not known.
     pub pid_namespace: u64,
-    /// Inode of the network namespace that the interfaces are in.
+    /// Inode of the network namespace that the interfaces are in, or 0 if it is not known.
     pub network_namespace: u64,
     /// Number of followed connections that other processes have removed before they ended.
     pub flows_removed_by_others: u64,
     /// Number of times that other processes have added rules.
     pub rule_additions: u64,
+    /// A set of [`options`].
+    pub options: u64,
     /// The interfaces that the program is attached to.
     pub interfaces: [RunInterface; MAX_INTERFACES],
 }
@@ -60,6 +59,12 @@ pub struct RunInterface {
     pub mode: u32,
     /// Name at the time of attaching, padded with NUL.
     pub name: [u8; INTERFACE_NAME_BYTES],
+}
+
+/// Bits of [`RunInfo::options`].
+pub mod options {
+    /// The run follows connections whose client nothing names, too, and its rules do not change.
+    pub const ANY_FLOW: u64 = 1;
 }
 
 /// How a program is attached.
@@ -84,6 +89,17 @@ impl RunInterface {
 }
 
 impl RunInfo {
+    /// Returns whether it follows connections whose client nothing names, too.
+    pub fn follows_any(&self) -> bool {
+        self.options & options::ANY_FLOW != 0
+    }
+
+    /// Returns the kernel's id of the map `COUNTERS`, which tells runs apart.
+    pub fn counters_id(&self) -> u32 {
+        let [.., id] = self.map_ids;
+        id
+    }
+
     /// Returns the valid interfaces.
     pub fn interfaces(&self) -> &[RunInterface] {
         let count = (self.interface_count as usize).min(MAX_INTERFACES);

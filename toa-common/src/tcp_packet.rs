@@ -129,7 +129,7 @@ fn parse_ip<P: PacketView>(packet: &P, ether_type: u16, offset: u32) -> Result<I
     match ether_type {
         ETHER_TYPE_IPV4 => ipv4::parse(packet, offset),
         ETHER_TYPE_IPV6 => ipv6::parse(packet, offset),
-        _ => Err(SkipReason::NotIp),
+        other => Err(SkipReason::of_ether_type(other)),
     }
 }
 

@@ -102,6 +102,24 @@ fn one_segment_far_away_moves_nothing() {
 }
 
 #[test]
+fn one_segment_far_ahead_moves_nothing() {
+    let mut flow = flow();
+    let changes =
+        track(&mut flow, [(ACK, 0, 10), (ACK, 5_000_000, 5), (FIN | ACK, 9_000_000, 5), (RST, 10, 0)]);
+    assert_eq!(changes, [NOTHING, NOTHING, NOTHING, ENDED]);
+}
+
+#[test]
+fn a_stream_that_went_on_far_ahead_is_found_again() {
+    let mut flow = flow();
+    let ahead = |segment: i32| (ACK, 70_000 + 5 * segment, 5);
+    assert_eq!(
+        track(&mut flow, [ahead(0), ahead(1), ahead(2), ahead(3), (RST, 70_020, 0)]).last(),
+        Some(&ENDED)
+    );
+}
+
+#[test]
 fn a_stream_that_went_on_unseen_is_found_again() {
     let far = i32::try_from(WINDOW_BYTES).unwrap() + 11;
     let mut flow = flow();

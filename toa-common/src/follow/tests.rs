@@ -78,6 +78,16 @@ fn handshake(start: u32, toa: u32) -> Handshake {
     Handshake { attribution, syn_seq: syn.tcp.seq.0, used: 0 }
 }
 
+/// Decides for a run that follows only whom a rule watches.
+fn decide(
+    inspected: &Inspected,
+    known: Option<&Flow>,
+    handshake: Option<&Handshake>,
+    is_watched: impl FnOnce(&Toa) -> bool,
+) -> Decision {
+    super::decide(inspected, known, handshake, false, is_watched)
+}
+
 /// Returns the action without knowledge of the connection.
 fn first(inspected: &Inspected) -> Action {
     decide(inspected, None, None, is_watched).action
@@ -230,7 +240,7 @@ fn a_near_syn_that_names_no_one_replaces_no_other() {
 
 #[test]
 fn a_syn_with_the_number_before_the_next_byte_ends_nothing() {
-    for (sent, toa) in [(0, 0), (10, 0), (10, WATCHED), (11, 0)] {
+    for (sent, toa) in [(0, 0), (10, 0), (10, WATCHED), (11, 0), (12, 0)] {
         let mut flow = flow(0);
         flow.track(&data(START, 0).tcp, 1);
         let packet = data(START + sent, 0);
@@ -238,7 +248,7 @@ fn a_syn_with_the_number_before_the_next_byte_ends_nothing() {
         assert_eq!(decision, Action::Follow.into(), "{sent}");
         flow.track(&packet_of_fin(START + 10).tcp, 2);
         let after = decide(&packet, Some(&flow), Some(&handshake(START + sent, WATCHED)), is_watched);
-        let expected = if sent == 10 { Action::Follow } else { Action::Learn };
+        let expected = if matches!(sent, 10 | 11) { Action::Follow } else { Action::Learn };
         assert_eq!(after.action, expected, "{sent} after the end");
     }
 }
@@ -263,6 +273,19 @@ fn another_client_far_away_is_another_connection() {
 }
 
 #[test]
+fn after_an_end_only_the_next_byte_continues() {
+    let mut flow = flow(0);
+    flow.track(&packet_of_fin(START).tcp, 2);
+    let decide = |seq, toa| {
+        let decision = decide(&data(seq, toa), Some(&flow), None, is_watched);
+        (decision.action, decision.conflict)
+    };
+    assert_eq!(decide(START, OTHER), (Action::Follow, true));
+    assert_eq!(decide(START + 1, OTHER), (Action::End, false));
+    assert_eq!(decide(START + 1, WATCHED), (Action::Follow, false));
+}
+
+#[test]
 fn what_a_syn_said_is_replaced_once() {
     let provisional = flow(learned::PROVISIONAL);
     let decide = |packet: &Inspected, rule: fn(&Toa) -> bool| decide(packet, Some(&provisional), None, rule);
@@ -281,4 +304,46 @@ fn a_challenge_alone_changes_nothing() {
     challenged.flags |= flags::CHALLENGED;
     let decision = decide(&data(START, 0), Some(&challenged), Some(&handshake(70_000, WATCHED)), is_watched);
     assert_eq!(decision, Action::Follow.into());
+}
+
+/// Decides for a run that follows any connection.
+fn any(inspected: &Inspected, known: Option<&Flow>, handshake: Option<&Handshake>) -> Decision {
+    super::decide(inspected, known, handshake, true, |_| true)
+}
+
+/// Returns the flow of a connection that nothing names, whose first byte is at `START`.
+fn unnamed() -> Flow {
+    let mut flow = Flow::EMPTY;
+    flow.begin(&data(START, 0), None, 1);
+    flow
+}
+
+#[test]
+fn any_connection_begins_with_its_handshake_or_its_first_data() {
+    let unmarked = handshake(START, 0);
+    assert_eq!(any(&syn(START - 1, 0), None, None).action, Action::Remember);
+    assert_eq!(any(&ack(START, 0), None, Some(&unmarked)).action, Action::Learn);
+    assert_eq!(any(&data(START, 0), None, Some(&unmarked)).action, Action::Learn);
+    assert_eq!(any(&data(START, 0), None, None).action, Action::Learn);
+    assert_eq!(any(&data(START, OTHER), None, None).action, Action::Learn);
+    for packet in [ack(START, 0), packet(RST, START, 0, 0), packet(SYN | ACK, START, 0, 0)] {
+        assert_eq!(any(&packet, None, None).action, Action::Ignore);
+    }
+    // A new connection takes the 4-tuple of an ended one.
+    let completed = any(&data(START + 70_000, 0), Some(&unnamed()), Some(&handshake(START + 70_000, 0)));
+    assert_eq!((completed.action, completed.completed), (Action::Learn, true));
+}
+
+#[test]
+fn what_nothing_names_is_its_senders_until_a_toa_names_another() {
+    let flow = unnamed();
+    assert!(!flow.attribution.is_named() && flow.attribution.is_provisional());
+    assert_eq!(flow.attribution.client(), Client { address: Address([0; 4]), port_be: 1 });
+    assert_eq!(any(&data(START, 0), Some(&flow), None), Action::Follow.into());
+    let named = any(&data(START, WATCHED), Some(&flow), None);
+    assert_eq!((named.action, named.conflict), (Action::Replace, false));
+    // The sender itself, in a TOA: it has a name now.
+    let mut itself = data(START, WATCHED);
+    itself.toa.client = flow.attribution.client();
+    assert_eq!(any(&itself, Some(&flow), None).action, Action::Replace);
 }

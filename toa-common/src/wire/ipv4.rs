@@ -9,7 +9,7 @@
 //! ```
 
 use super::{
-    ip::{Ip, PROTOCOL_TCP},
+    ip::{Ip, PROTOCOL_TCP, PROTOCOL_UDP, udp_reason},
     view::PacketView,
 };
 use crate::{
@@ -28,14 +28,18 @@ const FRAGMENT_OFFSET: u16 = 0x1fff;
 #[inline(always)]
 pub(crate) fn parse<P: PacketView>(packet: &P, offset: u32) -> Result<Ip, SkipReason> {
     let header: &[u8; FIXED_LEN as usize] = packet.bytes(offset).ok_or(SkipReason::Truncated)?;
-    if byte::<9, _>(header) != PROTOCOL_TCP {
-        return Err(SkipReason::NotTcp);
+    let version = byte::<0, _>(header);
+    let header_len = u32::from(version & 0x0f) << 2;
+    match byte::<9, _>(header) {
+        PROTOCOL_TCP => {}
+        PROTOCOL_UDP if be16(field::<6, 2, _>(header)) & FRAGMENT_OFFSET == 0 => {
+            return Err(udp_reason(packet, offset.wrapping_add(header_len)));
+        }
+        other => return Err(SkipReason::of_protocol(other)),
     }
     if be16(field::<6, 2, _>(header)) & FRAGMENT_OFFSET != 0 {
         return Err(SkipReason::Fragment);
     }
-    let version = byte::<0, _>(header);
-    let header_len = u32::from(version & 0x0f) << 2;
     let in_packet = packet.wire_len().checked_sub(offset).ok_or(SkipReason::Truncated)?;
     // BIG TCP: the total length of a merged packet beyond 65,535 bytes is 0 (Linux 6.3, `iph_totlen`).
     let total_len = match u32::from(be16(field::<2, 2, _>(header))) {

@@ -6,7 +6,7 @@
 //! ```
 
 use super::{
-    ip::{Ip, PROTOCOL_TCP},
+    ip::{Ip, PROTOCOL_TCP, PROTOCOL_UDP, udp_reason},
     ipv6_extension,
     view::PacketView,
 };
@@ -25,10 +25,10 @@ pub(crate) fn parse<P: PacketView>(packet: &P, offset: u32) -> Result<Ip, SkipRe
     let header: &[u8; HEADER_LEN as usize] = packet.bytes(offset).ok_or(SkipReason::Truncated)?;
     let next_header = byte::<6, _>(header);
     let first = offset.wrapping_add(HEADER_LEN);
-    let transport_offset = if next_header == PROTOCOL_TCP {
-        first
-    } else {
-        ipv6_extension::skip_to_tcp(packet, next_header, first)?
+    let transport_offset = match next_header {
+        PROTOCOL_TCP => first,
+        PROTOCOL_UDP => return Err(udp_reason(packet, first)),
+        other => ipv6_extension::skip_to_tcp(packet, other, first)?,
     };
     if byte::<0, _>(header) >> 4 != 6 {
         return Err(SkipReason::Malformed);

@@ -41,7 +41,7 @@ pub(super) fn skip_to_tcp<P: PacketView>(packet: &P, kind: u8, offset: u32) -> R
             HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION_OPTIONS => {
                 packet.bytes(offset).ok_or(SkipReason::Truncated)?
             }
-            _ => return Err(SkipReason::NotTcp),
+            other => return Err(SkipReason::of_protocol(other)),
         };
         let length = u32::from(byte::<1, _>(header));
         let header_len = match kind as u8 {

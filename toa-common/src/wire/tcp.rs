@@ -19,6 +19,8 @@ pub const SYN: u8 = 0x02;
 pub const RST: u8 = 0x04;
 /// The acknowledgment number is valid.
 pub const ACK: u8 = 0x10;
+/// The urgent pointer is valid.
+pub const URG: u8 = 0x20;
 
 /// The fixed part of a TCP header.
 #[derive(Clone, Copy, Debug)]

@@ -7,10 +7,11 @@
 //! 0 kind   1 length   2 port      4 address: IPv4 (8, 16, 252:20) or IPv6 (20, 40)
 //! 0 kind   1 length   2 port      4 magic number   8 address: IPv6 (254:24)
 //! 0 kind   1 length   2 version   3 address: IPv4 (28:7, version 1) or IPv6 (28:19)
+//! 0 kind   1 length   2 address: IPv4 (6) or IPv6 (18)
 //! ```
 
 use super::{
-    toa_pairs::{KIND_WITHOUT_PORT, LENGTH_IPV6, has_port},
+    toa_pairs::{LENGTH_IPV6, LENGTH_IPV6_WITHOUT_PORT, has_port, has_version},
     view::PacketView,
 };
 use crate::{
@@ -91,17 +92,18 @@ impl Toa {
 pub(crate) fn decode<P: PacketView>(packet: &P, offset: u32) -> Option<Toa> {
     let option: &[u8; 4] = packet.bytes(offset)?;
     let (kind, length) = (byte::<0, _>(option), byte::<1, _>(option));
-    let has_port = has_port(kind, length);
-    if kind == KIND_WITHOUT_PORT && length == 7 && byte::<2, _>(option) != 1 {
+    let (has_port, has_version) = (has_port(kind, length), has_version(kind, length));
+    if has_version && length == 7 && byte::<2, _>(option) != 1 {
         return None;
     }
     let address_at = match (kind, length) {
-        _ if !has_port => 3,
+        _ if has_version => 3,
+        _ if !has_port => 2,
         (254, 24) => 8,
         _ => 4,
     };
     let address_at = offset.wrapping_add(address_at);
-    let address = if matches!(length, 19 | LENGTH_IPV6 | 24 | 40) && kind != 252 {
+    let address = if matches!(length, LENGTH_IPV6_WITHOUT_PORT | 19 | LENGTH_IPV6 | 24 | 40) && kind != 252 {
         Address::from_ipv6(packet.bytes(address_at)?)
     } else {
         Address::from_ipv4(packet.bytes(address_at)?)

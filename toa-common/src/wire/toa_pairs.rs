@@ -6,20 +6,30 @@ use crate::verifier::black_box;
 pub const LENGTH_IPV4: u8 = 8;
 /// Length of the option with an IPv6 address, in bytes.
 pub const LENGTH_IPV6: u8 = 20;
+/// Length of the option with nothing but an IPv4 address, in bytes.
+pub const LENGTH_IPV4_WITHOUT_PORT: u8 = 6;
+/// Length of the option with nothing but an IPv6 address, in bytes.
+pub const LENGTH_IPV6_WITHOUT_PORT: u8 = 18;
 
-/// Kind of the options without a port, which have length 7 or 19.
-pub(super) const KIND_WITHOUT_PORT: u8 = 28;
+/// Kind of the options with a version in place of the port, which have length 7 or 19.
+pub(super) const KIND_WITH_VERSION: u8 = 28;
+
+/// Returns whether a TOA of this kind and length has a version before the address, and no port.
+#[inline(always)]
+pub(super) const fn has_version(kind: u8, length: u8) -> bool {
+    kind == KIND_WITH_VERSION && matches!(length, 7 | 19)
+}
 
 /// Returns whether a TOA of this kind and length names a port.
 #[inline(always)]
 pub const fn has_port(kind: u8, length: u8) -> bool {
-    !(kind == KIND_WITHOUT_PORT && matches!(length, 7 | 19))
+    !has_version(kind, length) && !matches!(length, LENGTH_IPV4_WITHOUT_PORT | LENGTH_IPV6_WITHOUT_PORT)
 }
 
 /// Known pairs of kind and length that name a client. The index of a pair is its number, and its bit in a `Class`. A
 /// run's [`ToaPairs`] selects the pairs that are TOA. Packets with the other known pairs are counted, so that a wrong
 /// selection is noticed.
-pub const KNOWN_PAIRS: [(u8, u8); 11] = [
+pub const KNOWN_PAIRS: [(u8, u8); 13] = [
     // LVS, DPVS and related balancers.
     (254, LENGTH_IPV4),
     (254, LENGTH_IPV6),
@@ -34,11 +44,14 @@ pub const KNOWN_PAIRS: [(u8, u8); 11] = [
     (249, 40),
     // Client and virtual address, of the module "toa 3".
     (254, 16),
-    // Akamai and CDNs: an address without a port, IPv4 and IPv6.
+    // Akamai, CDNs and NetScaler: a version and an address without a port, IPv4 and IPv6.
     (28, 7),
     (28, 19),
     // Declared by Baidu's module, which does not read it.
     (254, 24),
+    // F5: nothing but an address, IPv4 and IPv6. Its kind 29 is that of TCP-AO, so it is not known unless selected.
+    (28, LENGTH_IPV4_WITHOUT_PORT),
+    (28, LENGTH_IPV6_WITHOUT_PORT),
 ];
 
 /// Maximum number of selected pairs: half the bits of a `Class`. The other half has the known pairs and three more bits.
@@ -230,6 +243,8 @@ mod tests {
                     (28, 7) => 1 << 8,
                     (28, 19) => 1 << 9,
                     (254, 24) => 1 << 10,
+                    (28, 6) => 1 << 11,
+                    (28, 18) => 1 << 12,
                     (19, 18) => 1 << 13,
                     (29, 4..=40) => 1 << 14,
                     (34, 6 | 8 | 10 | 12 | 14 | 16 | 18) => 1 << 15,
@@ -238,6 +253,13 @@ mod tests {
                 assert_eq!(ToaPairs::DEFAULT.class_of(kind, length), expected, "{kind}:{length}");
             }
         }
+    }
+
+    #[test]
+    fn a_selected_option_is_no_signature() {
+        let pairs = ToaPairs::new(&[(29, 6), (29, 18)]);
+        let classes = [6, 18, 16].map(|length| pairs.class_of(29, length));
+        assert_eq!(classes, [1 << 16, 1 << 17, 1 << 14]);
     }
 
     #[test]
