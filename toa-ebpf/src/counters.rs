@@ -49,8 +49,8 @@ impl Counters {
 
     #[inline(always)]
     pub(crate) fn skipped(&self, reason: SkipReason) {
-        const { assert!(COUNTER_SLOTS == 64) };
+        const { assert!(COUNTER_SLOTS == 128) };
         // The reason depends on the path, so the index is computed, and the verifier must see its bound.
-        self.add_at(masked::<63>(Counter::from(reason) as u32), 1);
+        self.add_at(masked::<127>(Counter::from(reason) as u32), 1);
     }
 }

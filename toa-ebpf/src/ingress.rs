@@ -28,8 +28,9 @@ use toa_common::{
 use crate::{
     counters::Counters,
     emit::emit,
-    maps::{CONFIG, FLOWS, FlowRef, handshakes, is_bypassed, is_trusted, is_watched},
-    scratch::Scratch,
+    maps::{CONFIG, FLOWS, FlowRef, handshakes, is_balancer, is_trusted, is_watched, keep_example},
+    outcome::Outcome,
+    scratch::{Scratch, due},
     skb::{Copied, Linear, Metadata},
 };
 
@@ -49,26 +50,38 @@ pub trait Report: Copy {
 /// Handles one packet. Returns the outcome as reported by `report`, which only tests use.
 #[inline(always)]
 pub fn ingress(ctx: &TcContext, link: Link, report: impl Report) -> u32 {
+    let outcome = classify(ctx, link, report);
+    // In one place for all paths, so that it is verified once.
+    if outcome.is_due()
+        && let Some(scratch) = Scratch::this_cpu()
+    {
+        emit(ctx, scratch);
+    }
+    outcome.reported()
+}
+
+#[inline(always)]
+fn classify(ctx: &TcContext, link: Link, report: impl Report) -> Outcome {
     let packet = Linear::new(ctx);
     match parse_headers(&packet, link, &CONFIG) {
         Ok(tcp) if !has_interesting_options(&packet, &tcp) => plain(ctx, tcp, report),
         Ok(tcp) => {
             let Some(scratch) = Scratch::this_cpu() else {
-                return 0;
+                return Outcome::new(0, due::NOT);
             };
             scratch.inspected.tcp = tcp;
             with_options(ctx, scratch, walk_linear, report)
         }
         Err(SkipReason::Truncated) if packet.is_part() => {
             let Some(scratch) = Scratch::this_cpu() else {
-                return 0;
+                return Outcome::new(0, due::NOT);
             };
             match SkipReason::from_code(parse_copied(ctx, link, scratch)) {
-                Some(reason) => skip(reason, report),
+                Some(reason) => Outcome::new(skip(reason, report), due::NOT),
                 None => with_options(ctx, scratch, walk_copied, report),
             }
         }
-        Err(reason) => skip(reason, report),
+        Err(reason) => Outcome::new(skip(reason, report), due::NOT),
     }
 }
 
@@ -99,16 +112,22 @@ fn skip(reason: SkipReason, report: impl Report) -> u32 {
 /// Looks up the connection of a packet without options that matter. Almost every packet ends here: its connection is
 /// not followed, and no SYN with its source port was remembered lately.
 #[inline(always)]
-fn plain(ctx: &TcContext, tcp: TcpPacket, report: impl Report) -> u32 {
+fn plain(ctx: &TcContext, tcp: TcpPacket, report: impl Report) -> Outcome {
     let flow = FlowRef::find(&tcp.key);
-    if flow.is_none() && !handshakes::may_have(&tcp.key) {
-        return unmarked(&Inspected::plain(tcp), report);
+    if flow.is_none() && !handshakes::may_have(&tcp.key) && !may_begin_unnamed(&tcp) {
+        return Outcome::new(unmarked(&Inspected::plain(tcp), report), due::NOT);
     }
     let Some(scratch) = Scratch::this_cpu() else {
-        return 0;
+        return Outcome::new(0, due::NOT);
     };
     scratch.inspected = Inspected::plain(tcp);
-    act(ctx, scratch, flow, report)
+    handle(ctx, scratch, flow, report)
+}
+
+/// Returns whether a connection could be followed from this packet on although nothing names its client.
+#[inline(always)]
+fn may_begin_unnamed(tcp: &TcpPacket) -> bool {
+    CONFIG.follows_any() && !tcp.is_pure_ack()
 }
 
 /// Walks the options of a packet and looks up its connection. If it is not followed, nothing was found in the options,
@@ -119,14 +138,14 @@ fn with_options(
     scratch: &mut Scratch,
     walk: impl FnOnce(&TcContext, &mut Scratch) -> u32,
     report: impl Report,
-) -> u32 {
+) -> Outcome {
     let found = walk(ctx, scratch);
-    let key = &scratch.inspected.tcp.key;
-    let flow = FlowRef::find(key);
-    if flow.is_none() && found == 0 && !handshakes::may_have(key) {
-        unmarked(&scratch.inspected, report)
+    let tcp = &scratch.inspected.tcp;
+    let flow = FlowRef::find(&tcp.key);
+    if flow.is_none() && found == 0 && !handshakes::may_have(&tcp.key) && !may_begin_unnamed(tcp) {
+        Outcome::new(unmarked(&scratch.inspected, report), due::NOT)
     } else {
-        act(ctx, scratch, flow, report)
+        handle(ctx, scratch, flow, report)
     }
 }
 
@@ -161,6 +180,14 @@ fn walk<P: PacketView>(packet: &P, inspected: &mut Inspected) -> u32 {
 }
 
 /// Decides on the packet in the scratch map and carries out the decision.
+#[inline(always)]
+fn handle(ctx: &TcContext, scratch: &mut Scratch, flow: Option<FlowRef>, report: impl Report) -> Outcome {
+    scratch.due = due::NOT;
+    let reported = act(ctx, scratch, flow, report);
+    Outcome::new(reported, scratch.due)
+}
+
+/// Does so. A function of its own for the sake of the stack.
 #[inline(never)]
 fn act(ctx: &TcContext, scratch: &mut Scratch, flow: Option<FlowRef>, report: impl Report) -> u32 {
     let Some(counters) = Counters::this_cpu() else {
@@ -173,7 +200,9 @@ fn act(ctx: &TcContext, scratch: &mut Scratch, flow: Option<FlowRef>, report: im
     }
     if inspected.toa.is_some() {
         counters.increment(Counter::Toa);
-        if !is_trusted(&inspected.tcp.key.source) {
+        if is_trusted(&inspected.tcp.key.source) {
+            keep_example(&inspected.toa.client.address);
+        } else {
             counters.increment(Counter::Untrusted);
             inspected.toa = Toa::none();
         }
@@ -191,7 +220,10 @@ fn act(ctx: &TcContext, scratch: &mut Scratch, flow: Option<FlowRef>, report: im
     }
     let has_handshake = handshake.used == 0;
     let known = flow.as_ref().map(FlowRef::get);
-    let decision = decide(inspected, known, has_handshake.then_some(&*handshake), is_watched);
+    let any = CONFIG.follows_any() && is_balancer(&inspected.tcp.key.source);
+    let decision = decide(inspected, known, has_handshake.then_some(&*handshake), any, |toa| {
+        CONFIG.follows_any() || is_watched(toa)
+    });
     carry_out(ctx, &counters, scratch, decision, flow);
     report.found(&scratch.inspected, decision)
 }
@@ -322,8 +354,7 @@ fn learn(
     FlowRef::find(key)
 }
 
-/// Counts a packet of a followed connection. Copies it to user space if it has payload, SYN, FIN or RST and is not
-/// bypassed.
+/// Counts a packet of a followed connection. It is to be copied to user space if it has payload, SYN, FIN or RST.
 #[inline(always)]
 fn follow(ctx: &TcContext, counters: &Counters, scratch: &mut Scratch, flow: &mut Flow) {
     let tcp = &scratch.inspected.tcp;
@@ -343,6 +374,7 @@ fn follow(ctx: &TcContext, counters: &Counters, scratch: &mut Scratch, flow: &mu
     if flow.is_elsewhere(metadata.interface_index(), metadata.vlan_tci()) {
         counters.increment(Counter::OtherInterface);
     }
+    let is_next = flow.has(flags::NEXT_KNOWN) && tcp.seq.0 == flow.next_seq;
     let change = flow.track(tcp, now_ns);
     if change.ended {
         counters.increment(Counter::Closed);
@@ -362,9 +394,6 @@ fn follow(ctx: &TcContext, counters: &Counters, scratch: &mut Scratch, flow: &mu
     }
     counters.increment(Counter::Matched);
     counters.add(Counter::MatchedBytes, u64::from(tcp.payload_len));
-    if is_bypassed(tcp, record.generation) {
-        counters.increment(Counter::Bypassed);
-        return counters.add(Counter::BypassedBytes, u64::from(tcp.payload_len));
-    }
-    emit(ctx, counters, scratch, now_ns);
+    record.time_ns = now_ns;
+    scratch.due = if is_next { due::COPY_NEXT } else { due::COPY };
 }

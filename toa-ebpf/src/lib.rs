@@ -6,10 +6,12 @@
 #![no_std]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
+mod body;
 mod counters;
 mod emit;
 pub mod ingress;
 mod maps;
+mod outcome;
 mod scratch;
 mod skb;
 

@@ -10,6 +10,7 @@ use aya_ebpf::{
 };
 use toa_common::{
     address::Address,
+    attribution,
     bypass::Bypass,
     config::Config,
     counters::CounterValues,
@@ -17,11 +18,10 @@ use toa_common::{
     flow_key::FlowKey,
     handshake::Handshake,
     limits::{
-        HANDSHAKE_PORTS, MAX_BALANCERS, MAX_BYPASSES, MAX_FLOWS, MAX_HANDSHAKES, MAX_PREFIXES, MAX_RULES,
-        MAX_UNTRUSTED,
+        CLIENT_EXAMPLES, HANDSHAKE_PORTS, MAX_BALANCERS, MAX_BYPASSES, MAX_FLOWS, MAX_HANDSHAKES,
+        MAX_PREFIXES, MAX_RULES, MAX_UNTRUSTED,
     },
     rule::{self, PrefixKey, RuleKey},
-    tcp_packet::TcpPacket,
     wire::toa::Toa,
 };
 
@@ -49,13 +49,19 @@ static BALANCERS: LpmTrie<Address, u32> = LpmTrie::with_max_entries(MAX_BALANCER
 #[map]
 static UNTRUSTED: LruHashMap<Address, u32> = LruHashMap::with_max_entries(MAX_UNTRUSTED, 0);
 
+/// Clients that a trusted TOA named lately, watched or not, as examples for user space. Each has its place by its address.
+#[map]
+static CLIENTS: PerCpuArray<Address> = PerCpuArray::with_max_entries(CLIENT_EXAMPLES, 0);
+
 /// The followed connections, and no others. User space adds and removes entries, but never changes one.
 #[map]
 pub(crate) static FLOWS: LruHashMap<FlowKey, Flow> = LruHashMap::with_max_entries(MAX_FLOWS, 0);
 
-/// The windows of connections that user space does not need. Written by user space only.
+/// The windows of connections that user space does not need. Written by user space, and by this program for bodies that it
+/// reads itself.
 #[map]
-static BYPASS: HashMap<FlowKey, Bypass> = HashMap::with_max_entries(MAX_BYPASSES, BPF_F_NO_PREALLOC);
+pub(crate) static BYPASS: HashMap<FlowKey, Bypass> =
+    HashMap::with_max_entries(MAX_BYPASSES, BPF_F_NO_PREALLOC);
 
 /// SYNs that may open a connection.
 #[map]
@@ -90,10 +96,16 @@ pub(crate) fn is_watched(toa: &Toa) -> bool {
     )
 }
 
+/// Returns whether `source` is a balancer, as far as the run restricts them.
+#[inline(always)]
+pub(crate) fn is_balancer(source: &Address) -> bool {
+    !CONFIG.restricts_balancers() || BALANCERS.get(Key::new(Address::BITS, *source)).is_some()
+}
+
 /// Returns whether a TOA from `source` is trusted. Records the source in [`UNTRUSTED`] if not.
 #[inline(always)]
 pub(crate) fn is_trusted(source: &Address) -> bool {
-    if !CONFIG.restricts_balancers() || BALANCERS.get(Key::new(Address::BITS, *source)).is_some() {
+    if is_balancer(source) {
         return true;
     }
     // Fails if the source is already in the map.
@@ -101,13 +113,16 @@ pub(crate) fn is_trusted(source: &Address) -> bool {
     false
 }
 
-/// Returns whether user space has bypassed a packet of the flow with this generation.
+/// Keeps the client of a TOA as an example.
 #[inline(always)]
-pub(crate) fn is_bypassed(tcp: &TcpPacket, generation: u64) -> bool {
-    let key = &tcp.key;
-    // SAFETY: an entry is replaced as a whole. If it is reused during the read, it contains another generation.
-    let bypass = unsafe { BYPASS.get(key) };
-    bypass.is_some_and(|bypass| bypass.covers(generation, tcp.flags, tcp.seq, tcp.payload_len))
+pub(crate) fn keep_example(client: &Address) {
+    let [.., last] = &client.0;
+    // The last byte of the address, whatever the order of bytes in a word.
+    let [.., number] = last.to_ne_bytes();
+    if let Some(example) = CLIENTS.get_ptr_mut(u32::from(number) & (CLIENT_EXAMPLES - 1)) {
+        // SAFETY: the pointer is from the map. Nothing else writes it while the program runs on this CPU.
+        attribution::copy_address(unsafe { &mut *example }, client);
+    }
 }
 
 /// The handshakes of connections that are not followed yet.

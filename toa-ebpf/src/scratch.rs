@@ -2,6 +2,8 @@
 
 use aya_ebpf::{macros::map, maps::PerCpuArray};
 use toa_common::{
+    body::{Head, HeadBuffer, Position},
+    bypass::Bypass,
     flow::Flow,
     handshake::Handshake,
     inspect::Inspected,
@@ -22,6 +24,28 @@ pub(crate) struct Scratch {
     pub(crate) record: SegmentRecord,
     /// The headers of a packet whose headers are not all linear, with room after them for a view at any position.
     pub(crate) headers: [u8; MAX_HEADERS_BYTES + MAX_VIEW_BYTES],
+    /// Whether the packet is to be copied, unless it is bypassed: see [`due`].
+    pub(crate) due: u32,
+    /// How much of the packet's payload is to be copied.
+    pub(crate) copied: u32,
+    /// A position in a body.
+    pub(crate) position: Position,
+    /// A window to be inserted.
+    pub(crate) bypass: Bypass,
+    /// What was read of a head.
+    pub(crate) head: Head,
+    /// The beginning of a payload.
+    pub(crate) head_bytes: HeadBuffer,
+}
+
+/// The values of [`Scratch::due`].
+pub(crate) mod due {
+    /// The packet is not to be copied.
+    pub(crate) const NOT: u32 = 0;
+    /// It is to be copied.
+    pub(crate) const COPY: u32 = 1;
+    /// It is to be copied, and begins with the next expected byte of its connection.
+    pub(crate) const COPY_NEXT: u32 = 2;
 }
 
 /// This CPU's [`Scratch`].
@@ -29,7 +53,7 @@ pub(crate) struct Scratch {
 static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
 
 impl Scratch {
-    /// Returns this CPU's scratch, which must be requested only once per packet. Never `None`; the verifier requires
+    /// Returns this CPU's scratch, of which there must be only one reference at a time. Never `None`; the verifier requires
     /// the check.
     #[inline(always)]
     pub(crate) fn this_cpu<'a>() -> Option<&'a mut Self> {
