@@ -19,19 +19,42 @@ pub struct ClientAddress {
 }
 
 impl ClientAddress {
-    /// Returns the client of an attribution.
+    /// Returns the client of an attribution, if anything names it.
+    pub fn named(attribution: &Attribution) -> Option<Self> {
+        attribution.is_named().then(|| Self::new(attribution))
+    }
+
+    /// Returns the client of an attribution or, if nothing names it, the sender.
     pub fn new(attribution: &Attribution) -> Self {
         let port = attribution.has_port().then(|| attribution.client().port());
         Self { address: to_ip(attribution.address), port }
+    }
+
+    /// Returns the address and port, if the TOA has one.
+    pub fn socket(self) -> Option<SocketAddr> {
+        self.port.map(|port| SocketAddr::new(self.address, port))
     }
 }
 
 impl fmt::Display for ClientAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.address, self.port) {
-            (address, Some(port)) => SocketAddr::new(address, port).fmt(f),
-            (IpAddr::V4(address), None) => write!(f, "{address}:-"),
-            (IpAddr::V6(address), None) => write!(f, "[{address}]:-"),
+        match (self.socket(), self.address) {
+            (Some(client), _) => client.fmt(f),
+            (None, IpAddr::V4(address)) => write!(f, "{address}:-"),
+            (None, IpAddr::V6(address)) => write!(f, "[{address}]:-"),
+        }
+    }
+}
+
+/// A client as text: `-` if nothing names it.
+#[derive(Clone, Copy, Debug)]
+pub struct OrUnknown(pub Option<ClientAddress>);
+
+impl fmt::Display for OrUnknown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(client) => client.fmt(f),
+            None => f.write_str("-"),
         }
     }
 }

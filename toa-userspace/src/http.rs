@@ -16,8 +16,8 @@
 //! on the connection, is marked as resynchronized.
 //!
 //! # When it is not HTTP
-//! A PROXY protocol header is reported and skipped, and what follows it is read as usual. Of TLS, the `ClientHello` is
-//! read.
+//! A PROXY protocol header is read, because it may name the client, and what follows it is read as usual. Whether it is
+//! read depends on the client: see [`context::Receiver::begin`]. Of TLS, the `ClientHello` is read.
 //!
 //! A stream that was seen from its start and does not begin with a request line is not HTTP: there is one event. The same
 //! applies after a request for an upgrade or a tunnel, unless another request follows, as it does when the server
@@ -27,19 +27,24 @@
 mod body;
 pub mod context;
 mod expectation;
+mod field_line;
 mod framing;
 pub mod head;
 mod host;
 mod long_head;
+mod memory;
 pub mod parser;
 mod partial;
 mod proxy;
+mod reading;
 mod request_line;
 mod search;
+
 pub mod start;
 
 pub use framing::FramingFault;
-pub use proxy::ProxyVersion;
+pub use memory::HeadMemory;
+pub use proxy::header::{Endpoint, ProxyHeader, ProxyVersion};
 pub use request_line::Malformation;
 
 /// Longest preview of bytes that are not HTTP, in bytes.

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! delivered = used + duplicate + conflicting + discarded + held    bytes, by the stream
-//! used      = head + body + resync + opaque + buffered             bytes, by the parser
+//! used      = head + body + resync + opaque + unwanted + buffered  bytes, by the parser
 //! ```
 //!
 //! `held` and `buffered` are gauges and are 0 after a flush. Used bytes are those handed to the parser, whatever it
@@ -14,6 +14,7 @@ pub mod account;
 pub mod counters;
 pub mod examples;
 pub mod kernel;
+pub mod losses;
 pub mod remarks;
 pub mod traffic;
 
@@ -28,6 +29,10 @@ pub struct Ledger {
     pub undecodable_samples: u64,
     /// Connections that were opened.
     pub connections: u64,
+    /// Connections of clients that no rule matches.
+    pub unwatched_connections: u64,
+    /// Connections whose client nothing had named when their first data was read.
+    pub unnamed_connections: u64,
     /// Connections flushed because there were too many.
     pub connections_evicted: u64,
     /// Connections flushed because they were silent for too long.
@@ -143,6 +148,8 @@ pub struct HttpLedger {
     pub conflicting_requests: u64,
     /// Requests after what seemed to be the end of their connection.
     pub reopened_requests: u64,
+    /// Requests after one that a server may refuse.
+    pub possibly_unread_requests: u64,
     /// Heads that ended before their target, because the connection ended or memory was short.
     pub unfinished_heads: u64,
     /// Heads that exceed the limit on bytes.
@@ -165,6 +172,8 @@ pub struct HttpLedger {
     pub resync_bytes: u64,
     /// Bytes that are not HTTP/1.
     pub opaque_bytes: u64,
+    /// Bytes of connections that no rule matches.
+    pub unwanted_bytes: u64,
     /// Gauge: bytes that wait for the end of a head.
     pub buffered_bytes: u64,
 }

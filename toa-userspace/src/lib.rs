@@ -9,12 +9,17 @@
 //! [`live`] needs a kernel: it loads and attaches the program and reads its rings.
 
 pub mod address;
+mod byte_class;
 pub mod capture;
+pub mod client_table;
+pub mod connection_table;
+pub mod error_chain;
 pub mod event;
 pub mod http;
 pub mod ledger;
 pub mod limits;
 pub mod live;
+mod memo;
 pub mod pipeline;
 pub mod print;
 pub mod rule;

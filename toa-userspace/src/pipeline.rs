@@ -23,19 +23,22 @@ pub mod checksums;
 pub mod connection;
 mod context;
 mod entry;
+mod receiver;
 pub mod request_limit;
 mod sink;
 mod timers;
 
+use foldhash::quality::RandomState;
 use lru::LruCache;
 use toa_common::flow_key::FlowKey;
 
 use crate::{
     address::ClientAddress,
-    event::{Closed, Event},
-    http::head::Cause,
+    event::Closed,
+    http::{HeadMemory, head::Cause},
     ledger::{Ledger, add, examples::Examples},
     limits::Limits,
+    rule::matcher::Matcher,
     segment::{Segment, SegmentError},
     stream::EndKind,
 };
@@ -53,12 +56,14 @@ type Key = (FlowKey, u64);
 #[derive(Debug)]
 pub struct Pipeline<B = NoBypass> {
     limits: Limits,
+    /// The rules for what is handed to the sink, if not everything is.
+    rules: Option<Matcher>,
     bypass: B,
     clock_offset_ns: u64,
     /// Ordered by latest segment.
-    open: LruCache<Key, Entry>,
+    open: LruCache<Key, Entry, RandomState>,
     /// Connections that have ended, which may turn out to go on. Ordered by end.
-    ended: LruCache<Key, Entry>,
+    ended: LruCache<Key, Entry, RandomState>,
     checksums: Checksums,
     /// When the rings last lost packets, in nanoseconds since the Unix epoch, if they ever did.
     lost_ns: Option<u64>,
@@ -67,6 +72,8 @@ pub struct Pipeline<B = NoBypass> {
     timers: Timers<Key>,
     /// Memory for data that waits in `open`, in bytes.
     memory: usize,
+    /// Memory for reading heads.
+    heads: HeadMemory,
     ledger: Ledger,
     examples: Examples,
 }
@@ -84,18 +91,28 @@ impl<B: BypassTable> Pipeline<B> {
     pub fn with_bypass(limits: Limits, clock_offset_ns: u64, bypass: B) -> Self {
         Self {
             limits,
+            rules: None,
             bypass,
             clock_offset_ns,
-            open: LruCache::unbounded(),
-            ended: LruCache::unbounded(),
+            // Seeded at random, so that nobody can choose ports that collide; SipHash would cost several times as much.
+            open: LruCache::unbounded_with_hasher(RandomState::default()),
+            ended: LruCache::unbounded_with_hasher(RandomState::default()),
             checksums: Checksums::default(),
             lost_ns: None,
             now_ns: 0,
             timers: Timers::default(),
             memory: 0,
+            heads: HeadMemory::default(),
             ledger: Ledger::default(),
             examples: Examples::default(),
         }
+    }
+
+    /// Hands on only connections whose client a rule matches. The rules are compared with the sender where nothing names
+    /// the client. What begins with a PROXY header is decided when that was read.
+    #[must_use]
+    pub fn with_rules(self, rules: Matcher) -> Self {
+        Self { rules: Some(rules), ..self }
     }
 
     /// Returns the counts so far.
@@ -136,24 +153,51 @@ impl<B: BypassTable> Pipeline<B> {
             add(&mut self.ledger.stream.bad_checksum_bytes, segment.payload.len() as u64);
             self.examples
                 .add(&before, &self.ledger.remark_counts(), || ClientAddress::new(&segment.attribution));
+            if let Some(left_out) = &segment.left_out {
+                self.bypass.clear(&segment.key, &left_out.window(segment.generation));
+            }
             return;
         }
         let key = (segment.key, segment.generation);
-        if let Some(entry) = self.open.get_mut(&key) {
-            entry.connection.update(segment);
-        } else if let Some(ended) = self.ended.peek(&key) {
+        // Usually, it is open.
+        let is_open = self.run(
+            key,
+            |open| open.get_mut(&key),
+            sink,
+            |entry, cx| {
+                if entry.connection.update(segment) {
+                    entry.rename(cx);
+                }
+                entry.accept(segment, cx);
+            },
+        );
+        if is_open {
+            return;
+        }
+        let mut is_renamed = false;
+        if let Some(ended) = self.ended.peek(&key) {
             if !ended.stream.is_continued_by(segment) {
                 self.ledger.stream.after_end(segment, ended.stream.next_seq());
                 return;
             }
             if let Some(mut entry) = self.ended.pop(&key) {
-                entry.connection.update(segment);
+                is_renamed = entry.connection.update(segment);
                 self.reopen(key, entry, sink);
             }
         } else {
             self.open(key, segment, sink);
         }
-        self.run(key, sink, |entry, cx| entry.accept(segment, cx));
+        self.run(
+            key,
+            |open| open.peek_mut(&key),
+            sink,
+            |entry, cx| {
+                if is_renamed {
+                    entry.rename(cx);
+                }
+                entry.accept(segment, cx);
+            },
+        );
     }
 
     /// Announces that the rings have lost packets before `now_ns`, in nanoseconds since the Unix epoch.
@@ -173,7 +217,7 @@ impl<B: BypassTable> Pipeline<B> {
                 entry.clear_bypass(&mut self.bypass);
                 entry.probed_ns = now_ns;
             } else {
-                self.run(key, sink, |entry, cx| entry.expire(now_ns, cx));
+                self.run(key, |open| open.peek_mut(&key), sink, |entry, cx| entry.expire(now_ns, cx));
             }
         }
         let is_over = |since_ns: u64, for_ns| since_ns.saturating_add(for_ns) <= now_ns;
@@ -208,7 +252,7 @@ impl<B: BypassTable> Pipeline<B> {
     }
 
     /// Adds a connection, evicting the one that has been silent for longest if the table is full.
-    fn reopen(&mut self, key: Key, entry: Entry, sink: &mut impl Sink) {
+    fn reopen(&mut self, key: Key, mut entry: Entry, sink: &mut impl Sink) {
         while self.open.len() >= self.limits.connections.max(1)
             && let Some((oldest, _)) = self.open.peek_lru()
         {
@@ -216,17 +260,38 @@ impl<B: BypassTable> Pipeline<B> {
             add(&mut self.ledger.connections_evicted, 1);
             self.close(oldest, Closed::Evicted, sink);
         }
-        sink.event(&entry.connection, &Event::Opened);
+        let Self { limits, rules, ledger, lost_ns, heads, .. } = self;
+        entry.open(&mut Context { limits, rules: rules.as_ref(), ledger, lost_ns: *lost_ns, heads, sink });
         self.open.put(key, entry);
     }
 
-    /// Lets `step` change a connection. Then keeps it within limits, and closes it if it has ended or sets its timer.
-    fn run<S: Sink>(&mut self, key: Key, sink: &mut S, step: impl FnOnce(&mut Entry, &mut Context<'_, S>)) {
+    /// Lets `step` change the connection that `find` finds. Then keeps it within limits, and closes it if it has ended or
+    /// sets its timer. Returns whether there is one.
+    fn run<S: Sink>(
+        &mut self,
+        key: Key,
+        find: impl FnOnce(&mut LruCache<Key, Entry, RandomState>) -> Option<&mut Entry>,
+        sink: &mut S,
+        step: impl FnOnce(&mut Entry, &mut Context<'_, S>),
+    ) -> bool {
         let remarks = self.ledger.remark_counts();
-        let Self { limits, bypass, open, ledger, examples, memory, timers, lost_ns, now_ns, .. } = self;
-        let cx = &mut Context { limits, ledger, lost_ns: *lost_ns, sink };
-        let Some(entry) = open.peek_mut(&key) else {
-            return;
+        let Self {
+            limits,
+            rules,
+            bypass,
+            open,
+            ledger,
+            examples,
+            memory,
+            timers,
+            lost_ns,
+            heads,
+            now_ns,
+            ..
+        } = self;
+        let cx = &mut Context { limits, rules: rules.as_ref(), ledger, lost_ns: *lost_ns, heads, sink };
+        let Some(entry) = find(open) else {
+            return false;
         };
         let before = entry.memory();
         step(entry, cx);
@@ -241,7 +306,8 @@ impl<B: BypassTable> Pipeline<B> {
             }
             *memory = memory.saturating_add(entry.memory()).saturating_sub(before);
         }
-        examples.add(&remarks, &cx.ledger.remark_counts(), || entry.connection.client());
+        let client = || ClientAddress::new(&entry.connection.attribution);
+        examples.add(&remarks, &cx.ledger.remark_counts(), client);
         if let Some(kind) = entry.stream.ended() {
             let reason = match kind {
                 EndKind::Fin => Closed::Fin,
@@ -257,6 +323,7 @@ impl<B: BypassTable> Pipeline<B> {
                 timers.retain(|key| open.contains(key));
             }
         }
+        true
     }
 
     /// Flushes and drops a connection. One that has ended by itself is kept in `ended`.
@@ -266,12 +333,14 @@ impl<B: BypassTable> Pipeline<B> {
         };
         let memory = entry.memory();
         let remarks = self.ledger.remark_counts();
-        let cx = &mut Context { limits: &self.limits, ledger: &mut self.ledger, lost_ns: self.lost_ns, sink };
+        let Self { limits, rules, ledger, lost_ns, heads, .. } = self;
+        let cx = &mut Context { limits, rules: rules.as_ref(), ledger, lost_ns: *lost_ns, heads, sink };
         entry.flush(reason, cx);
-        self.examples.add(&remarks, &self.ledger.remark_counts(), || entry.connection.client());
+        let client = || ClientAddress::new(&entry.connection.attribution);
+        self.examples.add(&remarks, &self.ledger.remark_counts(), client);
         self.memory = self.memory.saturating_sub(memory);
         entry.clear_bypass(&mut self.bypass);
-        sink.event(&entry.connection, &Event::Closed(reason));
+        entry.close(reason, sink);
         if let Closed::Fin | Closed::Rst = reason {
             while self.ended.len() >= self.limits.ended_connections.max(1) {
                 add(&mut self.ledger.ended_evicted, 1);

@@ -10,6 +10,8 @@ pub mod details;
 use thiserror::Error;
 use toa_common::{
     attribution::Attribution,
+    body::Position,
+    bypass::Bypass,
     config::Config,
     flow::flags as flow_flags,
     flow_key::FlowKey,
@@ -48,8 +50,29 @@ pub struct Segment<'a> {
     pub is_stray: bool,
     /// The captured part of the payload.
     pub payload: &'a [u8],
-    /// Bytes of the whole payload. The last `payload_len - payload.len()` of them were cut off.
+    /// Bytes of the payload without those that the kernel left out on purpose. The last `payload_len - payload.len()` of
+    /// them were cut off.
     pub payload_len: u32,
+    /// The part of a body after the payload that the kernel has read and left out.
+    pub left_out: Option<LeftOut>,
+}
+
+/// A part of a body that the kernel has read instead of copying it: see [`toa_common::body`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct LeftOut {
+    /// Where the packet ends.
+    pub packet_end: Seq,
+    /// Where the part ends: there, or in a later packet.
+    pub end: Seq,
+    /// The position in the body at its end.
+    pub position: Position,
+}
+
+impl LeftOut {
+    /// Returns the window that the kernel opened for it, of which only the end is known.
+    pub fn window(&self, generation: u64) -> Bypass {
+        Bypass { position: self.position, ..Bypass::new(generation, self.end, 0) }
+    }
 }
 
 /// Where the stream of a connection starts, as far as the packet that named its client shows.
@@ -156,6 +179,11 @@ impl<'a> Segment<'a> {
         // The link layer's padding follows the payload.
         let payload =
             usize::try_from(tcp.payload_len).ok().and_then(|len| captured.get(..len)).unwrap_or(captured);
+        let left_out = record.body().map(|(end, position)| {
+            let packet_end = tcp.first_byte() + tcp.payload_len;
+            LeftOut { packet_end, end, position }
+        });
+        let payload_len = if left_out.is_some() { payload.len() as u32 } else { tcp.payload_len };
         Ok(Self {
             key: tcp.key,
             generation: record.generation,
@@ -168,7 +196,8 @@ impl<'a> Segment<'a> {
             start: Start::of_flow(record.flags, record.start_seq),
             is_stray: record.flags & flow_flags::STRAY != 0,
             payload,
-            payload_len: tcp.payload_len,
+            payload_len,
+            left_out,
         })
     }
 

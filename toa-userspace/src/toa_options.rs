@@ -4,7 +4,8 @@ use std::{fmt, str::FromStr};
 
 use thiserror::Error;
 use toa_common::wire::toa_pairs::{
-    DEFAULT_PAIRS, KNOWN_PAIRS, LENGTH_IPV4, LENGTH_IPV6, MAX_PAIRS, ToaPairs,
+    DEFAULT_PAIRS, KNOWN_PAIRS, LENGTH_IPV4, LENGTH_IPV4_WITHOUT_PORT, LENGTH_IPV6, LENGTH_IPV6_WITHOUT_PORT,
+    MAX_PAIRS, ToaPairs,
 };
 
 /// The pairs that one `--toa` names.
@@ -28,7 +29,8 @@ pub enum ToaOptionsError {
     },
     /// A length with an unknown layout.
     #[error(
-        "unknown TOA layout {kind}:{length}: use length 8 (port, IPv4) or 20 (port, IPv6), or one of {}",
+        "unknown TOA layout {kind}:{length}: use length 8 (port, IPv4), 20 (port, IPv6), 6 (IPv4) or 18 (IPv6), or one \
+         of {}",
         list(KNOWN_PAIRS.iter().filter(|pair| !is_usual_layout(**pair)).map(|(kind, length)| format!("{kind}:{length}")))
     )]
     Length {
@@ -46,19 +48,36 @@ pub enum ToaOptionsError {
 }
 
 /// Named groups of pairs.
-const PROFILES: [(&str, &[(u8, u8)]); 7] = [
+const PROFILES: [(&str, &[(u8, u8)]); 11] = [
     ("default", &DEFAULT_PAIRS),
     ("lvs", &[(254, 8), (254, 20), (253, 20), (200, 8)]),
+    ("dpvs", &[(254, 8), (254, 20)]),
     ("tencent", &[(200, 8)]),
     ("alibaba", &[(254, 8), (253, 20), (252, 20), (249, 40)]),
     ("ucloud", &[(200, 8), (253, 8)]),
+    // IPv4 as the vendor's module reads it, IPv6 as openEuler's gala-gopher does.
+    ("huawei", &[(254, 8), (253, 20)]),
     ("akamai", &[(28, 7), (28, 19)]),
+    ("netscaler", &[(28, 7), (28, 19)]),
+    ("f5", &[(28, 6), (28, 7), (28, 18), (29, 6), (29, 18)]),
     ("all", ALL),
 ];
 
 /// Every known pair except 254:24, which no known balancer sends.
-const ALL: &[(u8, u8)] =
-    &[(254, 8), (254, 20), (253, 20), (200, 8), (253, 8), (252, 20), (249, 40), (254, 16), (28, 7), (28, 19)];
+const ALL: &[(u8, u8)] = &[
+    (254, 8),
+    (254, 20),
+    (253, 20),
+    (200, 8),
+    (253, 8),
+    (252, 20),
+    (249, 40),
+    (254, 16),
+    (28, 7),
+    (28, 19),
+    (28, 6),
+    (28, 18),
+];
 
 impl ToaOptions {
     /// Returns all pairs of `named`, or the default pairs if `named` is empty.
@@ -81,13 +100,15 @@ impl FromStr for ToaOptions {
     type Err = ToaOptionsError;
 
     fn from_str(text: &str) -> Result<Self, ToaOptionsError> {
-        if let Some((_, pairs)) = PROFILES.iter().find(|(name, _)| *name == text) {
+        if let Some((_, pairs)) = PROFILES.iter().find(|(name, _)| name.eq_ignore_ascii_case(text)) {
             return Ok(Self(pairs.to_vec()));
         }
         let pair = text.split_once(':').and_then(|(kind, length)| {
-            let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-            (is_number(kind) && is_number(length)).then_some(())?;
-            Some((kind.parse().ok()?, length.parse().ok()?))
+            let (digits, radix) = match kind.strip_prefix("0x").or_else(|| kind.strip_prefix("0X")) {
+                Some(digits) => (digits, 16),
+                None => (kind, 10),
+            };
+            Some((number(digits, radix)?, number(length, 10)?))
         });
         match pair {
             None => Err(ToaOptionsError::Syntax { text: text.to_owned() }),
@@ -100,9 +121,14 @@ impl FromStr for ToaOptions {
     }
 }
 
-/// Returns whether an unknown kind of this length has a layout: port and IPv4, or port and IPv6.
+/// Parses digits. Unlike the standard library, does not accept a sign.
+fn number(digits: &str, radix: u32) -> Option<u8> {
+    digits.bytes().all(|byte| byte.is_ascii_alphanumeric()).then(|| u8::from_str_radix(digits, radix).ok())?
+}
+
+/// Returns whether an unknown kind of this length has a layout: IPv4 or IPv6, with a port or without.
 const fn is_usual(length: u8) -> bool {
-    matches!(length, LENGTH_IPV4 | LENGTH_IPV6)
+    matches!(length, LENGTH_IPV4 | LENGTH_IPV6 | LENGTH_IPV4_WITHOUT_PORT | LENGTH_IPV6_WITHOUT_PORT)
 }
 
 /// Returns whether a known pair has the layout that its length has with unknown kinds.
@@ -132,12 +158,23 @@ mod tests {
         assert_eq!(selected(&["alibaba"]), [(254, 8), (253, 20), (252, 20), (249, 40)]);
         assert_eq!(selected(&["ucloud"]), [(200, 8), (253, 8)]);
         assert_eq!(selected(&["akamai"]), [(28, 7), (28, 19)]);
+        assert_eq!(selected(&["netscaler"]), [(28, 7), (28, 19)]);
+        assert_eq!(selected(&["f5"]), [(28, 6), (28, 7), (28, 18), (29, 6), (29, 18)]);
+        assert_eq!(selected(&["huawei"]), [(254, 8), (253, 20)]);
+        assert_eq!(selected(&["dpvs"]), [(254, 8), (254, 20)]);
         let mut all = selected(&["all"]);
         all.push((254, 24));
         all.sort_unstable();
         let mut known = KNOWN_PAIRS;
         known.sort_unstable();
         assert_eq!(all, known);
+    }
+
+    #[test]
+    fn names_have_any_case_and_kinds_are_decimal_or_hexadecimal() {
+        assert_eq!(selected(&["F5"]), selected(&["f5"]));
+        assert_eq!(selected(&["Default", "NetScaler"]), selected(&["default", "netscaler"]));
+        assert_eq!(selected(&["0xfe:8", "0XC8:20", "0x1d:6"]), [(254, 8), (200, 20), (29, 6)]);
     }
 
     #[test]
@@ -149,11 +186,16 @@ mod tests {
     #[test]
     fn mistakes_are_answered_with_what_there_is() {
         let error = |text: &str| text.parse::<ToaOptions>().unwrap_err().to_string();
-        assert!(error("dpvs").ends_with("default, lvs, tencent, alibaba, ucloud, akamai, all)"));
+        let profiles = "default, lvs, dpvs, tencent, alibaba, ucloud, huawei, akamai, netscaler, f5, all)";
+        assert!(error("lsv").ends_with(profiles));
         assert!(error("254:12").ends_with("252:20, 249:40, 254:16, 28:7, 28:19, 254:24"));
         assert!(error("200:7").contains("200:7"));
         assert_eq!(error("1:8"), "kind 1 has no length: use 2 to 255");
-        for wrong in ["", ":", "254", "254:", ":8", "256:8", "254:256", "+254:8", "254:8:1"] {
+        assert_eq!(error("0x01:8"), "kind 1 has no length: use 2 to 255");
+        for wrong in [
+            "", ":", "254", "254:", ":8", "256:8", "254:256", "+254:8", "254:+8", "254:8:1", "0x:8",
+            "0x100:8", "0x+1:8", "fe:8", "254:0x8",
+        ] {
             assert!(error(wrong).contains("is neither KIND:LEN nor a profile"), "{wrong}");
         }
         let many: Vec<ToaOptions> = (100..117).map(|kind| format!("{kind}:8").parse().unwrap()).collect();

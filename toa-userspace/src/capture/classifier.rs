@@ -7,10 +7,10 @@ mod content;
 
 use std::num::NonZeroUsize;
 
+use foldhash::quality::RandomState;
 use ipnet::IpNet;
 use lru::LruCache;
 use toa_common::{
-    address::Client,
     attribution::Attribution,
     config::Config,
     counters::Counter,
@@ -46,13 +46,10 @@ const EXAMINED_FLOWS: usize = 64;
 pub struct Selection {
     /// Which options are TOA, and the servers' ports.
     pub config: Config,
-    /// The rules for watched clients.
+    /// The rules for watched clients. If the configuration follows any connection, they are for the pipeline.
     pub rules: Vec<Rule>,
     /// The sources whose TOA is trusted, if the configuration restricts them.
     pub balancers: Vec<IpNet>,
-    /// Whether to follow connections without TOA too, whose client is the side that opened them. Without rules, every
-    /// client is watched.
-    pub any_flow: bool,
     /// Most connections at a time. Beyond this, the connection that has been silent for longest is dropped.
     pub max_flows: usize,
 }
@@ -73,14 +70,11 @@ pub struct Classified<'a> {
 pub struct Classifier {
     config: Config,
     matcher: Matcher,
-    /// The rules that decide which of the followed flows are handed on, if not all are.
-    wanted: Option<Matcher>,
     balancers: Balancers,
-    any_flow: bool,
     max_flows: usize,
     /// In the order of their latest packets.
-    flows: LruCache<FlowKey, Flow>,
-    handshakes: LruCache<FlowKey, Handshake>,
+    flows: LruCache<FlowKey, Flow, RandomState>,
+    handshakes: LruCache<FlowKey, Handshake, RandomState>,
     checksums: Checksums,
     /// The generation of the connection learned last.
     generation: u64,
@@ -91,20 +85,15 @@ pub struct Classifier {
 impl Classifier {
     /// Creates a classifier that knows no connection.
     pub fn new(selection: Selection) -> Self {
-        let Selection { config, rules, balancers, any_flow, max_flows } = selection;
-        let (has_rules, rules) = (!rules.is_empty(), Matcher::new(&rules));
-        // Every flow is followed until its client is known, because a TOA may still name another.
-        let (matcher, wanted) =
-            if any_flow { (Matcher::new(&[Rule::Any]), has_rules.then_some(rules)) } else { (rules, None) };
+        let Selection { config, rules, balancers, max_flows } = selection;
         Self {
             config,
-            matcher,
-            wanted,
+            matcher: if config.follows_any() { Matcher::new(&[Rule::Any]) } else { Matcher::new(&rules) },
             balancers: Balancers::new(&balancers),
-            any_flow,
             max_flows: max_flows.max(1),
-            flows: LruCache::unbounded(),
-            handshakes: LruCache::new(MAX_HANDSHAKES),
+            // Seeded at random, so that nobody can choose ports that collide.
+            flows: LruCache::unbounded_with_hasher(RandomState::default()),
+            handshakes: LruCache::with_hasher(MAX_HANDSHAKES, RandomState::default()),
             checksums: Checksums::default(),
             generation: 0,
             counters: Snapshot::default(),
@@ -160,48 +149,52 @@ impl Classifier {
         if walk.stop().is_malformed() {
             self.counters.increment(Counter::MalformedOptions);
         }
+        let known = self.flows.peek(&tcp.key).copied();
         let payload = payload(captured, &inspected);
-        let details = self.matters(&inspected).then(|| details(captured, &tcp));
+        let details = self.matters(&inspected, known.as_ref()).then(|| details(captured, &tcp));
         if let Some(details) = details
             && !self.checksums.accepts(&tcp.key.source, details.checksum)
         {
             // The pipeline counts and discards it. Nothing may follow from it.
             let details = Some(Details { checksum: Checksum::Refused, ..details });
-            let segment = self.segment(packet, captured, &inspected, Content { payload, details }, false);
+            let content = Content { payload, details };
+            let counters = &mut self.counters;
+            let segment =
+                known.map(|flow| segment(counters, &flow, packet, captured, &inspected, content, false));
             return Classified { inspected, decision: Action::Reject.into(), segment };
         }
-        let handshake = self.handshake(&tcp.key);
-        let flow = self.flows.get(&tcp.key);
+        let handshake = self.handshake(&tcp.key, known.as_ref());
+        // What continues a known connection is followed anyway.
+        let may_begin =
+            known.is_none() || handshake.is_some() || inspected.toa.is_some() || tcp.flags & SYN != 0;
+        let any = may_begin && self.follows_unnamed(&inspected, payload, handshake.is_some());
         let matcher = &self.matcher;
-        let mut decision =
-            decide(&inspected, flow, handshake.as_ref(), |toa| matcher.contains(&toa.client, toa.has_port()));
-        // A TOA does not contradict the sender that stood in for the client.
-        decision.conflict &= flow.is_none_or(|flow| flow.attribution.toa_kind != 0);
+        let decision = decide(&inspected, known.as_ref(), handshake.as_ref(), any, |toa| {
+            matcher.contains(&toa.client, toa.has_port())
+        });
         let handshake = handshake.filter(|_| decision.completed);
-        let is_followed = self.carry_out(packet, &inspected, payload, decision, handshake.as_ref()).is_some();
+        let is_followed = self.carry_out(packet, &inspected, decision, handshake.as_ref());
         let content = Content { payload, details };
-        let segment = if is_followed { self.follow(packet, captured, &inspected, content) } else { None };
+        let segment =
+            if is_followed { self.follow(packet, captured, &inspected, decision, content) } else { None };
         Classified { inspected, decision, segment }
     }
 
     /// Returns whether something could follow from a packet, so that its checksum matters.
-    fn matters(&self, inspected: &Inspected) -> bool {
+    fn matters(&self, inspected: &Inspected, known: Option<&Flow>) -> bool {
         let Inspected { tcp, toa, .. } = inspected;
-        toa.is_some()
-            || tcp.flags & SYN != 0
-            || self.flows.contains(&tcp.key)
-            || self.handshakes.contains(&tcp.key)
+        known.is_some() || toa.is_some() || tcp.flags & SYN != 0 || self.handshakes.contains(&tcp.key)
     }
 
-    /// Carries out the decision and counts it. Returns `None` if the connection of the packet is not followed.
+    /// Carries out the decision and counts it, except for what it changes in the flow. Returns whether the connection of
+    /// the packet is followed.
     fn carry_out(
         &mut self,
         packet: &Packet<'_>,
         inspected: &Inspected,
-        payload: &[u8],
         decision: Decision,
         handshake: Option<&Handshake>,
-    ) -> Option<()> {
+    ) -> bool {
         let Inspected { tcp, toa, .. } = inspected;
         if decision.conflict {
             self.counters.increment(Counter::Conflict);
@@ -210,43 +203,29 @@ impl Classifier {
             self.handshakes.pop(&tcp.key);
         }
         match decision.action {
-            Action::Ignore | Action::End if self.begins(inspected, payload, decision.completed) => {
-                self.begin(packet, &Inspected { toa: peer(&tcp.key), ..*inspected }, handshake);
-            }
             Action::Ignore => {
                 let reason = if toa.is_some() { Counter::Unwatched } else { Counter::Unmarked };
                 self.counters.increment(reason);
-                return None;
             }
-            Action::Reject => {
-                self.counters.increment(Counter::Signed);
-                return None;
-            }
-            Action::Remember => {
-                self.remember(inspected, decision.watched);
-                return None;
-            }
+            Action::Reject => self.counters.increment(Counter::Signed),
+            Action::Remember => self.remember(inspected, decision.watched),
             Action::End => {
                 let flow = self.flows.pop(&tcp.key);
                 self.count_replaced(flow);
                 self.counters.increment(Counter::Unfollowed);
-                return None;
             }
-            Action::Learn => self.begin(packet, inspected, handshake),
-            Action::Follow | Action::Replace => {}
+            Action::Learn => {
+                self.begin(packet, inspected, handshake);
+                return true;
+            }
+            Action::Follow | Action::Replace => return true,
         }
-        let flow = self.flows.get_mut(&tcp.key)?;
-        if decision.action == Action::Replace {
-            self.counters.increment(Counter::Replaced);
-            inspected.name(&mut flow.attribution);
-        }
-        decision.apply(flow);
-        Some(())
+        false
     }
 
     /// Returns the handshake that a packet may complete. An open connection must have been challenged before.
-    fn handshake(&mut self, key: &FlowKey) -> Option<Handshake> {
-        let may_have = self.flows.peek(key).is_none_or(|flow| flow.has(flags::CHALLENGED));
+    fn handshake(&mut self, key: &FlowKey, known: Option<&Flow>) -> Option<Handshake> {
+        let may_have = known.is_none_or(|flow| flow.has(flags::CHALLENGED));
         may_have.then(|| self.handshakes.get(key).copied()).flatten()
     }
 
@@ -258,7 +237,8 @@ impl Classifier {
         if watched {
             inspected.name(&mut handshake.attribution);
         }
-        if !self.handshake(&tcp.key).is_some_and(|before| before.outlasts(inspected)) {
+        let known = self.flows.peek(&tcp.key).copied();
+        if !self.handshake(&tcp.key, known.as_ref()).is_some_and(|before| before.outlasts(inspected)) {
             self.handshakes.put(tcp.key, handshake);
         }
         if let Some(flow) = self.flows.get_mut(&tcp.key) {
@@ -267,22 +247,21 @@ impl Classifier {
         }
     }
 
-    /// Returns whether to follow a connection from this packet on although no TOA says so. This is the case for its SYN
-    /// or, if the capture does not have the SYN, for the first data from its client. The client is the side that sends
-    /// to one of the servers' ports if these are given, or else the side that sends what looks like a request.
-    fn begins(&self, inspected: &Inspected, payload: &[u8], completed: bool) -> bool {
-        self.any_flow
-            && match inspected.segment_kind() {
-                SegmentKind::Syn => true,
-                SegmentKind::Data => {
-                    let is_client = || !payload.is_empty() && is_request_start(payload);
-                    completed
-                        || !self.flows.contains(&inspected.tcp.key.reversed())
-                            && (self.config.restricts_ports() || is_client())
-                }
-                SegmentKind::Ack => completed,
-                SegmentKind::SynAck | SegmentKind::Rst => false,
-            }
+    /// Returns whether to follow a connection even if nothing names its client: one to the servers' ports or from the
+    /// balancers, if these are given. Otherwise, its client is the side whose SYN was seen or, if the capture does not have
+    /// the SYN, that sends what looks like a request.
+    fn follows_unnamed(&self, inspected: &Inspected, payload: &[u8], has_handshake: bool) -> bool {
+        let Inspected { tcp, .. } = inspected;
+        let is_chosen = self.config.restricts_ports() || self.config.restricts_balancers();
+        let is_client = || {
+            inspected.segment_kind() != SegmentKind::Data
+                || (!self.flows.contains(&tcp.key.reversed())
+                    && !payload.is_empty()
+                    && is_request_start(payload))
+        };
+        self.config.follows_any()
+            && self.balancers.trusts(tcp.key.source)
+            && (is_chosen || has_handshake || is_client())
     }
 
     /// Begins to follow a connection, whose client `handshake` or the packet's TOA names.
@@ -317,16 +296,18 @@ impl Classifier {
         packet: &Packet<'a>,
         captured: &Captured<'a>,
         inspected: &Inspected,
+        decision: Decision,
         content: Content<'a>,
     ) -> Option<Segment<'a>> {
-        let Self { counters, flows, wanted, .. } = self;
+        let Self { counters, flows, .. } = self;
         let tcp = &inspected.tcp;
         let flow = flows.get_mut(&tcp.key)?;
-        let change = flow.track(tcp, packet.time_ns);
-        if wanted.as_ref().is_some_and(|rules| !rules.watches(&flow.attribution)) {
-            counters.increment(Counter::Unwatched);
-            return None;
+        if decision.action == Action::Replace {
+            counters.increment(Counter::Replaced);
+            inspected.name(&mut flow.attribution);
         }
+        decision.apply(flow);
+        let change = flow.track(tcp, packet.time_ns);
         if flow.is_elsewhere(packet.interface, 0) {
             counters.increment(Counter::OtherInterface);
         }
@@ -344,52 +325,45 @@ impl Classifier {
             counters.increment(Counter::PureAck);
             return None;
         }
-        self.segment(packet, captured, inspected, content, change.is_stray)
-    }
-
-    /// Returns a packet of a followed connection as a segment, and counts it.
-    fn segment<'a>(
-        &mut self,
-        packet: &Packet<'a>,
-        captured: &Captured<'a>,
-        inspected: &Inspected,
-        Content { payload, details }: Content<'a>,
-        is_stray: bool,
-    ) -> Option<Segment<'a>> {
-        let Self { counters, flows, wanted, .. } = self;
-        let tcp = &inspected.tcp;
-        let is_wanted = |flow: &&Flow| wanted.as_ref().is_none_or(|rules| rules.watches(&flow.attribution));
-        let flow = flows.peek(&tcp.key).filter(is_wanted)?;
-        let segment = Segment {
-            key: tcp.key,
-            generation: flow.generation,
-            time_ns: packet.time_ns,
-            interface_index: packet.interface,
-            attribution: flow.attribution,
-            seq: tcp.seq,
-            flags: tcp.flags,
-            details: details.unwrap_or_else(|| self::details(captured, tcp)),
-            start: Start::of_flow(flow.flags, flow.start_seq),
-            is_stray,
-            payload,
-            payload_len: tcp.payload_len,
-        };
-        counters.increment(Counter::Matched);
-        counters.add(Counter::MatchedBytes, u64::from(tcp.payload_len));
-        counters.increment(Counter::Emitted);
-        counters.add(Counter::EmittedBytes, payload.len() as u64);
-        if segment.cut_bytes() > 0 {
-            counters.increment(Counter::Cut);
-            counters.add(Counter::CutBytes, segment.cut_bytes());
-        }
-        Some(segment)
+        Some(segment(counters, flow, packet, captured, inspected, content, change.is_stray))
     }
 }
 
-/// Returns a stand-in for the TOA of a connection without one: the sender as the client, with kind and length 0.
-fn peer(key: &FlowKey) -> Toa {
-    let client = Client { address: key.source, port_be: key.source_port().to_be() };
-    Toa { client, ..Toa::none() }
+/// Returns a packet of a followed connection as a segment, and counts it.
+fn segment<'a>(
+    counters: &mut Snapshot,
+    flow: &Flow,
+    packet: &Packet<'a>,
+    captured: &Captured<'a>,
+    inspected: &Inspected,
+    Content { payload, details }: Content<'a>,
+    is_stray: bool,
+) -> Segment<'a> {
+    let tcp = &inspected.tcp;
+    let segment = Segment {
+        key: tcp.key,
+        generation: flow.generation,
+        time_ns: packet.time_ns,
+        interface_index: packet.interface,
+        attribution: flow.attribution,
+        seq: tcp.seq,
+        flags: tcp.flags,
+        details: details.unwrap_or_else(|| self::details(captured, tcp)),
+        start: Start::of_flow(flow.flags, flow.start_seq),
+        is_stray,
+        payload,
+        payload_len: tcp.payload_len,
+        left_out: None,
+    };
+    counters.increment(Counter::Matched);
+    counters.add(Counter::MatchedBytes, u64::from(tcp.payload_len));
+    counters.increment(Counter::Emitted);
+    counters.add(Counter::EmittedBytes, payload.len() as u64);
+    if segment.cut_bytes() > 0 {
+        counters.increment(Counter::Cut);
+        counters.add(Counter::CutBytes, segment.cut_bytes());
+    }
+    segment
 }
 
 #[cfg(test)]

@@ -18,16 +18,16 @@ pub struct Names(Arc<Mutex<Table>>);
 
 #[derive(Debug, Default)]
 struct Table {
-    names: Vec<Vec<u8>>,
+    /// They are escaped, because the author of the file chose them.
+    names: Vec<Arc<str>>,
     numbers: HashMap<Vec<u8>, u32>,
 }
 
 impl Names {
-    /// Returns the name with this number. It is escaped, because the author of the file chose it.
-    pub fn get(&self, number: u32) -> Option<String> {
+    /// Returns the name with this number, escaped.
+    pub fn get(&self, number: u32) -> Option<Arc<str>> {
         let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let name = table.names.get(usize::try_from(number).ok()?)?;
-        Some(Escaped(name).to_string())
+        table.names.get(usize::try_from(number).ok()?).cloned()
     }
 
     /// Returns the number of a name. The empty name counts as none, and so does a new one if the list is full.
@@ -41,7 +41,7 @@ impl Names {
             return UNNAMED;
         }
         let number = u32::try_from(table.names.len()).unwrap_or(UNNAMED);
-        table.names.push(name.to_vec());
+        table.names.push(Escaped(name).to_string().into());
         table.numbers.insert(name.to_vec(), number);
         number
     }
@@ -58,14 +58,14 @@ mod tests {
         assert_eq!(numbers, [0, UNNAMED, 1, 0]);
         assert_eq!(
             numbers.map(|number| names.get(number)),
-            [Some("eth0"), None, Some("eth1"), Some("eth0")].map(|name| name.map(str::to_owned))
+            [Some("eth0"), None, Some("eth1"), Some("eth0")].map(|name| name.map(Arc::from))
         );
     }
 
     #[test]
     fn names_are_bounded_and_escaped() {
         let names = Names::default();
-        assert_eq!(names.get(names.number(b"\x1b[1m")).unwrap(), r"\x1b[1m");
+        assert_eq!(&*names.get(names.number(b"\x1b[1m")).unwrap(), r"\x1b[1m");
         assert_eq!(names.get(names.number(&[b'x'; 1000])).unwrap().len(), MAX_NAME_BYTES);
         let numbers: Vec<_> =
             (0..2 * MAX_NAMES).map(|name| names.number(name.to_string().as_bytes())).collect();

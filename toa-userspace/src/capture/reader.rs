@@ -36,9 +36,10 @@ pub enum Next<'a> {
 /// Reads packets from a capture.
 #[derive(Debug, Default)]
 pub struct Reader {
-    /// Input that was read. The part from `start` on has not been parsed.
+    /// Input that was read, up to `end`, and room for more. The part from `start` on has not been parsed.
     buffer: Vec<u8>,
     start: usize,
+    end: usize,
     /// Bytes from `start` on that the next step needs.
     needed: usize,
     /// The offset of `start` in the file, after decompression.
@@ -76,26 +77,34 @@ impl Reader {
 
     /// Reads from `input` at most once. Returns how many bytes were read, 0 at the end of the input.
     pub fn fill(&mut self, input: &mut impl Read) -> io::Result<usize> {
-        self.buffer.drain(..self.start);
+        self.buffer.copy_within(self.start..self.end, 0);
+        self.end = self.end.saturating_sub(self.start);
         self.start = 0;
-        let held = self.buffer.len();
-        let room = self.needed.saturating_sub(held).max(READ_BYTES);
+        let room = self.needed.saturating_sub(self.end).max(READ_BYTES);
         // The buffer grows with the data that arrives, not with the length that a block announces.
-        self.buffer.resize(held.saturating_add(room.min(READ_BYTES.max(held))), 0);
-        let free = self.buffer.get_mut(held..).unwrap_or_default();
+        let len = self.end.saturating_add(room.min(READ_BYTES.max(self.end)));
+        if self.buffer.len() < len {
+            self.buffer.resize(len, 0);
+        }
+        let free = self.buffer.get_mut(self.end..len).unwrap_or_default();
         let read = match &mut self.decoder {
             Some(decoder) => decoder.read(input, free),
             None => read_once(input, free).map(Some),
         };
         let bytes = read.as_ref().ok().copied().flatten().unwrap_or(0);
-        self.buffer.truncate(held.saturating_add(bytes));
+        self.end = self.end.saturating_add(bytes);
         let is_first = self.decoder.is_none() && self.offset == 0 && matches!(self.format, Format::Unknown);
-        if is_first && let Some(decoder) = Decoder::new(&self.buffer) {
+        if is_first && let Some(decoder) = Decoder::new(self.held()) {
             self.decoder = Some(decoder);
-            self.buffer.clear();
+            self.end = 0;
         }
         // Compressed bytes were read that are not enough for any others.
         read.map(|read| read.unwrap_or(1))
+    }
+
+    /// Returns the input that has not been parsed.
+    fn held(&self) -> &[u8] {
+        self.buffer.get(self.start..self.end).unwrap_or_default()
     }
 
     /// Returns the next packet. After an error there are no more packets.
@@ -135,7 +144,7 @@ impl Reader {
 
     /// Checks that the file may end here, and that some of its packets could be read.
     pub fn end(&self) -> Result<(), CaptureError> {
-        let rest = self.buffer.get(self.start..).unwrap_or_default();
+        let rest = self.held();
         match rest.len() {
             0 if self.offset == 0 => return Err(CaptureError::Empty),
             0 => {}
@@ -150,13 +159,13 @@ impl Reader {
 
     /// Determines the kind and length of what comes next. Returns `None` if it is not completely in the buffer.
     fn measure(&mut self) -> Result<Option<Measured>, CaptureError> {
-        let rest = self.buffer.get(self.start..).unwrap_or_default();
-        let measured = self.format.measure(rest, self.offset)?;
+        let rest = self.held();
+        let (measured, held) = (self.format.measure(rest, self.offset)?, rest.len());
         let (needed, measured) = match measured {
             Ok(measured) => (measured.len, Some(measured)),
             Err(needed) => (needed, None),
         };
         self.needed = needed;
-        Ok(measured.filter(|measured| measured.len <= rest.len()))
+        Ok(measured.filter(|measured| measured.len <= held))
     }
 }

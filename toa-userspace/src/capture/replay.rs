@@ -6,14 +6,22 @@
 //! replay.finish(sink)
 //! ```
 
+use std::net::IpAddr;
+
 use crate::{
+    address::to_ip,
     capture::{
         Packet, Tunnels,
         classifier::{Classified, Classifier, Selection},
     },
-    ledger::{Ledger, add, counters::Snapshot, examples::Examples},
+    ledger::{
+        Ledger, add,
+        counters::Snapshot,
+        examples::{Examples, MAX_EXAMPLES},
+    },
     limits::Limits,
     pipeline::{Pipeline, Sink},
+    rule::matcher::Matcher,
 };
 
 /// Replays the packets of captures.
@@ -22,6 +30,8 @@ pub struct Replay {
     tunnels: Tunnels,
     classifier: Classifier,
     pipeline: Pipeline,
+    /// Some of the clients that a TOA named.
+    clients: Vec<IpAddr>,
     /// Packets that were read.
     packets: u64,
     /// When the latest packet was captured, in nanoseconds since the Unix epoch.
@@ -35,11 +45,17 @@ impl Replay {
     pub fn new(selection: Selection, limits: Limits) -> Self {
         // What is missing may be anywhere in the rest of the capture, and time may make steps.
         let limits = Limits { patience_ns: u64::MAX, idle_ns: u64::MAX, ..limits };
+        let patience_ns = limits.start_ns;
+        let mut pipeline = Pipeline::new(limits);
+        if selection.config.follows_any() && !selection.rules.is_empty() {
+            pipeline = pipeline.with_rules(Matcher::new(&selection.rules));
+        }
         Self {
             tunnels: Tunnels::default(),
             classifier: Classifier::new(selection),
-            patience_ns: limits.start_ns,
-            pipeline: Pipeline::new(limits),
+            patience_ns,
+            pipeline,
+            clients: Vec::new(),
             packets: 0,
             now_ns: 0,
         }
@@ -55,7 +71,16 @@ impl Replay {
         // Everything older was handed in, because captures are in order of time, or nearly so.
         self.pipeline.tick(packet.time_ns, sink);
         let packet = self.tunnels.open(packet);
-        if let Ok(Classified { segment: Some(segment), .. }) = self.classifier.classify(&packet) {
+        let Ok(Classified { inspected, segment, .. }) = self.classifier.classify(&packet) else {
+            return;
+        };
+        if inspected.toa.is_some() && self.clients.len() < MAX_EXAMPLES {
+            let client = to_ip(inspected.toa.client.address);
+            if !self.clients.contains(&client) {
+                self.clients.push(client);
+            }
+        }
+        if let Some(segment) = segment {
             self.pipeline.segment(&segment, sink);
         }
     }
@@ -84,6 +109,11 @@ impl Replay {
     /// Returns the counts of all packets.
     pub fn counters(&self) -> &Snapshot {
         self.classifier.counters()
+    }
+
+    /// Returns the first clients that a TOA named, watched or not.
+    pub fn clients(&self) -> &[IpAddr] {
+        &self.clients
     }
 
     /// Returns how many packets were read.

@@ -190,7 +190,7 @@ fn pcapng_is_read_with_several_interfaces_and_sections() {
         assert_eq!(read(&file), (rows, Ok(())));
         let (_, _, names) = read_in(&file, 100);
         let names = [0, 1, UNNAMED].map(|number| names.get(number));
-        assert_eq!(names, [Some("eth0".to_owned()), Some("tun0".to_owned()), None]);
+        assert_eq!(names.each_ref().map(Option::as_deref), [Some("eth0"), Some("tun0"), None]);
     }
 }
 

@@ -1,5 +1,7 @@
 //! The length of request bodies, which determines where the next head begins (RFC 9112 sections 6 and 7).
 
+use toa_common::body::{Position, states};
+
 /// Longest chunk-size line including its extensions, and longest trailer section, in bytes.
 const MAX_LINES_BYTES: u64 = 64 << 10;
 
@@ -29,6 +31,8 @@ pub(super) enum Body {
     ChunkEnd { seen_cr: bool },
     /// In the trailer section.
     Trailer { line_is_empty: bool, bytes: u64 },
+    /// In a part that the kernel has read: with this many bytes left, and what follows them.
+    LeftOut { left: u64, then: Position },
 }
 
 impl Body {
@@ -39,13 +43,13 @@ impl Body {
     pub(super) fn pass(&mut self, bytes: &[u8]) -> (usize, Progress) {
         let mut passed = 0_usize;
         loop {
-            if let Self::Length(0) = self {
+            if self.is_done() {
                 return (passed, Progress::Done);
             }
             let Some([first, rest @ ..]) = bytes.get(passed..) else {
                 return (passed, Progress::More);
             };
-            if let Self::Length(left) | Self::Chunk(left) = self {
+            if let Self::Length(left) | Self::Chunk(left) | Self::LeftOut { left, .. } = self {
                 let available = rest.len().saturating_add(1);
                 let step = usize::try_from(*left).map_or(available, |left| left.min(available));
                 *left = left.saturating_sub(step as u64);
@@ -97,6 +101,36 @@ impl Body {
         Progress::More
     }
 
+    /// Returns whether the body has ended. Takes over the kernel's position after the part that it has read.
+    fn is_done(&mut self) -> bool {
+        if let Self::LeftOut { left: 0, then } = *self {
+            let line_bytes = u64::from(then.digits);
+            *self = match then.state {
+                states::SIZE => Self::Size { value: then.size.into(), digits: then.digits, line_bytes },
+                states::SIZE_CR => Self::Extension { size: then.size.into(), line_bytes },
+                states::TRAILER => Self::Trailer { line_is_empty: true, bytes: 0 },
+                states::TRAILER_CR => Self::Trailer { line_is_empty: true, bytes: 1 },
+                _ => Self::Length(0),
+            };
+        }
+        matches!(self, Self::Length(0))
+    }
+
+    /// Leaves out the next `bytes`, which the kernel has read; it is at `position` then. Returns `false`, and changes
+    /// nothing, if the kernel is in another body.
+    pub(super) fn leave_out(&mut self, bytes: u64, position: Position) -> bool {
+        match self {
+            Self::Length(left) => return *left == bytes && position.state == states::LENGTH,
+            Self::Size { .. } | Self::Extension { .. } | Self::Trailer { .. } | Self::LeftOut { .. }
+                if position.state != states::LENGTH =>
+            {
+                *self = Self::LeftOut { left: bytes, then: position };
+            }
+            _ => return false,
+        }
+        true
+    }
+
     /// Returns the position after the line with a chunk's size.
     fn behind_size(size: u64) -> Self {
         match size {
@@ -108,7 +142,7 @@ impl Body {
     /// Returns how many of the next bytes belong to the body whatever they contain.
     pub(super) fn unneeded_bytes(&self) -> u64 {
         match self {
-            Self::Length(left) | Self::Chunk(left) => *left,
+            Self::Length(left) | Self::Chunk(left) | Self::LeftOut { left, .. } => *left,
             _ => 0,
         }
     }
@@ -119,6 +153,10 @@ impl Body {
             Self::Length(left) if gap_bytes <= *left => {
                 *left = left.saturating_sub(gap_bytes);
                 if *left == 0 { Progress::Done } else { Progress::More }
+            }
+            Self::LeftOut { left, .. } if gap_bytes <= *left => {
+                *left = left.saturating_sub(gap_bytes);
+                if self.is_done() { Progress::Done } else { Progress::More }
             }
             Self::Chunk(left) if gap_bytes < *left => {
                 *left = left.saturating_sub(gap_bytes);

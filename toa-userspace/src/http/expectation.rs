@@ -8,6 +8,7 @@ use toa_common::seq::Seq;
 use super::{
     framing::Framing,
     head::{self, HttpRequest},
+    memory::HeadMemory,
     search::MAX_LINE_BYTES,
     start::{Start, certain_request_line},
 };
@@ -45,5 +46,6 @@ fn is_lone_request(bytes: &[u8], limits: &Limits) -> bool {
     }
     let Ok(end) = head::end(bytes, 0) else { return true };
     let head = bytes.get(..end).unwrap_or_default();
-    end == bytes.len() || HttpRequest::read(head, limits.fields).framing() != Framing::Length(0)
+    end == bytes.len()
+        || HttpRequest::read(head, limits.fields, &mut HeadMemory::default()).framing() != Framing::Length(0)
 }

@@ -3,34 +3,17 @@
 //! A head is read as far as it can be: whoever sends an unusual one is to be seen, too. What a server may refuse is
 //! marked, and nothing that was sent is left out.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, mem};
 
 use super::{
-    framing::{Framing, FramingFault, FramingFields},
-    host::Hosts,
-    request_line::{Malformation, RequestLine, Version, is_token},
+    field_line::FieldLine,
+    framing::{Framing, FramingFault},
+    memory::{FieldSpans, HeadMemory},
+    reading::{Reading, next_line, unfold},
+    request_line::{Malformation, RequestLine, Version},
 };
 
-/// Capacity for the fields of a usual head.
-const USUAL_FIELDS: usize = 16;
-
-/// A part of a head, as a range of its bytes.
-#[derive(Clone, Copy, Debug, Default)]
-struct Span {
-    start: u32,
-    end: u32,
-}
-
-impl Span {
-    fn new(start: usize, end: usize) -> Self {
-        let position = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
-        Self { start: position(start), end: position(end) }
-    }
-
-    fn get(self, whole: &[u8]) -> &[u8] {
-        whole.get(self.start as usize..self.end as usize).unwrap_or_default()
-    }
-}
+pub use crate::memo::Place;
 
 /// A field of a head.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -39,6 +22,10 @@ pub struct Field<'a> {
     pub name: &'a [u8],
     /// The value, without the whitespace around it.
     pub value: &'a [u8],
+    /// All of it, from the name to the end of the value. Equal lines have equal names and values.
+    pub line: &'a [u8],
+    /// A number for the line, if it is not too long to be remembered. Equal lines usually have the same one.
+    pub place: Option<Place>,
 }
 
 /// Why a head is incomplete.
@@ -83,6 +70,7 @@ pub struct Incomplete {
 
 /// How certain it is that a request was sent, and as it is shown.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct Certainty {
     /// It was found by searching, after bytes were lost or because the connection was joined. It may be a part of a body.
     pub resynchronized: bool,
@@ -90,6 +78,8 @@ pub struct Certainty {
     pub conflicting: bool,
     /// The connection had ended before, as far as can be told from one side. The server may not have read it.
     pub reopened: bool,
+    /// The server may have refused an earlier request of the connection, and closed it without reading this one.
+    pub possibly_unread: bool,
 }
 
 /// A request head, either in place in its segment or collected from several.
@@ -97,7 +87,7 @@ pub struct Certainty {
 pub struct HttpRequest<'a> {
     head: Cow<'a, [u8]>,
     line: RequestLine,
-    fields: Vec<(Span, Span)>,
+    fields: Vec<FieldSpans>,
     /// When the segment that completed the head arrived, in nanoseconds since the Unix epoch.
     pub time_ns: u64,
     /// Number within the connection, counted from 1.
@@ -116,50 +106,34 @@ pub struct HttpRequest<'a> {
 impl<'a> HttpRequest<'a> {
     /// Reads `head`, which ends with its empty line or anywhere. Folded lines are unfolded: each fold is replaced by
     /// spaces (RFC 9112 section 5.2). Of more than `max_fields` fields, the others are left out.
-    pub(crate) fn read(head: impl Into<Cow<'a, [u8]>>, max_fields: usize) -> Self {
-        let mut head = head.into();
-        let fold = next_fold(&head, 0);
+    pub(crate) fn read(head: impl Into<Cow<'a, [u8]>>, max_fields: usize, memory: &mut HeadMemory) -> Self {
+        let head = head.into();
+        let found = Reading::of(&head, max_fields, memory);
+        Self::new(head, found, max_fields, memory)
+    }
+
+    /// Reads the head at the beginning of `bytes`, which ends with its empty line. Without one, `Err` holds the position
+    /// at which a search for it should continue.
+    pub(super) fn read_first(
+        bytes: &'a [u8],
+        max_fields: usize,
+        memory: &mut HeadMemory,
+    ) -> Result<Self, usize> {
+        let found = Reading::of(bytes, max_fields, memory);
+        let head = bytes.get(..found.end?).unwrap_or(bytes);
+        Ok(Self::new(head.into(), found, max_fields, memory))
+    }
+
+    fn new(mut head: Cow<'a, [u8]>, mut found: Reading, max_fields: usize, memory: &mut HeadMemory) -> Self {
+        let fold = found.fold;
         if let Some(first) = fold {
             unfold(head.to_mut(), first);
+            found = Reading::of(&head, max_fields, memory);
         }
-        let (line_bytes, mut at, is_whole) = next_line(&head, 0);
-        let line = RequestLine::read(line_bytes, is_whole);
-        let mut malformation = line.malformation.or(fold.map(|_| Malformation::Field));
-        let (mut reading, mut hosts) = (FramingFields::default(), Hosts::default());
-        let mut fields = Vec::with_capacity(USUAL_FIELDS);
-        let (mut left_out, mut is_last) =
-            (false, line.method == (0..7) && line_bytes.starts_with(b"CONNECT"));
-        while at < head.len() {
-            let start = at;
-            let (bytes, next, is_whole) = next_line(&head, start);
-            at = next;
-            // The end, or a line that is cut and could be anything.
-            if bytes.is_empty() || !is_whole {
-                break;
-            }
-            let field = FieldLine::read(bytes);
-            malformation = malformation.or(field.malformation);
-            let (name, value) = (bytes.get(..field.name_len), bytes.get(field.value_start..field.value_end));
-            let (name, value) = (name.unwrap_or_default(), value.unwrap_or_default());
-            reading.add(name, value, field.has_space);
-            hosts.add(name, value);
-            is_last |= name.eq_ignore_ascii_case(b"upgrade");
-            if fields.len() < max_fields {
-                let at = |offset: usize| start.saturating_add(offset);
-                fields.push((
-                    Span::new(start, at(field.name_len)),
-                    Span::new(at(field.value_start), at(field.value_end)),
-                ));
-            } else {
-                left_out = true;
-            }
-        }
-        // No early exit, so that the loop is vectorised.
-        if malformation.is_none() && head.iter().fold(false, |found, byte| found | is_control(*byte)) {
-            malformation = Some(Malformation::Control);
-        }
-        let is_bare = |at: usize| head.get(at.saturating_add(1)).is_some_and(|next| *next != b'\n');
-        if malformation.is_none() && memchr::memchr_iter(b'\r', &head).any(is_bare) {
+        let Reading { line, framing, hosts, left_out, is_last, .. } = found;
+        let folded = fold.map(|_| Malformation::Field);
+        let mut malformation = line.malformation.or(folded).or(found.malformation);
+        if malformation.is_none() && found.has_control {
             malformation = Some(Malformation::Control);
         }
         let minor_version = match line.version {
@@ -167,14 +141,14 @@ impl<'a> HttpRequest<'a> {
             Version::Simple => 0,
             Version::Unknown => 1,
         };
-        let (framing, framing_fault) = reading.framing(minor_version);
+        let (framing, framing_fault) = framing.framing(minor_version);
         if malformation.is_none() && hosts.are_wrong(minor_version) {
             malformation = Some(Malformation::Host);
         }
         Self {
             head,
             line,
-            fields,
+            fields: mem::take(&mut memory.spans),
             time_ns: 0,
             number: 0,
             incomplete: left_out.then_some(Incomplete { cause: Cause::Length, gap_bytes: 0 }),
@@ -186,9 +160,19 @@ impl<'a> HttpRequest<'a> {
         }
     }
 
+    /// Gives back the memory that was taken to read it.
+    pub(super) fn give_back(self, memory: &mut HeadMemory) {
+        memory.spans = self.fields;
+    }
+
     /// Reads `part`, an incomplete head. Returns `None` if it does not even have a method and a target.
-    pub(super) fn read_incomplete(part: &'a [u8], incomplete: Incomplete, max_fields: usize) -> Option<Self> {
-        let mut request = Self::read(part, max_fields);
+    pub(super) fn read_incomplete(
+        part: &'a [u8],
+        incomplete: Incomplete,
+        max_fields: usize,
+        memory: &mut HeadMemory,
+    ) -> Option<Self> {
+        let mut request = Self::read(part, max_fields, memory);
         request.incomplete = Some(incomplete);
         // What is not there yet cannot be wrong.
         let may_follow = match request.malformation {
@@ -223,9 +207,12 @@ impl<'a> HttpRequest<'a> {
 
     /// Returns the fields in the order in which they were sent.
     pub fn fields(&self) -> impl ExactSizeIterator<Item = Field<'_>> {
-        self.fields
-            .iter()
-            .map(|(name, value)| Field { name: name.get(&self.head), value: value.get(&self.head) })
+        self.fields.iter().map(|FieldSpans { name, value, place }| Field {
+            name: name.get(&self.head),
+            value: value.get(&self.head),
+            line: name.to(*value).get(&self.head),
+            place: *place,
+        })
     }
 
     /// Returns the values of the fields called `name`, which is compared without regard to case.
@@ -245,6 +232,13 @@ impl<'a> HttpRequest<'a> {
         self.framing_fault
     }
 
+    /// Returns whether a server may refuse it, and read nothing after it: it is malformed, ambiguous or too long.
+    pub(super) fn may_be_refused(&self) -> bool {
+        self.malformation.is_some()
+            || self.framing_fault.is_some()
+            || self.incomplete.is_some_and(|it| it.cause == Cause::Length)
+    }
+
     /// Returns whether it asks for a tunnel or another protocol, so that what follows may not be HTTP.
     pub(super) fn may_end_http(&self) -> bool {
         self.is_last
@@ -258,97 +252,6 @@ impl<'a> HttpRequest<'a> {
     /// Returns the raw head: request line, fields and empty line, unfolded.
     pub fn raw(&self) -> &[u8] {
         &self.head
-    }
-}
-
-/// A field line, as offsets in its bytes.
-pub(super) struct FieldLine {
-    name_len: usize,
-    value_start: usize,
-    value_end: usize,
-    /// Whether there is whitespace between the name and the colon.
-    has_space: bool,
-    pub(super) malformation: Option<Malformation>,
-}
-
-impl FieldLine {
-    /// Reads a line without its line end.
-    pub(super) fn read(line: &[u8]) -> Self {
-        let colon = memchr::memchr(b':', line);
-        let name = line.get(..colon.unwrap_or(line.len())).unwrap_or_default();
-        let trimmed = name.trim_ascii_end();
-        let value = colon.and_then(|colon| line.get(colon.saturating_add(1)..)).unwrap_or_default();
-        let value_start = line.len().saturating_sub(value.trim_ascii_start().len());
-        let value_end = line.trim_ascii_end().len().max(value_start);
-        let is_name = !name.is_empty() && name.iter().all(|byte| is_token(*byte));
-        Self {
-            name_len: trimmed.len(),
-            value_start,
-            value_end,
-            has_space: trimmed.len() < name.len(),
-            malformation: (!is_name || colon.is_none()).then_some(Malformation::Field),
-        }
-    }
-
-    /// Returns the name and value of `line`, from which it was read.
-    pub(super) fn parts<'l>(&self, line: &'l [u8]) -> (&'l [u8], &'l [u8]) {
-        let name = line.get(..self.name_len).unwrap_or_default();
-        (name, line.get(self.value_start..self.value_end).unwrap_or_default())
-    }
-
-    /// Returns whether there is whitespace between the name and the colon.
-    pub(super) fn has_space(&self) -> bool {
-        self.has_space
-    }
-}
-
-/// Returns the line of `bytes` at `at` without its line end, the position after it, and whether it has a line end.
-fn next_line(bytes: &[u8], at: usize) -> (&[u8], usize, bool) {
-    let rest = bytes.get(at..).unwrap_or_default();
-    match memchr::memchr(b'\n', rest) {
-        Some(end) => {
-            let line = rest.get(..end).unwrap_or_default();
-            (line.strip_suffix(b"\r").unwrap_or(line), at.saturating_add(end).saturating_add(1), true)
-        }
-        None => (rest, bytes.len(), false),
-    }
-}
-
-/// Returns whether a byte is allowed neither in a field (RFC 9110 section 5.5) nor as part of a line end.
-fn is_control(byte: u8) -> bool {
-    matches!(byte, 0..=8 | 11 | 12 | 14..=31 | 127)
-}
-
-/// Returns the position of the next line end that is followed by a continuation of its field (obs-fold, RFC 9112
-/// section 5.2). The request line is not folded.
-fn next_fold(head: &[u8], from: usize) -> Option<usize> {
-    let start = if from > 0 { from } else { memchr::memchr(b'\n', head)?.saturating_add(1) };
-    let behind = head.get(start..)?;
-    let found = memchr::memchr_iter(b'\n', behind)
-        .find(|at| matches!(behind.get(at.saturating_add(1)), Some(b' ' | b'\t')))?;
-    Some(start.saturating_add(found))
-}
-
-/// Replaces folds by spaces, beginning with the fold at `first`.
-fn unfold(head: &mut [u8], first: usize) {
-    let mut next = Some(first);
-    while let Some(at) = next {
-        if let Some(b'\r') = at.checked_sub(1).and_then(|before| head.get(before)) {
-            set_space(head, at.saturating_sub(1));
-        }
-        set_space(head, at);
-        let mut tab = at.saturating_add(1);
-        while let Some(b' ' | b'\t') = head.get(tab) {
-            set_space(head, tab);
-            tab = tab.saturating_add(1);
-        }
-        next = next_fold(head, at);
-    }
-}
-
-fn set_space(head: &mut [u8], at: usize) {
-    if let Some(byte) = head.get_mut(at) {
-        *byte = b' ';
     }
 }
 

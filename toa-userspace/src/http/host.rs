@@ -1,5 +1,7 @@
 //! The Host field, of which a request of HTTP/1.1 has exactly one (RFC 9112 section 3.2).
 
+use crate::byte_class::ByteSet;
+
 /// The Host fields of a head, as they are read.
 #[derive(Debug, Default)]
 pub(super) struct Hosts {
@@ -12,7 +14,8 @@ impl Hosts {
     pub(super) fn add(&mut self, name: &[u8], value: &[u8]) {
         if name.eq_ignore_ascii_case(b"host") {
             self.count = self.count.saturating_add(1);
-            self.is_invalid |= value.is_empty() || !value.iter().all(|byte| is_authority(*byte));
+            self.is_invalid |=
+                value.is_empty() || !value.iter().all(|byte| AUTHORITY.contains(*byte) || !byte.is_ascii());
         }
     }
 
@@ -22,10 +25,9 @@ impl Hosts {
     }
 }
 
-/// Returns whether a byte occurs in a host and port (RFC 3986 section 3.2.2).
-fn is_authority(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte >= 0x80 || b"-._~%!$&'()*+,;=:[]".contains(&byte)
-}
+/// The ASCII bytes of a host and port (RFC 3986 section 3.2.2).
+const AUTHORITY: ByteSet =
+    ByteSet::of(b"-._~%!$&'()*+,;=:[]0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
 
 #[cfg(test)]
 mod tests {

@@ -1,8 +1,8 @@
 //! The rest of a head that is longer than allowed. It is read only to find its end and the length of the body.
 
 use super::{
+    field_line::FieldLine,
     framing::{Framing, FramingFields},
-    head::FieldLine,
 };
 
 /// Bytes of a line that are kept: the fields that matter are shorter.
@@ -53,7 +53,7 @@ impl LongHead {
             if !self.is_first {
                 let field = FieldLine::read(line);
                 let (name, value) = field.parts(line);
-                self.fields.add(name, value, field.has_space());
+                self.fields.add(name, value, field.has_space);
             }
             self.is_first = false;
             self.line.clear();

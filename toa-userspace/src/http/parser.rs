@@ -1,8 +1,9 @@
 //! The HTTP parser of a connection. It is before a head, in one, in a body, lost, or after the end of HTTP.
 
-use std::borrow::Cow;
+mod heads;
+mod opening;
 
-use toa_common::seq::Seq;
+use toa_common::{body::Position, seq::Seq};
 
 use super::{
     NotHttp, PREVIEW_BYTES,
@@ -10,12 +11,12 @@ use super::{
     context::Context,
     expectation::Expectation,
     framing::Framing,
-    head::{self, Cause, Certainty, HttpRequest, Incomplete},
+    head::{Cause, Certainty, HttpRequest, Incomplete},
     long_head::LongHead,
     partial::Partial,
-    proxy::{Beginning, Rest, Signature},
-    search::{MAX_LINE_BYTES, Search},
-    start::{Before, Verdict, is_request_start},
+    proxy::{HeaderReader, Signature, header::ProxyHeader},
+    search::Search,
+    start::{Before, is_request_start},
 };
 use crate::{
     event::Event,
@@ -39,7 +40,7 @@ enum State {
     /// Before the first byte of the connection, or in what may be the signature of a PROXY header.
     Opening(Signature),
     /// In a PROXY header.
-    Proxy(Rest),
+    Proxy(HeaderReader),
     /// In a TLS `ClientHello`.
     Hello(Box<HelloReader>),
     /// In a head, or before it.
@@ -56,6 +57,8 @@ enum State {
     Skip { left: u64, skip_bytes: u64 },
     /// In a protocol that never turns into HTTP.
     Stopped,
+    /// On a connection that the receiver does not want.
+    Unwanted,
 }
 
 /// The parser of one connection.
@@ -139,6 +142,7 @@ impl Parser {
     pub fn buffered_bytes(&self) -> usize {
         match &self.state {
             State::Hello(reader) => reader.memory(),
+            State::Proxy(reader) => reader.memory(),
             _ => self.unread_bytes(),
         }
     }
@@ -159,8 +163,17 @@ impl Parser {
         match &self.state {
             State::Body { body, expectation: None } => body.unneeded_bytes(),
             State::Skip { left, .. } => *left,
-            State::Stopped => u64::MAX,
+            State::Stopped | State::Unwanted => u64::MAX,
             _ => 0,
+        }
+    }
+
+    /// Leaves out the next `bytes`, which belong to the body according to the kernel; it is at `position` then. Returns
+    /// `false` if the parser is not in that body.
+    pub fn leave_out(&mut self, bytes: u64, position: Position) -> bool {
+        match &mut self.state {
+            State::Body { body, expectation: None } => body.leave_out(bytes, position),
+            _ => false,
         }
     }
 
@@ -202,212 +215,12 @@ impl Parser {
                     add(&mut cx.ledger.opaque_bytes, rest.len() as u64);
                     return;
                 }
+                State::Unwanted => {
+                    add(&mut cx.ledger.unwanted_bytes, rest.len() as u64);
+                    return;
+                }
             };
         }
-    }
-
-    /// Looks for a PROXY header in the first bytes of the connection. Returns the bytes that are not part of one.
-    fn opening<'b>(&mut self, bytes: &'b [u8], cx: &mut Context<'_>) -> &'b [u8] {
-        let State::Opening(signature) = &mut self.state else {
-            return bytes;
-        };
-        let before = *signature;
-        match signature.read(bytes) {
-            Beginning::Partial => &[],
-            Beginning::Other => {
-                self.state = State::Head(Partial::default());
-                self.data(before.kept(), cx);
-                bytes
-            }
-            Beginning::Header { version, passed } => {
-                self.state = State::Proxy(Rest::of(version));
-                add(&mut cx.ledger.head_bytes, before.kept().len().saturating_add(passed) as u64);
-                (cx.emit)(&Event::Proxy(version));
-                bytes.get(passed..).unwrap_or_default()
-            }
-        }
-    }
-
-    /// Continues with a head if what was kept cannot become the signature of a PROXY header any more.
-    fn leave_opening(&mut self, cx: &mut Context<'_>) {
-        if let State::Opening(signature) = self.state
-            && !signature.kept().is_empty()
-        {
-            self.state = State::Head(Partial::default());
-            self.data(signature.kept(), cx);
-        }
-    }
-
-    /// Skips the rest of a PROXY header. Returns the bytes after it.
-    fn proxy<'b>(&mut self, bytes: &'b [u8], cx: &mut Context<'_>) -> &'b [u8] {
-        let State::Proxy(header) = &mut self.state else {
-            return bytes;
-        };
-        let passed = header.pass(bytes);
-        let rest = bytes.get(passed..).unwrap_or_default();
-        add(&mut cx.ledger.head_bytes, passed as u64);
-        match header {
-            Rest::Done => {
-                self.before = Before::Start;
-                self.state = State::Head(Partial::default());
-            }
-            Rest::Broken => self.stop(NotHttp::Other, rest, cx),
-            _ => {}
-        }
-        rest
-    }
-
-    /// Reads a head at the beginning of `bytes`. Returns the bytes after it.
-    fn head_in_place<'b>(&mut self, bytes: &'b [u8], cx: &mut Context<'_>) -> &'b [u8] {
-        // Empty lines before a request are ignored (RFC 9112 section 2.2).
-        let empty = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-        add(&mut cx.ledger.head_bytes, empty as u64);
-        let bytes = bytes.get(empty..).unwrap_or_default();
-        if bytes.is_empty() {
-            return bytes;
-        }
-        let has_line = match self.before.judge(bytes, MAX_LINE_BYTES) {
-            Verdict::Head { line_is_complete } => line_is_complete,
-            verdict => {
-                self.turn_away(&verdict, bytes, cx);
-                return bytes;
-            }
-        };
-        if has_line && let Some(len) = head::lone_line(bytes) {
-            let (line, rest) = bytes.split_at_checked(len).unwrap_or((bytes, &[]));
-            self.complete(line.into(), cx);
-            return rest;
-        }
-        let end = head::end(bytes, 0);
-        let len = end.unwrap_or(bytes.len());
-        if len > cx.limits.head_bytes {
-            let (kept, rest) = bytes.split_at_checked(cx.limits.head_bytes).unwrap_or((bytes, &[]));
-            self.cut(kept, cx);
-            return rest;
-        }
-        match end {
-            Ok(end) => {
-                let (head, rest) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
-                self.complete(head.into(), cx);
-                rest
-            }
-            Err(looked) => {
-                if let State::Head(partial) = &mut self.state {
-                    partial.begin(bytes, looked, has_line);
-                }
-                &[]
-            }
-        }
-    }
-
-    /// Adds the beginning of `bytes` to a head that is collected in parts. Returns the bytes after the added ones.
-    fn head_in_parts<'b>(&mut self, bytes: &'b [u8], cx: &mut Context<'_>) -> &'b [u8] {
-        let Self { state: State::Head(partial), before: previous, .. } = self else {
-            return bytes;
-        };
-        let before = partial.len();
-        let (added, rest) = partial.collect(bytes);
-        // The line is examined again when it may be complete, and as long as it is short.
-        if !partial.has_line && (before < MAX_LINE_BYTES || memchr::memchr(b'\n', added).is_some()) {
-            match previous.judge(partial.bytes(), MAX_LINE_BYTES) {
-                Verdict::Head { line_is_complete } => partial.has_line = line_is_complete,
-                verdict => {
-                    let mut collected = partial.take();
-                    self.turn_away(&verdict, &collected, cx);
-                    // The collected and the new bytes are processed separately, because a request may begin with
-                    // `bytes`.
-                    collected.truncate(before);
-                    self.data(&collected, cx);
-                    return bytes;
-                }
-            }
-        }
-        let lone = if partial.has_line { head::lone_line(partial.bytes()) } else { None };
-        match lone.or_else(|| partial.end()) {
-            Some(end) if end <= cx.limits.head_bytes => {
-                partial.truncate(end);
-                let head = partial.take();
-                self.complete(Cow::Borrowed(&head), cx);
-                bytes.get(end.saturating_sub(before)..).unwrap_or_default()
-            }
-            None if partial.len() <= cx.limits.head_bytes => rest,
-            _ => {
-                partial.truncate(cx.limits.head_bytes);
-                let kept = partial.take();
-                self.cut(&kept, cx);
-                bytes.get(kept.len().saturating_sub(before)..).unwrap_or_default()
-            }
-        }
-    }
-
-    /// Handles bytes other than a head at the place of one.
-    fn turn_away(&mut self, verdict: &Verdict, bytes: &[u8], cx: &mut Context<'_>) {
-        match verdict {
-            Verdict::NotHttp(reason) => self.stop(*reason, bytes, cx),
-            Verdict::Tls => self.state = State::Hello(Box::default()),
-            Verdict::Lost | Verdict::Head { .. } => {
-                if let Before::Unknown = self.before {
-                    self.first_bytes = bytes.get(..PREVIEW_BYTES).unwrap_or(bytes).to_vec();
-                }
-                self.lose(cx);
-            }
-        }
-    }
-
-    /// Emits the request of a complete head and continues after it.
-    fn complete(&mut self, head: Cow<'_, [u8]>, cx: &mut Context<'_>) {
-        let len = head.len();
-        let mut request = HttpRequest::read(head, cx.limits.fields);
-        self.before = if !request.may_end_http() {
-            Before::Request
-        } else if request.method() == b"CONNECT" {
-            Before::Last(NotHttp::Connect)
-        } else {
-            Before::Last(NotHttp::Upgrade)
-        };
-        let framing = request.framing();
-        let expectation = request.expects_continue().then(|| Expectation::of(self.latest.ack));
-        self.emit(&mut request, len, cx);
-        self.begin_body(framing, expectation, cx);
-    }
-
-    /// Emits the request of a head that is longer than allowed, of which `kept` is the beginning.
-    fn cut(&mut self, kept: &[u8], cx: &mut Context<'_>) {
-        self.before = Before::Request;
-        self.state = State::LongHead(Box::new(LongHead::new(kept)));
-        self.incomplete(kept, Incomplete { cause: Cause::Length, gap_bytes: 0 }, cx);
-    }
-
-    /// Emits an incomplete head, if it says at least what was asked for.
-    fn incomplete(&mut self, part: &[u8], incomplete: Incomplete, cx: &mut Context<'_>) {
-        if let Some(mut request) = HttpRequest::read_incomplete(part, incomplete, cx.limits.fields) {
-            self.emit(&mut request, part.len(), cx);
-        } else {
-            add(&mut cx.ledger.unfinished_heads, 1);
-            add(&mut cx.ledger.resync_bytes, part.len() as u64);
-        }
-    }
-
-    fn emit(&mut self, request: &mut HttpRequest<'_>, len: usize, cx: &mut Context<'_>) {
-        self.requests = self.requests.saturating_add(1);
-        request.number = self.requests;
-        request.time_ns = self.latest.time_ns;
-        request.certainty = self.certainty;
-        self.first_bytes = Vec::new();
-        add(&mut cx.ledger.head_bytes, len as u64);
-        for (counter, happened) in [
-            (&mut cx.ledger.requests, true),
-            (&mut cx.ledger.incomplete_requests, request.incomplete.is_some()),
-            (&mut cx.ledger.oversized_heads, request.incomplete.is_some_and(|it| it.cause == Cause::Length)),
-            (&mut cx.ledger.malformed_requests, request.malformation.is_some()),
-            (&mut cx.ledger.resynchronized_requests, request.certainty.resynchronized),
-            (&mut cx.ledger.conflicting_requests, request.certainty.conflicting),
-            (&mut cx.ledger.reopened_requests, request.certainty.reopened),
-            (&mut cx.ledger.faulty_framings, request.framing_fault().is_some()),
-        ] {
-            add(counter, happened.into());
-        }
-        (cx.emit)(&Event::Request(request));
     }
 
     fn begin_body(&mut self, framing: Framing, expectation: Option<Expectation>, cx: &mut Context<'_>) {
@@ -454,7 +267,7 @@ impl Parser {
         let (read, head) = search.read(bytes, cx.limits, skipped);
         if let Some(head) = head {
             self.certainty.resynchronized = true;
-            self.complete(Cow::Borrowed(&head), cx);
+            self.complete(HttpRequest::read(&*head, cx.limits.fields, cx.heads), cx);
         } else if let Some((left, skip_bytes)) = left {
             *left = left.saturating_sub(read as u64);
             if *left == 0 {
@@ -476,7 +289,7 @@ impl Parser {
     fn gap(&mut self, gap_bytes: u64, cx: &mut Context<'_>) {
         self.leave_opening(cx);
         match &mut self.state {
-            State::Stopped => {}
+            State::Stopped | State::Unwanted => {}
             State::Skip { left, skip_bytes } => {
                 *left = left.saturating_sub(gap_bytes);
                 if *left == 0 {
@@ -491,7 +304,14 @@ impl Parser {
                 self.after_body(progress, cx);
             }
             State::Hello(_) => self.stop_tls(&ClientHello::default(), cx),
-            State::Proxy(_) | State::LongHead(_) => self.lose(cx),
+            State::Proxy(reader) => {
+                let unknown = ProxyHeader::unknown(reader.version());
+                self.begin(Some(unknown), cx);
+                if !self.is_unwanted() {
+                    self.lose(cx);
+                }
+            }
+            State::LongHead(_) => self.lose(cx),
             State::Opening(_) => self.before = Before::Unknown,
             // Still before the first head, so the next bytes may show what the stream is.
             State::Head(partial)
@@ -521,7 +341,7 @@ impl Parser {
             self.is_told = true;
             add(&mut cx.ledger.not_http, 1);
             let preview = bytes.get(..PREVIEW_BYTES).unwrap_or(bytes);
-            (cx.emit)(&Event::NotHttp { reason, preview });
+            cx.receiver.event(&Event::NotHttp { reason, preview });
         }
     }
 
@@ -530,7 +350,7 @@ impl Parser {
         add(&mut cx.ledger.not_http, 1);
         add(&mut cx.ledger.oversized_hellos, u64::from(hello.is_cut));
         self.state = State::Stopped;
-        (cx.emit)(&Event::Tls(hello));
+        cx.receiver.event(&Event::Tls(hello));
     }
 }
 

@@ -1,8 +1,20 @@
-//! Detection and skipping of PROXY protocol headers (versions 1 and 2), with which a proxy may begin a connection.
-//! Their addresses are not read: the TOA names the client.
+//! Detection and reading of PROXY protocol headers (versions 1 and 2), with which a proxy or balancer may begin a
+//! connection. [`header`] has their content.
+
+pub(super) mod header;
+
+use header::{ProxyHeader, ProxyVersion};
 
 /// Longest header of version 1, in bytes (PROXY protocol section 2.1).
 const MAX_LINE_BYTES: usize = 107;
+
+/// Length of the part of a header of version 2 after which its length is known, in bytes: signature, version and
+/// command, family, length (section 2.2).
+const FIXED_BYTES: usize = 16;
+
+/// How much of a header of version 2 is read, in bytes. The rest is skipped. A sender keeps a header short enough for
+/// the first segment (section 2), and one with a certificate's names has a few hundred bytes.
+const MAX_KEPT_BYTES: usize = 4096;
 
 /// Signatures of headers and their versions. The signature of version 2 is 12 bytes with which no other protocol begins
 /// (section 2.2).
@@ -16,25 +28,6 @@ const SIGNATURES: [(&[u8], ProxyVersion); 4] = [
 /// Length of the longest signature, in bytes.
 const MAX_SIGNATURE_BYTES: usize = 13;
 
-/// A version of the PROXY protocol.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum ProxyVersion {
-    /// A line of text.
-    V1,
-    /// Binary.
-    V2,
-}
-
-impl ProxyVersion {
-    /// Returns the name used in results.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::V1 => "proxy-v1",
-            Self::V2 => "proxy-v2",
-        }
-    }
-}
-
 /// The result of comparing the first bytes with the signatures.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Beginning {
@@ -43,7 +36,7 @@ pub(super) enum Beginning {
     /// No header: the kept bytes, and then the given ones, are to be read as something else.
     Other,
     /// A header whose signature ends after the first `passed` of the given bytes.
-    Header { version: ProxyVersion, passed: usize },
+    Header { signature: &'static [u8], version: ProxyVersion, passed: usize },
 }
 
 /// The first bytes of a connection, for as long as they may be a signature.
@@ -71,7 +64,8 @@ impl Signature {
             match SIGNATURES.iter().find(|(signature, _)| is_possible(signature)) {
                 None => return Beginning::Other,
                 Some((signature, version)) if signature.len() == usize::from(now.len) => {
-                    return Beginning::Header { version: *version, passed: passed.saturating_add(1) };
+                    let passed = passed.saturating_add(1);
+                    return Beginning::Header { signature, version: *version, passed };
                 }
                 Some(_) => {}
             }
@@ -81,55 +75,90 @@ impl Signature {
     }
 }
 
-/// The rest of a header, after its signature.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Rest {
-    /// A line of which at most `left` more bytes may follow.
-    Line { left: u8 },
-    /// Version, command, family and length: `seen` of these four bytes were read, and `length` as far as it was.
-    Fixed { seen: u8, length: u16 },
-    /// Addresses, with `left` bytes to skip.
-    Addresses { left: u16 },
-    /// The header has ended.
-    Done,
+/// How a header goes on.
+#[derive(Debug)]
+pub(super) enum Progress {
+    /// It is not complete.
+    More,
+    /// It has ended.
+    Done(ProxyHeader),
     /// The line is too long.
     Broken,
 }
 
-impl Rest {
-    /// Returns what follows the signature of this version.
-    pub(super) fn of(version: ProxyVersion) -> Self {
-        match version {
-            ProxyVersion::V1 => Self::Line { left: (MAX_LINE_BYTES - MAX_SIGNATURE_BYTES) as u8 },
-            ProxyVersion::V2 => Self::Fixed { seen: 0, length: 0 },
+/// A header after its signature.
+#[derive(Debug)]
+pub(super) struct HeaderReader {
+    version: ProxyVersion,
+    kept: Vec<u8>,
+    /// Bytes after the kept ones that are not read.
+    skipped: usize,
+}
+
+impl HeaderReader {
+    /// Begins a header after its signature.
+    pub(super) fn new(signature: &[u8], version: ProxyVersion) -> Self {
+        Self { version, kept: signature.to_vec(), skipped: 0 }
+    }
+
+    /// Returns the version.
+    pub(super) fn version(&self) -> ProxyVersion {
+        self.version
+    }
+
+    /// Returns the memory for the kept bytes.
+    pub(super) fn memory(&self) -> usize {
+        self.kept.capacity()
+    }
+
+    /// Takes the header's part of `bytes`. Returns how many of them belong to it.
+    pub(super) fn read(&mut self, bytes: &[u8]) -> (usize, Progress) {
+        match self.version {
+            ProxyVersion::V1 => self.read_line(bytes),
+            ProxyVersion::V2 => self.read_binary(bytes),
         }
     }
 
-    /// Skips the header's part of `bytes`. Returns how many of them belong to the header.
-    pub(super) fn pass(&mut self, bytes: &[u8]) -> usize {
+    fn read_line(&mut self, bytes: &[u8]) -> (usize, Progress) {
+        let room = MAX_LINE_BYTES.saturating_sub(self.kept.len());
+        let end = memchr::memchr(b'\n', bytes.get(..room).unwrap_or(bytes));
+        let passed = end.map_or(bytes.len().min(room), |end| end.saturating_add(1));
+        self.kept.extend_from_slice(bytes.get(..passed).unwrap_or_default());
+        let progress = if end.is_some() {
+            Progress::Done(ProxyHeader::from_line(&self.kept))
+        } else if self.kept.len() >= MAX_LINE_BYTES {
+            Progress::Broken
+        } else {
+            Progress::More
+        };
+        (passed, progress)
+    }
+
+    fn read_binary(&mut self, bytes: &[u8]) -> (usize, Progress) {
         let mut passed = 0_usize;
-        while let Some(byte) = bytes.get(passed).copied() {
-            *self = match *self {
-                Self::Line { .. } if byte == b'\n' => Self::Done,
-                Self::Line { left: 0 } => Self::Broken,
-                Self::Line { left } => Self::Line { left: left.saturating_sub(1) },
-                Self::Fixed { seen, length } => {
-                    let length = (length << 8) | u16::from(byte);
-                    match seen.saturating_add(1) {
-                        4 if length == 0 => Self::Done,
-                        4 => Self::Addresses { left: length },
-                        seen => Self::Fixed { seen, length },
-                    }
-                }
-                Self::Addresses { left: 1 } => Self::Done,
-                Self::Addresses { left } => Self::Addresses { left: left.saturating_sub(1) },
-                Self::Done | Self::Broken => return passed,
-            };
-            if let Self::Broken = self {
-                return passed;
+        // First up to the length, then up to the end.
+        while let Some(left) = self.left().filter(|left| *left > 0) {
+            let rest = bytes.get(passed..).unwrap_or_default();
+            let part = rest.get(..left).unwrap_or(rest);
+            if part.is_empty() {
+                return (passed, Progress::More);
             }
-            passed = passed.saturating_add(1);
+            let room = MAX_KEPT_BYTES.saturating_sub(self.kept.len());
+            let kept = part.get(..room).unwrap_or(part);
+            self.kept.extend_from_slice(kept);
+            self.skipped = self.skipped.saturating_add(part.len().saturating_sub(kept.len()));
+            passed = passed.saturating_add(part.len());
         }
-        passed
+        (passed, Progress::Done(ProxyHeader::from_binary(self.kept.get(12..).unwrap_or_default())))
+    }
+
+    /// Returns how many bytes of a header of version 2 are missing, as far as that is known.
+    fn left(&self) -> Option<usize> {
+        let read = self.kept.len().saturating_add(self.skipped);
+        let end = match self.kept.get(14..FIXED_BYTES) {
+            Some([high, low]) => FIXED_BYTES.saturating_add(usize::from(u16::from_be_bytes([*high, *low]))),
+            _ => FIXED_BYTES,
+        };
+        end.checked_sub(read)
     }
 }

@@ -6,6 +6,8 @@
 
 use std::ops::Range;
 
+use crate::byte_class::{ByteSet, Eight, has_any};
+
 /// What is wrong with a head. Servers differ in whether they accept it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Malformation {
@@ -60,11 +62,17 @@ pub(super) struct RequestLine {
 impl RequestLine {
     /// Reads a line without its line end. `is_whole` says whether it is complete.
     pub(super) fn read(line: &[u8], is_whole: bool) -> Self {
+        let usual = if is_whole { Self::usual(line) } else { None };
+        usual.unwrap_or_else(|| Self::any(line, is_whole))
+    }
+
+    /// Reads any line.
+    fn any(line: &[u8], is_whole: bool) -> Self {
         let method_len = position(line, |byte| byte == b' ');
         let rest_start = skip_spaces(line, method_len);
         let rest_end = if is_whole { trim_end(line, rest_start) } else { line.len() };
         let rest = line.get(rest_start..rest_end).unwrap_or_default();
-        let word = rest.iter().rposition(|byte| *byte == b' ').map_or(0, |space| space.saturating_add(1));
+        let word = memchr::memrchr(b' ', rest).map_or(0, |space| space.saturating_add(1));
         let word_start = rest_start.saturating_add(word);
         let last_word = line.get(word_start..rest_end).unwrap_or_default();
         let version = if is_whole { last_word.strip_prefix(b"HTTP/") } else { None };
@@ -85,19 +93,38 @@ impl RequestLine {
             None if is_whole && method == b"GET" && !target.is_empty() && word == 0 => Version::Simple,
             None => Version::Unknown,
         };
-        let malformation = if method.is_empty() || !method.iter().all(|byte| is_token(*byte)) {
-            Some(Malformation::Method)
-        } else if is_whole && version == Version::Unknown {
-            Some(Malformation::Version)
-        } else if !has_form(method, target_bytes)
-            || target_bytes.iter().any(|byte| *byte <= b' ' || *byte == 0x7f)
-        {
-            Some(Malformation::Target)
-        } else {
-            None
-        };
+        let malformation = malformation(method, target_bytes, is_whole && version == Version::Unknown);
         Self { method: 0..method_len, target, version, malformation }
     }
+
+    /// Reads a whole line that has its parts where nearly every one has them: single spaces, and version 1.1 at its end.
+    fn usual(line: &[u8]) -> Option<Self> {
+        let before = line.strip_suffix(b" HTTP/1.1")?;
+        let (method, target) = before.split_at_checked(before.iter().position(|byte| *byte == b' ')?)?;
+        let target = target.get(1..)?;
+        let is_usual = *target.first()? != b' ' && *target.last()? != b' ';
+        let digits = line.len().saturating_sub(b"1.1".len())..line.len();
+        is_usual.then(|| Self {
+            method: 0..method.len(),
+            target: before.len().saturating_sub(target.len())..before.len(),
+            version: Version::One { digits, minor: 1 },
+            malformation: malformation(method, target, false),
+        })
+    }
+}
+
+/// Returns what is wrong with a line of which the method and the target are known.
+fn malformation(method: &[u8], target: &[u8], has_wrong_version: bool) -> Option<Malformation> {
+    if method.is_empty() || !method.iter().all(|byte| is_token(*byte)) {
+        return Some(Malformation::Method);
+    }
+    if has_wrong_version {
+        return Some(Malformation::Version);
+    }
+    let is_odd = |eight: Eight| eight.within(0, b' ') | eight.is(0x7f);
+    let is_usual = target.starts_with(b"/") && !has_any(target, |eight| is_odd(eight) | eight.is(b'%'));
+    let is_target = is_usual || (has_form(method, target) && !has_any(target, is_odd));
+    (!is_target).then_some(Malformation::Target)
 }
 
 /// Returns whether a target has a form of RFC 9112 section 3.2: a path, a URI with a scheme and a host, an asterisk for
@@ -131,9 +158,11 @@ fn is_encoded(bytes: &[u8]) -> bool {
 
 /// Returns the minor version of `1.x`. nginx takes up to three digits.
 fn minor_version(digits: &[u8]) -> Option<u16> {
-    let minor = digits.strip_prefix(b"1.")?;
-    let is_number = (1..=3).contains(&minor.len()) && minor.iter().all(u8::is_ascii_digit);
-    str::from_utf8(minor).ok().filter(|_| is_number)?.parse().ok()
+    let minor = digits.strip_prefix(b"1.").filter(|minor| (1..=3).contains(&minor.len()))?;
+    minor.iter().try_fold(0_u16, |number, digit| {
+        let digit = digit.is_ascii_digit().then(|| digit.wrapping_sub(b'0'))?;
+        Some(number.wrapping_mul(10).wrapping_add(digit.into()))
+    })
 }
 
 /// Returns whether `word` may be a version whose end is missing.
@@ -158,27 +187,29 @@ fn trim_end(line: &[u8], start: usize) -> usize {
 }
 
 /// Returns whether a byte is a `tchar` (RFC 9110 section 5.6.2).
+#[inline]
 pub(super) fn is_token(byte: u8) -> bool {
-    TOKEN.get(usize::from(byte)).is_some_and(|is_token| *is_token)
+    TOKEN.contains(byte)
 }
 
-const TOKEN: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut rest =
-        b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz".as_slice();
-    while let [byte, more @ ..] = rest {
-        #[expect(clippy::indexing_slicing, reason = "the table has an entry for every byte")]
-        {
-            table[*byte as usize] = true;
-        }
-        rest = more;
-    }
-    table
-};
+const TOKEN: ByteSet =
+    ByteSet::of(b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn usual_lines_are_read_like_any_others(line in "(GET|P\"T)?[ ]{0,2}[/a?%0 \t\x7f]{0,8}[ ]{0,2}HTTP/1.1") {
+            let line = line.as_bytes();
+            if let Some(usual) = RequestLine::usual(line) {
+                prop_assert_eq!(usual, RequestLine::any(line, true));
+            }
+        }
+    }
 
     fn read(line: &str) -> (&str, &str, Option<&str>, Option<Malformation>) {
         let RequestLine { method, target, version, malformation } = RequestLine::read(line.as_bytes(), true);

@@ -6,7 +6,7 @@
 use bytes::{Buf as _, BytesMut};
 
 use super::{
-    head::FieldLine,
+    field_line::FieldLine,
     start::{Start, certain_request_line, find},
 };
 use crate::limits::Limits;

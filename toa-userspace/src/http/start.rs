@@ -138,6 +138,10 @@ fn request_line(bytes: &[u8], max_line: usize) -> Start {
         return Start::Other;
     }
     let (method, rest) = bytes.split_at_checked(method_len).unwrap_or((bytes, &[]));
+    let end = memchr::memchr(b'\n', rest);
+    if rest.first() == Some(&b' ') && end.is_some_and(|end| is_usual(rest, end)) {
+        return Start::Request;
+    }
     let is_known = KNOWN_METHODS.contains(&method);
     match rest.first() {
         None => return Start::Partial,
@@ -145,7 +149,7 @@ fn request_line(bytes: &[u8], max_line: usize) -> Start {
         Some(b'\r' | b'\n') if is_known => {}
         Some(_) => return Start::Other,
     }
-    let Some(end) = memchr::memchr(b'\n', rest) else {
+    let Some(end) = end else {
         let is_text = || !rest.iter().any(|byte| matches!(byte, 0..=8 | 11 | 12 | 14..=31 | 127));
         return if is_known || (bytes.len() <= max_line && is_text()) {
             Start::Partial
@@ -159,6 +163,11 @@ fn request_line(bytes: &[u8], max_line: usize) -> Start {
         None if is_known => Start::Request,
         _ => Start::Other,
     }
+}
+
+/// Returns whether the line that ends at `end` ends like nearly every request line, so that the method does not matter.
+fn is_usual(bytes: &[u8], end: usize) -> bool {
+    bytes.get(..end).is_some_and(|line| line.ends_with(b" HTTP/1.1\r"))
 }
 
 /// Returns the name of the protocol in a last word like `HTTP/1.1`.

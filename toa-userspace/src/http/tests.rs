@@ -3,7 +3,7 @@ mod opening;
 use toa_common::seq::Seq;
 
 use super::{
-    Malformation,
+    HeadMemory, Malformation,
     context::Context,
     head::{Cause, HttpRequest},
     parser::Parser,
@@ -44,7 +44,7 @@ impl Rig {
 
     fn accept(&mut self, event: StreamEvent<'_>) {
         let Self { parser, ledger, found, preview: seen, .. } = self;
-        let emit = &mut |event: &Event<'_>| match event {
+        let receiver = &mut |event: &Event<'_>| match event {
             Event::Opened | Event::Gap { .. } | Event::Conflict { .. } | Event::Closed(_) => {
                 panic!("{event:?}")
             }
@@ -59,7 +59,10 @@ impl Rig {
                 *seen = preview.to_vec();
             }
         };
-        parser.accept(event, &mut Context { limits: &Limits::default(), ledger, emit });
+        parser.accept(
+            event,
+            &mut Context { limits: &Limits::default(), ledger, heads: &mut HeadMemory::default(), receiver },
+        );
         let sum = ledger.head_bytes + ledger.body_bytes + ledger.resync_bytes + ledger.opaque_bytes;
         if let StreamEvent::Data { bytes, .. } = event {
             self.used += bytes.len() as u64;
@@ -69,7 +72,7 @@ impl Rig {
 
     fn give_up(&mut self, cause: Cause) {
         let Self { parser, ledger, found, .. } = self;
-        let emit = &mut |event: &Event<'_>| match event {
+        let receiver = &mut |event: &Event<'_>| match event {
             Event::Tls(hello) => {
                 assert_eq!(**hello, ClientHello::default());
                 found.push("tls ?".to_owned());
@@ -81,7 +84,10 @@ impl Rig {
             Event::NotHttp { reason, .. } => found.push(reason.name().to_owned()),
             _ => panic!("{event:?}"),
         };
-        parser.give_up(cause, &mut Context { limits: &Limits::default(), ledger, emit });
+        parser.give_up(
+            cause,
+            &mut Context { limits: &Limits::default(), ledger, heads: &mut HeadMemory::default(), receiver },
+        );
         assert_eq!(ledger.buffered_bytes, 0);
     }
 
@@ -189,6 +195,24 @@ fn heads_are_found_however_the_stream_is_cut() {
     for step in [1, 7, 1448, 4096, 65_536] {
         let rig = Rig::from_syn().pieces(head.as_bytes(), step).data(GET);
         assert_eq!(rig.found, ["GET /1", "GET /1"]);
+    }
+}
+
+#[test]
+fn what_follows_a_head_that_a_server_may_refuse_is_marked() {
+    let next = "GET /2 HTTP/1.1\r\nhost: a\r\n\r\n".repeat(2);
+    let long = "y".repeat(Limits::default().head_bytes);
+    let long = format!("GET /1 HTTP/1.1\r\nhost: a\r\nx: {long}\r\n\r\n");
+    for (head, marked) in [
+        ("GET /1 HTTP/1.1\r\nhost: a\r\n\r\n", 0),
+        ("GET /1 HTTP/1.1\r\nhost: a\r\nno colon\r\n\r\n", 2),
+        ("GET /1 HTTP/1.1\r\n\r\n", 2),
+        ("GET /1 HTTP/1.1\r\nhost: a\r\ncontent-length: 0, 0\r\n\r\n", 2),
+        (&long, 2),
+    ] {
+        let rig = Rig::from_syn().pieces(format!("{head}{next}").as_bytes(), 1000);
+        assert_eq!(rig.found.len(), 3, "{head:.40}");
+        assert_eq!(rig.ledger.possibly_unread_requests, marked, "{head:.40}");
     }
 }
 
@@ -328,7 +352,15 @@ fn requests_are_numbered_and_dated_by_the_segment_that_completes_them() {
     let mut parser = Parser::default();
     let ledger = &mut HttpLedger::default();
     let start = StreamEvent::Start { is_known: true };
-    parser.accept(start, &mut Context { limits: &Limits::default(), ledger, emit: &mut |_| () });
+    parser.accept(
+        start,
+        &mut Context {
+            limits: &Limits::default(),
+            ledger,
+            heads: &mut HeadMemory::default(),
+            receiver: &mut |_: &Event<'_>| (),
+        },
+    );
     let mut found = Vec::new();
     let pieces = [
         (&b"GET /1 HTTP/1.1\r\n"[..], 5),
@@ -338,12 +370,15 @@ fn requests_are_numbered_and_dated_by_the_segment_that_completes_them() {
     for (bytes, time_ns) in pieces {
         let arrival = Arrival { time_ns, ack: Seq(0) };
         let event = StreamEvent::Data { bytes, arrival };
-        let emit = &mut |event: &Event<'_>| {
+        let receiver = &mut |event: &Event<'_>| {
             if let Event::Request(request) = event {
                 found.push((request.number, request.time_ns));
             }
         };
-        parser.accept(event, &mut Context { limits: &Limits::default(), ledger, emit });
+        parser.accept(
+            event,
+            &mut Context { limits: &Limits::default(), ledger, heads: &mut HeadMemory::default(), receiver },
+        );
     }
     assert_eq!(found, [(1, 6), (2, 6), (3, 7)]);
 }

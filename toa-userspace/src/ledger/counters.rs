@@ -46,6 +46,9 @@ impl Snapshot {
 
     /// Counts a packet with known options that are not TOA for this run. `pairs` has a bit for each of [`KNOWN_PAIRS`].
     pub(crate) fn unselected(&mut self, pairs: u32) {
+        if pairs == 0 {
+            return;
+        }
         let sums = self.0.iter_mut().skip(UNSELECTED_PAIRS).take(KNOWN_PAIRS.len());
         for (number, sum) in sums.enumerate() {
             add(sum, u64::from(pairs >> number & 1));
@@ -91,6 +94,13 @@ impl Snapshot {
                 Counter::Truncated,
                 Counter::Malformed,
                 Counter::ExtensionHeaders,
+                Counter::IpInIp,
+                Counter::Gre,
+                Counter::Vxlan,
+                Counter::Geneve,
+                Counter::Mpls,
+                Counter::Pppoe,
+                Counter::Vlan,
             ]),
             toa_packets: self.get(Counter::Toa),
             learned: self.get(Counter::Learned),
@@ -126,12 +136,12 @@ mod tests {
     #[test]
     fn every_reason_and_pair_has_a_counter_of_its_own() {
         let mut sums = Snapshot::default();
-        for code in 1..=8 {
+        for code in 1..=15 {
             sums.skipped(SkipReason::from_code(code).unwrap());
         }
         sums.unselected(1 | 1 << (KNOWN_PAIRS.len() - 1) | 1 << KNOWN_PAIRS.len());
         let traffic = sums.traffic();
-        assert_eq!((traffic.other_packets, traffic.other_port_packets, traffic.tcp_packets), (6, 1, 2));
+        assert_eq!((traffic.other_packets, traffic.other_port_packets, traffic.tcp_packets), (13, 1, 2));
         assert_eq!((traffic.unselected_pairs[0], traffic.unselected_pairs[KNOWN_PAIRS.len() - 1]), (1, 1));
         assert_eq!(traffic.unselected_pairs.iter().sum::<u64>(), 2);
     }

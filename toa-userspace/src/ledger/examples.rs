@@ -3,8 +3,8 @@
 use super::remarks::PIPELINE_REMARKS;
 use crate::address::ClientAddress;
 
-/// How many clients are kept for each remark.
-const MAX_EXAMPLES: usize = 3;
+/// How many clients are named as examples.
+pub const MAX_EXAMPLES: usize = 3;
 
 /// Up to three clients for each remark of a pipeline.
 #[derive(Clone, Debug, Default)]

@@ -18,13 +18,15 @@ pub struct Remark {
 }
 
 /// Number of remarks of a pipeline.
-pub const PIPELINE_REMARKS: usize = 27;
+pub const PIPELINE_REMARKS: usize = 30;
 
 /// A remark of a pipeline, without its count.
 type Words = (&'static str, &'static str, &'static str);
 
 /// The names and words of the remarks of a pipeline, in the order of [`Ledger::remark_counts`].
 const WORDS: [Words; PIPELINE_REMARKS] = [
+    ("unnamed_connections", "connection", " without TOA or PROXY header: nothing names the client"),
+    ("unwatched_connections", "connection", " not printed: no rule matches"),
     ("undecodable_samples", "undecodable ring sample", ""),
     ("hole_timeouts", "hole", " given up: not filled in time"),
     ("connection_bytes_limits", "hole", " given up: too much data waiting on one connection"),
@@ -47,6 +49,7 @@ const WORDS: [Words; PIPELINE_REMARKS] = [
     ("malformed_requests", "request", " malformed: a server may refuse it"),
     ("conflicting_requests", "request", " of which bytes arrived again with different content"),
     ("reopened_requests", "request", " after what seemed to be the end of their connection"),
+    ("possibly_unread_requests", "request", " after one that a server may refuse: possibly not read"),
     ("faulty_framings", "request", " with ambiguous body length"),
     ("oversized_heads", "request head", " longer than --max-head"),
     ("oversized_hellos", "TLS ClientHello", " too long"),
@@ -59,6 +62,8 @@ impl Ledger {
     pub fn remark_counts(&self) -> [u64; PIPELINE_REMARKS] {
         let (stream, http) = (&self.stream, &self.http);
         [
+            self.unnamed_connections,
+            self.unwatched_connections,
             self.undecodable_samples,
             stream.hole_timeouts,
             stream.connection_bytes_limits,
@@ -81,6 +86,7 @@ impl Ledger {
             http.malformed_requests,
             http.conflicting_requests,
             http.reopened_requests,
+            http.possibly_unread_requests,
             http.faulty_framings,
             http.oversized_heads,
             http.oversized_hellos,

@@ -8,9 +8,9 @@ pub trait BypassTable {
     /// the kernel will apply it, from some later time on.
     fn set(&mut self, key: &FlowKey, bypass: &Bypass) -> bool;
 
-    /// Withdraws the bypass of the connection with this generation: the window has been passed, or the connection is
-    /// being probed for life. A bypass of a later connection with the same 4-tuple remains.
-    fn clear(&mut self, key: &FlowKey, generation: u64);
+    /// Withdraws a bypass of the connection: its window has been passed, or the connection is being probed for life. One
+    /// with another end or of a later connection with the same 4-tuple remains.
+    fn clear(&mut self, key: &FlowKey, bypass: &Bypass);
 }
 
 /// The table without a kernel: everything is copied.
@@ -22,5 +22,5 @@ impl BypassTable for NoBypass {
         false
     }
 
-    fn clear(&mut self, _: &FlowKey, _: u64) {}
+    fn clear(&mut self, _: &FlowKey, _: &Bypass) {}
 }

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 
+use foldhash::quality::RandomState;
 use lru::LruCache;
 use toa_common::address::Address;
 
@@ -15,12 +16,12 @@ const MAX_SOURCES: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 /// has sent a right one.
 #[derive(Debug)]
 pub struct Checksums {
-    sources: LruCache<Address, ()>,
+    sources: LruCache<Address, (), RandomState>,
 }
 
 impl Default for Checksums {
     fn default() -> Self {
-        Self { sources: LruCache::new(MAX_SOURCES) }
+        Self { sources: LruCache::with_hasher(MAX_SOURCES, RandomState::default()) }
     }
 }
 
@@ -29,7 +30,9 @@ impl Checksums {
     pub fn accepts(&mut self, source: &Address, checksum: Checksum) -> bool {
         match checksum {
             Checksum::Right => {
-                if self.sources.get(source).is_none() {
+                // Usually, all come from the same balancer.
+                let is_latest = self.sources.peek_mru().is_some_and(|(latest, ())| latest == source);
+                if !is_latest && self.sources.get(source).is_none() {
                     self.sources.put(*source, ());
                 }
                 true

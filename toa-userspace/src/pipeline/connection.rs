@@ -1,16 +1,21 @@
 //! What is known about a connection besides its bytes; printers show it with each request.
 
-use std::net::SocketAddr;
+use std::{cmp::Ordering, net::SocketAddr};
 
-use toa_common::{attribution::Attribution, flow_key::FlowKey};
+use toa_common::{
+    address::Client,
+    attribution::{Attribution, LearnedFrom},
+    flow_key::FlowKey,
+};
 
 use crate::{
-    address::{ClientAddress, to_ip},
+    address::{ClientAddress, to_address, to_ip},
+    http::ProxyHeader,
     segment::Segment,
 };
 
 /// A connection as of its latest segment.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Connection {
     /// Number within the run, counted from 1.
     pub id: u64,
@@ -26,6 +31,10 @@ pub struct Connection {
     pub interface_index: u32,
     /// The client, and how it was learned.
     pub attribution: Attribution,
+    /// The PROXY header that it begins with, if it does.
+    pub proxy: Option<Box<ProxyHeader>>,
+    /// Whether nothing names the client, but a rule the sender, who is the client then.
+    pub is_sender_watched: bool,
     /// When the segment that named this client arrived, in nanoseconds since the Unix epoch.
     named_ns: u64,
 }
@@ -41,6 +50,8 @@ impl Connection {
             last_ns: segment.time_ns,
             interface_index: segment.interface_index,
             attribution: segment.attribution,
+            proxy: None,
+            is_sender_watched: false,
             named_ns: segment.time_ns,
         }
     }
@@ -48,27 +59,42 @@ impl Connection {
     /// Takes over what a further segment says.
     ///
     /// The client of the newest segment that is not provisional wins. The rings of different CPUs are not read in order
-    /// of time, and a later packet may replace the client that a SYN named, but not the reverse.
-    pub fn update(&mut self, segment: &Segment<'_>) {
+    /// of time, and a later packet may replace the client that a SYN named, but not the reverse. Returns whether the
+    /// client is now another one.
+    pub fn update(&mut self, segment: &Segment<'_>) -> bool {
         self.first_ns = self.first_ns.min(segment.time_ns);
         if segment.time_ns >= self.last_ns {
             self.last_ns = segment.time_ns;
             self.interface_index = segment.interface_index;
         }
-        let wins = match (self.attribution.is_provisional(), segment.attribution.is_provisional()) {
-            (true, false) => true,
-            (false, true) => false,
-            _ => segment.time_ns >= self.named_ns,
+        let wins = match certainty(&segment.attribution).cmp(&certainty(&self.attribution)) {
+            Ordering::Greater => true,
+            Ordering::Less => false,
+            Ordering::Equal => segment.time_ns >= self.named_ns,
         };
+        let is_other = wins
+            && (segment.attribution.is_named(), segment.attribution.client())
+                != (self.attribution.is_named(), self.attribution.client());
         if wins {
             self.attribution = segment.attribution;
             self.named_ns = segment.time_ns;
         }
+        is_other
     }
 
-    /// Returns the real client.
-    pub fn client(&self) -> ClientAddress {
-        ClientAddress::new(&self.attribution)
+    /// Takes over what a PROXY header says: its client, unless a TOA names one.
+    pub fn begin_with(&mut self, proxy: ProxyHeader) {
+        if let (Some(client), false) = (proxy.client, self.attribution.is_named()) {
+            let client = Client { address: to_address(client.ip()), port_be: client.port().to_be() };
+            self.attribution = Attribution::from_outside(&client, LearnedFrom::Proxy);
+        }
+        self.proxy = Some(Box::new(proxy));
+    }
+
+    /// Returns the real client, if anything names it, or a rule the sender.
+    pub fn client(&self) -> Option<ClientAddress> {
+        let named = ClientAddress::named(&self.attribution);
+        named.or_else(|| self.is_sender_watched.then(|| ClientAddress::new(&self.attribution)))
     }
 
     /// Returns the sender of the packets, the balancer.
@@ -82,17 +108,34 @@ impl Connection {
     }
 }
 
+/// Returns how certain a client is, from 0: the sender, one of a PROXY header, one of a SYN's TOA, any other.
+fn certainty(attribution: &Attribution) -> u8 {
+    match attribution.learned_from() {
+        _ if !attribution.is_named() => 0,
+        Some(LearnedFrom::Proxy) => 1,
+        _ if attribution.is_provisional() => 2,
+        _ => 3,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use toa_common::{address::Address, attribution::flags};
 
     use super::*;
-    use crate::segment::tests::segment;
+    use crate::{http::ProxyVersion, segment::tests::segment};
 
     fn named(last: u8, time_ns: u64, provisional: bool) -> Segment<'static> {
         let address = Address::from_ipv4(&[203, 0, 113, last]);
         let flags = if provisional { flags::PROVISIONAL } else { 0 };
-        let attribution = Attribution { address, port_be: 1u16.to_be(), flags, ..Attribution::EMPTY };
+        let attribution = Attribution {
+            address,
+            port_be: 1u16.to_be(),
+            toa_kind: 254,
+            toa_length: 8,
+            flags,
+            ..Attribution::EMPTY
+        };
         Segment { time_ns, attribution, ..segment(1, 0, b"") }
     }
 
@@ -104,9 +147,33 @@ mod tests {
             let mut connection = Connection::new(1, &first);
             connection.update(&second);
             connection.update(&third);
-            assert_eq!(connection.client().to_string(), "203.0.113.3:1");
+            assert_eq!(connection.client().unwrap().to_string(), "203.0.113.3:1");
             assert_eq!((connection.first_ns, connection.last_ns), (10, 30));
             assert!(!connection.attribution.is_provisional());
         }
+    }
+
+    #[test]
+    fn a_proxy_header_names_whom_no_toa_names() {
+        let header = || ProxyHeader {
+            client: Some("198.51.100.7:5000".parse().unwrap()),
+            ..ProxyHeader::unknown(ProxyVersion::V2)
+        };
+        let unnamed = segment(1, 0, b"");
+        let unnamed =
+            Segment { attribution: Attribution { toa_length: 0, ..unnamed.attribution }, ..unnamed };
+        let mut connection = Connection::new(1, &unnamed);
+        assert_eq!(connection.client(), None);
+        connection.begin_with(header());
+        let client = |connection: &Connection| connection.client().unwrap().to_string();
+        assert_eq!(client(&connection), "198.51.100.7:5000");
+        assert!(!connection.update(&Segment { time_ns: 9, ..unnamed }));
+        assert_eq!(connection.attribution.learned_from(), Some(LearnedFrom::Proxy));
+        assert!(connection.update(&named(1, 10, true)));
+        assert_eq!(client(&connection), "203.0.113.1:1");
+        let mut connection = Connection::new(1, &named(1, 10, true));
+        connection.begin_with(header());
+        assert_eq!(client(&connection), "203.0.113.1:1");
+        assert!(connection.proxy.is_some());
     }
 }

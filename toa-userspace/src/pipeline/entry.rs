@@ -1,14 +1,14 @@
 //! A followed connection: what is known about it, its stream and its parser.
 
-use toa_common::bypass::Bypass;
+use toa_common::{body::states, bypass::Bypass, seq::Seq};
 
-use super::{bypass::BypassTable, connection::Connection, context::Context, sink::Sink};
+use super::{bypass::BypassTable, connection::Connection, context::Context, receiver::Receiver, sink::Sink};
 use crate::{
     event::{Closed, Event},
     http::{self, head::Cause, parser::Parser, start::is_request_start},
     ledger::{Ledger, add},
     limits::Limits,
-    segment::Segment,
+    segment::{LeftOut, Segment},
     stream::{self, Stream, StreamEvent},
 };
 
@@ -18,10 +18,14 @@ pub(super) struct Entry {
     pub(super) connection: Connection,
     pub(super) stream: Stream,
     parser: Parser,
+    /// Whether the sink knows it.
+    is_announced: bool,
     /// Whether a timer is set.
     pub(super) is_timed: bool,
-    /// Whether the kernel bypasses a part of it.
-    has_bypass: bool,
+    /// The window that the kernel bypasses, as far as it is known.
+    bypass: Option<Bypass>,
+    /// The end of a window that the kernel opened by mistake.
+    refused: Option<Seq>,
     /// When its bypass was cleared because of silence, in nanoseconds since the Unix epoch, or 0.
     pub(super) probed_ns: u64,
 }
@@ -33,8 +37,10 @@ impl Entry {
             connection: Connection::new(id, segment),
             stream: Stream::new(segment),
             parser: Parser::default(),
+            is_announced: false,
             is_timed: false,
-            has_bypass: false,
+            bypass: None,
+            refused: None,
             probed_ns: 0,
         }
     }
@@ -47,7 +53,7 @@ impl Entry {
 
     /// Returns whether it has been silent for so long that its bypass is to be cleared, to see whether it is alive.
     pub(super) fn is_probe_due(&self, now_ns: u64, limits: &Limits) -> bool {
-        self.has_bypass && self.probe_ns(limits) <= now_ns
+        self.bypass.is_some() && self.probe_ns(limits) <= now_ns
     }
 
     fn probe_ns(&self, limits: &Limits) -> u64 {
@@ -56,17 +62,23 @@ impl Entry {
 
     /// Asks the kernel not to copy what the parser does not need, or clears a bypass whose window has been passed.
     pub(super) fn bypass<S: Sink>(&mut self, table: &mut impl BypassTable, cx: &mut Context<'_, S>) {
+        if let Some(end) = self.refused.take() {
+            table.clear(&self.connection.key, &Bypass::new(self.connection.generation, end, 0));
+        }
         // Terminates: an iteration follows another only if that one handed on data that waited in its window.
         while let Some(bytes) = self.wanted_bytes(cx.limits) {
             let Connection { key, generation, .. } = &self.connection;
-            if !table.set(key, &Bypass::new(*generation, self.stream.next_seq(), bytes)) {
+            let bypass = Bypass::new(*generation, self.stream.next_seq(), bytes);
+            if !table.set(key, &bypass) {
                 break;
             }
-            self.has_bypass = true;
+            self.bypass = Some(bypass);
             add(&mut cx.ledger.bypasses, 1);
             self.with_stream(cx, |stream, cx| stream.bypass(bytes, cx));
         }
-        if self.stream.bypassed_bytes() == 0 {
+        // In a chunked body that the kernel reads, it goes on with its window.
+        let is_kept = self.bypass.is_some_and(|bypass| bypass.position.state >= states::SIZE);
+        if self.stream.bypassed_bytes() == 0 && !is_kept {
             self.clear_bypass(table);
         }
     }
@@ -77,15 +89,14 @@ impl Entry {
         let wanted = self.parser.unneeded_bytes();
         let bypassed = self.stream.bypassed_bytes();
         let is_short = bypassed < wanted && bypassed < u64::from(Bypass::MAX_BYTES / 2);
-        let is_wanted = wanted >= limits.bypass_bytes && (!self.has_bypass || is_short);
+        let is_wanted = wanted >= limits.bypass_bytes && (self.bypass.is_none() || is_short);
         (is_wanted && self.stream.ended().is_none()).then_some(wanted)
     }
 
     /// Clears its bypass, if there is one.
     pub(super) fn clear_bypass(&mut self, table: &mut impl BypassTable) {
-        if self.has_bypass {
-            self.has_bypass = false;
-            table.clear(&self.connection.key, self.connection.generation);
+        if let Some(bypass) = self.bypass.take() {
+            table.clear(&self.connection.key, &bypass);
         }
     }
 
@@ -97,13 +108,55 @@ impl Entry {
     /// Returns when to look at it again after `now_ns`, in nanoseconds since the Unix epoch.
     pub(super) fn deadline(&self, now_ns: u64, limits: &Limits) -> Option<u64> {
         let stream_ns = self.stream.deadline(now_ns, limits, is_request_start);
-        let probe_ns = self.has_bypass.then(|| self.probe_ns(limits));
+        let probe_ns = self.bypass.map(|_| self.probe_ns(limits));
         stream_ns.into_iter().chain(probe_ns).min()
+    }
+
+    /// Announces it to the sink, if it is certainly wanted.
+    pub(super) fn open<S: Sink>(&mut self, cx: &mut Context<'_, S>) {
+        let Self { connection, is_announced, .. } = self;
+        let Context { rules, ledger, sink, .. } = cx;
+        let Ledger { unnamed_connections: unnamed, unwatched_connections: unwatched, .. } = ledger;
+        Receiver { connection, is_announced, rules: *rules, unnamed, unwatched, sink: *sink }.open();
+    }
+
+    /// Tells the sink that it is closed, if the sink knows it.
+    pub(super) fn close<S: Sink>(&mut self, reason: Closed, sink: &mut S) {
+        if std::mem::take(&mut self.is_announced) {
+            sink.event(&self.connection, &Event::Closed(reason));
+        }
+    }
+
+    /// Begins or ends to read it, because its client turned out to be another one.
+    pub(super) fn rename<S: Sink>(&mut self, cx: &mut Context<'_, S>) {
+        if cx.rules.is_some() {
+            self.with_parser(cx, Parser::want);
+        }
     }
 
     /// Takes a segment.
     pub(super) fn accept<S: Sink>(&mut self, segment: &Segment<'_>, cx: &mut Context<'_, S>) {
         self.with_stream(cx, |stream, cx| stream.accept(segment, cx));
+        if let Some(left_out) = &segment.left_out {
+            self.leave_out(left_out, cx);
+        }
+    }
+
+    /// Passes over what the kernel has left out of the body, if the parser is at the same place in it. If not, its window is
+    /// cleared, and what it left out is a gap.
+    fn leave_out<S: Sink>(&mut self, left_out: &LeftOut, cx: &mut Context<'_, S>) {
+        let window = left_out.window(self.connection.generation);
+        if let Some(bytes) = self.stream.bytes_until(left_out.end)
+            && self.parser.leave_out(bytes, left_out.position)
+        {
+            self.bypass = Some(window);
+            self.with_stream(cx, |stream, cx| {
+                stream.bypass(bytes, cx);
+                stream.pass_bypassed(left_out.packet_end, cx);
+            });
+        } else {
+            self.refused = Some(left_out.end);
+        }
     }
 
     /// Gives up everything whose deadline is not after `now_ns`.
@@ -124,10 +177,23 @@ impl Entry {
 
     /// Gives up the incomplete head or `ClientHello` that the parser has collected.
     pub(super) fn give_up_head<S: Sink>(&mut self, cause: Cause, cx: &mut Context<'_, S>) {
-        let Self { connection, parser, .. } = self;
-        let Context { limits, ledger, sink, .. } = cx;
-        let emit = &mut |event: &Event<'_>| sink.event(connection, event);
-        parser.give_up(cause, &mut http::context::Context { limits, ledger: &mut ledger.http, emit });
+        self.with_parser(cx, |parser, _, cx| parser.give_up(cause, cx));
+    }
+
+    /// Lets `step` change the parser. Tells it whether a rule matches the client.
+    fn with_parser<S: Sink>(
+        &mut self,
+        cx: &mut Context<'_, S>,
+        step: impl FnOnce(&mut Parser, bool, &mut http::context::Context<'_>),
+    ) {
+        let Self { connection, parser, is_announced, .. } = self;
+        let Context { limits, rules, ledger, heads, sink, .. } = cx;
+        let Ledger { http, unnamed_connections: unnamed, unwatched_connections: unwatched, .. } = ledger;
+        let mut receiver =
+            Receiver { connection, is_announced, rules: *rules, unnamed, unwatched, sink: *sink };
+        let is_wanted = receiver.is_wanted();
+        let receiver = &mut receiver;
+        step(parser, is_wanted, &mut http::context::Context { limits, ledger: http, heads, receiver });
     }
 
     /// Lets `step` change the stream. What the stream hands on goes to the parser, and the events of both go to the
@@ -137,16 +203,23 @@ impl Entry {
         cx: &mut Context<'_, S>,
         step: impl FnOnce(&mut Stream, &mut stream::context::Context<'_>),
     ) {
-        let Self { connection, stream, parser, .. } = self;
-        let Context { limits, ledger, lost_ns, sink } = cx;
+        let Self { connection, stream, parser, is_announced, .. } = self;
+        let Context { limits, rules, ledger, lost_ns, heads, sink } = cx;
         let lost_ns = *lost_ns;
-        let Ledger { stream: stream_ledger, http: http_ledger, .. } = ledger;
-        let emit = &mut |event: &Event<'_>| sink.event(connection, event);
-        let mut cx = http::context::Context { limits, ledger: http_ledger, emit };
+        let Ledger {
+            stream: stream_ledger,
+            http: ledger,
+            unnamed_connections: unnamed,
+            unwatched_connections: unwatched,
+            ..
+        } = ledger;
+        let receiver =
+            &mut Receiver { connection, is_announced, rules: *rules, unnamed, unwatched, sink: *sink };
+        let mut cx = http::context::Context { limits, ledger, heads, receiver };
         let deliver = &mut |event: StreamEvent<'_>| {
             match event {
-                StreamEvent::Gap { bytes } => (cx.emit)(&Event::Gap { bytes }),
-                StreamEvent::Conflict { bytes } => (cx.emit)(&Event::Conflict { bytes }),
+                StreamEvent::Gap { bytes } => cx.receiver.event(&Event::Gap { bytes }),
+                StreamEvent::Conflict { bytes } => cx.receiver.event(&Event::Conflict { bytes }),
                 _ => {}
             }
             parser.accept(event, &mut cx);

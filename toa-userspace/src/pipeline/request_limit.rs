@@ -3,7 +3,7 @@
 use std::io;
 
 use super::{connection::Connection, sink::Sink};
-use crate::event::Event;
+use crate::{event::Event, ledger::losses::Loss};
 
 /// A sink that writes.
 pub trait FlushSink: Sink + Send {
@@ -12,6 +12,9 @@ pub trait FlushSink: Sink + Send {
 
     /// Adds `ns` nanoseconds to every time that is written from now on.
     fn shift_times(&mut self, ns: i64);
+
+    /// Writes what was lost, as of `time_ns` nanoseconds since the Unix epoch.
+    fn loss(&mut self, loss: &Loss, time_ns: u64);
 }
 
 /// Passes on events until a number of requests is reached.
@@ -46,6 +49,13 @@ impl<S: FlushSink> RequestLimit<S> {
     /// Adds `ns` nanoseconds to every time that is written from now on.
     pub fn shift_times(&mut self, ns: i64) {
         self.sink.shift_times(ns);
+    }
+
+    /// Writes what was lost, as of `time_ns` nanoseconds since the Unix epoch.
+    pub fn loss(&mut self, loss: &Loss, time_ns: u64) {
+        if !self.is_silent {
+            self.sink.loss(loss, time_ns);
+        }
     }
 
     /// Returns the sink.

@@ -1,4 +1,5 @@
 mod bypass;
+mod rules;
 mod traffic;
 
 use std::{collections::HashMap, fmt::Write};
@@ -8,6 +9,7 @@ use toa_common::wire::tcp::{ACK, FIN, RST, SYN};
 
 use super::*;
 use crate::{
+    event::Event,
     http::NotHttp,
     pipeline::connection::Connection,
     segment::tests::{sample_bytes, segment},
@@ -24,10 +26,12 @@ struct RecordingSink {
     gaps: u64,
     conflicting: u64,
     not_http: Vec<NotHttp>,
+    client: Option<ClientAddress>,
 }
 
 impl Sink for RecordingSink {
     fn event(&mut self, connection: &Connection, event: &Event<'_>) {
+        self.client = connection.client();
         match event {
             Event::Request(request) if request.incomplete.is_some() => self.incomplete += 1,
             Event::Request(request) => {
@@ -55,7 +59,8 @@ fn check<B: BypassTable>(pipeline: &Pipeline<B>) {
         + stream.discarded_bytes()
         + stream.held_bytes;
     assert_eq!(sum, stream.delivered_bytes, "{stream:?}");
-    let sum = http.head_bytes + http.body_bytes + http.resync_bytes + http.opaque_bytes + http.buffered_bytes;
+    let read = [http.head_bytes, http.body_bytes, http.resync_bytes, http.opaque_bytes, http.unwanted_bytes];
+    let sum = read.iter().sum::<u64>() + http.buffered_bytes;
     assert_eq!(sum, stream.used_bytes, "{http:?}");
     let waiting: usize = pipeline.open.iter().map(|(_, entry)| entry.memory()).sum();
     assert_eq!(pipeline.memory, waiting);

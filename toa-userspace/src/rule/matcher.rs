@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use toa_common::{
     address::{Address, Client},
     attribution::Attribution,
-    rule::{PrefixKey, RuleKey, is_watched},
+    rule::{PrefixKey, RuleKey, is_watched, shape},
 };
 
 use crate::rule::{Key, Rule};
@@ -47,10 +47,19 @@ impl Matcher {
         self.contains(&attribution.client(), attribution.has_port())
     }
 
+    /// Returns whether a rule with an address or a port matches the client of a connection.
+    pub fn names(&self, attribution: &Attribution) -> bool {
+        self.matches(self.shapes & !shape::ANY, &attribution.client(), attribution.has_port())
+    }
+
     /// Returns whether a rule matches `client`. `has_port` says whether the client's port is known.
     pub fn contains(&self, client: &Client, has_port: bool) -> bool {
+        self.matches(self.shapes, client, has_port)
+    }
+
+    fn matches(&self, shapes: u32, client: &Client, has_port: bool) -> bool {
         is_watched(
-            self.shapes,
+            shapes,
             client,
             has_port,
             |key| self.exact.contains(key),

@@ -62,14 +62,16 @@ pub(super) fn check(packet: &[u8], tcp: &TcpPacket) -> Checksum {
 
 /// Returns the sum of the 16-bit words of `bytes`, with a zero byte added if their number is odd.
 fn sum(bytes: &[u8]) -> u64 {
-    // Words of 32 bits, whose sum folds to the same, and no carry for 16 GiB.
+    // Words of 32 bits in the host's order, whose sum folds to that of the bytes in that order (RFC 1071 section 2 B), and
+    // no carry for 16 GiB. Swapping each would cost more than adding it.
     let (words, rest) = bytes.as_chunks::<4>();
-    let sum = words.iter().fold(0_u64, |sum, word| sum.wrapping_add(u64::from(u32::from_be_bytes(*word))));
+    let sum = words.iter().fold(0_u64, |sum, word| sum.wrapping_add(u64::from(u32::from_ne_bytes(*word))));
     let mut last = [0; 4];
     for (to, from) in last.iter_mut().zip(rest) {
         *to = *from;
     }
-    sum.wrapping_add(u64::from(u32::from_be_bytes(last)))
+    let sum = fold(sum.wrapping_add(u64::from(u32::from_ne_bytes(last))));
+    u64::from(u16::from_be_bytes(sum.to_ne_bytes()))
 }
 
 /// Adds the carries of a sum.

@@ -1,11 +1,12 @@
 //! What a segment's TCP header says besides ports, numbers and flags.
 
-use toa_common::{seq::Seq, tcp_packet::TcpPacket, wire::tcp::Tcp};
+use toa_common::{
+    seq::Seq,
+    tcp_packet::TcpPacket,
+    wire::tcp::{Tcp, URG},
+};
 
 use super::checksum::{self, Checksum};
-
-/// The urgent pointer is valid (RFC 9293 section 3.1).
-const URG: u8 = 0x20;
 
 /// Kinds and lengths of options.
 mod option {

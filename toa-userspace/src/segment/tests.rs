@@ -40,6 +40,7 @@ pub(crate) fn segment(generation: u64, seq: u32, payload: &[u8]) -> Segment<'_> 
         is_stray: false,
         payload,
         payload_len: u32::try_from(payload.len()).unwrap(),
+        left_out: None,
     }
 }
 
@@ -79,7 +80,10 @@ fn sample(payload: &[u8], captured_of_payload: usize) -> (SegmentRecord, Vec<u8>
         network_offset: u8::try_from(ETHERNET).unwrap(),
         start_seq: 0xffff_fff1,
         flags: flow_flags::START_KNOWN,
-        _unused: 0,
+        body_state: 0,
+        body_digits: 0,
+        body_seq: 0,
+        body_size: 0,
     };
     frame.truncate(headers + captured_of_payload);
     (record, frame)
@@ -102,7 +106,10 @@ fn bytes_of(record: &SegmentRecord, frame: &[u8]) -> Vec<u8> {
     }
     bytes.extend([record.transport_offset, record.network_offset]);
     bytes.extend(record.start_seq.to_ne_bytes());
-    bytes.extend([record.flags.to_ne_bytes(), [0; 2]].as_flattened());
+    bytes.extend(record.flags.to_ne_bytes());
+    bytes.extend([record.body_state, record.body_digits]);
+    bytes.extend(record.body_seq.to_ne_bytes());
+    bytes.extend(record.body_size.to_ne_bytes());
     assert_eq!(bytes.len(), SegmentRecord::LEN);
     bytes.extend(frame);
     bytes

@@ -1,117 +1,73 @@
-//! Hashes of the latest bytes of a stream, to tell whether bytes that arrive again are the same.
+//! The latest bytes of a stream, to tell whether bytes that arrive again are the same.
 
-/// Bytes of a block.
-const BLOCK: usize = 8;
-/// Number of blocks that are remembered.
-const BLOCKS: usize = 256;
+/// Bytes that are remembered at most: the heads of most requests.
+const REMEMBERED: usize = 2048;
 
-/// The hashes of the last 2 KiB, and the bytes of the last block as far as it is known. Blocks are counted from the first
-/// remembered byte, so that a retransmission of a whole head is compared from its first byte on.
+/// The last bytes of a stream, without holes.
 #[derive(Debug)]
 pub(super) struct History {
-    /// Position of the first byte.
+    /// A ring, once it is full.
+    bytes: Vec<u8>,
+    /// Position of the byte that was first in `bytes`.
     start: u64,
-    /// Position after the last one.
+    /// Position after the last byte.
     end: u64,
-    hashes: [u8; BLOCKS],
-    /// The bytes of the block in which `end` lies.
-    last: [u8; BLOCK],
 }
 
 impl History {
     /// Begins at `position`.
     pub(super) fn new(position: u64) -> Self {
-        Self { start: position, end: position, hashes: [0; BLOCKS], last: [0; BLOCK] }
+        Self { bytes: Vec::new(), start: position, end: position }
     }
 
     /// Remembers `bytes`, which begin at `position`. Forgets everything if that is not where the last ones ended.
     pub(super) fn record(&mut self, position: u64, bytes: &[u8]) {
-        let skipped = bytes.len().saturating_sub(BLOCK * BLOCKS);
-        let mut rest = bytes.get(skipped..).unwrap_or_default();
+        let kept = bytes.len().min(REMEMBERED);
+        let skipped = bytes.len().saturating_sub(kept);
+        let bytes = bytes.get(skipped..).unwrap_or_default();
         let position = position.saturating_add(skipped as u64);
         if position != self.end {
+            self.bytes.clear();
             (self.start, self.end) = (position, position);
         }
-        let at = self.offset(self.end);
-        if at > 0 {
-            let (now, later) = rest.split_at_checked(BLOCK.saturating_sub(at)).unwrap_or((rest, &[]));
-            self.fill(at, now);
-            if at.saturating_add(now.len()) < BLOCK {
-                return;
-            }
-            let index = self.index(self.end.saturating_sub(1));
-            self.hashes.get_mut(index).into_iter().for_each(|place| *place = hash(self.last));
-            rest = later;
-        }
-        let (blocks, part) = rest.as_chunks();
+        let free = REMEMBERED.saturating_sub(self.bytes.len());
+        let (new, over) = bytes.split_at_checked(free).unwrap_or((bytes, &[]));
+        self.bytes.extend_from_slice(new);
+        self.end = self.end.saturating_add(new.len() as u64);
         let index = self.index(self.end);
-        // At most two runs, because no more blocks are recorded than are remembered.
-        let (before, from) = self.hashes.split_at_mut_checked(index).unwrap_or_default();
-        for (place, block) in from.iter_mut().chain(before).zip(blocks) {
-            *place = hash(*block);
-        }
-        self.end = self.end.saturating_add(blocks.as_flattened().len() as u64);
-        self.fill(0, part);
+        let (before, from) = self.bytes.split_at_mut_checked(index).unwrap_or_default();
+        let (first, second) = over.split_at_checked(from.len()).unwrap_or((over, &[]));
+        overwrite(from, first);
+        overwrite(before, second);
+        self.end = self.end.saturating_add(over.len() as u64);
     }
 
-    /// Adds bytes of the last block, the first of which is at offset `at`.
-    fn fill(&mut self, at: usize, bytes: &[u8]) {
-        for (to, from) in self.last.iter_mut().skip(at).zip(bytes) {
-            *to = *from;
-        }
-        self.end = self.end.saturating_add(bytes.len() as u64);
-    }
-
-    /// Returns how many of `bytes`, which begin at `position`, are in blocks that differ from what is remembered.
+    /// Returns how many of `bytes`, which begin at `position`, differ from what is remembered.
     pub(super) fn differing(&self, position: u64, bytes: &[u8]) -> u64 {
-        let mut differing = 0_u64;
-        let oldest = self.end.saturating_sub((BLOCK * BLOCKS) as u64).max(self.start);
+        let oldest = self.end.saturating_sub(self.bytes.len() as u64);
         let skipped = usize::try_from(oldest.saturating_sub(position)).unwrap_or(usize::MAX);
-        let mut at = position.max(oldest);
-        let mut rest = bytes.get(skipped..).unwrap_or_default();
-        while !rest.is_empty() && at < self.end {
-            let (now, later) =
-                rest.split_at_checked(BLOCK.saturating_sub(self.offset(at))).unwrap_or((rest, &[]));
-            if self.differs(at, now) {
-                differing = differing.saturating_add(now.len() as u64);
-            }
-            at = at.saturating_add(now.len() as u64);
-            rest = later;
+        let from = position.max(oldest);
+        if from >= self.end {
+            return 0;
         }
-        differing
+        let known = usize::try_from(self.end.saturating_sub(from)).unwrap_or(usize::MAX);
+        let (before, after) = self.bytes.split_at_checked(self.index(from)).unwrap_or_default();
+        let pairs = after.iter().chain(before).take(known).zip(bytes.iter().skip(skipped));
+        pairs.filter(|(known, byte)| known != byte).count() as u64
     }
 
-    /// Returns whether `bytes`, which lie in one block, differ. Parts of blocks other than the last are not comparable.
-    fn differs(&self, position: u64, bytes: &[u8]) -> bool {
-        let offset = self.offset(position);
-        let block = position.saturating_sub(offset as u64);
-        if self.end.saturating_sub(block) < BLOCK as u64 {
-            let known = self.last.iter().take(self.offset(self.end)).skip(offset);
-            known.zip(bytes).any(|(known, byte)| known != byte)
-        } else if let Some(bytes) = bytes.first_chunk() {
-            self.hashes.get(self.index(position)).is_some_and(|known| *known != hash(*bytes))
-        } else {
-            false
-        }
-    }
-
-    /// Returns the offset of a position in its block.
-    #[expect(clippy::cast_possible_truncation, reason = "less than the length of a block")]
-    fn offset(&self, position: u64) -> usize {
-        (position.saturating_sub(self.start) % BLOCK as u64) as usize
-    }
-
-    /// Returns the index of a position's block.
-    #[expect(clippy::cast_possible_truncation, reason = "less than the number of blocks")]
+    /// Returns the index of a position that is remembered, or comes next.
+    #[expect(clippy::cast_possible_truncation, reason = "less than the number of bytes")]
     fn index(&self, position: u64) -> usize {
-        (position.saturating_sub(self.start) / BLOCK as u64 % BLOCKS as u64) as usize
+        (position.saturating_sub(self.start) % REMEMBERED as u64) as usize
     }
 }
 
-/// Returns a hash of a block.
-fn hash(block: [u8; BLOCK]) -> u8 {
-    let [.., last] = u64::from_le_bytes(block).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes();
-    last
+/// Overwrites the first bytes of `to`, which is at least as long as `from`.
+fn overwrite(to: &mut [u8], from: &[u8]) {
+    if let Some((to, _)) = to.split_at_mut_checked(from.len()) {
+        to.copy_from_slice(from);
+    }
 }
 
 #[cfg(test)]
@@ -131,24 +87,30 @@ mod tests {
         let mut other = bytes.clone();
         other[3] ^= 1;
         other[50] ^= 1;
-        assert_eq!(differing(1000, &other), 16, "two blocks");
-        assert_eq!(differing(1001, &other[1..]), 8, "the first one is not whole");
+        assert_eq!(differing(1000, &other), 2);
+        assert_eq!(differing(1003, &other[3..4]), 1, "a single byte");
         assert_eq!(differing(1000, &bytes[1..17]), 16, "shifted by one");
-        other = bytes.clone();
-        other[100] ^= 1;
-        assert_eq!(differing(1097, &other[97..]), 4, "in the last block");
+        assert_eq!(differing(1099, &[99, 0, 7]), 1, "the last one and one after it");
         assert_eq!(differing(1101, b"new"), 0, "after the end");
         assert_eq!(differing(900, &[7; 50]), 0, "before the start");
         assert_eq!(differing(950, &[&[7; 50], &bytes[..]].concat()), 0, "partly before the start");
     }
 
+    #[test]
+    fn what_comes_after_a_gap_is_not_mixed_with_what_was_before() {
+        let mut history = History::new(0);
+        history.record(0, b"before");
+        history.record(10, b"after");
+        assert_eq!((history.differing(0, b"BEFORE"), history.differing(10, b"AFTER")), (0, 5));
+    }
+
     proptest! {
         #[test]
-        fn equal_bytes_never_differ(
+        fn it_equals_the_last_bytes(
             start in 0_u64..100,
             pieces in prop::collection::vec(1_usize..3000, 1..8),
             from in 0.0..1.0,
-            len in 1_usize..4000,
+            other in prop::collection::vec(any::<u8>(), 1..4000),
         ) {
             let mut history = History::new(start);
             let total = pieces.iter().sum::<usize>();
@@ -160,8 +122,9 @@ mod tests {
             }
             #[expect(clippy::cast_sign_loss, clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "a position")]
             let from = (from * total as f64) as usize;
-            let again = &bytes[from..(from + len).min(total)];
-            prop_assert_eq!(history.differing(start + from as u64, again), 0);
+            let known = bytes.iter().zip(0..).skip(from).zip(&other);
+            let expected = known.filter(|((byte, at), other)| *at + REMEMBERED >= total && byte != other).count();
+            prop_assert_eq!(history.differing(start + from as u64, &other), expected as u64);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{
     Arrival, Stream, StreamEvent, chunks::Chunk, context::Context, history::History, position::part,
+    urgent::Reading,
 };
 use crate::{ledger::add, segment::Segment};
 
@@ -114,6 +115,14 @@ impl Stream {
         let (mut from, end) = (start, self.next);
         while from < end {
             let urgent = self.pending.as_mut().and_then(|pending| pending.urgent.take_below(end));
+            let urgent = match urgent {
+                Some((_, Reading::InStream)) => continue,
+                Some((position, reading)) => {
+                    report_conflict(u64::from(reading == Reading::Unknown), cx);
+                    Some(position)
+                }
+                None => None,
+            };
             let to = urgent.unwrap_or(end);
             let bytes = part(bytes, start, from..to);
             if !bytes.is_empty() {
@@ -140,6 +149,7 @@ impl Stream {
         }
         let bytes = to.saturating_sub(self.next);
         if bytes > 0 {
+            self.pending().urgent.pass_gap();
             add(&mut cx.ledger.gaps, 1);
             add(&mut cx.ledger.gap_bytes, bytes);
             self.advance_to(to);

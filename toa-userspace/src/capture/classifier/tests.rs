@@ -54,10 +54,9 @@ fn classifier(rules: &[&str], any_flow: bool) -> Classifier {
 
 fn with(rules: &[&str], any_flow: bool, config: &Config) -> Classifier {
     Classifier::new(Selection {
-        config: *config,
+        config: if any_flow { config.following_any() } else { *config },
         rules: rules.iter().map(|rule| rule.parse().unwrap()).collect(),
         balancers: vec!["10.9.0.0/30".parse().unwrap()],
-        any_flow,
         max_flows: 2,
     })
 }
@@ -140,33 +139,10 @@ fn with_any_flow_the_client_is_who_sent_the_syn_until_a_toa_names_another() {
         up(1, 46, ACK, &OTHER_TOA, REQUEST),
     ];
     let (peer, me) = ("10.9.0.1:1 0", "120.120.111.111:44208 254");
-    assert_eq!(clients(&mut classifier, &packets[..5]), [peer, "", peer, "", me]);
+    assert_eq!(clients(&mut classifier, &packets[..5]), ["", "", peer, "", me]);
     assert_eq!(classifier.counters().get(Counter::Conflict), 0);
     assert_eq!(clients(&mut classifier, &packets[5..]), [me]);
     assert_eq!(classifier.counters().get(Counter::Conflict), 1);
-}
-
-#[test]
-fn with_any_flow_and_rules_the_client_is_a_watched_one() {
-    let direct =
-        |port, flags, payload: &[u8]| ip_packet(([10, 9, 0, 3], port), (SERVER, 80), 9, flags, &[], payload);
-    let packets = [
-        // A watched sender, and another one.
-        up(1, 9, SYN, &[], b""),
-        direct(2, SYN, b""),
-        direct(3, ACK, REQUEST),
-        up(3, 10, ACK, &[], REQUEST),
-        // A TOA says that the first sender is a balancer.
-        up(1, 10, ACK, &OTHER_TOA, REQUEST),
-        up(1, 28, ACK, &[], REQUEST),
-    ];
-    let mut of_sender = classifier(&["10.9.0.1"], true);
-    let found = clients(&mut of_sender, &packets);
-    assert_eq!(found, ["10.9.0.1:1 0", "", "", "10.9.0.1:3 0", "", ""]);
-    let found = clients(&mut classifier(&["192.0.2.5"], true), &packets);
-    assert_eq!(found, ["", "", "", "", "192.0.2.5:7 254", "192.0.2.5:7 254"]);
-    let found = clients(&mut classifier(&[":3"], true), &packets);
-    assert_eq!(found, ["", "", "10.9.0.3:3 0", "10.9.0.1:3 0", "", ""]);
 }
 
 #[test]
@@ -196,7 +172,9 @@ fn a_later_connection_of_the_same_ports_is_another_one() {
     let take = |classifier: &mut Classifier, time_ns, bytes: &[u8]| {
         handed_on(classifier, &packet(time_ns, bytes)).map(|segment| segment.generation)
     };
-    let first = take(&mut classifier, 5, &up(1, 9, SYN, &[], b""));
+    // A SYN alone begins nothing.
+    assert_eq!(take(&mut classifier, 5, &up(1, 9, SYN, &[], b"")), None);
+    let first = take(&mut classifier, 5, &up(1, 10, ACK, &[], REQUEST));
     assert_eq!(take(&mut classifier, 5, &up(1, 9, SYN, &[], b"")), first);
     // The server challenges a SYN while it knows the connection. Only what completes a new handshake begins another.
     assert_eq!(take(&mut classifier, 5, &up(1, 100_900, SYN, &[], b"")), None);
@@ -216,11 +194,13 @@ fn a_later_connection_of_the_same_ports_is_another_one() {
 fn connections_are_bounded() {
     let mut classifier = classifier(&[], true);
     for port in 1..=4 {
-        handed_on(&mut classifier, &packet(1, &up(port, 9, SYN, &[], b"")));
+        handed_on(&mut classifier, &packet(1, &up(port, 10, ACK, &[], REQUEST)));
     }
-    handed_on(&mut classifier, &packet(1, &up(3, 10, FIN | ACK, &[], b"")));
-    handed_on(&mut classifier, &packet(1, &up(5, 9, SYN, &[], b"")));
-    handed_on(&mut classifier, &packet(1, &up(6, 9, SYN, &[], b"")));
+    let end = 10 + u32::try_from(REQUEST.len()).unwrap();
+    handed_on(&mut classifier, &packet(1, &up(3, end, FIN | ACK, &[], b"")));
+    for port in 5..=6 {
+        handed_on(&mut classifier, &packet(1, &up(port, 10, ACK, &[], REQUEST)));
+    }
     // Four connections were dropped. The last of them had ended, so it does not count.
     assert_eq!((classifier.flows.len(), classifier.evicted()), (2, 3));
 }
@@ -280,8 +260,8 @@ fn the_pipeline_is_told_which_wrong_checksums_are_refused() {
     assert_eq!(checksum(&mut classifier, &with_checksum(up(1, 10, ACK, &TOA, b""))), None);
     assert_eq!(checksum(&mut classifier, &wrong), Some(Checksum::Refused));
     assert_eq!(checksum(&mut classifier, &right), Some(Checksum::Right));
-    // Nothing is handed on of a client that is not to be printed.
-    let mut other = self::classifier(&["192.0.2.5"], true);
+    // Nothing is handed on of a client that is not watched.
+    let mut other = self::classifier(&["192.0.2.5"], false);
     checksum(&mut other, &with_checksum(up(1, 10, ACK, &TOA, b"")));
     assert_eq!(checksum(&mut other, &wrong), None);
 }

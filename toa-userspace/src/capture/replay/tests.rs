@@ -25,10 +25,9 @@ impl Sink for RecordingSink {
 
 fn replay() -> Replay {
     let selection = Selection {
-        config: Config::DEFAULT,
+        config: Config::DEFAULT.following_any(),
         rules: Vec::new(),
         balancers: Vec::new(),
-        any_flow: true,
         max_flows: 100,
     };
     Replay::new(selection, Limits::default())

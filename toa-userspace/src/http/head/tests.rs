@@ -3,7 +3,7 @@ use std::fmt::Write;
 use super::*;
 
 fn read(head: &[u8]) -> HttpRequest<'_> {
-    HttpRequest::read(head, usize::MAX)
+    HttpRequest::read(head, usize::MAX, &mut HeadMemory::default())
 }
 
 fn values<'r>(request: &'r HttpRequest<'_>, name: &'r str) -> Vec<&'r [u8]> {
@@ -31,7 +31,7 @@ fn a_head_may_have_thousands_of_fields() {
     let request = read(head.as_bytes());
     assert_eq!(request.fields().len(), 5001);
     assert_eq!(values(&request, "x-4999"), [b"4999"]);
-    let request = HttpRequest::read(head.as_bytes(), 2000);
+    let request = HttpRequest::read(head.as_bytes(), 2000, &mut HeadMemory::default());
     assert_eq!(request.fields().len(), 2000);
     assert_eq!(request.incomplete.unwrap().cause, Cause::Length);
     assert_eq!(request.framing(), Framing::Length(7), "read from what is left out");
@@ -100,7 +100,7 @@ fn control_characters_hide_nothing_and_are_marked() {
 #[test]
 fn an_incomplete_head_keeps_what_is_there() {
     let incomplete = Incomplete { cause: Cause::Gap, gap_bytes: 5 };
-    let read = |part| HttpRequest::read_incomplete(part, incomplete, usize::MAX);
+    let read = |part| HttpRequest::read_incomplete(part, incomplete, usize::MAX, &mut HeadMemory::default());
     let request = read(b"GET / HTTP/1.1\r\nhost: x\r\ncookie: a").unwrap();
     assert_eq!(request.incomplete, Some(incomplete));
     assert_eq!(request.fields().map(|field| field.name.to_vec()).collect::<Vec<_>>(), [b"host"]);

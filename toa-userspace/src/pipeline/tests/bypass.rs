@@ -1,8 +1,13 @@
 //! Bypasses as the kernel gets them: exactly as large as the bytes that are not needed, in time, and cleared.
 
-use toa_common::bypass::Bypass;
+use toa_common::{
+    body::{Position, states},
+    bypass::Bypass,
+    seq::Seq,
+};
 
 use super::{traffic::Kernel, *};
+use crate::segment::LeftOut;
 
 const HTTP_2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const POST: &[u8] = b"POST / HTTP/1.1\r\ncontent-length: 1000000\r\n\r\n";
@@ -27,7 +32,7 @@ fn a_bypass_is_as_long_as_the_body() {
     let (mut pipeline, mut kept) = obeying(Limits::default());
     pipeline.segment(&Segment { flags: SYN, ..segment(1, 0, POST) }, &mut kept);
     let from = 1 + u32::try_from(POST.len()).unwrap();
-    assert_eq!(pipeline.bypass.bypass, Some(Bypass { generation: 1, from, until: from + 1_000_000 }));
+    assert_eq!(pipeline.bypass.bypass, Some(Bypass::new(1, Seq(from), 1_000_000)));
     pipeline.segment(&segment(1, from + 1_000_000, GET), &mut kept);
     assert_eq!((pipeline.bypass.bypass, pipeline.bypass.set, pipeline.bypass.cleared), (None, 1, 1));
     assert_eq!(kept.heads[&1], [POST, GET]);
@@ -88,6 +93,79 @@ fn any_size_costs_a_few_records() {
             }
         }
     }
+}
+
+/// Returns a segment whose payload ends where the kernel left out the rest of a packet of `len` bytes. It has read the body
+/// up to `end`, and is at `position` there.
+fn shortened(seq: u32, head: &[u8], len: u32, end: u32, position: Position) -> Segment<'_> {
+    let left_out = LeftOut { packet_end: Seq(seq + len), end: Seq(end), position };
+    Segment { left_out: Some(left_out), ..segment(1, seq, head) }
+}
+
+const CHUNKED: &[u8] = b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n";
+const BODY: u32 = 1 + CHUNKED.len() as u32;
+
+#[test]
+fn what_the_kernel_has_read_of_a_body_is_no_gap() {
+    let (mut pipeline, mut kept) = obeying(Limits::default());
+    let body = 1 + u32::try_from(POST.len()).unwrap();
+    pipeline.segment(&Segment { flags: SYN, ..segment(1, 0, b"") }, &mut kept);
+    pipeline.segment(&shortened(1, POST, 60_000, body + 1_000_000, Position::LENGTH), &mut kept);
+    assert_eq!(pipeline.ledger().stream.bypassed_bytes, 60_001 - u64::from(body));
+    pipeline.segment(&segment(1, body + 1_000_000, GET), &mut kept);
+    assert_eq!((kept.gaps, pipeline.ledger().stream.bypassed_bytes, pipeline.bypass.set), (0, 1_000_000, 0));
+    assert_eq!(kept.heads[&1], [POST, GET]);
+
+    // In the middle of a chunk's size, then of the last line, then at the end.
+    let (mut pipeline, mut kept) = obeying(Limits::default());
+    pipeline.segment(&Segment { flags: SYN, ..segment(1, 0, b"") }, &mut kept);
+    let size = Position { size: 2, digits: 1, ..Position::CHUNK };
+    let last = Position { state: states::TRAILER_CR, ..Position::END };
+    pipeline.bypass.bypass = Some(Bypass::new(1, Seq(120_001), 0));
+    pipeline.segment(&shortened(1, CHUNKED, 60_000, BODY + 70_000, size), &mut kept);
+    pipeline.segment(&shortened(60_001, b"", 60_000, 120_001, last), &mut kept);
+    assert_eq!(pipeline.bypass.cleared, 0, "the kernel goes on there");
+    pipeline.segment(&segment(1, 120_001, b"\n"), &mut kept);
+    pipeline.segment(&segment(1, 120_002, GET), &mut kept);
+    assert_eq!((kept.gaps, pipeline.ledger().http.resyncs), (0, 0));
+    assert_eq!(kept.heads[&1], [CHUNKED, GET]);
+
+    // Copied whole from some place on, because there is something else than plain chunks.
+    for rest in [&b"2;x=y\r\nab\r\n0\r\n\r\n"[..], b"2\r\nab\r\n0\r\na: b\r\n\r\n"] {
+        let (mut pipeline, mut kept) = obeying(Limits::default());
+        pipeline.segment(&Segment { flags: SYN, ..segment(1, 0, b"") }, &mut kept);
+        pipeline.segment(&shortened(1, CHUNKED, 60_000, BODY + 70_000, Position::CHUNK), &mut kept);
+        let bytes = [&vec![b'x'; usize::try_from(BODY + 70_000 - 60_001).unwrap()], rest, GET].concat();
+        pipeline.segment(&segment(1, 60_001, &bytes), &mut kept);
+        assert_eq!((kept.gaps, pipeline.ledger().http.resyncs), (0, 0));
+        assert_eq!(kept.heads[&1], [CHUNKED, GET]);
+    }
+}
+
+#[test]
+fn a_body_that_the_kernel_sees_elsewhere_than_the_parser_is_a_gap() {
+    // A body that contains what looks like a head.
+    let (mut pipeline, mut kept) = obeying(Limits::default());
+    pipeline.segment(&Segment { flags: SYN, ..segment(1, 0, POST) }, &mut kept);
+    let inner = u32::try_from(POST.len()).unwrap() + 1;
+    pipeline.bypass.bypass = Some(Bypass::new(1, Seq(inner + 60_000), 0));
+    pipeline.segment(&shortened(inner, POST, 1000, inner + 60_000, Position::LENGTH), &mut kept);
+    assert_eq!(pipeline.bypass.bypass, None, "the kernel's window is cleared");
+    assert_eq!(kept.heads[&1], [POST]);
+
+    // A request whose framing the kernel misunderstands.
+    let odd = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\ntransfer-encoding : chunked\r\n\r\n";
+    let (mut pipeline, mut kept) = obeying(Limits::default());
+    pipeline.segment(&Segment { flags: SYN, ..segment(1, 0, b"") }, &mut kept);
+    let end = 1 + u32::try_from(odd.len()).unwrap();
+    pipeline.bypass.bypass = Some(Bypass::new(1, Seq(end + 5000), 0));
+    pipeline.segment(&shortened(1, odd, 2000, end + 5000, Position::LENGTH), &mut kept);
+    assert_eq!(pipeline.bypass.bypass, None);
+    pipeline.segment(&segment(1, end + 5000, GET), &mut kept);
+    pipeline.lost(0);
+    pipeline.tick(3_000_000_000, &mut kept);
+    assert_eq!((kept.gaps, pipeline.ledger().http.resynchronized_requests), (5000, 1));
+    assert_eq!(kept.heads[&1].len(), 2);
 }
 
 #[test]

@@ -60,9 +60,9 @@ impl BypassTable for Kernel {
         self.obeys
     }
 
-    fn clear(&mut self, _: &FlowKey, generation: u64) {
+    fn clear(&mut self, _: &FlowKey, bypass: &Bypass) {
         self.cleared += 1;
-        if self.bypass.is_some_and(|bypass| bypass.generation == generation) {
+        if self.bypass.is_some_and(|it| (it.generation, it.until) == (bypass.generation, bypass.until)) {
             self.bypass = None;
         }
     }

@@ -1,0 +1,46 @@
+//! What is kept from one head to the next.
+
+use super::field_line::FieldLine;
+use crate::memo::{Memo, Place};
+
+/// A part of a head, as a range of its bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Span {
+    start: u32,
+    end: u32,
+}
+
+impl Span {
+    pub(super) fn new(start: usize, end: usize) -> Self {
+        let position = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        Self { start: position(start), end: position(end) }
+    }
+
+    /// Returns the range from the start of this one to the end of `last`.
+    pub(super) fn to(self, last: Self) -> Self {
+        Self { start: self.start, end: last.end }
+    }
+
+    pub(super) fn get(self, whole: &[u8]) -> &[u8] {
+        whole.get(self.start as usize..self.end as usize).unwrap_or_default()
+    }
+}
+
+/// The parts of a field's line.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FieldSpans {
+    pub(super) name: Span,
+    pub(super) value: Span,
+    /// The place of what was found in the line.
+    pub(super) place: Option<Place>,
+}
+
+/// What is kept from one head to the next, so that reading one allocates nothing and costs little if it has the same
+/// lines as others before.
+#[derive(Debug, Default)]
+pub struct HeadMemory {
+    /// Memory for the names and values of a head.
+    pub(super) spans: Vec<FieldSpans>,
+    /// What was found in lines.
+    pub(super) lines: Memo<FieldLine>,
+}
