@@ -1,12 +1,20 @@
 //! The text and JSON forms of results.
 
+pub mod clients;
+mod clock;
 pub mod count;
+mod digits;
 pub mod escape;
 pub mod existing;
+mod fields;
 pub mod json;
 pub mod ledger;
+pub mod lines;
+pub mod loss;
 pub mod no_match;
+mod recent;
 pub mod redact;
+pub mod remembered;
 pub mod table;
 pub mod text;
 
@@ -25,11 +33,11 @@ mod tests {
         io::{self, Write},
     };
 
-    use crate::http::head::HttpRequest;
+    use crate::http::{HeadMemory, head::HttpRequest};
 
     /// Reads a head as that of the first request of a connection.
     pub(super) fn first_request<'a>(head: impl Into<Cow<'a, [u8]>>, time_ns: u64) -> HttpRequest<'a> {
-        let mut request = HttpRequest::read(head, usize::MAX);
+        let mut request = HttpRequest::read(head, usize::MAX, &mut HeadMemory::default());
         (request.time_ns, request.number) = (time_ns, 1);
         request
     }

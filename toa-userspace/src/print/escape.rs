@@ -3,7 +3,9 @@
 //! Printable UTF-8 stays as it is. Everything else is written byte by byte as `\xNN` with two lower-case hexadecimal
 //! digits, and a backslash as `\\`. So the original bytes can be recovered from the output.
 
-use std::fmt::{self, Write};
+use std::fmt;
+
+use crate::byte_class::{Eight, has_any};
 
 /// Bytes that are displayed escaped.
 #[derive(Clone, Copy, Debug)]
@@ -11,58 +13,96 @@ pub struct Escaped<'a>(pub &'a [u8]);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_escaped(self.0, f)
+        let mut escaped = Vec::new();
+        escape(self.0, &mut escaped);
+        f.write_str(&String::from_utf8_lossy(&escaped))
     }
 }
 
 /// Appends `bytes` to `out`, escaped.
 pub fn escape(bytes: &[u8], out: &mut Vec<u8>) {
-    // Writing to a `Vec` cannot fail.
-    _ = write_escaped(bytes, &mut VecWriter(out));
-}
-
-struct VecWriter<'a>(&'a mut Vec<u8>);
-
-impl Write for VecWriter<'_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0.extend_from_slice(text.as_bytes());
-        Ok(())
+    if has_any(bytes, special) {
+        push_escaped(bytes, b"\\", b"\"", out);
+    } else {
+        out.extend_from_slice(bytes);
     }
 }
 
-/// Writes `bytes` to `out`, escaped.
-pub fn write_escaped(bytes: &[u8], out: &mut impl Write) -> fmt::Result {
-    for chunk in bytes.utf8_chunks() {
-        write_text(chunk.valid(), out)?;
-        write_bytes(chunk.invalid(), out)?;
-    }
-    Ok(())
+/// Returns whether `bytes` are ASCII in which neither [`escape`] nor [`escape_json`] changes anything.
+pub fn is_plain(bytes: &[u8]) -> bool {
+    !has_any(bytes, |eight| special(eight) | eight.is(b'"'))
 }
 
-/// Writes `text` to `out`, with one write for each run of characters that need no escape.
-fn write_text(text: &str, out: &mut impl Write) -> fmt::Result {
-    let mut rest = text;
-    while let Some((at, found)) = rest.char_indices().find(|(_, found)| !is_plain(*found)) {
-        let end = at.saturating_add(found.len_utf8());
-        out.write_str(rest.get(..at).unwrap_or_default())?;
-        match found {
-            '\\' => out.write_str(r"\\")?,
-            _ => write_bytes(rest.get(at..end).unwrap_or_default().as_bytes(), out)?,
+/// Appends `bytes` to `out`, escaped, as a part of a string in JSON (RFC 8259 section 7).
+pub fn escape_json(bytes: &[u8], out: &mut Vec<u8>) {
+    if is_plain(bytes) {
+        out.extend_from_slice(bytes);
+    } else {
+        push_escaped(bytes, br"\\", br#"\""#, out);
+    }
+}
+
+/// Appends `bytes` to `out`, escaped, with these forms of a backslash and of a quote.
+fn push_escaped(bytes: &[u8], backslash: &[u8], quote: &[u8], out: &mut Vec<u8>) {
+    let push_hex = |bytes: &[u8], out: &mut Vec<u8>| {
+        for byte in bytes {
+            out.extend_from_slice(backslash);
+            out.extend_from_slice(&[b'x', hex_digit(byte >> 4), hex_digit(byte & 15)]);
         }
-        rest = rest.get(end..).unwrap_or_default();
+    };
+    let mut rest = bytes;
+    while let Some(first) = rest.first() {
+        let is_like_first: fn(&u8) -> bool = match first {
+            b'\\' | b'"' => |_| false,
+            _ if is_plain_byte(*first) => |byte| is_plain_byte(*byte) && *byte != b'"',
+            _ if first.is_ascii() => u8::is_ascii_control,
+            _ => |byte| !byte.is_ascii(),
+        };
+        let len = rest.iter().skip(1).take_while(|byte| is_like_first(byte)).count().saturating_add(1);
+        let (run, behind) = rest.split_at_checked(len).unwrap_or((rest, &[]));
+        rest = behind;
+        match first {
+            b'\\' => [backslash; 2].iter().for_each(|half| out.extend_from_slice(half)),
+            b'"' => out.extend_from_slice(quote),
+            _ if is_plain_byte(*first) => out.extend_from_slice(run),
+            _ => {
+                for chunk in run.utf8_chunks() {
+                    for character in chunk.valid().chars() {
+                        let mut encoded = [0; 4];
+                        let encoded = character.encode_utf8(&mut encoded).as_bytes();
+                        if is_shown(character) {
+                            out.extend_from_slice(encoded);
+                        } else {
+                            push_hex(encoded, out);
+                        }
+                    }
+                    push_hex(chunk.invalid(), out);
+                }
+            }
+        }
     }
-    out.write_str(rest)
 }
 
-/// Writes `bytes` to `out`, each as `\xNN`.
-fn write_bytes(bytes: &[u8], out: &mut impl Write) -> fmt::Result {
-    bytes.iter().try_for_each(|byte| write!(out, "\\x{byte:02x}"))
+/// Returns a digit below 16 in hexadecimal.
+fn hex_digit(digit: u8) -> u8 {
+    if digit < 10 { b'0' + digit } else { b'a' - 10 + digit }
+}
+
+/// Finds bytes other than ASCII characters that are printed as they are.
+#[inline]
+fn special(eight: Eight) -> u64 {
+    eight.within(0, 0x1f) | eight.is(b'\\') | eight.is(0x7f) | eight.beyond_ascii()
+}
+
+/// Returns whether a byte is an ASCII character that is printed as it is.
+fn is_plain_byte(byte: u8) -> bool {
+    matches!(byte, b' '..=b'[' | b']'..=b'~')
 }
 
 /// Returns whether a character is printed as it is. Not printed are the backslash, control characters (C0, DEL, C1),
 /// and characters that are invisible, look like a space or change how others are shown: with them, two values that
 /// differ would look alike.
-fn is_plain(character: char) -> bool {
+fn is_shown(character: char) -> bool {
     !matches!(
         character,
         '\\' | '\0'..='\u{1f}' | '\u{7f}'..='\u{a0}' | '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'
@@ -76,6 +116,8 @@ fn is_plain(character: char) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
     use proptest::prelude::*;
 
@@ -103,7 +145,62 @@ mod tests {
         }
     }
 
+    #[test]
+    fn one_byte_that_needs_an_escape_is_found_anywhere() {
+        for len in 1..70 {
+            for at in 0..len {
+                let mut bytes = vec![b'a'; len];
+                assert_eq!(escaped(&bytes), "a".repeat(len));
+                for (byte, written) in
+                    [(b'\x1f', r"\x1f"), (b'\x7f', r"\x7f"), (b'\\', r"\\"), (b'\xff', r"\xff")]
+                {
+                    bytes[at] = byte;
+                    assert_eq!(
+                        escaped(&bytes),
+                        ["a".repeat(at).as_str(), written, &"a".repeat(len - at - 1)].concat()
+                    );
+                }
+            }
+        }
+    }
+
+    /// Escapes character by character.
+    fn escaped_simply(bytes: &[u8]) -> String {
+        let mut out = String::new();
+        for chunk in bytes.utf8_chunks() {
+            for character in chunk.valid().chars() {
+                let mut encoded = [0; 4];
+                match &*character.encode_utf8(&mut encoded) {
+                    r"\" => out.push_str(r"\\"),
+                    shown if is_shown(character) => out.push_str(shown),
+                    hidden => hidden.bytes().for_each(|byte| write!(out, "\\x{byte:02x}").unwrap()),
+                }
+            }
+            chunk.invalid().iter().for_each(|byte| write!(out, "\\x{byte:02x}").unwrap());
+        }
+        out
+    }
+
+    /// Bytes of any kind, with more of those that matter.
+    fn bytes() -> impl Strategy<Value = Vec<u8>> {
+        let text = "[ -~\"\\\\é☃\u{0}-\u{a0}\u{200b}\u{1f600}]{0,9}".prop_map(String::into_bytes);
+        prop::collection::vec(prop_oneof![text, prop::collection::vec(any::<u8>(), 0..5)], 0..9)
+            .prop_map(|parts| parts.concat())
+    }
+
     proptest! {
+        #[test]
+        fn whole_runs_are_escaped_like_single_characters(bytes in bytes()) {
+            let (text, simple) = (escaped(&bytes), escaped_simply(&bytes));
+            prop_assert_eq!(&text, &simple);
+            let mut json = Vec::new();
+            escape_json(&bytes, &mut json);
+            let json = format!("\"{}\"", String::from_utf8(json).unwrap());
+            prop_assert_eq!(&json, &serde_json::to_string(&text).unwrap());
+            let is_kept = text.as_bytes() == bytes && !bytes.contains(&b'"');
+            prop_assert_eq!(is_plain(&bytes), bytes.is_ascii() && is_kept);
+        }
+
         #[test]
         fn what_was_sent_can_be_told(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
             let text = escaped(&bytes);

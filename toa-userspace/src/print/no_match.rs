@@ -3,10 +3,10 @@
 //! ```text
 //! 0 TCP packets in 10 s on eth0 (3 others): …
 //! 12,431 TCP packets in 10 s, 0 with TOA 254:8 254:20 253:20 (only …); 1,203 with option 200:8 (try …)
-//! 12,431 TCP packets in 10 s, 45 with TOA 254:8 254:20 253:20, none of a watched client
+//! 12,431 TCP packets in 10 s, 45 with TOA 254:8 254:20 253:20, none of a watched client (for example …)
 //! ```
 
-use std::{fmt, time::Duration};
+use std::{fmt, net::IpAddr, time::Duration};
 
 use toa_common::wire::toa_pairs::{KNOWN_PAIRS, ToaPairs};
 
@@ -32,19 +32,26 @@ pub struct NoMatch<'a> {
     source: Source<'a>,
     /// The options that count as TOA.
     pairs: &'a ToaPairs,
+    /// Clients that a TOA named.
+    clients: &'a [IpAddr],
 }
 
 impl<'a> NoMatch<'a> {
-    /// Explains the `traffic` of `source`. `pairs` are the options that count as TOA. Returns `None` if something
-    /// matched.
-    pub fn new(traffic: &'a Traffic, source: Source<'a>, pairs: &'a ToaPairs) -> Option<Self> {
-        (traffic.learned == 0).then_some(Self { traffic, source, pairs })
+    /// Explains the `traffic` of `source`. `pairs` are the options that count as TOA, and `clients` some of those that
+    /// they named. Returns `None` if something matched.
+    pub fn new(
+        traffic: &'a Traffic,
+        source: Source<'a>,
+        pairs: &'a ToaPairs,
+        clients: &'a [IpAddr],
+    ) -> Option<Self> {
+        (traffic.learned == 0).then_some(Self { traffic, source, pairs, clients })
     }
 }
 
 impl fmt::Display for NoMatch<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { traffic, source, pairs } = self;
+        let Self { traffic, source, pairs, clients } = self;
         write!(f, "{} TCP packets in ", Count(traffic.tcp_packets))?;
         match source {
             Source::Interfaces(_, time) => write!(f, "{} s", time.as_secs())?,
@@ -79,6 +86,10 @@ impl fmt::Display for NoMatch<'_> {
         } else {
             ", none of a watched client"
         })?;
+        for (number, client) in clients.iter().enumerate() {
+            write!(f, "{}{client}", if number == 0 { " (for example " } else { ", " })?;
+        }
+        f.write_str(if clients.is_empty() { "" } else { ")" })?;
         if traffic.untrusted_packets > 0 {
             write!(f, "; {} of them from sources not listed with --lb", Count(traffic.untrusted_packets))?;
         }
@@ -108,7 +119,7 @@ mod tests {
 
     fn explain(seen: &Traffic) -> Option<String> {
         let source = Source::Interfaces(&["eth0", "eth1"], Duration::from_secs(10));
-        NoMatch::new(seen, source, &ToaPairs::DEFAULT).map(|explanation| explanation.to_string())
+        NoMatch::new(seen, source, &ToaPairs::DEFAULT, &[]).map(|explanation| explanation.to_string())
     }
 
     #[test]
@@ -140,6 +151,10 @@ mod tests {
         let expected =
             "12,431 TCP packets in 10 s, 45 with TOA 254:8 254:20 253:20, none of a watched client";
         assert_eq!(explain(&seen).unwrap(), expected);
+        let clients: [IpAddr; 2] = [[203, 0, 113, 9].into(), "2001:db8::7".parse().unwrap()];
+        let source = Source::Interfaces(&[], Duration::from_secs(10));
+        let named = NoMatch::new(&seen, source, &ToaPairs::DEFAULT, &clients).unwrap().to_string();
+        assert_eq!(named, format!("{expected} (for example 203.0.113.9, 2001:db8::7)"));
     }
 
     #[test]
@@ -152,7 +167,8 @@ mod tests {
 
     #[test]
     fn a_capture_has_neither_interfaces_nor_a_time_to_tell() {
-        let of = |source| move |seen| NoMatch::new(seen, source, &ToaPairs::DEFAULT).map(|it| it.to_string());
+        let of =
+            |source| move |seen| NoMatch::new(seen, source, &ToaPairs::DEFAULT, &[]).map(|it| it.to_string());
         let explain = of(Source::Captures);
         let empty = Traffic { tcp_packets: 0, ..TRAFFIC };
         assert_eq!(explain(&empty).unwrap(), "0 TCP packets in this capture (3 others)");

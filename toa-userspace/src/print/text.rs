@@ -9,92 +9,109 @@
 //!
 //! Fields are escaped and redacted, and their names are in lower case. [`super::json`] is the format for machines.
 
-use std::io::{self, Write};
+use std::{fmt, io::Write};
 
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::tz::TimeZone;
 
 use super::{
+    clock::Clock,
     count::plural,
+    digits,
     escape::escape,
-    redact::{Part, Redactor},
+    fields::Fields,
+    lines::Lines,
+    recent::Recent,
+    redact::{FieldRedactor, Part, Redactor},
 };
 use crate::{
+    address::{ClientAddress, OrUnknown},
     event::Event,
     http::{
         NotHttp,
-        head::{Cause, HttpRequest, Incomplete},
+        head::{Cause, Field, HttpRequest, Incomplete},
     },
     pipeline::{Sink, connection::Connection},
     tls::ClientHello,
 };
 
-/// Nanoseconds per second.
-const SECOND_NS: u64 = 1_000_000_000;
-
-/// Writes requests as text. Each is one call of [`Write::write_all`], so that two are never mixed, and a buffering
-/// writer flushes whole requests.
+/// Writes requests as text.
 #[derive(Debug)]
 pub struct Text<W> {
-    writer: W,
+    lines: Lines<W>,
+    form: Form,
+}
+
+/// What determines how a result is written.
+#[derive(Debug)]
+struct Form {
     redactor: Redactor,
     clock: Clock,
-    /// The request that is being written. It is kept to reuse its memory.
-    buffer: Vec<u8>,
-    error: Option<io::Error>,
+    /// The client, server and peer, as in a line.
+    ends: Recent<Vec<u8>>,
+    /// Lines of fields, as they are printed.
+    fields: Fields,
 }
 
 impl<W: Write> Text<W> {
     /// Creates a printer that writes to `writer`, with times in `zone`. If that is [`TimeZone::unknown`], times have
     /// their offset.
     pub fn new(writer: W, redactor: Redactor, zone: TimeZone) -> Self {
-        Self { writer, redactor, clock: Clock::new(zone), buffer: Vec::new(), error: None }
+        let form =
+            Form { redactor, clock: Clock::of_day(zone), ends: Recent::default(), fields: Fields::default() };
+        Self { lines: Lines::new(writer), form }
     }
 
     /// Adds `ns` nanoseconds to every time that is printed from now on.
     pub fn shift_times(&mut self, ns: i64) {
-        self.clock.shift_ns = ns;
+        self.form.clock.shift(ns);
     }
 
-    /// Returns the writer.
-    pub fn writer(&mut self) -> &mut W {
-        &mut self.writer
+    /// Returns the lines that were not written yet.
+    pub fn lines(&mut self) -> &mut Lines<W> {
+        &mut self.lines
     }
+}
 
-    /// Takes the first error since the last call. Nothing more is written until it is taken.
-    pub fn take_error(&mut self) -> Option<io::Error> {
-        self.error.take()
+impl<W: Write> Sink for Text<W> {
+    fn event(&mut self, connection: &Connection, event: &Event<'_>) {
+        let Self { lines, form } = self;
+        match event {
+            Event::Request(request) => lines.add(|out| form.request(connection, request, out)),
+            Event::Tls(hello) => lines.add(|out| form.tls(connection, hello, out)),
+            Event::NotHttp { reason, preview } => {
+                lines.add(|out| form.other(connection, *reason, preview, out));
+            }
+            Event::Conflict { bytes } => lines.add(|out| form.conflict(connection, *bytes, out)),
+            Event::Opened | Event::Proxy(_) | Event::Gap { .. } | Event::Closed(_) => {}
+        }
     }
+}
 
-    /// Prints a request.
-    pub fn print(&mut self, connection: &Connection, request: &HttpRequest<'_>) -> io::Result<()> {
-        let Self { writer, redactor, clock, buffer: out, .. } = self;
-        begin_line(clock, connection, request.time_ns, out)?;
+impl Form {
+    /// Appends a request.
+    fn request(&mut self, connection: &Connection, request: &HttpRequest<'_>, out: &mut Vec<u8>) {
+        self.begin_line(connection, request.time_ns, out);
+        let Self { redactor, fields, .. } = self;
         redactor.method(request.method(), &mut |part| put(out, part));
         out.push(b' ');
         let target = out.len();
         redactor.target(request.target(), &mut |part| put(out, part));
         escape_spaces(out, target);
         if let Some(version) = request.version() {
-            write!(out, " HTTP/{version}")?;
+            out.extend_from_slice(b" HTTP/");
+            out.extend_from_slice(version.as_bytes());
         }
-        put_marks(connection, request, out)?;
+        put_endpoint(connection, out);
+        put_marks(connection, request, out);
         out.push(b'\n');
         for field in request.fields() {
-            out.extend_from_slice(b"    ");
-            let name = out.len();
-            escape(&redactor.name(field.name), out);
-            out.get_mut(name..).unwrap_or_default().make_ascii_lowercase();
-            out.extend_from_slice(b": ");
-            redactor.value(field.name, field.value, &mut |part| put(out, part));
-            out.push(b'\n');
+            fields.put(&field, out, |out| put_field(redactor, &field, out));
         }
-        writer.write_all(out)
     }
 
-    /// Prints the server name and ALPN protocols of a TLS `ClientHello`.
-    fn print_tls(&mut self, connection: &Connection, hello: &ClientHello) -> io::Result<()> {
-        let Self { writer, clock, buffer: out, .. } = self;
-        begin_line(clock, connection, connection.last_ns, out)?;
+    /// Appends the server name and ALPN protocols of a TLS `ClientHello`.
+    fn tls(&mut self, connection: &Connection, hello: &ClientHello, out: &mut Vec<u8>) {
+        self.begin_line(connection, connection.last_ns, out);
         out.extend_from_slice(b"TLS");
         if let Some(name) = &hello.server_name {
             out.push(b' ');
@@ -104,49 +121,86 @@ impl<W: Write> Text<W> {
             out.extend_from_slice(if number == 0 { b" (" } else { b", " });
             escape(name, out);
         }
-        out.extend_from_slice(if hello.alpn.is_empty() { b"\n" } else { b")\n" });
-        writer.write_all(out)
-    }
-
-    /// Prints that bytes of a connection arrived twice with different content.
-    fn print_conflict(&mut self, connection: &Connection, bytes: u64) -> io::Result<()> {
-        let Self { writer, clock, buffer: out, .. } = self;
-        begin_line(clock, connection, connection.last_ns, out)?;
-        writeln!(out, "conflict: {} arrived again with different content", plural(bytes, "byte"))?;
-        writer.write_all(out)
-    }
-
-    /// Prints the first bytes of a connection that is neither HTTP/1 nor TLS.
-    fn print_other(&mut self, connection: &Connection, reason: NotHttp, preview: &[u8]) -> io::Result<()> {
-        let Self { writer, redactor, clock, buffer: out, .. } = self;
-        begin_line(clock, connection, connection.last_ns, out)?;
-        write!(out, "not HTTP/1 ({}): ", reason.name())?;
-        redactor.preview(preview, &mut |part| put(out, part));
+        out.extend_from_slice(if hello.alpn.is_empty() { b"" } else { b")" });
+        put_endpoint(connection, out);
         out.push(b'\n');
-        writer.write_all(out)
+    }
+
+    /// Appends that bytes of a connection arrived twice with different content.
+    fn conflict(&mut self, connection: &Connection, bytes: u64, out: &mut Vec<u8>) {
+        self.begin_line(connection, connection.last_ns, out);
+        let bytes = plural(bytes, "byte");
+        put_fmt(out, format_args!("conflict: {bytes} arrived again with different content\n"));
+    }
+
+    /// Appends the first bytes of a connection that is neither HTTP/1 nor TLS.
+    fn other(&mut self, connection: &Connection, reason: NotHttp, preview: &[u8], out: &mut Vec<u8>) {
+        self.begin_line(connection, connection.last_ns, out);
+        put_fmt(out, format_args!("not HTTP/1 ({}): ", reason.name()));
+        self.redactor.preview(preview, &mut |part| put(out, part));
+        out.push(b'\n');
+    }
+
+    /// Begins a line with the time, the client, the server and the peer.
+    fn begin_line(&mut self, connection: &Connection, time_ns: u64, out: &mut Vec<u8>) {
+        self.clock.write(time_ns, out);
+        let ends = self.ends.get(connection, |ends| {
+            ends.clear();
+            put_ends(connection, ends);
+        });
+        out.extend_from_slice(ends.map(Vec::as_slice).unwrap_or_default());
+    }
+}
+
+/// Appends the client, the server and the peer.
+fn put_ends(connection: &Connection, out: &mut Vec<u8>) {
+    out.push(b' ');
+    let client = connection.client();
+    match client.and_then(ClientAddress::socket) {
+        Some(client) => digits::push_endpoint(client, out),
+        None => put_fmt(out, format_args!("{}", OrUnknown(client))),
+    }
+    out.extend_from_slice(b" > ");
+    digits::push_endpoint(connection.server(), out);
+    out.extend_from_slice(b" (via ");
+    digits::push_endpoint(connection.peer(), out);
+    out.extend_from_slice(b") ");
+}
+
+/// Appends the endpoint of a private link, if a PROXY header names it.
+fn put_endpoint(connection: &Connection, out: &mut Vec<u8>) {
+    if let Some(endpoint) = connection.proxy.as_ref().and_then(|header| header.endpoint.as_ref()) {
+        out.extend_from_slice(b" [");
+        out.extend_from_slice(endpoint.provider.as_bytes());
+        out.extend_from_slice(b" endpoint ");
+        escape(&endpoint.id, out);
+        out.push(b']');
     }
 }
 
 /// Appends what the reader should know about a request before believing it.
-fn put_marks(connection: &Connection, request: &HttpRequest<'_>, out: &mut Vec<u8>) -> io::Result<()> {
+fn put_marks(connection: &Connection, request: &HttpRequest<'_>, out: &mut Vec<u8>) {
     if request.certainty.resynchronized {
         out.extend_from_slice(b" [resynchronized]");
     }
     match request.incomplete {
         Some(Incomplete { cause: Cause::Gap, gap_bytes }) => {
-            write!(out, " [incomplete: gap of {}]", plural(gap_bytes, "byte"))?;
+            put_fmt(out, format_args!(" [incomplete: gap of {}]", plural(gap_bytes, "byte")));
         }
-        Some(Incomplete { cause, .. }) => write!(out, " [incomplete: {}]", cause.name())?,
+        Some(Incomplete { cause, .. }) => put_fmt(out, format_args!(" [incomplete: {}]", cause.name())),
         None => {}
     }
     if let Some(malformation) = request.malformation {
-        write!(out, " [malformed: {}]", malformation.name())?;
+        put_fmt(out, format_args!(" [malformed: {}]", malformation.name()));
     }
     if let Some(fault) = request.framing_fault() {
-        write!(out, " [{}]", fault.name())?;
+        put_fmt(out, format_args!(" [{}]", fault.name()));
     }
     if request.certainty.reopened {
         out.extend_from_slice(b" [reopened]");
+    }
+    if request.certainty.possibly_unread {
+        out.extend_from_slice(b" [possibly unread]");
     }
     if request.certainty.conflicting {
         out.extend_from_slice(b" [conflicting bytes]");
@@ -154,7 +208,6 @@ fn put_marks(connection: &Connection, request: &HttpRequest<'_>, out: &mut Vec<u
     if connection.attribution.is_conflicting() {
         out.extend_from_slice(b" [conflicting client]");
     }
-    Ok(())
 }
 
 /// Escapes the spaces in `out` from `start` on: those of a target, which would look like the end of it.
@@ -170,73 +223,40 @@ fn escape_spaces(out: &mut Vec<u8>, start: usize) {
     }
 }
 
+/// Appends the line of a field.
+fn put_field(redactor: &Redactor, field: &Field<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"    ");
+    let shown = redactor.field(field.name);
+    put_name(&shown, out);
+    out.extend_from_slice(b": ");
+    shown.value(field.value, &mut |part| put(out, part));
+    out.push(b'\n');
+}
+
+/// Appends the name of a field to `out`.
+fn put_name(field: &FieldRedactor<'_>, out: &mut Vec<u8>) {
+    if let Some(word) = field.word() {
+        out.extend_from_slice(word);
+    } else {
+        let start = out.len();
+        escape(&field.name(), out);
+        out.get_mut(start..).unwrap_or_default().make_ascii_lowercase();
+    }
+}
+
 /// Appends a part to `out`.
 fn put(out: &mut Vec<u8>, part: Part<'_>) {
     match part {
         Part::Shown(bytes) => escape(bytes, out),
+        Part::Plain(bytes) => out.extend_from_slice(bytes),
         Part::Hidden(mask) => out.extend_from_slice(mask.as_bytes()),
     }
 }
 
-/// Begins a line with the time, the client, the server and the peer.
-fn begin_line(clock: &mut Clock, connection: &Connection, time_ns: u64, out: &mut Vec<u8>) -> io::Result<()> {
-    out.clear();
-    clock.write(time_ns, out)?;
-    let (client, server, peer) = (connection.client(), connection.server(), connection.peer());
-    write!(out, " {client} > {server} (via {peer}) ")
-}
-
-impl<W: Write> Sink for Text<W> {
-    fn event(&mut self, connection: &Connection, event: &Event<'_>) {
-        if self.error.is_none() {
-            let printed = match event {
-                Event::Request(request) => self.print(connection, request),
-                Event::Tls(hello) => self.print_tls(connection, hello),
-                Event::NotHttp { reason, preview } => self.print_other(connection, *reason, preview),
-                Event::Conflict { bytes } => self.print_conflict(connection, *bytes),
-                Event::Opened | Event::Proxy(_) | Event::Gap { .. } | Event::Closed(_) => Ok(()),
-            };
-            self.error = printed.err();
-        }
-    }
-}
-
-/// Writes times of day. The time zone is consulted once per second of output.
-#[derive(Debug)]
-struct Clock {
-    zone: TimeZone,
-    /// Nanoseconds that are added to each time.
-    shift_ns: i64,
-    second: Option<u64>,
-    /// `HH:MM:SS` of `second`.
-    text: Vec<u8>,
-    /// The offset from UTC if a reader cannot know it.
-    offset: &'static str,
-}
-
-impl Clock {
-    fn new(zone: TimeZone) -> Self {
-        // An unknown zone acts like UTC.
-        let offset = if zone.is_unknown() { "+00:00" } else { "" };
-        Self { zone, shift_ns: 0, second: None, text: Vec::new(), offset }
-    }
-
-    /// Appends `HH:MM:SS.micros` to `out`, and the offset if the zone is unknown.
-    fn write(&mut self, time_ns: u64, out: &mut Vec<u8>) -> io::Result<()> {
-        let time_ns = time_ns.saturating_add_signed(self.shift_ns);
-        let second = time_ns / SECOND_NS;
-        if self.second != Some(second) {
-            // 2^64 ns are 585 years, which is within the range of a timestamp.
-            let since_epoch = i64::try_from(second).unwrap_or(0);
-            let time = Timestamp::from_second(since_epoch).unwrap_or(Timestamp::UNIX_EPOCH);
-            let time = self.zone.to_datetime(time);
-            self.text.clear();
-            write!(self.text, "{:02}:{:02}:{:02}", time.hour(), time.minute(), time.second())?;
-            self.second = Some(second);
-        }
-        out.extend_from_slice(&self.text);
-        write!(out, ".{:06}{}", time_ns % SECOND_NS / 1000, self.offset)
-    }
+/// Appends formatted text.
+fn put_fmt(out: &mut Vec<u8>, arguments: fmt::Arguments<'_>) {
+    // Writing to a `Vec` cannot fail.
+    _ = out.write_fmt(arguments);
 }
 
 #[cfg(test)]

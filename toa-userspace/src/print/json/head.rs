@@ -1,143 +1,215 @@
-//! The target and fields of a request in JSON. [`crate::print::redact`] decides what is secret.
+//! The head of a request: method, fields and target, redacted and escaped.
 
-use std::{
-    borrow::Cow,
-    cmp::Ordering,
-    fmt::{self, Write},
-};
-
-use serde::{
-    Serialize, Serializer,
-    ser::{SerializeMap, SerializeSeq},
-};
+use std::{borrow::Cow, cmp::Ordering, ops::Range};
 
 use crate::{
     http::head::{Field, HttpRequest},
     print::{
-        escape::{Escaped, write_escaped},
-        redact::{Part, Redactor},
+        escape::escape_json,
+        fields::Fields,
+        redact::{FieldRedactor, Part, Redactor},
     },
 };
 
-/// Replaces the content of `out` with `target`, redacted and escaped.
-pub(super) fn redact_target(redactor: &Redactor, target: &[u8], out: &mut String) {
-    out.clear();
-    redactor.target(target, &mut |part| push_part(part, out));
+/// Appends the head of a request. What was written for fields is in `fields`.
+pub(super) fn put(redactor: &Redactor, fields: &mut Fields, request: &HttpRequest<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(br#","http":{"request":{"method":""#);
+    redactor.method(request.method(), &mut |part| put_part(part, out));
+    out.extend_from_slice(br#"","header":{"#);
+    let start = out.len();
+    if !put_few_fields(request, redactor, fields, out) {
+        out.truncate(start);
+        put_fields(request, redactor, out);
+    }
+    out.extend_from_slice(br#"}}},"url":{"original":""#);
+    let start = out.len();
+    redactor.target(request.target(), &mut |part| put_part(part, out));
+    let Parts { path, query } = Parts::of(out.get(start..).unwrap_or_default(), start);
+    out.extend_from_slice(br#"","path":"#);
+    match path {
+        None => out.extend_from_slice(b"null"),
+        // The root (RFC 9110 section 4.2.3).
+        Some(path) if path.is_empty() => out.extend_from_slice(br#""/""#),
+        Some(path) => put_again(path, out),
+    }
+    out.extend_from_slice(br#","query":"#);
+    match query {
+        None => out.extend_from_slice(b"null"),
+        Some(query) => put_again(query, out),
+    }
+    out.push(b'}');
 }
 
-/// Replaces the content of `out` with the first bytes of an unknown protocol, redacted and escaped.
-pub(super) fn redact_preview(redactor: &Redactor, preview: &[u8], out: &mut String) {
-    out.clear();
-    redactor.preview(preview, &mut |part| push_part(part, out));
+/// Appends a part of a string that is in `out` already, as a string.
+fn put_again(part: Range<usize>, out: &mut Vec<u8>) {
+    out.push(b'"');
+    out.extend_from_within(part);
+    out.push(b'"');
 }
 
-fn push_part(part: Part<'_>, out: &mut String) {
-    // Writing to a `String` cannot fail.
-    _ = write_part(part, out);
-}
-
-fn write_part(part: Part<'_>, out: &mut impl Write) -> fmt::Result {
+/// Appends a part of a string.
+pub(super) fn put_part(part: Part<'_>, out: &mut Vec<u8>) {
     match part {
-        Part::Shown(bytes) => write_escaped(bytes, out),
-        Part::Hidden(mask) => out.write_str(mask),
+        Part::Shown(bytes) => escape_json(bytes, out),
+        Part::Plain(bytes) => out.extend_from_slice(bytes),
+        Part::Hidden(mask) => out.extend_from_slice(mask.as_bytes()),
     }
 }
 
-/// A target and its parts (RFC 9112 section 3.2). Neither redaction nor escaping adds or removes a separator.
-#[derive(Debug, Eq, PartialEq, Serialize)]
-pub(super) struct Url<'a> {
-    original: &'a str,
+/// The parts of a target (RFC 9112 section 3.2), as ranges. Neither redaction nor escaping adds or removes a separator.
+#[derive(Debug)]
+struct Parts {
     /// `None` for targets without a path: `*` and `host:port`.
-    path: Option<&'a str>,
+    path: Option<Range<usize>>,
     /// `None` without a `?`.
-    query: Option<&'a str>,
+    query: Option<Range<usize>>,
 }
 
-impl<'a> Url<'a> {
-    /// Finds the parts of a redacted and escaped target.
-    pub(super) fn of(target: &'a str) -> Self {
-        let origin = if target.starts_with('/') {
-            Some(target)
-        } else {
-            // absolute-form: scheme and authority, then the same as origin-form. An empty path is the root (RFC 9110
-            // section 4.2.3).
-            target.split_once("://").filter(|(scheme, _)| is_scheme(scheme)).map(|(_, rest)| {
-                let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-                rest.get(end..).unwrap_or_default()
-            })
-        };
-        let Some(origin) = origin else {
-            return Self { original: target, path: None, query: None };
-        };
-        let origin = origin.split_once('#').map_or(origin, |(before, _)| before);
-        let (path, query) =
-            origin.split_once('?').map_or((origin, None), |(path, query)| (path, Some(query)));
-        Self { original: target, path: Some(if path.is_empty() { "/" } else { path }), query }
+impl Parts {
+    /// Finds the parts of a target that begins at `start`.
+    fn of(target: &[u8], start: usize) -> Self {
+        let Some(path_at) = path_at(target) else { return Self { path: None, query: None } };
+        let origin = target.get(path_at..).unwrap_or_default();
+        let end = memchr::memchr(b'#', origin).unwrap_or(origin.len());
+        let query_at = memchr::memchr(b'?', origin).filter(|at| *at < end);
+        let at = |offset: usize| start.saturating_add(path_at).saturating_add(offset);
+        Self {
+            path: Some(at(0)..at(query_at.unwrap_or(end))),
+            query: query_at.map(|query| at(query.saturating_add(1))..at(end)),
+        }
     }
 }
 
-/// Returns whether `text` is a scheme (RFC 3986 section 3.1).
-fn is_scheme(text: &str) -> bool {
-    text.starts_with(|first: char| first.is_ascii_alphabetic())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
-}
-
-/// The method of a request, redacted and escaped.
-pub(super) struct Method<'a> {
-    request: &'a HttpRequest<'a>,
-    redactor: &'a Redactor,
-}
-
-impl<'a> Method<'a> {
-    pub(super) fn new(request: &'a HttpRequest<'a>, redactor: &'a Redactor) -> Self {
-        Self { request, redactor }
+/// Returns where the path of a target begins. In absolute-form, that is after the scheme and the authority.
+fn path_at(target: &[u8]) -> Option<usize> {
+    if target.starts_with(b"/") {
+        return Some(0);
     }
+    let scheme =
+        target.windows(3).position(|window| window == b"://").filter(|len| is_scheme(target, *len))?;
+    let authority = scheme.saturating_add(3);
+    let end = target.get(authority..)?.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#'));
+    Some(end.map_or(target.len(), |end| authority.saturating_add(end)))
 }
 
-impl Serialize for Method<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+/// Returns whether the first `len` bytes are a scheme (RFC 3986 section 3.1).
+fn is_scheme(bytes: &[u8], len: usize) -> bool {
+    bytes.first().is_some_and(u8::is_ascii_alphabetic)
+        && bytes.iter().take(len).all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(byte))
+}
+
+/// Most fields whose names are compared pairwise.
+const FEW_FIELDS: usize = 64;
+
+/// Appends the fields of a head: an array of values for each name that is shown, both in the order in which they were
+/// received. Returns false if there are many, or if a part of a name is hidden, so that others may be shown alike.
+fn put_few_fields(
+    request: &HttpRequest<'_>,
+    redactor: &Redactor,
+    fields: &mut Fields,
+    out: &mut Vec<u8>,
+) -> bool {
+    let mut traits = [0; FEW_FIELDS];
+    let Some(traits) = traits.get_mut(..request.fields().len()) else { return false };
+    for (traits, field) in traits.iter_mut().zip(request.fields()) {
+        *traits = traits_of(field.name);
     }
-}
-
-impl fmt::Display for Method<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut result = Ok(());
-        self.redactor.method(self.request.method(), &mut |part| {
-            result = result.and_then(|()| write_part(part, f));
-        });
-        result
-    }
-}
-
-/// The fields of a head: an object with an array of values for each name that is shown, both in the order in which they
-/// were received.
-pub(super) struct Headers<'a> {
-    request: &'a HttpRequest<'a>,
-    redactor: &'a Redactor,
-}
-
-impl<'a> Headers<'a> {
-    pub(super) fn new(request: &'a HttpRequest<'a>, redactor: &'a Redactor) -> Self {
-        Self { request, redactor }
-    }
-}
-
-impl Serialize for Headers<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // Sorted: comparing names pairwise would be slow for a head with thousands of fields.
-        let mut fields: Vec<_> =
-            self.request.fields().enumerate().map(|field| Named::new(field, self.redactor)).collect();
-        fields.sort_unstable_by(|a, b| compare(&a.name, &b.name).then(a.position.cmp(&b.position)));
-        let mut groups: Vec<_> = fields.chunk_by(|a, b| a.name.eq_ignore_ascii_case(&b.name)).collect();
-        groups.sort_unstable_by_key(|group| group.first().map(|first| first.position));
-        let mut map = serializer.serialize_map(Some(groups.len()))?;
-        for group in groups {
-            if let Some(first) = group.first() {
-                map.serialize_entry(&Name(&first.name), &Values { group, redactor: self.redactor })?;
+    let mut separator: &[u8] = b"";
+    for (position, field) in request.fields().enumerate() {
+        let is_same = |other: &Field<'_>| other.name.eq_ignore_ascii_case(field.name);
+        let (before, rest) = traits.split_at_checked(position).unwrap_or_default();
+        let Some((own, behind)) = rest.split_first() else { return false };
+        if before.contains(own) && request.fields().take(position).any(|other| is_same(&other)) {
+            continue;
+        }
+        out.extend_from_slice(separator);
+        separator = b",";
+        let start = out.len();
+        fields.put(&field, out, |out| put_field(redactor, &field, out));
+        if out.len() == start {
+            return false;
+        }
+        if behind.contains(own) {
+            for other in request.fields().skip(position.saturating_add(1)).filter(is_same) {
+                out.push(b',');
+                put_value(&redactor.field(other.name), other.value, out);
             }
         }
-        map.end()
+        out.push(b']');
+    }
+    true
+}
+
+/// Appends the name of a field and begins its values with the first. Appends nothing if a part of the name is hidden.
+fn put_field(redactor: &Redactor, field: &Field<'_>, out: &mut Vec<u8>) {
+    let start = out.len();
+    let shown = redactor.field(field.name);
+    if put_name(&shown, field, out) {
+        put_value(&shown, field.value, out);
+    } else {
+        out.truncate(start);
+    }
+}
+
+/// Returns something of a name that differs for most names, but not with their case.
+fn traits_of(name: &[u8]) -> u32 {
+    let lower = |byte: Option<&u8>| byte.map_or(0, |byte| byte | 0x20);
+    u32::from_le_bytes([
+        name.len() as u8,
+        lower(name.first()),
+        lower(name.get(name.len() / 2)),
+        lower(name.last()),
+    ])
+}
+
+/// Appends the name of a field and begins its values. Returns false if a part of the name is hidden.
+fn put_name(shown: &FieldRedactor<'_>, field: &Field<'_>, out: &mut Vec<u8>) -> bool {
+    out.push(b'"');
+    let is_whole = if let Some(word) = shown.word() {
+        out.extend_from_slice(word);
+        true
+    } else {
+        let name = shown.name();
+        put_lower(&name, out);
+        *name == *field.name
+    };
+    out.extend_from_slice(b"\":[");
+    is_whole
+}
+
+/// Appends a name as a part of a string, in lower case.
+fn put_lower(name: &[u8], out: &mut Vec<u8>) {
+    let start = out.len();
+    escape_json(name, out);
+    out.get_mut(start..).unwrap_or_default().make_ascii_lowercase();
+}
+
+/// Appends a value as a string.
+fn put_value(shown: &FieldRedactor<'_>, value: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    shown.value(value, &mut |part| put_part(part, out));
+    out.push(b'"');
+}
+
+/// Does the same as [`put_few_fields`] for any head.
+fn put_fields(request: &HttpRequest<'_>, redactor: &Redactor, out: &mut Vec<u8>) {
+    let mut fields: Vec<_> = request.fields().enumerate().map(|field| Named::new(field, redactor)).collect();
+    // Sorted: comparing names pairwise would be slow for a head with thousands of fields.
+    fields.sort_unstable_by(|a, b| compare(&a.name, &b.name).then(a.position.cmp(&b.position)));
+    let mut groups: Vec<_> = fields.chunk_by(|a, b| a.name.eq_ignore_ascii_case(&b.name)).collect();
+    groups.sort_unstable_by_key(|group| group.first().map(|first| first.position));
+    for (number, group) in groups.into_iter().enumerate() {
+        if number > 0 {
+            out.push(b',');
+        }
+        out.push(b'"');
+        put_lower(group.first().map(|first| &*first.name).unwrap_or_default(), out);
+        out.extend_from_slice(b"\":");
+        for (number, named) in group.iter().enumerate() {
+            out.push(if number == 0 { b'[' } else { b',' });
+            put_value(&redactor.field(named.field.name), named.field.value, out);
+        }
+        out.push(b']');
     }
 }
 
@@ -149,82 +221,12 @@ struct Named<'a> {
 }
 
 impl<'a> Named<'a> {
-    fn new((position, field): (usize, Field<'a>), redactor: &Redactor) -> Self {
-        Self { position, name: redactor.name(field.name), field }
+    fn new((position, field): (usize, Field<'a>), redactor: &'a Redactor) -> Self {
+        Self { position, name: redactor.field(field.name).name(), field }
     }
 }
 
 /// Compares names without regard to case.
 fn compare(a: &[u8], b: &[u8]) -> Ordering {
     a.iter().map(u8::to_ascii_lowercase).cmp(b.iter().map(u8::to_ascii_lowercase))
-}
-
-/// A field's name, in lower case.
-struct Name<'a>(&'a [u8]);
-
-impl Serialize for Name<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl fmt::Display for Name<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(Lower(f), "{}", Escaped(self.0))
-    }
-}
-
-/// Writes ASCII letters in lower case.
-struct Lower<'a, 'b>(&'a mut fmt::Formatter<'b>);
-
-impl Write for Lower<'_, '_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let mut rest = text;
-        while let Some(at) = rest.find(|character: char| character.is_ascii_uppercase()) {
-            let (before, behind) = rest.split_at_checked(at).unwrap_or((rest, ""));
-            self.0.write_str(before)?;
-            let mut behind = behind.chars();
-            behind.next().map_or(Ok(()), |upper| self.0.write_char(upper.to_ascii_lowercase()))?;
-            rest = behind.as_str();
-        }
-        self.0.write_str(rest)
-    }
-}
-
-/// The values of all fields with one name.
-struct Values<'a> {
-    group: &'a [Named<'a>],
-    redactor: &'a Redactor,
-}
-
-impl Serialize for Values<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut values = serializer.serialize_seq(Some(self.group.len()))?;
-        for named in self.group {
-            values.serialize_element(&Value { field: &named.field, redactor: self.redactor })?;
-        }
-        values.end()
-    }
-}
-
-/// A field's value, redacted and escaped.
-struct Value<'a> {
-    field: &'a Field<'a>,
-    redactor: &'a Redactor,
-}
-
-impl Serialize for Value<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl fmt::Display for Value<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut result = Ok(());
-        self.redactor.value(self.field.name, self.field.value, &mut |part| {
-            result = result.and_then(|()| write_part(part, f));
-        });
-        result
-    }
 }

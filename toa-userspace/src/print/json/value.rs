@@ -1,12 +1,10 @@
-//! The parts that several JSON objects share: hosts, endpoints, times, names.
+//! The parts that several JSON objects share: hosts, endpoints, times.
 
 use std::net::{IpAddr, SocketAddr};
 
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use toa_common::attribution::{Attribution, LearnedFrom};
-
-use crate::{pipeline::connection::Connection, print::escape::Escaped};
 
 #[derive(Serialize)]
 pub(super) struct Host<'a> {
@@ -35,30 +33,11 @@ impl From<SocketAddr> for Endpoint {
     }
 }
 
-#[derive(Serialize)]
-pub(super) struct Network<'a> {
-    pub(super) peer: Endpoint,
-    pub(super) interface: Interface<'a>,
-    pub(super) protocol: Option<Protocol<'a>>,
-}
-
 /// The `network` object of a command, which has no packet and so knows only the peer.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct PeerNetwork {
     /// The balancer's side.
     pub peer: Endpoint,
-}
-
-#[derive(Serialize)]
-pub(super) struct Interface<'a> {
-    pub(super) name: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-pub(super) struct Protocol<'a> {
-    pub(super) name: &'static str,
-    /// `None` if the request has none, or one that is not HTTP/1.
-    pub(super) version: Option<&'a str>,
 }
 
 /// How a client was learned.
@@ -83,19 +62,9 @@ impl From<&Attribution> for Toa {
 }
 
 impl Toa {
-    /// Returns how the client was learned, or `None` if it is only assumed to be the sender.
-    pub(super) fn new(attribution: &Attribution) -> Option<Self> {
-        let is_known = attribution.toa().is_some() || attribution.learned_from() == Some(LearnedFrom::Socket);
-        is_known.then(|| attribution.into())
-    }
-}
-
-/// Bytes that a client chose, written escaped.
-pub(super) struct Text<'a>(pub(super) &'a [u8]);
-
-impl Serialize for Text<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&Escaped(self.0))
+    /// Returns how the client was learned, or `None` if nothing names it.
+    pub fn new(attribution: &Attribution) -> Option<Self> {
+        attribution.is_named().then(|| attribution.into())
     }
 }
 
@@ -110,12 +79,7 @@ impl Serialize for Time {
     }
 }
 
-/// The identifier of a connection: when it was learned, and its number within the run. It is unique on this host until
-/// the next boot, or within the capture that is read.
-pub(super) struct Id<'a>(pub(super) &'a Connection);
-
-impl Serialize for Id<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!("{:x}-{}", self.0.generation, self.0.id))
-    }
+/// Returns the JSON of a value whose maps have no other keys than strings, so that it cannot fail.
+pub(super) fn json(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).unwrap_or_default()
 }

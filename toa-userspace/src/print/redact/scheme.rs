@@ -23,29 +23,33 @@ const LIKELY: [&[u8]; 14] = [
     b"vapid",
 ];
 
-/// The last characters of all schemes, as [`letter`] gives them.
-const LAST_LETTERS: u32 = last_letters(&CERTAIN) | last_letters(&LIKELY);
+/// The last two characters of all schemes, as [`letter`] gives them: the first of the two by the last.
+const ENDS: [u32; 32] = ends(ends([0; 32], &CERTAIN), &LIKELY);
 
 /// Shortest credential after a likely scheme. `dTpw` is the shortest of `Basic` with a user and a password.
 const MIN_LEN: usize = 4;
+
+/// Longest word that is compared with the names of schemes, in bytes. Longer ones are rare.
+const MAX_WORD_LEN: usize = 32;
 
 /// Returns whether `word` is the name of a scheme.
 pub(super) fn is_known(word: &[u8]) -> bool {
     is_any(|scheme| scheme.eq_ignore_ascii_case(word))
 }
 
-/// Returns whether `text` may end with the name of a scheme.
-pub(super) fn may_end(text: &[u8]) -> bool {
-    let Some(last) =
-        text.last().filter(|last| last.is_ascii_alphanumeric() && LAST_LETTERS & letter(**last) != 0)
-    else {
-        return false;
-    };
-    is_any(|scheme| {
-        let start = text.len().checked_sub(scheme.len());
-        scheme.last().is_some_and(|it| letter(*it) == letter(*last))
-            && start.and_then(|start| text.get(start..)).is_some_and(|end| end.eq_ignore_ascii_case(scheme))
-    })
+/// Returns whether `word` may spell the name of a scheme, as it does if its letters and digits are those of the name.
+pub(super) fn may_be(word: &[u8]) -> bool {
+    if word.len() > MAX_WORD_LEN {
+        return true;
+    }
+    let backwards = || word.iter().rev().filter(|byte| byte.is_ascii_alphanumeric());
+    let mut ends = backwards();
+    let (Some(last), Some(before)) = (ends.next(), ends.next()) else { return false };
+    ENDS.get(usize::from(last & LETTER)).is_some_and(|before_last| before_last & letter(*before) != 0)
+        && is_any(|scheme| {
+            let name = scheme.iter().rev().filter(|byte| **byte != b'-');
+            name.copied().eq(backwards().map(u8::to_ascii_lowercase))
+        })
 }
 
 /// Returns where the credentials begin that follow the scheme `name` and a space, if `rest` looks like some. `name` is
@@ -93,21 +97,25 @@ fn eq_without_hyphens(scheme: &[u8], name: &[u8]) -> bool {
     scheme.iter().filter(|byte| **byte != b'-').eq(name)
 }
 
-const fn last_letters(schemes: &[&[u8]]) -> u32 {
-    let mut letters = 0;
-    let mut rest = schemes;
+const fn ends(known: [u32; 32], schemes: &[&[u8]]) -> [u32; 32] {
+    let (mut ends, mut rest) = (known, schemes);
     while let [first, next @ ..] = rest {
-        if let [.., last] = first {
-            letters |= letter(*last);
+        if let [.., before, last] = first
+            && let Some((_, [end, ..])) = ends.split_at_mut_checked((*last & LETTER) as usize)
+        {
+            *end |= letter(*before);
         }
         rest = next;
     }
-    letters
+    ends
 }
+
+/// The bits of an ASCII letter that do not depend on its case.
+const LETTER: u8 = 0x1f;
 
 /// Returns the bit of an ASCII letter in any case. Others share these bits.
 const fn letter(byte: u8) -> u32 {
-    1 << (byte & 0x1f)
+    1 << (byte & LETTER)
 }
 
 #[cfg(test)]
@@ -141,8 +149,12 @@ mod tests {
     }
 
     #[test]
-    fn schemes_are_found_at_the_end_of_a_text() {
-        assert!(may_end(b"Bearer") && may_end(b"x=Basic") && may_end(b"AWS4-HMAC-SHA256"));
-        assert!(!may_end(b"") && !may_end(b"KHTML,") && !may_end(b"like"));
+    fn schemes_are_found_however_they_are_spelled() {
+        for word in ["Bearer", "BASIC", "AWS4-HMAC-SHA256", "Private-Token", "bea\"rer'", &"-".repeat(33)] {
+            assert!(may_be(word.as_bytes()), "{word}");
+        }
+        for word in ["", "r", "like", "bearers", "xbearer", "KHTML"] {
+            assert!(!may_be(word.as_bytes()), "{word}");
+        }
     }
 }

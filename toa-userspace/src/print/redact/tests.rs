@@ -1,4 +1,5 @@
 mod fields;
+mod glance;
 mod places;
 mod targets;
 
@@ -7,7 +8,7 @@ use super::*;
 fn shown(cut: impl FnOnce(&mut dyn FnMut(Part<'_>))) -> String {
     let mut text = Vec::new();
     cut(&mut |part| match part {
-        Part::Shown(bytes) => text.extend_from_slice(bytes),
+        Part::Shown(bytes) | Part::Plain(bytes) => text.extend_from_slice(bytes),
         Part::Hidden(mask) => text.extend_from_slice(mask.as_bytes()),
     });
     String::from_utf8(text).unwrap()
@@ -18,7 +19,7 @@ fn target(redactor: &Redactor, target: &str) -> String {
 }
 
 fn value(redactor: &Redactor, name: &str, value: &str) -> String {
-    shown(|part| redactor.value(name.as_bytes(), value.as_bytes(), &mut |piece| part(piece)))
+    shown(|part| redactor.field(name.as_bytes()).value(value.as_bytes(), &mut |piece| part(piece)))
 }
 
 #[test]
@@ -91,8 +92,8 @@ fn secrets_where_no_secret_belongs_are_hidden() {
         ("user=a&password=hunter2&x=1", "user=a&password=•••&•••"),
         ("eyJhbGciOiJub25lIn0.eyJzdWIi.hunter2", "•••"),
     ] {
-        assert_eq!(redactor.name(sent.as_bytes()), expected.as_bytes());
-        assert_eq!(Redactor::show_secrets().name(sent.as_bytes()), sent.as_bytes());
+        assert_eq!(redactor.field(sent.as_bytes()).name(), expected.as_bytes());
+        assert_eq!(Redactor::show_secrets().field(sent.as_bytes()).name(), sent.as_bytes());
     }
     for (sent, expected) in [
         ("GET", "GET"),

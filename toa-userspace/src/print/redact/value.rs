@@ -11,9 +11,10 @@
 //! A target may be nested in a parameter of another one. What is encoded once ends at a separator that is encoded once
 //! or not at all.
 
+pub(super) mod glance;
 mod user_info;
 
-use memchr::{memchr, memchr_iter, memchr2, memchr2_iter, memchr3_iter};
+use memchr::memchr;
 
 use super::{
     name::{Name, Place},
@@ -74,36 +75,28 @@ impl Kind {
 
 /// Splits `value` into parts. `names` are secret, too.
 pub(super) fn split<'a>(value: &'a [u8], kind: Kind, names: &[Vec<u8>], part: &mut impl FnMut(Part<'a>)) {
-    if may_contain_secret(value, kind, names) {
-        Scan::new(value, kind, names, part).run();
-    } else {
-        part(Part::Shown(value));
-    }
+    Scan::new(value, kind, names, part).run();
 }
 
-/// Returns whether `value` may contain anything that [`Scan`] hides. This is quick and false for most values.
-fn may_contain_secret(value: &[u8], kind: Kind, names: &[Vec<u8>]) -> bool {
-    let before = |at| value.get(..at).unwrap_or_default();
-    let word_before = |at: usize| {
-        let spaces = before(at).iter().rev().take_while(|byte| kind.is_space(**byte)).count();
-        let mut words = before(at.saturating_sub(spaces)).rsplit(|byte| kind.ends_name(*byte));
-        words.next().unwrap_or_default()
-    };
-    let is_name = |at| {
-        let word = word_before(at);
-        let name = || Name::of(word);
-        word.len() >= MIN_NAME_LEN && (is_secret(&name(), Place::Parameter, names) || name().is_bot())
-    };
-    let is_port = |at: usize| before(at.saturating_sub(word_before(at).len())).ends_with(b"//");
-    let is_segment = |at: usize| {
-        random_segment(value, at.saturating_add(1), 0).is_some()
-            && Name::of(word_before(at)).is_secret_segment()
-    };
-    memchr2(b'%', b'@', value).is_some()
-        || memchr_iter(b'J', value).any(|at| before(at).ends_with(b"ey"))
-        || memchr2_iter(b'=', b':', value).any(|at| is_name(at) || is_port(at))
-        || (kind == Kind::Target && memchr_iter(b'/', value).any(is_segment))
-        || memchr3_iter(b' ', b'\t', b'+', value).any(|at| scheme::may_end(before(at)))
+/// What a word means for what follows it.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Word {
+    /// After an equals sign or a colon, a secret may follow.
+    assigns: bool,
+    /// After a slash, a secret may follow.
+    begins_segment: bool,
+}
+
+impl Word {
+    /// Returns what `word` means. `names` are secret, too.
+    pub(super) fn of(word: &[u8], names: &[Vec<u8>]) -> Self {
+        let name = Name::of(word);
+        Self {
+            assigns: word.len() >= MIN_NAME_LEN
+                && (is_secret(&name, Place::Parameter, names) || name.is_bot()),
+            begins_segment: name.is_secret_segment(),
+        }
+    }
 }
 
 /// Returns the end of the path segment at `start`, which was encoded up to `depth` times, if it looks like a secret: it

@@ -3,10 +3,10 @@ use toa_common::{address::Address, flow_key::FlowKey};
 use super::*;
 use crate::{
     http::{
-        ProxyVersion,
+        Endpoint, ProxyHeader, ProxyVersion,
         head::{Cause, Certainty, Incomplete},
     },
-    print::tests::{Writes, first_request},
+    print::tests::first_request,
     segment::tests::segment,
 };
 
@@ -18,8 +18,13 @@ fn print(connection: &Connection, head: &str, change: impl FnOnce(&mut HttpReque
     change(&mut request);
     let mut text = Text::new(Vec::new(), Redactor::default(), TimeZone::UTC);
     text.event(connection, &Event::Request(&request));
-    assert!(text.take_error().is_none());
-    String::from_utf8(text.writer().clone()).unwrap()
+    written(&mut text)
+}
+
+/// Returns what is written.
+fn written(text: &mut Text<Vec<u8>>) -> String {
+    text.lines().flush().unwrap();
+    String::from_utf8(text.lines().writer().clone()).unwrap()
 }
 
 #[test]
@@ -67,9 +72,10 @@ fn doubts_are_told() {
     let mut connection = Connection::new(1, &segment(1, 0, b""));
     connection.attribution.conflict();
     let text = print(&connection, "GET /a b HTTP/1.1\r\n\r\n", |request| {
-        request.certainty = Certainty { resynchronized: true, conflicting: true, reopened: true };
+        request.certainty =
+            Certainty { resynchronized: true, conflicting: true, reopened: true, possibly_unread: true };
     });
-    let marks = "[resynchronized] [malformed: target] [reopened] [conflicting bytes] [conflicting client]";
+    let marks = "[resynchronized] [malformed: target] [reopened] [possibly unread] [conflicting bytes] [conflicting client]";
     assert!(text.ends_with(&format!(" GET /a\\x20b HTTP/1.1 {marks}\n")), "{text}");
 }
 
@@ -97,7 +103,7 @@ fn what_is_not_http_is_one_line() {
     text.event(&connection, &Event::Tls(&hello(None, &[])));
     text.event(&connection, &Event::Proxy(ProxyVersion::V1));
     text.event(&connection, &Event::NotHttp { reason: NotHttp::Other, preview: b"AUTH hunter2\r\n" });
-    let text = String::from_utf8(text.writer().clone()).unwrap();
+    let text = written(&mut text);
     let line = "12:01:02.123456 120.120.111.111:44208 > 10.9.0.2:80 (via 10.9.0.1:37608) ";
     let expected = ["TLS api.example (h2, http/1.1)", r"TLS \x1b[2J", "TLS", "not HTTP/1 (other): AUTH•••"];
     assert_eq!(text.lines().collect::<Vec<_>>(), expected.map(|end| format!("{line}{end}")));
@@ -112,45 +118,6 @@ fn what_a_client_sends_cannot_pose_as_output() {
 }
 
 #[test]
-fn a_failing_writer_is_told_once() {
-    struct Broken;
-    impl Write for Broken {
-        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-            Err(io::ErrorKind::BrokenPipe.into())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-    let connection = Connection::new(1, &segment(1, 0, b""));
-    let request = first_request(b"GET / HTTP/1.1\r\n\r\n", TIME_NS);
-    let mut text = Text::new(Broken, Redactor::default(), TimeZone::UTC);
-    text.event(&connection, &Event::Request(&request));
-    assert_eq!(text.take_error().unwrap().kind(), io::ErrorKind::BrokenPipe);
-    assert!(text.take_error().is_none());
-}
-
-#[test]
-fn a_request_is_one_write() {
-    let connection = Connection::new(1, &segment(1, 0, b""));
-    let mut text = Text::new(Writes::default(), Redactor::default(), TimeZone::UTC);
-    for number in 0..3 {
-        let head = format!("GET /{number} HTTP/1.1\r\nhost: a\r\nx: {number}\r\n\r\n");
-        let request = first_request(head.as_bytes(), TIME_NS);
-        text.event(&connection, &Event::Request(&request));
-    }
-    let Writes(writes) = text.writer();
-    assert_eq!(writes.len(), 3);
-    for (number, bytes) in writes.iter().enumerate() {
-        let text = std::str::from_utf8(bytes).unwrap();
-        assert!(
-            text.contains(&format!("GET /{number} ")) && text.ends_with(&format!("x: {number}\n")),
-            "{text}"
-        );
-    }
-}
-
-#[test]
 fn times_follow_a_wall_clock_that_is_set() {
     let connection = Connection::new(1, &segment(1, 0, b""));
     let request = first_request(b"GET / HTTP/1.1\r\n\r\n", TIME_NS);
@@ -160,7 +127,7 @@ fn times_follow_a_wall_clock_that_is_set() {
         text.shift_times(shift_ns);
         text.event(&connection, &Event::Request(&request));
     }
-    let lines = String::from_utf8(text.writer().clone()).unwrap();
+    let lines = written(&mut text);
     let times: Vec<_> = lines.lines().map(|line| line.split(' ').next().unwrap()).collect();
     assert_eq!(times, ["12:01:02.123456", "13:01:02.123456", "11:01:02.123456", "12:01:02.123456"]);
 }
@@ -174,7 +141,24 @@ fn times_of_an_unknown_zone_have_their_offset() {
     {
         let mut text = Text::new(Vec::new(), Redactor::default(), zone);
         text.event(&connection, &Event::Request(&request));
-        let line = String::from_utf8(text.writer().clone()).unwrap();
+        let line = written(&mut text);
         assert!(line.starts_with(expected), "{line}");
     }
+}
+
+#[test]
+fn a_client_that_nothing_names_is_a_dash() {
+    let mut connection = Connection::new(1, &segment(1, 0, b""));
+    (connection.attribution.toa_kind, connection.attribution.toa_length) = (0, 0);
+    let text = print(&connection, "GET / HTTP/1.0\r\n\r\n", |_| ());
+    assert_eq!(text, "12:01:02.123456 - > 10.9.0.2:80 (via 10.9.0.1:37608) GET / HTTP/1.0\n");
+}
+
+#[test]
+fn the_endpoint_of_a_private_link_is_told_and_escaped() {
+    let mut connection = Connection::new(1, &segment(1, 0, b""));
+    let endpoint = Endpoint { provider: "aws", id: b"vpce-1\x1b".to_vec() };
+    connection.begin_with(ProxyHeader { endpoint: Some(endpoint), ..ProxyHeader::unknown(ProxyVersion::V2) });
+    let text = print(&connection, "GET / HTTP/1.0\r\n\r\n", |_| ());
+    assert!(text.ends_with(" GET / HTTP/1.0 [aws endpoint vpce-1\\x1b]\n"), "{text}");
 }

@@ -1,6 +1,7 @@
 //! The events of a connection other than requests.
 
 use super::*;
+use crate::http::{Endpoint, ProxyHeader};
 
 #[test]
 fn a_connection_tells_its_states() {
@@ -66,4 +67,22 @@ fn a_preview_shows_no_secret_unless_wanted() {
         json.event(&connection(), &event);
         assert_eq!(lines(&mut json)[0]["connection"]["preview"], preview);
     }
+}
+
+#[test]
+fn a_proxy_header_is_told_with_its_client_and_endpoint() {
+    let mut connection = connection();
+    connection.begin_with(ProxyHeader {
+        version: ProxyVersion::V2,
+        client: Some("[2001:db8::7]:5000".parse().unwrap()),
+        endpoint: Some(Endpoint { provider: "azure", id: b"305419896".to_vec() }),
+    });
+    let mut json = printer(Redactor::default());
+    json.event(&connection, &Event::Proxy(ProxyVersion::V2));
+    let expected = json!({
+        "version": 2,
+        "client": {"address": "2001:db8::7", "port": 5000},
+        "endpoint": {"provider": "azure", "id": "305419896"},
+    });
+    assert_eq!(lines(&mut json)[0]["proxy"], expected);
 }

@@ -46,7 +46,9 @@ fn outputs(event: &Event<'_>) -> [Vec<u8>; 2] {
     let mut json = Json::new(Vec::new(), Redactor::default(), String::new(), Box::new(|_| None));
     text.event(&connection, event);
     json.event(&connection, event);
-    [text.writer().clone(), json.writer().clone()]
+    text.lines().flush().unwrap();
+    json.lines().flush().unwrap();
+    [text.lines().writer().clone(), json.lines().writer().clone()]
 }
 
 /// Returns `bytes` as they are, without their escapes, and percent-decoded up to three times.

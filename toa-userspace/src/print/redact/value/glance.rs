@@ -1,0 +1,75 @@
+//! A first look at a value, which suffices for most.
+
+use super::{Kind, MIN_NAME_LEN, Word, random_segment};
+use crate::{
+    byte_class::{Eight, any_at},
+    print::redact::scheme,
+};
+
+/// Returns whether `value` may contain anything that [`super::split`] hides. This is quick and false for most values. `look_up`
+/// returns what a word means.
+pub(crate) fn may_contain_secret(value: &[u8], kind: Kind, look_up: impl Fn(&[u8]) -> Word) -> bool {
+    let look_up = |word: &[u8]| if word.len() < MIN_NAME_LEN { Word::default() } else { look_up(word) };
+    // The start of the current word, the word before the spaces that end at `spaces_end`, and whether a host may be here.
+    let (mut start, mut last_word, mut spaces_end, mut is_authority) = (0, 0..0, 0, false);
+    any_at(value, telling, |at| {
+        let next = at.saturating_add(1);
+        let byte = value.get(at).copied().unwrap_or_default();
+        match byte {
+            // Nothing follows from the name before them.
+            b'&' | b',' | b';' | b'(' | b')' => {
+                start = next;
+                return false;
+            }
+            b'?' => {
+                (start, is_authority) = (next, false);
+                return false;
+            }
+            b'%' | b'@' => return true,
+            b'J' | b'"' | b'\\' => {}
+            _ if kind.ends_name(byte) => {}
+            _ => return false,
+        }
+        // After spaces, a name goes on until another one begins with a letter or digit.
+        let current = value.get(start..at).unwrap_or_default();
+        let is_same_name = start == spaces_end && !current.iter().any(u8::is_ascii_alphanumeric);
+        let word_start = if is_same_name { last_word.start } else { start };
+        let word = value.get(word_start..at).unwrap_or_default();
+        let may_be = match byte {
+            b'J' => current.ends_with(b"ey"),
+            byte if kind.is_space(byte) => scheme::may_be(word),
+            b'=' => look_up(word).assigns,
+            // In an authority, a password may follow.
+            b':' => is_authority || look_up(word).assigns,
+            b'/' if kind == Kind::Target => {
+                look_up(word).begins_segment && random_segment(value, next, 0).is_some()
+            }
+            _ => false,
+        };
+        let is_slash = |byte: &u8| matches!(byte, b'/' | b'\\');
+        match byte {
+            b'/' | b'\\' => {
+                is_authority = at.checked_sub(1).and_then(|at| value.get(at)).is_some_and(is_slash);
+            }
+            b' ' | b'\t' | b'"' | b'<' | b'>' | b'#' => is_authority = false,
+            _ => {}
+        }
+        if kind.is_space(byte) {
+            (last_word, start, spaces_end) = (word_start..at, next, next);
+        } else if kind.ends_name(byte) {
+            start = next;
+        }
+        may_be
+    })
+}
+
+/// Finds bytes that [`may_contain_secret`] has to look at: those that a secret may follow or precede, and those that end a
+/// name. It also finds some others.
+fn telling(eight: Eight) -> u64 {
+    let lower = eight.lower();
+    let ordinary = (lower.within(b'a', b'z') & !eight.is(b'J'))
+        | eight.within(b'0', b'9')
+        | eight.within(b'-', b'.')
+        | eight.beyond_ascii();
+    ordinary ^ Eight::ALL
+}
