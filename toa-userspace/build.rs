@@ -1,5 +1,5 @@
-//! Embeds the shipped eBPF object in the binary: its path is `env!("TOA_INGRESS_OBJECT")`. How it is compiled is in
-//! `xtask/src/toolchain.rs`.
+//! Embeds the shipped eBPF objects in the binary: their paths are `env!("TOA_INGRESS_OBJECT")` and so on. How they are
+//! compiled is in `xtask/src/toolchain.rs`.
 
 use xtask::embed::{Package, embed};
 
@@ -7,6 +7,11 @@ fn main() {
     embed(&[Package {
         name: "toa-ebpf",
         directory: "toa-ebpf",
-        objects: &[("toa-ingress", "TOA_INGRESS_OBJECT")],
+        objects: &[
+            ("toa-ingress", "TOA_INGRESS_OBJECT"),
+            ("toa-sockets", "TOA_SOCKETS_OBJECT"),
+            ("toa-remember", "TOA_REMEMBER_OBJECT"),
+            ("toa-remembered", "TOA_REMEMBERED_OBJECT"),
+        ],
     }]);
 }

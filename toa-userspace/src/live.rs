@@ -5,5 +5,6 @@ pub mod existing;
 pub mod host;
 pub mod maps;
 pub mod program;
+pub mod remember;
 pub mod rings;
 pub mod runs;

@@ -1,70 +1,41 @@
 //! Checks what this host can do and what would stop `attach`, without changing anything.
 
+pub mod check;
+mod ingress;
+
 use std::{fs, io, path::Path};
 
 use aya::util::KernelVersion;
 use caps::{CapSet, Capability};
+use rustix::param::page_size;
 
-use super::existing::{module::Module, rights};
-use crate::live::{
-    host::privileges,
-    program::{
-        attach::TCX,
-        chain,
-        load::{LoadOptions, Loaded},
+use check::{Check, State, check, last_source};
+
+use super::existing::{Marked, Scanner, module::Module, rights};
+use crate::{
+    error_chain::ErrorChain,
+    live::{
+        host::privileges::{self, PrivilegesError, paranoid},
+        program::{
+            attach::TCX,
+            load::{LoadOptions, Loaded},
+        },
+        rings::{default_ring_bytes, try_open},
+        runs::pin_directories::{BPF_FS, DirectoryError, PinDirectories},
     },
-    rings::default_ring_bytes,
-    runs::pins::{self, BPF_FS, PinsError},
 };
 
 /// The oldest supported kernel.
 const OLDEST: KernelVersion = KernelVersion::new(5, 15, 0);
 
-/// The result of a check.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum State {
-    /// No problem was found.
-    Ok,
-    /// Something will not work or could not be checked, but `attach` will work.
-    Warn,
-    /// `attach` will not work.
-    Fail,
-}
-
-impl State {
-    /// Returns the name in text and JSON.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Warn => "warn",
-            Self::Fail => "fail",
-        }
-    }
-}
-
-/// One check.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Check {
-    /// The subject of the check.
-    pub name: &'static str,
-    /// The result.
-    pub state: State,
-    /// The finding, as text.
-    pub found: String,
-    /// The remedy, if there is one.
-    pub advice: Option<String>,
-}
-
-fn check(name: &'static str, state: State, found: impl Into<String>, advice: Option<&str>) -> Check {
-    Check { name, state, found: found.into(), advice: advice.map(str::to_owned) }
-}
-
 /// Runs all checks.
 pub fn examine() -> Vec<Check> {
     let mut checks = vec![kernel(), tcx(), capabilities(), bpf_file_system(), rings(), jit(), btf()];
-    checks.extend(interfaces());
+    checks.extend(ingress::hooks());
+    checks.push(ingress::killed_runs());
     checks.push(module());
     checks.push(existing());
+    checks.push(marked());
     checks.push(programs());
     checks
 }
@@ -89,9 +60,12 @@ fn tcx() -> Check {
 fn capabilities() -> Check {
     match privileges::check() {
         Ok(()) => check("capabilities", State::Ok, "CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON", None),
-        Err(error) => {
-            let found = format!("{} missing", error.missing());
+        Err(PrivilegesError::Missing { missing }) => {
+            let found = format!("{missing} missing");
             check("capabilities", State::Fail, found, Some("run as root: sudo toa-tc …"))
+        }
+        Err(error @ PrivilegesError::UserNamespace) => {
+            check("capabilities", State::Fail, error.to_string(), None)
         }
     }
 }
@@ -99,9 +73,9 @@ fn capabilities() -> Check {
 fn bpf_file_system() -> Check {
     let name = "bpf file system";
     let cannot = "attach works, but not watch, status and flows";
-    match pins::directory() {
+    match PinDirectories::default().own_existing() {
         Ok(_) => check(name, State::Ok, format!("at {BPF_FS}"), None),
-        Err(PinsError::NoFileSystem) => {
+        Err(DirectoryError::NoFileSystem) => {
             let advice = format!("mount -t bpf bpf {BPF_FS}");
             check(name, State::Warn, format!("none at {BPF_FS}: {cannot}"), Some(&advice))
         }
@@ -109,30 +83,52 @@ fn bpf_file_system() -> Check {
     }
 }
 
-/// Checks whether the rings may be locked in memory (`perf_mmap` of `kernel/events/core.c`).
+/// Checks whether perf events can be opened, and the rings locked in memory (`perf_mmap` of `kernel/events/core.c`).
 fn rings() -> Check {
     let name = "perf events";
     let number = |path: &str| fs::read_to_string(path).ok()?.trim().parse::<i64>().ok();
-    let paranoid = number("/proc/sys/kernel/perf_event_paranoid");
-    let Some((paranoid, mlock_kib)) = paranoid.zip(number("/proc/sys/kernel/perf_event_mlock_kb")) else {
-        return check(name, State::Fail, "not in this kernel", Some("needs CONFIG_PERF_EVENTS"));
+    let Some((paranoid, mlock_kib)) = paranoid().zip(number("/proc/sys/kernel/perf_event_mlock_kb")) else {
+        return match try_open() {
+            Ok(()) => check(name, State::Ok, "can be opened; their limits in /proc/sys cannot be read", None),
+            Err(error) if error.is_unsupported() => {
+                check(name, State::Fail, "not in this kernel", Some("needs CONFIG_PERF_EVENTS"))
+            }
+            Err(error) => check(name, State::Fail, ErrorChain(&error).to_string(), None),
+        };
     };
     let found = format!("perf_event_paranoid {paranoid}, perf_event_mlock_kb {mlock_kib}");
+    // Which capabilities are missing is said by another check.
+    if privileges::check().is_ok()
+        && let Err(error) = try_open()
+    {
+        return check(name, State::Fail, ErrorChain(&error).to_string(), None);
+    }
     let may_lock = caps::has_cap(None, CapSet::Effective, Capability::CAP_IPC_LOCK).unwrap_or(false);
     let possible = aya::util::nr_cpus().map_or(1, |cpus| cpus.max(1));
     let cpus = possible as u64;
     let limit = rustix::process::getrlimit(rustix::process::Resource::Memlock).current;
     let allowed = u64::try_from(mlock_kib).unwrap_or(0).saturating_mul(1024).saturating_mul(cpus);
     let allowed = limit.map_or(u64::MAX, |limit| allowed.saturating_add(limit));
-    let wanted = (default_ring_bytes(possible) as u64).saturating_mul(cpus);
+    let wanted = (default_ring_bytes(possible) + page_size()) as u64 * cpus;
     if may_lock || paranoid < 0 || wanted <= allowed {
         return check(name, State::Ok, found, None);
     }
+    let smaller = match largest_ring(allowed, cpus) {
+        Some(bytes) => format!("--ring-size {bytes}"),
+        None => "a larger limit (ulimit -l)".to_owned(),
+    };
     let advice = format!(
-        "this user may lock {allowed} bytes, the rings want {wanted}: CAP_IPC_LOCK, --ring-size, or \
+        "this user may lock {allowed} bytes, the rings want {wanted}: CAP_IPC_LOCK, {smaller}, or \
          kernel.perf_event_mlock_kb"
     );
     check(name, State::Fail, found, Some(&advice))
+}
+
+/// Returns the largest size of a ring of which `cpus` fit into `allowed` bytes, each with its control page.
+fn largest_ring(allowed: u64, cpus: u64) -> Option<u64> {
+    let page = page_size() as u64;
+    let room = (allowed / cpus.max(1)).checked_sub(page).filter(|room| *room >= page)?;
+    Some(1 << room.ilog2())
 }
 
 fn jit() -> Check {
@@ -152,57 +148,28 @@ fn jit() -> Check {
 
 fn btf() -> Check {
     let there = Path::new("/sys/kernel/btf/vmlinux").exists();
-    let found = if there { "the kernel has it" } else { "the kernel has none, and none is needed" };
+    let found = if there {
+        "the kernel has it"
+    } else {
+        "the kernel has none, so sockets are not read from its memory"
+    };
     check("btf", State::Ok, found, None)
 }
 
-/// Checks which programs run at each interface's ingress hook.
-fn interfaces() -> Vec<Check> {
-    let name = "ingress chain";
-    let names = match interface_names() {
-        Ok(names) => names,
-        Err(error) => return vec![check(name, State::Warn, format!("cannot be seen: {error}"), None)],
-    };
-    let has_tcx = KernelVersion::current().is_ok_and(|version| version >= TCX);
-    if !has_tcx {
-        return vec![check(name, State::Ok, "no TCX, so no chain", None)];
-    }
-    let mut checks = Vec::new();
-    for interface in names {
-        match chain::programs(&interface) {
-            Ok(programs) if programs.is_empty() => {
-                checks.push(check(name, State::Ok, format!("{interface}: empty"), None));
-            }
-            Ok(programs) => {
-                let names: Vec<_> = programs.iter().map(|it| format!("{} (id {})", it.name, it.id)).collect();
-                let found = format!(
-                    "{interface}: {}; the first runs first, and attach goes before it",
-                    names.join(", ")
-                );
-                checks.push(check(name, State::Ok, found, None));
-            }
-            Err(error) => {
-                let found = format!("{interface}: cannot be seen: {}", last_source(&error));
-                checks.push(check(name, State::Warn, found, Some("needs CAP_NET_ADMIN")));
-            }
-        }
-    }
-    checks
-}
-
-/// Returns the names of the interfaces of our network namespace.
-fn interface_names() -> io::Result<Vec<String>> {
-    let text = fs::read_to_string("/proc/thread-self/net/dev")?;
-    Ok(text.lines().filter_map(|line| Some(line.split_once(':')?.0.trim().to_owned())).collect())
-}
-
 fn module() -> Check {
-    let found = if Module::now().is_loaded {
-        "loaded: servers on this host see real clients"
-    } else {
-        "not loaded; only --existing needs it"
+    let module = Module::now();
+    let found = match module {
+        Module { is_loaded: false, .. } => "not loaded; only --existing needs it".to_owned(),
+        Module { with_toa: Some(with_toa), without_toa, counts_ipv6, .. } => {
+            let without_toa = without_toa.map_or_else(String::new, |count| format!(" and {count} without"));
+            let ipv6 = if counts_ipv6 == Some(true) { "" } else { "; it counts no IPv6 addresses" };
+            format!("loaded: has seen {with_toa} connections with TOA{without_toa}{ipv6}")
+        }
+        _ => "loaded: servers on this host see real clients".to_owned(),
     };
-    check("toa module", State::Ok, found, None)
+    let advice = (module.with_toa == Some(0) && module.without_toa > Some(0))
+        .then_some("it expects another option, or the balancer marks only SYNs, or all clients are direct");
+    check("toa module", State::Ok, found, advice)
 }
 
 /// Checks whether servers' sockets can be queried.
@@ -214,6 +181,27 @@ fn existing() -> Check {
             check(name, State::Warn, error.to_string(), Some("attach works, but without --existing"))
         }
     }
+}
+
+/// Counts the open connections that came through something that marks TCP options, in the kernel's memory.
+fn marked() -> Check {
+    let name = "marked connections";
+    let advice = "--existing then only queries the servers' sockets";
+    let mut scanner = match Scanner::new() {
+        Ok(scanner) => scanner,
+        Err(error) => return check(name, State::Warn, ErrorChain(&error).to_string(), None),
+    };
+    let Marked { marked, total } = match scanner.marked() {
+        Ok(counts) => counts,
+        Err(error) => return check(name, State::Warn, ErrorChain(&error).to_string(), None),
+    };
+    if let Some(error) = scanner.without_memory() {
+        return check(name, State::Warn, format!("not known: {}", ErrorChain(error)), Some(advice));
+    }
+    let rest = if marked == total { "" } else { "; not known of the others" };
+    let found =
+        format!("{marked} of {total} open connections came through something that marks TCP options{rest}");
+    check(name, State::Ok, found, None)
 }
 
 /// Checks whether the kernel accepts the programs.
@@ -229,15 +217,6 @@ fn programs() -> Check {
     }
 }
 
-/// Returns the message of the innermost error.
-fn last_source(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -247,6 +226,15 @@ mod tests {
         let checks = examine();
         assert!(checks.iter().all(|check| !check.name.is_empty() && !check.found.is_empty()), "{checks:?}");
         assert!(checks.iter().any(|check| check.name == "kernel"));
-        assert!(interface_names().unwrap().contains(&"lo".to_owned()));
+    }
+
+    #[test]
+    fn the_ring_size_that_is_advised_fits() {
+        let page = page_size() as u64;
+        assert_eq!(largest_ring(2 * (page + 65_536), 2), Some(65_536));
+        assert_eq!(largest_ring(2 * (page + 65_536) - 1, 2), Some(32_768));
+        assert_eq!(largest_ring(4 * page, 2), Some(page));
+        assert_eq!(largest_ring(4 * page - 1, 2), None);
+        assert_eq!(largest_ring(0, 2), None);
     }
 }

@@ -1,8 +1,9 @@
-//! Finds the real clients of connections that were open before we attached. The servers' own sockets report them if a
-//! TOA module is loaded.
+//! Finds the real clients of connections that were open before we attached. `toa-tc remember` has noted them
+//! ([`crate::live::remember`]), or a TOA module knows them.
 //!
 //! A module keeps the TOA of a connection and changes only what `getpeername` returns; the kernel's socket table still
-//! shows the balancer. So for each connection in that table we find the owner's descriptor, duplicate it
+//! shows the balancer. Most modules keep it in the socket, where an iterator reads it ([`sockets`]). For each connection
+//! that the iterator does not name, or where there is none, we find the owner's descriptor, duplicate it
 //! (`pidfd_getfd`), query the duplicate and close it, one after the other. If the answer differs from the table, it is
 //! the real client.
 //!
@@ -22,24 +23,31 @@ use std::{
 
 use rustix::net::{getpeername, sockopt::socket_cookie};
 use thiserror::Error;
-use toa_common::config::Config;
+use toa_common::{attribution::Attribution, config::Config, socket::SocketRecord};
 
 use crate::{
     address::to_address,
-    live::host::sock_diag::{Established, Listener, SockDiag, SockDiagError},
+    live::{
+        host::sock_diag::{Established, Listener, SockDiag, SockDiagError},
+        remember::reader::{self, ReadError},
+    },
     rule::balancers::Balancers,
 };
+
+use module::Module;
+use sockets::{Sockets, SocketsError};
 
 pub mod module;
 mod proc_fds;
 mod real_client;
 mod realtime;
 pub mod rights;
+pub mod sockets;
 mod tally;
 
-pub use proc_fds::{OtherNamespaces, other_namespaces};
+pub use proc_fds::{OtherNamespaces, other_namespaces, owners};
 pub use real_client::{NamedBy, RealClient};
-pub use tally::{Counts, UnknownReason};
+pub use tally::{Counts, Marked, Traits, UnknownReason};
 
 /// `TOA_SO_GET_LOOKUP` of DPVS's module: returns the IPv6 client of a connection over IPv4 (NAT64).
 const NAT64_CLIENT: libc::c_int = 4096;
@@ -67,6 +75,8 @@ pub struct ScannedConnection<'a> {
     pub client: Result<RealClient, UnknownReason>,
     /// The process that owns it, if the socket was queried in this scan.
     pub pid: Option<u32>,
+    /// What else is known of its socket.
+    pub traits: Traits,
 }
 
 /// The connections to query.
@@ -79,7 +89,7 @@ pub struct Select<'a> {
 }
 
 impl Select<'_> {
-    /// Returns why a connection is not queried, or `None` if it is.
+    /// Returns why the client of a connection is of no interest, or `None` if it is.
     fn refuses(&self, connection: &Established, accepted_ports: &AcceptedPorts) -> Option<UnknownReason> {
         let (peer, server) = (connection.peer(), connection.server());
         if !self.config.serves(server.port().to_be()) {
@@ -88,8 +98,6 @@ impl Select<'_> {
             Some(UnknownReason::NoBalancer)
         } else if !accepted_ports.accepted(server) {
             Some(UnknownReason::ConnectedOut)
-        } else if connection.inode == 0 {
-            Some(UnknownReason::Queued)
         } else {
             None
         }
@@ -120,17 +128,55 @@ impl AcceptedPorts {
     }
 }
 
+/// A connection that is to be queried.
+struct Pending {
+    connection: Established,
+    traits: Traits,
+    /// Why its client is not known so far.
+    reason: UnknownReason,
+}
+
 /// Scans connections, and remembers what their sockets answered, so that none is queried twice.
 pub struct Scanner {
     table: SockDiag,
+    /// The iterator, or why there is none.
+    sockets: Result<Sockets, SocketsError>,
     /// The answers by socket cookie.
     answers: HashMap<u64, Result<RealClient, UnknownReason>>,
+    /// Why the remembered clients could not be read.
+    unreadable: Option<ReadError>,
 }
 
 impl Scanner {
     /// Creates a scanner that knows no answers.
     pub fn new() -> Result<Self, ExistingError> {
-        Ok(Self { table: SockDiag::new()?, answers: HashMap::new() })
+        Ok(Self {
+            table: SockDiag::new()?,
+            sockets: Sockets::new(),
+            answers: HashMap::new(),
+            unreadable: None,
+        })
+    }
+
+    /// Returns why the sockets cannot be read from the kernel's memory, if they cannot.
+    pub fn without_memory(&self) -> Option<&SocketsError> {
+        self.sockets.as_ref().err()
+    }
+
+    /// Returns why a scan could not read the remembered clients, if one could not since the last call.
+    pub fn take_unreadable(&mut self) -> Option<ReadError> {
+        self.unreadable.take()
+    }
+
+    /// Reads the remembered clients by socket cookie; none if that is not possible.
+    fn remembered(&mut self) -> HashMap<u64, Attribution> {
+        match reader::read() {
+            Ok(clients) => clients.unwrap_or_default(),
+            Err(error) => {
+                self.unreadable = Some(error);
+                HashMap::new()
+            }
+        }
     }
 
     /// Scans all connections that are established now, and passes each to `each` with its client or the reason why that
@@ -145,45 +191,90 @@ impl Scanner {
         let accepted_ports = AcceptedPorts::now(&mut self.table)?;
         let (mut pending, mut left) = (HashMap::new(), Vec::new());
         let mut known = HashMap::with_capacity(self.answers.len());
-        for connection in self.table.established(with_times)? {
+        let connections = self.table.established(with_times)?;
+        // After the table, which assigns the cookies.
+        let (remembered, memory) = (self.remembered(), self.memory());
+        // Without the module, the bytes are another owner's, or left over.
+        let is_module_loaded = Module::now().is_loaded;
+        for connection in connections {
             let cookie = connection.cookie();
-            let client = match (select.refuses(&connection, &accepted_ports), self.answers.remove(&cookie)) {
-                (Some(reason), _) => Err(reason),
-                (None, Some(answer)) => {
-                    known.insert(cookie, answer);
-                    answer
-                }
-                (None, None) => {
-                    // Of two connections with one inode, only the last can be found by it.
-                    let other = pending.insert(connection.inode, (connection, UnknownReason::Unseen));
-                    left.extend(other);
-                    continue;
-                }
+            let socket = memory.get(&cookie);
+            let traits = Traits {
+                is_ipv6: connection.is_ipv6(),
+                saw_unknown: socket.is_some_and(SocketRecord::saw_unknown),
             };
-            counts.add(&client);
-            each(&ScannedConnection { connection: &connection, client, pid: None });
+            let in_memory = socket.filter(|_| is_module_loaded).and_then(SocketRecord::client);
+            let client = if let Some(reason) = select.refuses(&connection, &accepted_ports) {
+                Err(reason)
+            } else if let Some(noted) = remembered.get(&cookie) {
+                Ok(RealClient::remembered(noted))
+            } else if let Some(client) = in_memory {
+                Ok(RealClient::of_module(&client))
+            } else if connection.inode == 0 {
+                Err(UnknownReason::Queued)
+            } else if let Some(answer) = self.answers.remove(&cookie) {
+                known.insert(cookie, answer);
+                answer
+            } else {
+                let inode = connection.inode;
+                // Of two connections with one inode, only the last can be found by it.
+                let other =
+                    pending.insert(inode, Pending { connection, traits, reason: UnknownReason::Unseen });
+                left.extend(other);
+                continue;
+            };
+            counts.add(&client, traits);
+            each(&ScannedConnection { connection: &connection, client, pid: None, traits });
         }
         self.answers = known;
         if !pending.is_empty() {
             counts.refused_processes = self.ask(&mut pending, |found| {
-                counts.add(&found.client);
+                counts.add(&found.client, found.traits);
                 each(found);
             })?;
         }
-        for (connection, reason) in pending.into_values().chain(left) {
+        for Pending { connection, traits, reason } in pending.into_values().chain(left) {
             let is_gone = reason == UnknownReason::Closed || !self.table.is_there(&connection)?;
             let client = Err(if is_gone { UnknownReason::Closed } else { reason });
-            counts.add(&client);
-            each(&ScannedConnection { connection: &connection, client, pid: None });
+            counts.add(&client, traits);
+            each(&ScannedConnection { connection: &connection, client, pid: None, traits });
         }
         Ok(counts)
+    }
+
+    /// Counts the accepted connections that are established now, and those of them on which the kernel saw an unknown
+    /// TCP option. No socket is queried.
+    pub fn marked(&mut self) -> Result<Marked, ExistingError> {
+        let accepted_ports = AcceptedPorts::now(&mut self.table)?;
+        let connections = self.table.established(false)?;
+        // After the table, which assigns the cookies.
+        let memory = self.memory();
+        let mut counts = Marked::default();
+        for connection in connections.iter().filter(|it| accepted_ports.accepted(it.server())) {
+            counts.total += 1;
+            let socket = memory.get(&connection.cookie());
+            counts.marked += u64::from(socket.is_some_and(SocketRecord::saw_unknown));
+        }
+        Ok(counts)
+    }
+
+    /// Reads the sockets by their cookies; none if that is not possible.
+    fn memory(&mut self) -> HashMap<u64, SocketRecord> {
+        match self.sockets.as_mut().map(Sockets::read) {
+            Ok(Ok(memory)) => memory,
+            Ok(Err(error)) => {
+                self.sockets = Err(error);
+                HashMap::new()
+            }
+            Err(_) => HashMap::new(),
+        }
     }
 
     /// Queries those of `pending` that a process owns, found by inode, and removes them from it. Returns the number of
     /// processes whose descriptors we may not list.
     fn ask(
         &mut self,
-        pending: &mut HashMap<u32, (Established, UnknownReason)>,
+        pending: &mut HashMap<u32, Pending>,
         mut each: impl FnMut(&ScannedConnection<'_>),
     ) -> Result<u64, ExistingError> {
         let mut failure = None;
@@ -191,13 +282,14 @@ impl Scanner {
             let Entry::Occupied(mut entry) = pending.entry(inode) else {
                 return ControlFlow::Continue(());
             };
-            let (connection, reason) = entry.get_mut();
+            let Pending { connection, reason, .. } = entry.get_mut();
             let answer = process.with_duplicate(descriptor, |duplicate| ask(duplicate, connection));
             match answer {
                 Ok(client) => {
-                    let (connection, _) = entry.remove();
+                    let Pending { connection, traits, .. } = entry.remove();
                     self.answers.insert(connection.cookie(), client);
-                    each(&ScannedConnection { connection: &connection, client, pid: Some(process.pid) });
+                    let pid = Some(process.pid);
+                    each(&ScannedConnection { connection: &connection, client, pid, traits });
                 }
                 Err(error) => match error.raw_os_error() {
                     // The descriptor or inode now belongs to another socket, or the process is gone. Another process

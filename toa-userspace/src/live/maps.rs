@@ -2,6 +2,7 @@
 
 pub mod balancers;
 pub mod bypass;
+pub mod clients;
 pub mod counters;
 pub mod flows;
 pub mod watch;
@@ -13,6 +14,7 @@ use toa_common::maps::{COUNTERS, FLOWS, PREFIXES, SHAPES, WATCH};
 use super::program::load::{LoadError, Loaded};
 use balancers::{BalancersMap, Untrusted};
 use bypass::BypassMap;
+use clients::Clients;
 use counters::Counters;
 use flows::Flows;
 use watch::Watch;
@@ -31,6 +33,8 @@ pub struct Maps {
     pub balancers: BalancersMap,
     /// The sources whose TOA was not trusted.
     pub untrusted: Untrusted,
+    /// Examples of the clients that TOA named.
+    pub clients: Clients,
 }
 
 /// Why a program's maps cannot be used.
@@ -64,6 +68,7 @@ impl Maps {
             bypass: take(loaded, "BYPASS", |map, _| Ok(BypassMap::new(map)))?,
             balancers: take(loaded, "BALANCERS", |map, _| Ok(BalancersMap::new(map)))?,
             untrusted: take(loaded, "UNTRUSTED", |map, _| Ok(Untrusted::new(map)))?,
+            clients: take(loaded, "CLIENTS", |map, _| Ok(Clients::new(map)))?,
         })
     }
 }

@@ -1,7 +1,7 @@
 //! The per-CPU perf rings: opens them with a watermark, gives them to the kernel program, and reads their samples.
 //!
-//! `aya`'s perf buffer is not used. It wakes its reader once per record, which costs more than the record, and it loops endlessly on a record whose 16-bit size has wrapped. All unsafe code of the rings is
-//! in this file.
+//! `aya`'s perf buffer is not used. It wakes its reader once per record, which costs more than the record, and it loops endlessly on a
+//! record whose 16-bit size has wrapped. All unsafe code of the rings is in this file and in `rings/event.rs`.
 //!
 //! ```text
 //! ring, as mapped: | control page | 2^n data pages                        |
@@ -9,28 +9,32 @@
 //! ```
 
 use std::{
-    io, mem,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    io,
+    mem::{self, MaybeUninit},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     ptr::NonNull,
     sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
 };
 
-use aya::maps::{MapData, MapError};
-use aya_obj::generated::{
-    PERF_EVENT_IOC_ENABLE, PERF_FLAG_FD_CLOEXEC, bpf_attr, bpf_cmd, perf_event_attr, perf_event_mmap_page,
-    perf_event_sample_format, perf_sw_ids, perf_type_id,
-};
+use aya::maps::MapData;
+use aya_obj::generated::{PERF_EVENT_IOC_ENABLE, bpf_attr, bpf_cmd, perf_event_mmap_page};
 use rustix::{
     event::epoll,
+    io::Errno,
     mm::{MapFlags, ProtFlags, mmap, munmap},
     param::page_size,
 };
-use thiserror::Error;
-use tokio::io::{Interest, unix::AsyncFd};
 
+pub mod cpus;
+mod error;
+mod event;
+pub mod opener;
 pub mod reader;
 mod records;
 
+pub use error::PerfError;
+pub(crate) use event::try_open;
 pub use records::DrainStats;
 use records::{Records, merge};
 
@@ -45,36 +49,6 @@ pub fn default_ring_bytes(cpus: usize) -> usize {
     let (least, most) = RING_BYTES;
     let share = (RINGS_BYTES / cpus.max(1)).max(1);
     (1 << share.ilog2()).clamp(least, most)
-}
-
-/// Why the rings could not be opened.
-#[derive(Debug, Error)]
-pub enum PerfError {
-    /// The number of CPUs could not be read from the map.
-    #[error("cannot read the size of the perf event array")]
-    Map(#[source] MapError),
-    /// The ring size is not a power of two of at least one page.
-    #[error("ring size {bytes} is not a power of two of at least {page} bytes (a page)")]
-    Size {
-        /// The requested size.
-        bytes: usize,
-        /// The page size.
-        page: usize,
-    },
-    /// A system call failed for one CPU's ring.
-    #[error("cannot open the perf ring of CPU {cpu}: {call}")]
-    Ring {
-        /// The CPU.
-        cpu: u32,
-        /// The system call.
-        call: &'static str,
-        /// The underlying error.
-        #[source]
-        source: io::Error,
-    },
-    /// The epoll descriptor, which reports when to read, could not be set up.
-    #[error("cannot wait for the perf rings")]
-    Epoll(#[source] io::Error),
 }
 
 /// Returns the number of possible CPUs, which is the size of a perf event array. `/sys` is not asked: in a container, it
@@ -109,25 +83,29 @@ impl Rings {
         }
         let epoll =
             epoll::create(epoll::CreateFlags::CLOEXEC).map_err(|errno| PerfError::Epoll(errno.into()))?;
-        let mut rings = Vec::new();
+        let mut rings = Self { rings: Vec::new(), epoll };
         for cpu in cpus {
-            let ring = match Ring::open(cpu, bytes) {
-                // The CPU is offline.
-                Err(PerfError::Ring { source, .. }) if source.raw_os_error() == Some(libc::ENODEV) => {
-                    continue;
-                }
-                ring => ring?,
+            let event = match event::open_event(cpu, bytes) {
+                Err(error) if error.is_offline() => continue,
+                event => event?,
             };
-            ring.store_in(map, cpu).map_err(|source| PerfError::Ring {
-                cpu,
-                call: "bpf(BPF_MAP_UPDATE_ELEM)",
-                source,
-            })?;
-            epoll::add(&epoll, &ring.fd, epoll::EventData::new_u64(cpu.into()), epoll::EventFlags::IN)
-                .map_err(|errno| PerfError::Epoll(errno.into()))?;
-            rings.push(ring);
+            rings.add(Ring::new(event, map, cpu, bytes)?)?;
         }
-        Ok(Self { rings, epoll })
+        Ok(rings)
+    }
+
+    /// Adds a ring, in place of the one that its CPU had.
+    pub fn add(&mut self, ring: Ring) -> Result<(), PerfError> {
+        epoll::add(&self.epoll, &ring.fd, epoll::EventData::new_u64(ring.cpu.into()), epoll::EventFlags::IN)
+            .map_err(|errno| PerfError::Epoll(errno.into()))?;
+        self.rings.retain(|old| old.cpu != ring.cpu);
+        self.rings.push(ring);
+        Ok(())
+    }
+
+    /// Returns the CPUs that have a ring.
+    pub fn cpus(&self) -> impl Iterator<Item = u32> {
+        self.rings.iter().map(Ring::cpu)
     }
 
     /// Returns the number of rings.
@@ -135,11 +113,15 @@ impl Rings {
         self.rings.len()
     }
 
-    /// Registers the rings with the runtime, so that a task can wait for them.
-    pub fn register(self) -> io::Result<AsyncFd<Self>> {
-        // SAFETY: the rings keep their one epoll descriptor open until they are dropped together with the returned
-        // value.
-        unsafe { AsyncFd::register_with_interest(self, Interest::READABLE) }.map_err(Into::into)
+    /// Waits until a ring has reached its watermark, a signal comes, or this time is over.
+    pub fn wait(&self, patience: Duration) -> io::Result<()> {
+        // Which ring it is does not matter: all are read.
+        let mut ready = [MaybeUninit::uninit(); 16];
+        let patience = patience.try_into().map_err(io::Error::other)?;
+        match epoll::wait(&self.epoll, &mut ready, Some(&patience)) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
     }
 
     /// Passes every sample that is in the rings now to `sample`, in the order of the time that each begins with (as a
@@ -152,21 +134,10 @@ impl Rings {
     }
 }
 
-impl AsFd for Rings {
-    /// Returns the epoll descriptor, which is readable when a ring has reached its watermark.
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.epoll.as_fd()
-    }
-}
-
-impl AsRawFd for Rings {
-    fn as_raw_fd(&self) -> i32 {
-        self.epoll.as_raw_fd()
-    }
-}
-
+/// The ring of one CPU.
 #[derive(Debug)]
-struct Ring {
+pub struct Ring {
+    cpu: u32,
     fd: OwnedFd,
     /// The control page. The data pages follow it.
     control: NonNull<perf_event_mmap_page>,
@@ -182,9 +153,9 @@ unsafe impl Send for Ring {}
 unsafe impl Sync for Ring {}
 
 impl Ring {
-    fn open(cpu: u32, bytes: usize) -> Result<Self, PerfError> {
+    /// Maps the ring of an event that was opened for `cpu`, and stores it in the perf event array `map`.
+    fn new(fd: OwnedFd, map: BorrowedFd<'_>, cpu: u32, bytes: usize) -> Result<Self, PerfError> {
         let failed = |call| move |source: io::Error| PerfError::Ring { cpu, call, source };
-        let fd = perf_event_open(cpu, bytes).map_err(failed("perf_event_open"))?;
         let mapped_len = bytes + page_size();
         // SAFETY: this is a new mapping, which replaces no other memory.
         let control = unsafe {
@@ -200,20 +171,26 @@ impl Ring {
         let control = control.map_err(|errno| failed("mmap")(errno.into()))?;
         let control = NonNull::new(control.cast())
             .ok_or_else(|| failed("mmap")(io::Error::from(io::ErrorKind::OutOfMemory)))?;
-        let ring = Self { fd, control, mapped_len, data_len: bytes, scratch: Vec::new() };
+        let ring = Self { cpu, fd, control, mapped_len, data_len: bytes, scratch: Vec::new() };
         // SAFETY: this ioctl on a perf event takes no argument.
         if unsafe { libc::ioctl(ring.fd.as_raw_fd(), PERF_EVENT_IOC_ENABLE.into(), 0) } != 0 {
             return Err(failed("ioctl(PERF_EVENT_IOC_ENABLE)")(io::Error::last_os_error()));
         }
+        ring.store_in(map).map_err(failed("bpf(BPF_MAP_UPDATE_ELEM)"))?;
         Ok(ring)
     }
 
-    fn store_in(&self, map: BorrowedFd<'_>, cpu: u32) -> io::Result<()> {
+    /// Returns the CPU.
+    pub fn cpu(&self) -> u32 {
+        self.cpu
+    }
+
+    fn store_in(&self, map: BorrowedFd<'_>) -> io::Result<()> {
         let value = self.fd.as_raw_fd();
         // SAFETY: a `bpf_attr` of zeros is valid.
         let mut attr: bpf_attr = unsafe { mem::zeroed() };
         attr.__bindgen_anon_2.map_fd = map.as_raw_fd().cast_unsigned();
-        attr.__bindgen_anon_2.key = (&raw const cpu).addr() as u64;
+        attr.__bindgen_anon_2.key = (&raw const self.cpu).addr() as u64;
         attr.__bindgen_anon_2.__bindgen_anon_1.value = (&raw const value).addr() as u64;
         // SAFETY: key and value outlive the call and have the sizes that the map declares, four bytes each.
         let result = unsafe {
@@ -248,34 +225,6 @@ impl Drop for Ring {
     fn drop(&mut self) {
         // SAFETY: this is our own mapping, and no reference to it is left.
         let _ = unsafe { munmap(self.control.as_ptr().cast(), self.mapped_len) };
-    }
-}
-
-fn perf_event_open(cpu: u32, bytes: usize) -> io::Result<OwnedFd> {
-    // SAFETY: a `perf_event_attr` of zeros is valid.
-    let mut attr: perf_event_attr = unsafe { mem::zeroed() };
-    attr.size = size_of::<perf_event_attr>() as u32;
-    attr.type_ = perf_type_id::PERF_TYPE_SOFTWARE as u32;
-    attr.config = perf_sw_ids::PERF_COUNT_SW_BPF_OUTPUT as u64;
-    attr.sample_type = perf_event_sample_format::PERF_SAMPLE_RAW as u64;
-    attr.set_watermark(1);
-    attr.__bindgen_anon_2.wakeup_watermark = u32::try_from(bytes / 8).unwrap_or(u32::MAX);
-    let (any_process, no_group) = (-1, -1);
-    // SAFETY: `attr` outlives the call and contains its own size.
-    let fd = unsafe {
-        libc::syscall(
-            libc::SYS_perf_event_open,
-            &raw const attr,
-            any_process,
-            cpu,
-            no_group,
-            PERF_FLAG_FD_CLOEXEC,
-        )
-    };
-    match i32::try_from(fd) {
-        // SAFETY: the kernel has just returned this descriptor, so nothing else owns it.
-        Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
-        _ => Err(io::Error::last_os_error()),
     }
 }
 

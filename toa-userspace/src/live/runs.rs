@@ -1,11 +1,12 @@
 //! Finds runs by their pins, selects one, and opens its maps after checking each.
 
-pub mod identity;
+mod life;
+pub mod pin_directories;
 pub mod pins;
 
 use std::{
     fmt,
-    fs::File,
+    fs::{self, File},
     io,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
@@ -19,8 +20,8 @@ use toa_common::{
     run_info::{FORMAT, RunInfo, RunInterface},
 };
 
-use identity::Identity;
-use pins::PinsError;
+use pin_directories::{DirectoryError, PinDirectories};
+use pins::{RULES, RunDirectory};
 
 use crate::live::{
     host::namespace,
@@ -30,11 +31,11 @@ use crate::live::{
 /// Why runs cannot be found or their pins cannot be used.
 #[derive(Debug, Error)]
 pub enum RunsError {
-    /// The directory of all runs cannot be used.
+    /// A directory of runs cannot be used.
     #[error(transparent)]
-    Pins(#[from] PinsError),
-    /// A directory could not be read.
-    #[error("cannot read {path}")]
+    Runs(#[from] DirectoryError),
+    /// A directory could not be read, locked or removed.
+    #[error("cannot use {path}")]
     Directory {
         /// The directory.
         path: PathBuf,
@@ -62,12 +63,15 @@ pub enum RunsError {
 }
 
 /// Opens a pin. It is used as a map only if its type and sizes match `spec`, and its ID matches `id`, if given.
-fn open(directory: &Path, spec: &MapSpec, id: Option<u32>) -> Result<Map, RunsError> {
+pub(crate) fn open(directory: &Path, spec: &MapSpec, id: Option<u32>) -> Result<Map, RunsError> {
     let path = directory.join(spec.name);
     let failed = |source| RunsError::Map { path: path.clone(), source };
+    let foreign = |reason| RunsError::Foreign { path: path.clone(), reason };
+    if path.is_symlink() {
+        return Err(foreign("it is a link".to_owned()));
+    }
     let data = MapData::from_pin(&path).map_err(failed)?;
     let info = data.info().map_err(failed)?;
-    let foreign = |reason| RunsError::Foreign { path: path.clone(), reason };
     let kind = info.map_type().map_err(|_| foreign("it is not a map of a known type".to_owned()))?;
     if kind as u32 != spec.kind {
         return Err(foreign(format!("it is a map of type {kind:?}")));
@@ -100,17 +104,15 @@ pub struct Run {
 pub struct Lock(#[expect(dead_code, reason = "it is held, not used")] OwnedFd);
 
 impl Run {
-    fn open(path: PathBuf, identity: Identity) -> Result<Self, RunsError> {
+    fn open(RunDirectory { path, id }: RunDirectory) -> Result<Self, RunsError> {
         let pin = path.join(INFO.name);
         let failed = |source| RunsError::Map { path: pin.clone(), source };
         let map = Array::<_, RunInfo>::try_from(open(&path, &INFO, None)?).map_err(failed)?;
         let info = map.get(&0, 0).map_err(failed)?;
         let reason = if info.format != FORMAT {
             Some(format!("it has format {}, this version knows {FORMAT}", info.format))
-        } else if (info.pid, info.start_ticks, info.pid_namespace)
-            != (identity.pid, identity.start_ticks, identity.pid_namespace)
-        {
-            Some(format!("it says that it is process {}'s", info.pid))
+        } else if info.counters_id() != id {
+            Some(format!("it says that its map {} has ID {}", COUNTERS.name, info.counters_id()))
         } else {
             None
         };
@@ -122,11 +124,12 @@ impl Run {
 
     /// Locks the rules. Waits while another process changes them.
     pub fn lock(&self) -> Result<Lock, RunsError> {
-        let locked = File::open(&self.path).and_then(|directory| {
+        let path = self.path.join(RULES);
+        let locked = File::open(&path).and_then(|directory| {
             flock(&directory, FlockOperation::LockExclusive)?;
             Ok(directory.into())
         });
-        locked.map(Lock).map_err(|source| RunsError::Directory { path: self.path.clone(), source })
+        locked.map(Lock).map_err(|source| RunsError::Directory { path, source })
     }
 
     /// Opens one of the pinned maps.
@@ -208,10 +211,12 @@ impl fmt::Display for Run {
 pub struct Runs {
     /// Runs that can be used.
     pub alive: Vec<Run>,
-    /// Pins that look like a run but are none of this version, with the reasons.
+    /// What looks like a run or has runs but cannot be used, with the reasons.
     pub refused: Vec<RunsError>,
-    /// How many dead runs had their pins removed.
-    pub swept: usize,
+    /// Directories of killed runs.
+    dead: Vec<RunDirectory>,
+    /// The directory to keep even if it is empty, if it was chosen.
+    kept: Option<PathBuf>,
 }
 
 /// The criteria that select a run.
@@ -233,27 +238,61 @@ pub enum NoSingleRun<'a> {
 }
 
 impl Runs {
-    /// Finds all runs, and removes the pins of dead ones.
-    pub fn find() -> Result<Self, RunsError> {
-        let mut found = Self::default();
-        let Some(directory) = pins::directory()? else {
-            return Ok(found);
-        };
-        let failed = |source| RunsError::Directory { path: directory.clone(), source };
-        found.swept = pins::sweep(&directory).map_err(failed)?;
-        for (path, identity) in pins::runs(&directory).map_err(failed)? {
-            // Without `INFO`, a run is still starting or already ending.
-            if identity.is_alive() == Some(false) || !path.join(INFO.name).exists() {
-                continue;
-            }
-            match Run::open(path.clone(), identity) {
-                Ok(run) => found.alive.push(run),
-                // The run ended before its pins were opened.
-                Err(_) if !path.exists() => {}
+    /// Finds all runs.
+    pub fn find(directories: &PinDirectories) -> Result<Self, RunsError> {
+        let mut found = Self { kept: directories.chosen().map(Path::to_owned), ..Self::default() };
+        for directory in directories.existing()? {
+            let runs = directory.map_err(RunsError::Runs).and_then(|path| {
+                RunDirectory::all(&path).map_err(|source| RunsError::Directory { path, source })
+            });
+            match runs {
+                Ok(runs) => runs.into_iter().for_each(|run| found.add(run)),
                 Err(error) => found.refused.push(error),
             }
         }
         Ok(found)
+    }
+
+    fn add(&mut self, directory: RunDirectory) {
+        if directory.is_dead() {
+            self.dead.push(directory);
+        // Without `INFO`, a run is still starting or already ending.
+        } else if directory.path.join(INFO.name).exists() {
+            let path = directory.path.clone();
+            match Run::open(directory) {
+                Ok(run) => self.alive.push(run),
+                // The run ended before its pins were opened.
+                Err(_) if !path.exists() => {}
+                Err(error) => self.refused.push(error),
+            }
+        }
+    }
+
+    /// Returns how many killed runs have left pins.
+    pub fn killed(&self) -> usize {
+        self.dead.len()
+    }
+
+    /// Removes the pins of killed runs, and returns how many runs these were. Those that cannot be removed remain.
+    pub fn remove_killed(&mut self) -> usize {
+        let mut removed = 0;
+        for directory in std::mem::take(&mut self.dead) {
+            match directory.remove_dead() {
+                Ok(is_removed) => removed += usize::from(is_removed),
+                Err(_) if !directory.path.exists() => {}
+                Err(source) => {
+                    self.refused.push(RunsError::Directory { path: directory.path.clone(), source });
+                    self.dead.push(directory);
+                    continue;
+                }
+            }
+            let parent = directory.path.parent();
+            if let Some(parent) = parent.filter(|parent| self.kept.as_deref() != Some(*parent)) {
+                // This fails while other runs are in it.
+                let _ = fs::remove_dir(parent);
+            }
+        }
+        removed
     }
 
     /// Returns the runs that match `selector`. If a run is attached to an interface of the given name in our own
@@ -312,13 +351,13 @@ mod tests {
             version: [1, 2, 3, 0],
             pid,
             map_ids: [0; PINNED.len()],
-            start_ticks: 0,
             since_ns: 0,
             pid_namespace: 0,
             network_namespace,
             interface_count: u32::try_from(names.len()).unwrap(),
             flows_removed_by_others: 0,
             rule_additions: 0,
+            options: 0,
             interfaces,
         };
         Run { path: PathBuf::new(), info }

@@ -9,6 +9,10 @@ pub struct Module {
     pub is_loaded: bool,
     /// Connections with TOA since it was loaded (`syn_recv_sock_toa`), if it reports them.
     pub with_toa: Option<u64>,
+    /// Connections without TOA since it was loaded (`syn_recv_sock_no_toa`), if it reports them.
+    pub without_toa: Option<u64>,
+    /// Whether it counts IPv6 addresses, if it reports counts. Builds for IPv4 listeners only do not.
+    pub counts_ipv6: Option<bool>,
 }
 
 impl Module {
@@ -17,7 +21,17 @@ impl Module {
         // The module's table exists in the initial network namespace only.
         let stats = fs::read_to_string("/proc/1/net/toa_stats").ok();
         let is_loaded = stats.is_some() || Path::new("/sys/module/toa").exists();
-        Self { is_loaded, with_toa: stats.and_then(|stats| sum(&stats, "syn_recv_sock_toa")) }
+        stats.map_or(Self { is_loaded, ..Self::default() }, |stats| Self::reporting(&stats))
+    }
+
+    /// Reads the module's table.
+    fn reporting(stats: &str) -> Self {
+        Self {
+            is_loaded: true,
+            with_toa: sum(stats, "syn_recv_sock_toa"),
+            without_toa: sum(stats, "syn_recv_sock_no_toa"),
+            counts_ipv6: Some(sum(stats, "ip6_address_alloc").is_some()),
+        }
     }
 }
 
@@ -43,7 +57,11 @@ getname_toa_ok                     :          0          0
 
     #[test]
     fn the_table_of_the_module_is_read() {
-        assert_eq!(sum(TABLE, "syn_recv_sock_toa"), Some(15));
+        let module = Module::reporting(TABLE);
+        assert_eq!((module.with_toa, module.without_toa), (Some(15), Some(1)));
+        assert_eq!(module.counts_ipv6, Some(false));
+        let with_ipv6 = format!("{TABLE}ip6_address_alloc  :  0   0\n");
+        assert_eq!(Module::reporting(&with_ipv6).counts_ipv6, Some(true));
         assert_eq!(sum(TABLE, "syn_recv_sock"), None);
         assert_eq!(sum("syn_recv_sock_toa : x", "syn_recv_sock_toa"), None);
     }

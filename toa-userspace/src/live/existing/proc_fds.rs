@@ -1,7 +1,7 @@
 //! The sockets that processes hold, found by their descriptors in `/proc/PID/fd`.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     ffi::CStr,
     fs, io,
     mem::MaybeUninit,
@@ -112,6 +112,21 @@ pub(super) fn walk(mut each: impl FnMut(&mut Process, u32, i32) -> ControlFlow<(
         }
     }
     Ok(refused)
+}
+
+/// Returns the processes that own sockets with these inodes: the first of each, in the order of `/proc`.
+pub fn owners(inodes: impl IntoIterator<Item = u32>) -> io::Result<HashMap<u32, u32>> {
+    let mut inodes: HashSet<_> = inodes.into_iter().collect();
+    let mut owners = HashMap::with_capacity(inodes.len());
+    if !inodes.is_empty() {
+        walk(|process, inode, _| {
+            if inodes.remove(&inode) {
+                owners.insert(inode, process.pid);
+            }
+            if inodes.is_empty() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+    }
+    Ok(owners)
 }
 
 fn is_there(pid: u32) -> bool {

@@ -55,11 +55,39 @@ impl UnknownReason {
     }
 }
 
+/// How many of the accepted connections the kernel saw an unknown TCP option on.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Marked {
+    /// Those connections.
+    pub marked: u64,
+    /// All accepted connections.
+    pub total: u64,
+}
+
+/// Properties of a connection's socket that help to explain why its client is not known.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Traits {
+    /// Whether it belongs to an IPv6 listener. Its client may be an IPv4 one.
+    pub is_ipv6: bool,
+    /// Whether the kernel is known to have seen an unknown TCP option, such as a TOA. Otherwise it may have or not.
+    pub saw_unknown: bool,
+}
+
 /// The number of scanned connections with a known client, and of the others by reason.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Counts {
     /// Connections with a known client.
     pub named: u64,
+    /// Those of them whose sockets belong to IPv6 listeners.
+    pub named_ipv6: u64,
+    /// Connections on which the kernel saw an unknown TCP option.
+    pub saw_unknown: u64,
+    /// Connections whose client is unknown for the reason [`UnknownReason::Same`] and whose sockets belong to IPv6
+    /// listeners.
+    pub same_ipv6: u64,
+    /// Connections whose client is unknown for the reason [`UnknownReason::Same`] and on which the kernel saw an unknown
+    /// TCP option.
+    pub same_saw_unknown: u64,
     /// Processes whose descriptors we may not list; 0 if none had to be listed.
     pub refused_processes: u64,
     reasons: [u64; UnknownReason::ALL.len()],
@@ -67,12 +95,21 @@ pub struct Counts {
 
 impl Counts {
     /// Counts one connection.
-    pub fn add(&mut self, client: &Result<RealClient, UnknownReason>) {
+    pub fn add(&mut self, client: &Result<RealClient, UnknownReason>, traits: Traits) {
+        let (is_ipv6, saw_unknown) = (u64::from(traits.is_ipv6), u64::from(traits.saw_unknown));
+        self.saw_unknown += saw_unknown;
         match client {
-            Ok(_) => self.named += 1,
+            Ok(_) => {
+                self.named += 1;
+                self.named_ipv6 += is_ipv6;
+            }
             Err(reason) => {
                 if let Some(count) = self.reasons.get_mut(*reason as usize) {
                     *count += 1;
+                }
+                if *reason == UnknownReason::Same {
+                    self.same_ipv6 += is_ipv6;
+                    self.same_saw_unknown += saw_unknown;
                 }
             }
         }
@@ -98,9 +135,14 @@ mod tests {
         let mut counts = Counts::default();
         for (times, reason) in UnknownReason::ALL.into_iter().enumerate() {
             assert_eq!(UnknownReason::ALL[reason as usize], reason);
-            (0..times).for_each(|_| counts.add(&Err(reason)));
+            (0..times).for_each(|_| counts.add(&Err(reason), Traits::default()));
         }
         assert_eq!(counts.total(), 36);
         assert_eq!(counts.of(UnknownReason::Denied), 4);
+        assert_eq!((counts.saw_unknown, counts.same_ipv6, counts.same_saw_unknown), (0, 0, 0));
+        let traits = Traits { is_ipv6: true, saw_unknown: true };
+        counts.add(&Err(UnknownReason::Same), traits);
+        counts.add(&Err(UnknownReason::Queued), traits);
+        assert_eq!((counts.saw_unknown, counts.same_ipv6, counts.same_saw_unknown), (2, 1, 1));
     }
 }

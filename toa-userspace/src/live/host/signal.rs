@@ -11,6 +11,13 @@ pub fn is_ignored(signal: i32) -> io::Result<bool> {
     if result == 0 { Ok(action.sa_sigaction == libc::SIG_IGN) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Ignores a signal from now on.
+pub fn ignore(signal: i32) -> io::Result<()> {
+    // SAFETY: no handler is installed, so none can do anything that it must not.
+    let previous = unsafe { libc::signal(signal, libc::SIG_IGN) };
+    if previous == libc::SIG_ERR { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -21,5 +28,8 @@ mod tests {
         assert!(is_ignored(libc::SIGPIPE).unwrap());
         assert!(!is_ignored(libc::SIGSEGV).unwrap());
         assert!(is_ignored(0).is_err());
+        ignore(libc::SIGUSR2).unwrap();
+        assert!(is_ignored(libc::SIGUSR2).unwrap());
+        assert!(ignore(libc::SIGKILL).is_err());
     }
 }

@@ -71,6 +71,11 @@ impl Established {
         SocketAddr::new(self.id.source_address.to_canonical(), self.id.source_port)
     }
 
+    /// Returns whether the socket is an IPv6 one. Its addresses may be IPv4-mapped.
+    pub fn is_ipv6(&self) -> bool {
+        self.family == AF_INET6
+    }
+
     /// Returns the socket's cookie (`SO_COOKIE`), which is unique until the next boot.
     pub fn cookie(&self) -> u64 {
         // Two words in host byte order, the lower one first (`sock_diag_save_cookie`).

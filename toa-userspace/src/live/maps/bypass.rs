@@ -5,7 +5,7 @@ use toa_common::{bypass::Bypass, flow_key::FlowKey};
 
 use crate::pipeline::bypass::BypassTable;
 
-/// The map `BYPASS`. Only the attaching process writes to it.
+/// The map `BYPASS`. Only the attaching process and the kernel program write to it.
 pub struct BypassMap(HashMap<MapData, FlowKey, Bypass>);
 
 impl BypassMap {
@@ -21,8 +21,9 @@ impl BypassTable for BypassMap {
         self.0.insert(key, bypass, 0).is_ok()
     }
 
-    fn clear(&mut self, key: &FlowKey, generation: u64) {
-        if self.0.get(key, 0).is_ok_and(|bypass| bypass.generation == generation) {
+    fn clear(&mut self, key: &FlowKey, bypass: &Bypass) {
+        let is_it = |it: Bypass| (it.generation, it.until) == (bypass.generation, bypass.until);
+        if self.0.get(key, 0).is_ok_and(is_it) {
             // An entry that remains is harmless: its generation matches no later connection.
             let _ = self.0.remove(key);
         }

@@ -4,7 +4,7 @@ use aya::{
     Pod,
     maps::{MapData, MapError, PerCpuArray},
 };
-use toa_common::counters::CounterValues;
+use toa_common::counters::{Counter, CounterValues};
 
 use crate::ledger::counters::Snapshot;
 
@@ -33,4 +33,28 @@ impl Counters {
         }
         Ok(sums)
     }
+
+    /// Returns what each CPU has written to its ring.
+    pub fn written(&self) -> Result<Vec<Written>, MapError> {
+        let of_cpu = |Values(values): &Values| {
+            let of = |counter: Counter| values.get(counter as usize).copied().unwrap_or(0);
+            Written {
+                emitted: of(Counter::Emitted),
+                full: of(Counter::LostRingFull),
+                refused: of(Counter::LostNoReader).saturating_add(of(Counter::LostOther)),
+            }
+        };
+        Ok(self.0.get(&0, 0)?.iter().map(of_cpu).collect())
+    }
+}
+
+/// What a CPU has written to its ring, in packets.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Written {
+    /// Packets that were written.
+    pub emitted: u64,
+    /// Packets that were lost because the ring was full.
+    pub full: u64,
+    /// Packets that were lost because there was no ring, or for another reason.
+    pub refused: u64,
 }

@@ -110,9 +110,8 @@ impl Flows {
         Ok(ended)
     }
 
-    /// Begins to follow a connection whose client is known from the server's socket, unless it is followed already.
-    /// Returns whether it was added.
-    pub fn begin(&mut self, key: &FlowKey, client: &Client, now_ns: u64) -> Result<bool, MapError> {
+    /// Begins to follow a connection that was open before, unless it is followed already. Returns whether it was added.
+    pub fn begin(&mut self, key: &FlowKey, attribution: &Attribution, now_ns: u64) -> Result<bool, MapError> {
         // Look it up first: an insertion into the map evicts other entries before it finds that the key exists.
         match self.map.get(key, 0) {
             Err(error) if is_absent(&error) => {}
@@ -123,7 +122,7 @@ impl Flows {
             Flow {
                 generation: now_ns,
                 last_ns: now_ns,
-                attribution: Attribution::from_socket(client),
+                attribution: *attribution,
                 ports: key.ports,
                 ..Flow::EMPTY
             },
@@ -203,9 +202,9 @@ fn ask<E>(flow: &Flow, is_watched: &mut impl FnMut(&Client, bool) -> Result<bool
 }
 
 impl FollowedFlow {
-    /// Returns the real client.
-    pub fn client(&self) -> ClientAddress {
-        ClientAddress::new(&self.flow.attribution)
+    /// Returns the real client, if anything names it.
+    pub fn client(&self) -> Option<ClientAddress> {
+        ClientAddress::named(&self.flow.attribution)
     }
 
     /// Returns the balancer's side.

@@ -1,6 +1,6 @@
 //! Attaches the program to an interface, with the entry point that fits the link type. [`super::load`] loads it.
 
-use std::{ffi::CString, io, mem};
+use std::{io, mem};
 
 use aya::{
     programs::{
@@ -9,13 +9,17 @@ use aya::{
     },
     util::KernelVersion,
 };
-use rustix::net::{AddressFamily, SocketType, socket};
-use std::os::fd::AsRawFd;
 use thiserror::Error;
 
 use crate::live::{
-    host::interfaces,
-    program::load::{LoadError, Loaded},
+    host::links::Link,
+    program::{
+        chain::Stage,
+        filters::{self, Filter},
+        load::{LoadError, Loaded},
+        mark::Mark,
+        own_filter::OwnFilter,
+    },
 };
 
 /// The first kernel with TCX (commit e420bed02507).
@@ -23,7 +27,15 @@ pub(crate) const TCX: KernelVersion = KernelVersion::new(6, 6, 0);
 
 /// Priority of the netlink filter, at most 65,535; lower ones run first. It precedes those that the kernel assigns
 /// (from 49152 downwards), and leaves 1 to others that claim it.
-const NETLINK_PRIORITY: u16 = 7;
+pub(crate) const NETLINK_PRIORITY: u16 = 7;
+
+/// `ARPHRD_IP6GRE` of `linux/if_arp.h`: GRE over IPv6, without Ethernet inside. `libc` does not have it.
+const ARPHRD_IP6GRE: u16 = 823;
+
+/// The program for interfaces whose packets begin with an Ethernet header.
+pub(crate) const ETHERNET: &str = "toa_ingress_eth";
+/// The program for interfaces whose packets begin with an IP header.
+pub(crate) const RAW_IP: &str = "toa_ingress_ip";
 
 /// Why the program could not be attached.
 #[derive(Debug, Error)]
@@ -34,15 +46,6 @@ pub enum AttachError {
         /// The name as it was given.
         interface: String,
     },
-    /// The interface's link type could not be read.
-    #[error("cannot read the link type of {interface}")]
-    LinkType {
-        /// The interface.
-        interface: String,
-        /// The underlying error.
-        #[source]
-        source: io::Error,
-    },
     /// No entry point fits the interface's link type.
     #[error("unsupported link type {link_type} of {interface}: neither Ethernet nor raw IP")]
     UnknownLinkType {
@@ -51,6 +54,17 @@ pub enum AttachError {
         /// Its `ARPHRD_` number.
         link_type: u16,
     },
+    /// Packets never pass an ingress hook of the interface.
+    #[error("{interface} is a VRF, which has no ingress hook: {advice}")]
+    NoIngress {
+        /// The interface.
+        interface: String,
+        /// Where to attach instead.
+        advice: String,
+    },
+    /// The interfaces of the network namespace could not be listed.
+    #[error("cannot list the interfaces")]
+    List(#[source] io::Error),
     /// The program could not be loaded.
     #[error(transparent)]
     Load(#[from] LoadError),
@@ -63,6 +77,28 @@ pub enum AttachError {
         #[source]
         source: ProgramError,
     },
+    /// The priority of our netlink filter is taken by a filter beside which the kernel accepts no program.
+    #[error(
+        "cannot attach to {interface}: priority {NETLINK_PRIORITY} of its ingress filters is taken by one that ours cannot \
+         stand beside: {kind}, protocol 0x{protocol:04x} (see tc filter show dev {interface} ingress)"
+    )]
+    PriorityTaken {
+        /// The interface.
+        interface: String,
+        /// The filter's kind, such as `flower`.
+        kind: String,
+        /// The `ETH_P_` number of the packets that it sees.
+        protocol: u16,
+    },
+    /// The interface shares its ingress filters with others.
+    #[error(
+        "cannot attach to {interface}: it shares its ingress filters with other interfaces, as an ingress_block (see tc \
+         qdisc show dev {interface}), and a filter there would see the packets of all of them"
+    )]
+    SharedBlock {
+        /// The interface.
+        interface: String,
+    },
     /// The clsact qdisc, which holds the filters, could not be added.
     #[error("cannot add a clsact qdisc to {interface}")]
     Qdisc {
@@ -74,12 +110,19 @@ pub enum AttachError {
     },
 }
 
+impl AttachError {
+    /// Returns whether the program can never be attached to such an interface.
+    pub(crate) fn is_unsupported(&self) -> bool {
+        matches!(self, Self::UnknownLinkType { .. } | Self::NoIngress { .. })
+    }
+}
+
 /// How a program was attached.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Mode {
     /// By a TCX link, before all programs that were attached earlier.
     Tcx,
-    /// By a netlink filter, on kernels without TCX.
+    /// By a netlink filter, on kernels without TCX or if asked for.
     Netlink,
 }
 
@@ -95,56 +138,49 @@ impl Mode {
 
 /// An attached program. Dropping it detaches it.
 #[derive(Debug)]
-pub struct Attached {
+pub(crate) struct Attached {
     /// How the program is attached.
-    pub mode: Mode,
-    /// Keeps the program attached.
-    _link: SchedClassifierLink,
+    pub(crate) mode: Mode,
+    program: u32,
+    hold: Hold,
+    _mark: Option<Mark>,
 }
 
-/// An interface, and the program that fits it.
-#[derive(Clone, Debug)]
-pub struct Target {
-    interface: String,
-    index: u32,
-    program: &'static str,
+/// Keeps the program attached.
+#[derive(Debug)]
+enum Hold {
+    Tcx(#[expect(dead_code, reason = "it is held, not used")] SchedClassifierLink),
+    Netlink(OwnFilter),
 }
 
-impl Target {
-    /// Finds `interface` and the program that fits its link type.
-    pub fn find(interface: &str) -> Result<Self, AttachError> {
-        let program = entry_point(interface)?;
-        let index = interfaces::interface_index(interface)
-            .ok_or_else(|| AttachError::NoInterface { interface: interface.to_owned() })?;
-        Ok(Self { interface: interface.to_owned(), index, program })
-    }
-
-    /// Returns the program's name.
-    pub fn program(&self) -> &'static str {
-        self.program
-    }
-
-    /// Returns the interface's name.
-    pub fn interface(&self) -> &str {
-        &self.interface
-    }
-
-    /// Returns the interface's index, which stays the same if the interface is renamed.
-    pub fn index(&self) -> u32 {
-        self.index
+impl Attached {
+    /// Returns whether this is what runs at `stage`.
+    pub(crate) fn is(&self, stage: &Stage) -> bool {
+        match (&self.hold, stage) {
+            (Hold::Tcx(_), Stage::Program(id)) => *id == self.program,
+            (Hold::Netlink(own), Stage::Filter(filter)) => own.is(filter),
+            _ => false,
+        }
     }
 }
 
-/// Attaches to the ingress hook of `target`, before all other programs. A program that ends the chain would hide
-/// packets from every program after it.
-pub fn attach(loaded: &mut Loaded, target: &Target) -> Result<Attached, AttachError> {
-    let interface = target.interface.as_str();
-    let program = loaded.program(target.program)?;
+/// Attaches to the ingress hook of `link`: by TCX before all other programs, because a program that ends the chain
+/// would hide packets from every program after it, or as a netlink filter, if there is no TCX or `by_netlink` asks for it.
+///
+/// Needs `CAP_NET_ADMIN` and `CAP_BPF`. If the program that fits the interface is not loaded yet, it is loaded, which also
+/// needs `CAP_PERFMON`.
+pub(crate) fn attach(loaded: &mut Loaded, link: &Link, by_netlink: bool) -> Result<Attached, AttachError> {
+    let Link { name, index, .. } = link;
+    let interface = name.as_str();
+    let program = loaded.loaded_program(entry_point(link)?)?;
     let refused = |source| AttachError::Refused { interface: interface.to_owned(), source };
-    if KernelVersion::current().is_ok_and(|kernel| kernel >= TCX) {
+    let id = program.info().map_err(refused)?.id();
+    // Before there is something to mark. If the name is taken, its owner marks the program for us.
+    let mark = Mark::new(*index, id).ok();
+    if !by_netlink && KernelVersion::current().is_ok_and(|kernel| kernel >= TCX) {
         let options = TcAttachOptions::TcxOrder(LinkOrder::first());
         let link = attach_with(program, interface, options).map_err(refused)?;
-        return Ok(Attached { mode: Mode::Tcx, _link: link });
+        return Ok(Attached { mode: Mode::Tcx, program: id, hold: Hold::Tcx(link), _mark: mark });
     }
     // An existing clsact is fine. Never remove it, even if we added it: others may be using it by then.
     if let Err(source) = tc::qdisc_add_clsact(interface)
@@ -152,9 +188,26 @@ pub fn attach(loaded: &mut Loaded, target: &Target) -> Result<Attached, AttachEr
     {
         return Err(AttachError::Qdisc { interface: interface.to_owned(), source });
     }
+    let mut others = filters::ingress(*index).unwrap_or_default().into_iter();
+    if let Some(Filter { kind, protocol, .. }) =
+        others.find(|it| it.priority == NETLINK_PRIORITY && !it.is_compatible())
+    {
+        return Err(AttachError::PriorityTaken { interface: interface.to_owned(), kind, protocol });
+    }
     let options = TcAttachOptions::Netlink(NlOptions { priority: NETLINK_PRIORITY, ..NlOptions::default() });
-    let link = attach_with(program, interface, options).map_err(refused)?;
-    Ok(Attached { mode: Mode::Netlink, _link: link })
+    let link = attach_with(program, interface, options).map_err(|source| match source {
+        ProgramError::TcError(TcError::NetlinkError(error))
+            if error.raw_os_error() == Some(libc::EOPNOTSUPP) =>
+        {
+            AttachError::SharedBlock { interface: interface.to_owned() }
+        }
+        source => refused(source),
+    })?;
+    let (priority, handle) = (link.priority().map_err(refused)?, link.handle().map_err(refused)?);
+    // Dropped, it would remove whatever filter is in this place by then.
+    mem::forget(link);
+    let own = OwnFilter { index: *index, priority, handle: handle.into(), program: id };
+    Ok(Attached { mode: Mode::Netlink, program: id, hold: Hold::Netlink(own), _mark: mark })
 }
 
 fn already_exists(error: &TcError) -> bool {
@@ -183,43 +236,18 @@ fn attach_with(
     program.take_link(id)
 }
 
-/// Returns the entry point that fits the interface's link type.
-fn entry_point(interface: &str) -> Result<&'static str, AttachError> {
-    match link_type(interface)? {
+/// Returns the name of the program that fits the interface's link type.
+pub(crate) fn entry_point(link: &Link) -> Result<&'static str, AttachError> {
+    match link.hardware {
         // Loopback frames have an Ethernet header as well.
-        libc::ARPHRD_ETHER | libc::ARPHRD_LOOPBACK => Ok("toa_ingress_eth"),
+        libc::ARPHRD_ETHER | libc::ARPHRD_LOOPBACK => Ok(ETHERNET),
         libc::ARPHRD_NONE
         | libc::ARPHRD_PPP
         | libc::ARPHRD_TUNNEL
         | libc::ARPHRD_TUNNEL6
         | libc::ARPHRD_SIT
-        | libc::ARPHRD_IPGRE => Ok("toa_ingress_ip"),
-        link_type => Err(AttachError::UnknownLinkType { interface: interface.to_owned(), link_type }),
+        | libc::ARPHRD_IPGRE
+        | ARPHRD_IP6GRE => Ok(RAW_IP),
+        link_type => Err(AttachError::UnknownLinkType { interface: link.name.clone(), link_type }),
     }
-}
-
-/// Returns the interface's `ARPHRD_` number. Uses an ioctl, because `/sys` may show another network namespace.
-fn link_type(interface: &str) -> Result<u16, AttachError> {
-    let no_interface = || AttachError::NoInterface { interface: interface.to_owned() };
-    let name = CString::new(interface).map_err(|_| no_interface())?;
-    // SAFETY: an `ifreq` of zeros is valid.
-    let mut request: libc::ifreq = unsafe { mem::zeroed() };
-    let name = name.as_bytes_with_nul();
-    if name.len() > request.ifr_name.len() || interface.is_empty() {
-        return Err(no_interface());
-    }
-    for (to, from) in request.ifr_name.iter_mut().zip(name) {
-        *to = from.cast_signed();
-    }
-    let failed = |source| AttachError::LinkType { interface: interface.to_owned(), source };
-    let socket =
-        socket(AddressFamily::INET, SocketType::DGRAM, None).map_err(|errno| failed(errno.into()))?;
-    // SAFETY: `request` is an `ifreq` with a NUL-terminated name. The kernel writes its answer into it.
-    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFHWADDR, &raw mut request) };
-    if result != 0 {
-        let error = io::Error::last_os_error();
-        return Err(if error.raw_os_error() == Some(libc::ENODEV) { no_interface() } else { failed(error) });
-    }
-    // SAFETY: `SIOCGIFHWADDR` succeeded, so this is the field of the union that the kernel wrote.
-    Ok(unsafe { request.ifr_ifru.ifru_hwaddr }.sa_family)
 }

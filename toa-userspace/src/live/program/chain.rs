@@ -1,31 +1,124 @@
-//! The programs at an interface's ingress hook in their order, and what our own program costs.
+//! What runs at an interface's ingress hook, in which order, and what our own program costs.
 
 use std::{
-    fs, io,
+    collections::HashMap,
+    fs, io, mem,
     os::fd::{AsFd as _, AsRawFd as _},
 };
 
-use aya::programs::{SchedClassifier, TcAttachType, loaded_programs};
+use aya::programs::loaded_programs;
+use aya_obj::generated::{bpf_attach_type, bpf_attr, bpf_cmd};
+
+use crate::live::program::filters::{self, Filter};
+
+/// Most programs at one hook: `BPF_MPROG_MAX` of `linux/bpf_mprog.h`.
+const MAX_PROGRAMS: usize = 64;
+
+/// What the names of our programs begin with.
+pub(crate) const OURS: &str = "toa_ingress_";
 
 /// A program at the hook.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Program {
     /// The kernel's ID of the program.
     pub id: u32,
-    /// The name, as truncated by the kernel.
+    /// The name, as truncated by the kernel. It is empty if we may not see it.
     pub name: String,
 }
 
-/// Returns the programs at the TCX ingress hook of an interface of our own network namespace, in the order in which
-/// they run.
-pub fn programs(interface: &str) -> io::Result<Vec<Program>> {
-    let (_, programs) =
-        SchedClassifier::query_tcx(interface, TcAttachType::Ingress).map_err(io::Error::other)?;
-    let program = |program: &aya::programs::ProgramInfo| Program {
-        id: program.id(),
-        name: program.name_as_str().unwrap_or_default().to_owned(),
+/// Returns the programs at the TCX ingress hook of the interface with this index of our own network namespace, in the order
+/// in which they run. Needs `CAP_NET_ADMIN`, and `CAP_SYS_ADMIN` for the names.
+pub fn programs(index: u32) -> io::Result<Vec<Program>> {
+    let ids = program_ids(index)?;
+    let names = names(&ids);
+    let program = |id| Program { id, name: names.get(&id).cloned().unwrap_or_default() };
+    Ok(ids.into_iter().map(program).collect())
+}
+
+/// Returns the names of those programs that we may see.
+fn names(ids: &[u32]) -> HashMap<u32, String> {
+    let mut names = HashMap::new();
+    if !ids.is_empty() {
+        // A program may be unloaded while the programs are listed.
+        for program in loaded_programs().filter_map(Result::ok).filter(|it| ids.contains(&it.id())) {
+            names.insert(program.id(), program.name_as_str().unwrap_or_default().to_owned());
+        }
+    }
+    names
+}
+
+fn program_ids(index: u32) -> io::Result<Vec<u32>> {
+    let mut ids = [0_u32; MAX_PROGRAMS];
+    // SAFETY: a `bpf_attr` of zeros is valid.
+    let mut attr: bpf_attr = unsafe { mem::zeroed() };
+    attr.query.__bindgen_anon_1.target_ifindex = index;
+    attr.query.attach_type = bpf_attach_type::BPF_TCX_INGRESS as u32;
+    attr.query.prog_ids = (&raw mut ids).addr() as u64;
+    attr.query.__bindgen_anon_2.count = MAX_PROGRAMS as u32;
+    // SAFETY: the kernel writes at most `count` words to `ids`, and the number of programs to `attr`. Both outlive the
+    // call.
+    let result = unsafe {
+        libc::syscall(libc::SYS_bpf, bpf_cmd::BPF_PROG_QUERY, &raw mut attr, size_of::<bpf_attr>())
     };
-    Ok(programs.iter().map(program).collect())
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the query succeeded, so this is the field of the union that the kernel wrote.
+    let count = unsafe { attr.query.__bindgen_anon_2.count };
+    Ok(ids.into_iter().take(count as usize).collect())
+}
+
+/// Something that runs at the hook.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub enum Stage {
+    /// The program with this ID, attached by TCX.
+    Program(u32),
+    /// A netlink filter.
+    Filter(Filter),
+}
+
+impl Stage {
+    /// Returns the kernel's ID of the program, if it is one.
+    pub fn program(&self) -> Option<u32> {
+        match self {
+            Self::Program(id) => Some(*id),
+            Self::Filter(filter) => filter.program,
+        }
+    }
+
+    /// Returns its name, with the priority of a filter.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Program(id) => names(&[*id]).remove(id).unwrap_or_default(),
+            Self::Filter(Filter { priority, kind, name, .. }) if name.is_empty() => {
+                format!("{kind} (priority {priority})")
+            }
+            Self::Filter(Filter { priority, name, .. }) => format!("{name} (priority {priority})"),
+        }
+    }
+
+    /// Describes it to people.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Program(id) => match self.name() {
+                name if name.is_empty() => format!("the program with id {id}"),
+                name => format!("program {name} (id {id})"),
+            },
+            Self::Filter(filter) => format!("{filter}"),
+        }
+    }
+}
+
+/// Returns what runs at the ingress hook of the interface with this index of our own network namespace, in the order in
+/// which it runs: programs attached by TCX come before netlink filters. Needs `CAP_NET_ADMIN`.
+pub fn stages(index: u32) -> io::Result<Vec<Stage>> {
+    let programs = match program_ids(index) {
+        // Before Linux 6.6, there is no TCX.
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Vec::new(),
+        ids => ids?,
+    };
+    let filters = filters::ingress(index)?.into_iter().map(Stage::Filter);
+    Ok(programs.into_iter().map(Stage::Program).chain(filters).collect())
 }
 
 /// The cost of programs since they were loaded, as far as the kernel collected BPF statistics.
@@ -72,6 +165,21 @@ fn field(text: &str, name: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_filter_is_described_by_priority_kind_and_name() {
+        let mut filter = Filter {
+            priority: 1,
+            protocol: 3,
+            handle: 1,
+            kind: "matchall".to_owned(),
+            program: None,
+            name: String::new(),
+        };
+        assert_eq!(Stage::Filter(filter.clone()).describe(), "a netlink filter of priority 1 (matchall)");
+        (filter.kind, filter.name) = ("bpf".to_owned(), "cil".to_owned());
+        assert_eq!(Stage::Filter(filter).describe(), "a netlink filter of priority 1 (bpf cil)");
+    }
 
     #[test]
     fn numbers_are_found_by_name() {

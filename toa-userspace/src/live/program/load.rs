@@ -90,15 +90,21 @@ impl Loaded {
             .map_err(|error| LoadError::Object(Box::new(error)))?;
         let mut this = Self { ebpf };
         for name in programs {
-            match this.program(name)?.load() {
-                Ok(()) | Err(ProgramError::AlreadyLoaded) => {}
-                Err(ProgramError::LoadError { verifier_log, .. }) => {
-                    return Err(refused(name, &verifier_log.to_string()));
-                }
-                Err(source) => return Err(LoadError::Program { program: name, source }),
-            }
+            this.loaded_program(name)?;
         }
         Ok(this)
+    }
+
+    /// Returns one of the programs, after loading it if it is not loaded yet.
+    pub(crate) fn loaded_program(&mut self, name: &'static str) -> Result<&mut SchedClassifier, LoadError> {
+        let program = self.program(name)?;
+        match program.load() {
+            Ok(()) | Err(ProgramError::AlreadyLoaded) => Ok(program),
+            Err(ProgramError::LoadError { verifier_log, .. }) => {
+                Err(refused(name, &verifier_log.to_string()))
+            }
+            Err(source) => Err(LoadError::Program { program: name, source }),
+        }
     }
 
     /// Returns one of the programs.
@@ -125,7 +131,8 @@ impl Loaded {
     }
 }
 
-fn refused(program: &'static str, log: &str) -> LoadError {
+/// Returns the error for a program that the verifier refused, and writes its log to a file.
+pub(crate) fn refused(program: &'static str, log: &str) -> LoadError {
     let summary = log.lines().map(str::trim).rfind(|line| !line.is_empty() && !is_statistics(line));
     LoadError::Refused {
         program,

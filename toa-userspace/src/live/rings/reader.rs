@@ -3,13 +3,11 @@
 use std::{io, time::Duration};
 
 use log::debug;
-use tokio::{
-    sync::{mpsc, watch},
-    time::{MissedTickBehavior, interval},
-};
+use tokio::sync::{mpsc, watch};
 
-use super::Rings;
+use super::{Ring, Rings};
 use crate::{
+    ledger::{Ledger, losses::Loss},
     live::host::clock::WallClock,
     pipeline::{
         Pipeline,
@@ -18,7 +16,7 @@ use crate::{
     },
 };
 
-/// Interval at which the rings are read even if none has reached its watermark. Without it, the last records before a
+/// Longest time between two readings, even if no ring has reached its watermark. Without it, the last records before a
 /// quiet period would stay unread.
 const TICK: Duration = Duration::from_millis(10);
 
@@ -41,40 +39,47 @@ impl Done {
     }
 }
 
+/// What the reader exchanges with the rest of the run.
+#[derive(Debug)]
+pub struct Channels {
+    /// Becomes true at the end of the run.
+    pub stop: watch::Receiver<bool>,
+    /// Takes a reason to end the run earlier, once.
+    pub done: mpsc::Sender<Done>,
+    /// Rings to read as well.
+    pub rings: mpsc::Receiver<Ring>,
+    /// Losses to write.
+    pub losses: mpsc::Receiver<Loss>,
+    /// Shows the pipeline's ledger.
+    pub ledger: watch::Sender<Ledger>,
+}
+
 /// Reads until `stop` is true, then once more, and returns the pipeline and the output. A reason to end the run earlier
-/// is sent to `done`, once. From then on nothing is written, but everything is still read, so that the ledger adds up.
-/// The pipeline has the offset of `clock`. Printed times follow the wall clock if it is set.
+/// is sent to `done`. From then on nothing is written, but everything is still read, so that the ledger adds up. The
+/// pipeline has the offset of `clock`. Printed times follow the wall clock if it is set.
 ///
-/// Writing blocks. While our output is not read, the rings are not read either, and their losses are counted.
-pub async fn read<S: FlushSink, B: BypassTable>(
-    rings: Rings,
+/// It blocks the thread in waiting and in writing: handing each of hundreds of rounds per second over from a thread of the
+/// runtime would cost more than the round. While our output is not read, the rings are not read either, and their losses are
+/// counted.
+pub fn read<S: FlushSink, B: BypassTable>(
+    mut rings: Rings,
     mut pipeline: Pipeline<B>,
     mut clock: WallClock,
     mut sink: RequestLimit<S>,
-    mut stop: watch::Receiver<bool>,
-    done: mpsc::Sender<Done>,
+    mut channels: Channels,
 ) -> io::Result<(Pipeline<B>, S)> {
-    let mut rings = rings.register()?;
-    let mut tick = interval(TICK);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut is_done = false;
     loop {
-        let stops = tokio::select! {
-            ready = rings.readable() => {
-                ready?.clear_ready();
-                false
-            }
-            _ = tick.tick() => false,
-            // The sender is dropped only at the end of the run.
-            _ = stop.wait_for(|stop| *stop) => true,
-        };
+        rings.wait(TICK)?;
+        // The sender is dropped only at the end of the run.
+        let stops = *channels.stop.borrow() || channels.stop.has_changed().is_err();
         // Taken before reading: see "Order of calls" in the documentation of the pipeline.
         let now_ns = clock.now_ns();
         if let Some(ahead_ns) = clock.update() {
             debug!("the wall clock was set: it is {ahead_ns} ns ahead of what it was at the start");
             sink.shift_times(ahead_ns);
         }
-        let drained = rings.get_mut().drain(|sample| {
+        let drained = rings.drain(|sample| {
             // Errors are counted in the ledger.
             let _ = pipeline.sample(sample, &mut sink);
         });
@@ -82,6 +87,14 @@ pub async fn read<S: FlushSink, B: BypassTable>(
             pipeline.lost(now_ns);
         }
         pipeline.tick(now_ns, &mut sink);
+        // After the ring that this one replaces was read for the last time.
+        while let Ok(ring) = channels.rings.try_recv() {
+            rings.add(ring).map_err(io::Error::other)?;
+        }
+        while let Ok(loss) = channels.losses.try_recv() {
+            sink.loss(&loss, now_ns);
+        }
+        channels.ledger.send_replace(*pipeline.ledger());
         if stops {
             pipeline.finish(&mut sink);
         }
@@ -94,7 +107,7 @@ pub async fn read<S: FlushSink, B: BypassTable>(
             is_done = true;
             sink.silence();
             // The receiver is dropped only at the end of the run.
-            let _ = done.try_send(finding);
+            let _ = channels.done.try_send(finding);
         }
         if stops {
             return Ok((pipeline, sink.into_inner()));

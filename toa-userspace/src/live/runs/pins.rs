@@ -1,17 +1,19 @@
-//! The directory in which a run pins its maps, so that other processes can open them. Pins of dead runs are removed
-//! here.
+//! The directory in which a run pins its maps, so that other processes can open them.
 //!
 //! ```text
-//! /sys/fs/bpf/toa-tc/                  0700, ours or root's
-//!   PID-START-PIDNAMESPACE/            0700, one per run; its name identifies the process
-//!     WATCH PREFIXES SHAPES FLOWS COUNTERS      the maps
-//!     INFO                             a `RunInfo`; pinned last, so that a run is found only when it is complete
+//! run-ID/                          0700, one per run; ID is the kernel's ID of its map COUNTERS
+//!   WATCH PREFIXES SHAPES FLOWS COUNTERS      the maps
+//!   RULES/                         empty; who changes rules locks it
+//!   INFO                           a `RunInfo`; pinned last, so that a run is found only when it is complete
 //! ```
+//!
+//! It is locked as long as the run lives (`life.rs`), and stays if the run is killed. [`super::pin_directories`] says where
+//! it is.
 
 use std::{
-    fs::{self, DirBuilder},
+    fs::{self, DirBuilder, File},
     io,
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
+    os::{fd::AsFd, unix::fs::DirBuilderExt as _},
     path::{Path, PathBuf},
 };
 
@@ -19,53 +21,33 @@ use aya::{
     maps::{Array, Map, MapData, MapError},
     pin::PinError,
 };
-use rustix::fs::statfs;
+use rustix::fs::{AtFlags, CWD, FlockOperation, flock, unlinkat};
 use thiserror::Error;
 use toa_common::{
     maps::{INFO, PINNED},
     run_info::RunInfo,
 };
 
-use crate::live::runs::identity::Identity;
+use crate::live::runs::{
+    life::{Dead, Life},
+    pin_directories::{DirectoryError, PinDirectories},
+};
 
-/// Where the BPF file system is mounted.
-pub const BPF_FS: &str = "/sys/fs/bpf";
-/// `BPF_FS_MAGIC` of `linux/magic.h`.
-const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
-/// Our directory in it.
-const OURS: &str = "toa-tc";
+/// What the name of a run's directory begins with.
+const RUN: &str = "run-";
 
-/// How often to create the directories again if a run that ends removes ours.
+/// The directory in a run's directory that is locked while the rules change.
+pub(super) const RULES: &str = "RULES";
+
+/// How often to create the directories again if another process removes them.
 const ATTEMPTS: usize = 16;
 
-/// Why maps cannot be pinned or found.
+/// Why maps cannot be pinned.
 #[derive(Debug, Error)]
 pub enum PinsError {
-    /// There is no BPF file system.
-    #[error("no BPF file system at {BPF_FS} (mount -t bpf bpf {BPF_FS})")]
-    NoFileSystem,
-    /// Others may write to our directory.
-    #[error("{path} is not private: it belongs to user {uid} and has mode {mode:o}; remove it")]
-    NotOurs {
-        /// The directory.
-        path: PathBuf,
-        /// The user ID of its owner.
-        uid: u32,
-        /// Its mode.
-        mode: u32,
-    },
-    /// The identity of this process cannot be read.
-    #[error("cannot read /proc/self")]
-    Process(#[source] io::Error),
-    /// A directory could not be created or read.
-    #[error("cannot use {path}")]
-    Directory {
-        /// The directory.
-        path: PathBuf,
-        /// The underlying error.
-        #[source]
-        source: io::Error,
-    },
+    /// The directory cannot be used.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
     /// The map that describes this run could not be created.
     #[error("cannot create the map {}", INFO.name)]
     Info(#[source] MapError),
@@ -80,102 +62,110 @@ pub enum PinsError {
     },
 }
 
-/// Returns our directory, if there is one. It must belong to us or root, and only its owner may write to it.
-pub fn directory() -> Result<Option<PathBuf>, PinsError> {
-    let magic = statfs(BPF_FS).map_err(|_| PinsError::NoFileSystem)?.f_type;
-    if u64::try_from(magic).ok() != Some(BPF_FS_MAGIC) {
-        return Err(PinsError::NoFileSystem);
-    }
-    let path = Path::new(BPF_FS).join(OURS);
-    match fs::symlink_metadata(&path) {
-        Ok(metadata) => {
-            let (uid, mode) = (metadata.uid(), metadata.mode());
-            let is_known = uid == 0 || uid == rustix::process::geteuid().as_raw();
-            if metadata.is_dir() && is_known && mode & 0o022 == 0 {
-                Ok(Some(path))
-            } else {
-                Err(PinsError::NotOurs { path, uid, mode: mode & 0o7777 })
+/// The directory of a run that was found.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct RunDirectory {
+    pub(super) path: PathBuf,
+    /// The kernel's ID of the run's map COUNTERS.
+    pub(super) id: u32,
+}
+
+impl RunDirectory {
+    /// Returns those in `directory`.
+    pub(super) fn all(directory: &Path) -> io::Result<Vec<Self>> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(directory)? {
+            let entry = entry?;
+            // Ignore names that toa-tc did not choose.
+            let Some(id) = entry.file_name().to_str().and_then(id) else {
+                continue;
+            };
+            if entry.file_type()?.is_dir() {
+                found.push(Self { path: entry.path(), id });
             }
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(PinsError::Directory { path, source }),
+        found.sort_unstable_by_key(|found| found.id);
+        Ok(found)
     }
-}
 
-/// Returns the directories of runs, and the processes that they belong to.
-pub fn runs(directory: &Path) -> io::Result<Vec<(PathBuf, Identity)>> {
-    let mut runs = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        // Ignore names that toa-tc did not choose.
-        let Some(identity) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
-            continue;
-        };
-        if entry.file_type()?.is_dir() {
-            runs.push((entry.path(), identity));
+    /// Returns whether the run is dead. If that cannot be found out, it counts as alive.
+    pub(super) fn is_dead(&self) -> bool {
+        matches!(Dead::find(&self.path), Ok(Some(_)))
+    }
+
+    /// Removes the directory, unless the run lives. Returns whether that was done.
+    pub(super) fn remove_dead(&self) -> io::Result<bool> {
+        match Dead::find(&self.path)? {
+            Some(dead) => remove(&self.path, dead.directory()),
+            None => Ok(false),
         }
     }
-    runs.sort_unstable();
-    Ok(runs)
 }
 
-/// Removes the pins of dead runs, and returns how many runs were removed.
-pub fn sweep(directory: &Path) -> io::Result<usize> {
-    let mut swept = 0;
-    for (path, identity) in runs(directory)? {
-        if identity.is_alive() == Some(false) {
-            remove(&path);
-            swept += usize::from(!path.exists());
-        }
-    }
-    Ok(swept)
+/// Returns the ID in the name of a run's directory.
+fn id(name: &str) -> Option<u32> {
+    let id = name.strip_prefix(RUN)?.parse().ok()?;
+    (self::name(id) == name).then_some(id)
 }
 
-/// Removes a run's directory. Only files that a run pins are removed from it.
-fn remove(path: &Path) {
-    // The directory remains if it contains anything else.
-    for map in PINNED.iter().chain([&INFO]) {
-        let _ = fs::remove_file(path.join(map.name));
+/// Returns the name of a run's directory.
+fn name(id: u32) -> String {
+    format!("{RUN}{id}")
+}
+
+/// Removes a run's directory at `path`, which is open. Only what a run pins is removed from it. Returns whether it existed.
+fn remove(path: &Path, directory: &File) -> io::Result<bool> {
+    let names = PINNED.iter().chain([&INFO]).map(|map| (map.name, AtFlags::empty()));
+    for (name, flags) in names.chain([(RULES, AtFlags::REMOVEDIR)]) {
+        // Relative to what is open: another directory may be at the path by now.
+        removed(directory, Path::new(name), flags)?;
     }
-    let _ = fs::remove_dir(path);
+    removed(CWD, path, AtFlags::REMOVEDIR)
+}
+
+/// Removes a file or directory. Returns whether it existed.
+fn removed(directory: impl AsFd, path: &Path, flags: AtFlags) -> io::Result<bool> {
+    match unlinkat(directory, path, flags) {
+        Ok(()) => Ok(true),
+        Err(rustix::io::Errno::NOENT) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The directory of this run. Dropping it removes it.
 #[derive(Debug)]
 pub struct Pins {
     path: PathBuf,
-    identity: Identity,
+    life: Life,
+    /// Whether to remove the parent once it is empty.
+    removes_parent: bool,
 }
 
 impl Pins {
-    /// Creates the directory, and removes those of dead runs.
-    pub fn new() -> Result<Self, PinsError> {
-        let identity = Identity::own().map_err(PinsError::Process)?;
-        let ours = Path::new(BPF_FS).join(OURS);
-        let path = ours.join(identity.to_string());
+    /// Creates the directory. `id` is the kernel's ID of the run's map COUNTERS.
+    pub fn new(directories: &PinDirectories, id: u32) -> Result<Self, PinsError> {
         let mut attempt = 0;
         loop {
-            if let Some(ours) = directory()? {
-                // The next run removes what cannot be removed now.
-                let _ = sweep(&ours);
-            }
-            // The parent may exist; our own directory must not.
-            let made = make(&ours, true).and_then(|()| make(&path, false));
-            match made {
-                Ok(()) => break,
-                Err(error) if error.kind() == io::ErrorKind::NotFound && attempt < ATTEMPTS => attempt += 1,
-                Err(source) => return Err(PinsError::Directory { path, source }),
+            let (parent, removes_parent) = directories.create()?;
+            let path = parent.join(name(id));
+            match make(&path) {
+                Ok(Some(life)) => return Ok(Self { path, life, removes_parent }),
+                // A run that ended has removed the parent, or a process has taken us for a dead run.
+                Ok(None) if attempt < ATTEMPTS => attempt += 1,
+                Ok(None) => {
+                    return Err(
+                        DirectoryError::Directory { path, source: io::ErrorKind::NotFound.into() }.into()
+                    );
+                }
+                Err(source) => return Err(DirectoryError::Directory { path, source }.into()),
             }
         }
-        let pins = Self { path, identity };
-        // Another user may have created the parent in the meantime, so check it again.
-        directory()?;
-        Ok(pins)
     }
 
-    /// Returns the identity of the run's process.
-    pub fn identity(&self) -> Identity {
-        self.identity
+    /// Returns the directory below which dropping this removes something.
+    pub fn changed_directory(&self) -> Option<&Path> {
+        let parent = self.path.parent();
+        if self.removes_parent { parent.and_then(Path::parent) } else { parent }
     }
 
     /// Pins `map` as `name`.
@@ -194,21 +184,91 @@ impl Pins {
 
     /// Reads the description of this run, which other processes also change.
     pub fn info(&self) -> Result<RunInfo, MapError> {
-        let map = Map::from_map_data(MapData::from_pin(self.path.join(INFO.name))?)?;
-        Array::<_, RunInfo>::try_from(map)?.get(&0, 0)
+        self.open_info()?.get(&0, 0)
+    }
+
+    /// Changes the description of this run. Returns whether that was possible now: another process may be changing it.
+    pub fn change_info(&self, change: impl FnOnce(&mut RunInfo)) -> Result<bool, MapError> {
+        let locked = File::open(self.path.join(RULES)).and_then(|directory| {
+            flock(&directory, FlockOperation::NonBlockingLockExclusive)?;
+            Ok(directory)
+        });
+        let _lock = match locked {
+            Ok(lock) => lock,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            // Somebody has removed the pins, so there is nobody to inform.
+            Err(_) => return Ok(true),
+        };
+        let mut map = self.open_info()?;
+        let mut info = map.get(&0, 0)?;
+        change(&mut info);
+        map.set(0, info, 0)?;
+        Ok(true)
+    }
+
+    fn open_info(&self) -> Result<Array<MapData, RunInfo>, MapError> {
+        Array::try_from(Map::from_map_data(MapData::from_pin(self.path.join(INFO.name))?)?)
     }
 }
 
-fn make(path: &Path, recursive: bool) -> io::Result<()> {
-    DirBuilder::new().mode(0o700).recursive(recursive).create(path)
+/// Creates the directory of a run that begins to live. Returns `None` if another process has removed it or its parent.
+fn make(path: &Path) -> io::Result<Option<Life>> {
+    let mut builder = DirBuilder::new();
+    let life = || -> io::Result<_> {
+        builder.mode(0o700).create(path)?;
+        let Some(life) = Life::begin(path)? else {
+            return Ok(None);
+        };
+        builder.create(path.join(RULES))?;
+        Ok(Some(life))
+    };
+    let mut life = life;
+    match life() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        made => made,
+    }
 }
 
 impl Drop for Pins {
     fn drop(&mut self) {
-        remove(&self.path);
-        if let Some(ours) = self.path.parent() {
+        // The next run removes what cannot be removed now.
+        let _ = remove(&self.path, self.life.directory());
+        if let Some(parent) = self.path.parent().filter(|_| self.removes_parent) {
             // This fails while other runs are in it.
-            let _ = fs::remove_dir(ours);
+            let _ = fs::remove_dir(parent);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_a_runs_by_its_name() {
+        assert_eq!(id(&name(7)), Some(7));
+        for other in ["run-", "run-07", "run-+7", "run-x", "run-7 ", "run-4294967296", "7", "remember"] {
+            assert_eq!(id(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn only_what_a_run_pins_is_removed() {
+        let parent = std::env::temp_dir().join(format!("toa-runs-{}", std::process::id()));
+        let path = parent.join(name(7));
+        assert!(make(&path).unwrap().is_none());
+        fs::create_dir(&parent).unwrap();
+        let life = make(&path).unwrap().unwrap();
+        let [run] = RunDirectory::all(&parent).unwrap().try_into().unwrap();
+        assert!(!run.is_dead() && !run.remove_dead().unwrap());
+        fs::write(path.join(INFO.name), "").unwrap();
+        fs::write(path.join("other"), "").unwrap();
+        drop(life);
+        assert!(run.is_dead() && run.remove_dead().is_err());
+        assert!(path.join("other").exists() && !path.join(INFO.name).exists());
+        fs::remove_file(path.join("other")).unwrap();
+        assert!(run.remove_dead().unwrap() && !path.exists());
+        assert_eq!(RunDirectory::all(&parent).unwrap(), []);
+        fs::remove_dir(parent).unwrap();
     }
 }

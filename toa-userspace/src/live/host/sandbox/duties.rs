@@ -1,0 +1,14 @@
+//! What a run still has to do when it has given up its rights.
+
+use std::path::PathBuf;
+
+/// What a run still has to do.
+#[derive(Clone, Debug, Default)]
+pub struct Duties {
+    /// To ask for the sockets of other processes, and to load programs that read them.
+    pub reads_sockets: bool,
+    /// To remove pins below this directory.
+    pub pins: Option<PathBuf>,
+    /// To create and write files in this directory.
+    pub output: Option<PathBuf>,
+}
