@@ -4,20 +4,26 @@ use clap::{Parser, Subcommand};
 
 pub(crate) mod attach;
 pub(crate) mod bounds;
+pub(crate) mod detach;
 pub(crate) mod doctor;
 pub(crate) mod existing;
 pub(crate) mod flows;
+pub(crate) mod pin_dir;
 pub(crate) mod read;
+pub(crate) mod remember;
 pub(crate) mod results;
 pub(crate) mod run;
 pub(crate) mod select;
 pub(crate) mod status;
+pub(crate) mod toa;
 pub(crate) mod watch;
 
 use attach::AttachArgs;
+use detach::DetachArgs;
 use doctor::DoctorArgs;
 use flows::FlowsArgs;
 use read::ReadArgs;
+use remember::RememberArgs;
 use status::StatusArgs;
 use watch::WatchArgs;
 
@@ -32,6 +38,10 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Attach to interfaces and print the requests of watched clients until SIGINT or SIGTERM
     Attach(AttachArgs),
+    /// Attach to interfaces, and print a table of the real clients with their connections and requests at the end, and
+    /// every second on a terminal; without --ip and --port, of all clients with TOA
+    #[command(mut_arg("show_secrets", |arg| arg.hide(true)), mut_arg("summary_by", |arg| arg.hide(true)))]
+    Clients(AttachArgs),
     /// Print the requests of watched clients from a capture file
     Read(ReadArgs),
     /// Show or change the rules of a running attach
@@ -40,6 +50,12 @@ pub(crate) enum Command {
     Status(StatusArgs),
     /// Show the connections being followed
     Flows(FlowsArgs),
+    /// Remove the pins and netlink filters that killed runs have left behind, and nothing else
+    Detach(DetachArgs),
+    /// Remember the clients of new connections in the kernel, for a later attach --existing or flows --existing
+    Remember(RememberArgs),
+    /// Forget the clients that remember has noted, and remember no more
+    Forget,
     /// Check whether this host can run attach
     Doctor(DoctorArgs),
 }
@@ -108,7 +124,7 @@ mod tests {
             &["attach", "eth0", "--max-head", "100"],
             &["attach", "eth0", "--max-memory", "1000"],
             &["attach", "eth0", "--toa", "254:12"],
-            &["attach", "eth0", "--toa", "dpvs"],
+            &["attach", "eth0", "--toa", "lsv"],
             &["attach", "eth0", "--toa-pick", "all"],
             &["attach", "eth0", "--lb", "balancer.example"],
             &["attach", "eth0", "--lb", "10.9.0.1/24"],
@@ -124,6 +140,7 @@ mod tests {
             &["attach", "eth0", "--existing=maybe"],
             &["flows", "--existing", "client.example"],
             &["flows", "--existing", "--pid", "1"],
+            &["flows", "--existing", "--pin-dir", "/sys/fs/bpf"],
             &["flows", "203.0.113.9"],
             &["status", "-o", "xml"],
         ] {

@@ -4,7 +4,9 @@ mod cli;
 mod commands;
 mod error;
 mod format;
+mod output_file;
 mod printer;
+mod screen;
 mod signals;
 mod stderr;
 mod stdout;
@@ -16,21 +18,28 @@ use clap::Parser as _;
 
 use cli::{Cli, Command};
 use error::{AlreadyReported, UsageError};
+use toa_userspace::live::host::signal;
 
 /// Exit code for usage errors.
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
+    // At a limit of the size of files, a write then fails as on a full disk, and the ledger is printed.
+    let _ = signal::ignore(libc::SIGXFSZ);
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
     let result = match cli.command {
         Command::Attach(args) => commands::attach::run(args),
+        Command::Clients(args) => commands::clients::run(args),
         Command::Read(args) => commands::read::run(args),
         Command::Watch(args) => commands::watch::run(args),
         Command::Status(args) => commands::status::run(&args),
         Command::Flows(args) => commands::flows::run(&args),
+        Command::Detach(args) => commands::detach::run(&args),
+        Command::Remember(args) => commands::remember::remember(&args),
+        Command::Forget => commands::remember::forget(),
         Command::Doctor(args) => commands::doctor::run(&args),
     };
     let code = match result {

@@ -33,10 +33,13 @@ pub(crate) struct Signals {
 impl Signals {
     /// Starts to listen. A SIGHUP that this process was started to ignore stays ignored, for `nohup`. SIGINT does not:
     /// shells ignore it for every background command of a script, which is then ended by sending it.
-    pub(crate) fn new() -> Result<Self> {
+    ///
+    /// A SIGHUP that has another meaning for this run, `hangup_ends` says, does not end it.
+    pub(crate) fn new(hangup_ends: bool) -> Result<Self> {
         let on = |kind| signal(kind).context("cannot listen for signals");
         let hangup = SignalKind::hangup();
-        let is_wanted = !is_ignored(hangup.as_raw_value()).context("cannot read what a signal does")?;
+        let is_wanted =
+            hangup_ends && !is_ignored(hangup.as_raw_value()).context("cannot read what a signal does")?;
         Ok(Self {
             interrupt: on(SignalKind::interrupt())?,
             terminate: on(SignalKind::terminate())?,
@@ -120,7 +123,9 @@ mod tests {
                 sleep(Duration::from_millis(10)).await;
             }
         });
-        let mut signals = Signals::new().unwrap();
+        let mut signals = Signals::new(true).unwrap();
+        // Another test may raise it, and all tests share a process.
+        signals.hangup = None;
         if signal {
             // The handler replaces the action that would end this process, and stays.
             signals.hangup = Some(super::signal(SignalKind::hangup()).unwrap());

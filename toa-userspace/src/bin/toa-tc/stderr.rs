@@ -8,7 +8,10 @@ mod queue;
 use std::{
     fmt,
     io::{self, Write},
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -16,6 +19,7 @@ use std::{
 use env_logger::Target;
 use log::LevelFilter;
 use rustix::io::{Errno, write};
+use toa_userspace::live::host::sandbox;
 
 use queue::Queue;
 
@@ -25,8 +29,17 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The lines to write, once the thread has been started.
 static QUEUE: OnceLock<Arc<Queue>> = OnceLock::new();
 
+/// How many lines were written with [`line()`].
+static LINES: AtomicU64 = AtomicU64::new(0);
+
+/// Returns how many lines were written with [`line()`].
+pub(crate) fn line_count() -> u64 {
+    LINES.load(Ordering::Relaxed)
+}
+
 /// Writes one line.
 pub(crate) fn line(text: fmt::Arguments<'_>) {
+    LINES.fetch_add(1, Ordering::Relaxed);
     let line = format!("toa-tc: {text}\n");
     match QUEUE.get() {
         Some(queue) => queue.push(line.into_bytes()),
@@ -48,7 +61,11 @@ pub(crate) fn start(verbose: u8) {
     let queue = Arc::new(Queue::default());
     let lines = Arc::clone(&queue);
     // If there can be no thread, lines are written directly.
-    if thread::Builder::new().name("stderr".to_owned()).spawn(move || lines.write_to(write_all)).is_ok() {
+    let write = move || {
+        sandbox::enter_thread();
+        lines.write_to(write_all)
+    };
+    if thread::Builder::new().name("stderr".to_owned()).spawn(write).is_ok() {
         _ = QUEUE.set(queue);
     }
     let level = match verbose {

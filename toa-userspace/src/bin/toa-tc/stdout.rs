@@ -25,6 +25,7 @@ use rustix::{
     io::{Errno, retry_on_intr, write},
     pipe::{PipeFlags, pipe_with},
 };
+use toa_userspace::live::host::sandbox;
 use tokio::sync::oneshot;
 
 /// Bytes that a writable pipe takes without blocking (`PIPE_BUF` of `pipe(7)`).
@@ -43,6 +44,11 @@ extern "C" fn note_closed() {
     // SAFETY: the call takes only integers.
     let is_closed = unsafe { libc::fcntl(libc::STDOUT_FILENO, libc::F_GETFD) } == -1;
     WAS_CLOSED.store(is_closed, Ordering::Relaxed);
+}
+
+/// Notes that stdout is open now.
+pub(crate) fn opened() {
+    WAS_CLOSED.store(false, Ordering::Relaxed);
 }
 
 /// Fails if stdout was closed when this process started.
@@ -160,6 +166,7 @@ impl Reader {
 pub(crate) async fn reader_gone() {
     let (gone, is_gone) = oneshot::channel();
     let watch = move || {
+        sandbox::enter_thread();
         let stdout = io::stdout();
         // Errors are reported even if no event is asked for.
         let mut descriptors = [PollFd::new(&stdout, PollFlags::empty())];

@@ -4,14 +4,29 @@ use std::path::PathBuf;
 
 use clap::Args;
 use jiff::SignedDuration;
+use toa_userspace::live::program::attachments::Wanted;
 
-use super::{bounds::BoundArgs, existing::Existing, results::ResultArgs, select::SelectArgs};
+use super::{
+    bounds::BoundArgs, existing::Existing, pin_dir::PinDirArgs, results::ResultArgs, select::SelectArgs,
+};
 
 #[derive(Args, Debug)]
 pub(crate) struct AttachArgs {
-    /// Interfaces on which the load balancer's packets arrive
+    /// Interfaces on which the load balancer's packets arrive: names, or quoted patterns such as 'eth*'. Those that appear
+    /// later, or come back, are attached to as well
     #[arg(required = true, value_name = "IFACE")]
-    pub(crate) interfaces: Vec<String>,
+    pub(crate) interfaces: Vec<Wanted>,
+
+    /// Work on the interfaces and sockets of another network namespace: a name of ip netns, a path, or the ID of a process
+    #[arg(long, value_name = "NAME|PATH|PID", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub(crate) netns: Option<String>,
+
+    /// Attach as a netlink filter even where TCX is possible, as on kernels before Linux 6.6
+    #[arg(long)]
+    pub(crate) netlink: bool,
+
+    #[command(flatten)]
+    pub(crate) pins: PinDirArgs,
 
     #[command(flatten, next_help_heading = "Selection")]
     pub(crate) select: SelectArgs,
@@ -24,13 +39,22 @@ pub(crate) struct AttachArgs {
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "yes",
-        help = "Also follow connections that are already open (needs a loaded TOA kernel module). With =force, do so \
-                even if that resets the cgroup-v1 net_cls/net_prio class of the servers' sockets"
+        help = "Also follow connections that are already open (needs toa-tc remember before, or a loaded TOA kernel \
+                module). With =force, do so even if that resets the cgroup-v1 net_cls/net_prio class of the servers' sockets"
     )]
     pub(crate) existing: Option<Existing>,
 
+    /// Also follow connections that are already open and whose clients are in the balancer's own table: the output of
+    /// ipvsadm -lnc of DPVS, or lines of CLIENT LOCAL; - for stdin
+    #[arg(help_heading = "Selection", long, value_name = "FILE")]
+    pub(crate) connections: Option<PathBuf>,
+
     #[command(flatten, next_help_heading = "Output")]
     pub(crate) results: ResultArgs,
+
+    /// Append results to this file instead of printing them. SIGHUP opens it again
+    #[arg(help_heading = "Output", long, value_name = "FILE")]
+    pub(crate) output_file: Option<PathBuf>,
 
     /// Stop after this time, such as 30s or 5m
     #[arg(help_heading = "Limits", long, value_name = "TIME", value_parser = duration)]

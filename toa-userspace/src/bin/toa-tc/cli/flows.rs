@@ -1,6 +1,8 @@
 //! The arguments of `flows`.
 
-use clap::Args;
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args};
 use toa_userspace::rule::Rule;
 
 use super::{
@@ -9,6 +11,7 @@ use super::{
 };
 
 #[derive(Args, Debug)]
+#[command(group = ArgGroup::new("established").args(["existing", "connections"]))]
 pub(crate) struct FlowsArgs {
     #[command(flatten)]
     pub(crate) run: RunArgs,
@@ -20,16 +23,26 @@ pub(crate) struct FlowsArgs {
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "yes",
-        conflicts_with_all = ["iface", "pid"],
-        help = "Show all established connections and their real clients instead, without attaching (needs a loaded \
-                TOA kernel module). With =force, do so even if that resets the cgroup-v1 net_cls/net_prio class of \
+        conflicts_with_all = ["iface", "pid", "pin_dir"],
+        help = "Show all established connections and their real clients instead, without attaching (needs toa-tc \
+                remember before, or a loaded TOA kernel module). With =force, do so even if that resets the cgroup-v1 net_cls/net_prio class of \
                 the servers' sockets"
     )]
     pub(crate) existing: Option<Existing>,
 
-    /// With --existing, show only connections of these clients
-    #[arg(value_name = "RULE", requires = "existing")]
+    /// Show all established connections and their real clients from the balancer's own table instead, without attaching:
+    /// the output of ipvsadm -lnc of DPVS, or lines of CLIENT LOCAL; - for stdin
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["iface", "pid", "pin_dir"])]
+    pub(crate) connections: Option<PathBuf>,
+
+    /// With --existing or --connections, show only connections of these clients
+    #[arg(value_name = "RULE", requires = "established")]
     pub(crate) rules: Vec<Rule>,
+
+    /// Show only connections whose client no TOA names: direct callers, or those of balancers that do not mark them (of a
+    /// run with --any-flow)
+    #[arg(long, conflicts_with = "existing")]
+    pub(crate) without_toa: bool,
 
     /// Output format
     #[arg(short, long, value_enum, default_value_t = ReportFormat::Text)]

@@ -15,11 +15,6 @@ pub(crate) struct ReadArgs {
     #[command(flatten, next_help_heading = "Selection")]
     pub(crate) select: SelectArgs,
 
-    /// Also follow connections without TOA, whose client is the side that opened them; every one, or with --ip or --port
-    /// those of watched clients
-    #[arg(help_heading = "Selection", long, conflicts_with = "any")]
-    pub(crate) any_flow: bool,
-
     #[command(flatten, next_help_heading = "Output")]
     pub(crate) results: ResultArgs,
 

@@ -7,6 +7,7 @@ use toa_userspace::{
     print::push_fmt,
 };
 
+use super::pin_dir::PinDirArgs;
 use crate::{error::UsageError, format::local};
 
 /// The format of a report.
@@ -28,6 +29,9 @@ pub(crate) struct RunArgs {
     /// Only the run with this process ID
     #[arg(long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
     pid: Option<u32>,
+
+    #[command(flatten)]
+    pub(crate) pins: PinDirArgs,
 }
 
 impl RunArgs {

@@ -1,13 +1,11 @@
 //! The options that select connections, for every source of packets.
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use ipnet::IpNet;
 use toa_common::config::Config;
-use toa_userspace::{
-    rule::{Rule, RuleError, parse_port, parse_prefix},
-    toa_options::ToaOptions,
-};
+use toa_userspace::rule::{Rule, RuleError, parse_port, parse_prefix};
 
+use super::toa::ToaArgs;
 use crate::error::UsageError;
 
 #[derive(Args, Debug)]
@@ -28,14 +26,13 @@ pub(crate) struct SelectArgs {
     #[arg(long)]
     pub(crate) any: bool,
 
-    /// Treat these TCP options as TOA: KIND:LEN, or one of default, lvs, tencent, alibaba, ucloud, akamai, all (repeatable)
-    /// [default: default]
-    #[arg(long, value_name = "KIND:LEN|PROFILE")]
-    toa: Vec<ToaOptions>,
+    /// Also follow connections without TOA: every one or, with --ip or --port, those of watched clients. The client is that of
+    /// a PROXY protocol header, if there is one; where nothing names it, a sender that a rule matches counts as the client
+    #[arg(long, conflicts_with = "any")]
+    pub(crate) any_flow: bool,
 
-    /// Use the first or the last TOA of a packet
-    #[arg(long, value_enum, default_value_t = ToaPick::First, value_name = "WHICH")]
-    toa_pick: ToaPick,
+    #[command(flatten)]
+    toa: ToaArgs,
 
     /// Trust TOA only from these sources: the load balancers' addresses (repeatable) [default: any source]
     #[arg(long = "lb", value_name = "CIDR", value_parser = balancer)]
@@ -44,14 +41,6 @@ pub(crate) struct SelectArgs {
     /// Follow only connections to this port of the server (repeatable) [default: every port]
     #[arg(long = "server-port", value_name = "PORT", value_parser = port)]
     server_ports: Vec<u16>,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-enum ToaPick {
-    /// For balancers that insert TOA before other options
-    First,
-    /// For balancers that append TOA
-    Last,
 }
 
 impl SelectArgs {
@@ -71,15 +60,25 @@ impl SelectArgs {
 
     /// Returns the settings that are fixed before the first packet.
     pub(crate) fn config(&self) -> Result<Config, UsageError> {
-        let pairs = ToaOptions::pairs(&self.toa).map_err(|error| UsageError(error.to_string()))?;
-        let mut config = Config::DEFAULT.with_pairs(pairs);
-        if self.toa_pick == ToaPick::Last {
-            config = config.picking_last();
-        }
+        let mut config = self.toa.config()?;
         if !self.balancers.is_empty() {
             config = config.with_balancers();
         }
+        if self.any_flow {
+            config = config.following_any();
+        }
         Ok(self.server_ports.iter().fold(config, |config, port| config.with_server_port(*port)))
+    }
+
+    /// Does the same for packets of interfaces. On these, the connections to follow must be chosen: this host's own, to other
+    /// servers, look the same once they are open.
+    pub(crate) fn live_config(&self) -> Result<Config, UsageError> {
+        let config = self.config()?;
+        if config.follows_any() && !config.restricts_ports() && !config.restricts_balancers() {
+            let reason = "it follows every connection to these ports or from these balancers";
+            return Err(UsageError(format!("attach --any-flow needs --server-port or --lb: {reason}")));
+        }
+        Ok(config)
     }
 
     /// Returns the client ports of `--port`, and of rules that are only a port.
@@ -128,6 +127,7 @@ mod tests {
     fn every_option_reaches_the_kernel() {
         assert_eq!(config(&[]), Config::DEFAULT);
         assert_eq!(config(&["--toa-pick", "last"]), Config::DEFAULT.picking_last());
+        assert_eq!(config(&["--any-flow"]), Config::DEFAULT.following_any());
         assert_eq!(config(&["--toa", "200:8"]), Config::DEFAULT.with_pairs(ToaPairs::new(&[(200, 8)])));
         let ports = config(&["--server-port", "80", "--server-port", "443"]);
         assert_eq!(ports, Config::DEFAULT.with_server_port(80).with_server_port(443));

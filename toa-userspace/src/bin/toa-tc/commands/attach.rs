@@ -1,69 +1,94 @@
 //! The command `attach`, in phases: prepare, attach, run until something ends it, finish.
 
+mod connections;
+mod cpus;
+mod duration;
 pub(crate) mod existing;
+mod hints;
 mod interfaces;
+mod losses;
 mod no_match;
-mod no_reader;
+mod outcome;
+mod pins;
 mod ready_file;
 mod rings;
 mod run_info;
+mod scan_thread;
+mod senders;
 mod sweep;
+mod tunnels;
 mod untrusted;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, path::Path, sync::Arc};
 
-use anyhow::{Context as _, Error, Result, anyhow};
-use log::debug;
-use toa_common::{config::Config, maps::PINNED, run_info::MAX_INTERFACES, wire::toa_pairs::ToaPairs};
+use anyhow::{Context as _, Error, Result};
+use sd_notify::NotifyState;
+use toa_common::{
+    config::Config,
+    maps::PINNED,
+    run_info::{MAX_INTERFACES, options},
+    wire::toa_pairs::ToaPairs,
+};
 use toa_userspace::{
-    ledger::{counters::Snapshot, kernel::KernelLedger},
+    ledger::{
+        Ledger,
+        losses::{Loss, REASONS},
+    },
     live::{
         existing::rights,
         host::{
             clock::{self, WallClock},
-            interfaces::interface_name,
-            privileges,
-            sock_diag::SockDiag,
+            links::LinkChanges,
+            namespace, privileges,
+            sandbox::{self, Duties},
             tcp,
         },
-        maps::{Maps, balancers::Untrusted, bypass::BypassMap, counters::Counters},
+        maps::{Maps, balancers::Untrusted, bypass::BypassMap, clients::Clients, counters::Counters},
         program::{
-            attach::{Attached, Target, attach},
+            attachments::Attachments,
             load::{LoadOptions, Loaded},
             log::KernelLog,
         },
         rings::{
-            Rings,
-            reader::{self, Done},
+            Ring, Rings,
+            cpus::Cpus,
+            opener::Opener,
+            reader::{self, Channels, Done},
         },
-        runs::{map_id, pins::Pins},
+        runs::{Runs, pin_directories::PinDirectories, pins::Pins},
     },
     pipeline::{Pipeline, request_limit::RequestLimit},
-    print::{
-        count::plural,
-        ledger::{Equation, PACKETS_AFTER_GRO, PAYLOAD_BYTES, Summary},
-    },
-    rule::{Rule, balancers::Balancers},
+    rule::{Rule, balancers::Balancers, matcher::Matcher},
 };
 use tokio::{
-    runtime::Handle,
     sync::{mpsc, watch},
     task::JoinHandle,
-    time::sleep,
 };
 
+use connections::{TableConnections, follow_table};
+use cpus::follow_cpus;
+use duration::elapsed;
 use existing::{ExistingConnections, SharedFlows, follow_existing};
-use interfaces::until_all_removed;
+use hints::hint;
+use interfaces::{follow_interfaces, report_last};
+use losses::report_losses;
 use no_match::report_no_match;
-use no_reader::report_no_reader;
+use outcome::{fail, half, summary};
+use pins::{cannot_be_seen, pin};
 use rings::open_rings;
 use run_info::publish;
 use sweep::sweep;
+use tunnels::report_tunnels;
 use untrusted::report_untrusted;
 
+use super::{
+    balancer_table::BalancerTable,
+    leftovers::{remove_filters, remove_pins},
+};
 use crate::{
-    cli::{attach::AttachArgs, existing::Existing, select::SelectArgs},
+    cli::{attach::AttachArgs, existing::Existing},
     error::UsageError,
+    output_file::{OutputFile, follow_hangups},
     printer::{self, Printer},
     signals::Signals,
     stderr,
@@ -72,20 +97,35 @@ use crate::{
 
 /// Runs the command.
 pub(crate) fn run(args: AttachArgs) -> Result<()> {
+    // Before there are threads.
+    let opener = Opener::start();
     stderr::start(args.verbose);
-    let rules = args.select.watched()?;
-    let config = Box::new(args.select.config()?);
+    let mut rules = args.select.watched()?;
+    if args.results.only_clients && rules.is_empty() && !args.select.any_flow {
+        rules.push(Rule::Any);
+    }
+    let config = Box::new(args.select.live_config()?);
     if args.interfaces.len() > MAX_INTERFACES {
         return Err(UsageError(format!("at most {MAX_INTERFACES} interfaces are possible")).into());
     }
+    let directories = args.pins.directories()?;
+    let table = args.connections.as_deref().map(BalancerTable::open).transpose()?;
+    let file = args.output_file.as_deref().map(OutputFile::open).transpose()?;
     let stdout = stdout::open()?;
     privileges::check()?;
+    if let Some(name) = &args.netns {
+        // Before the runtime starts threads, and before anything is opened there.
+        namespace::enter(name)?;
+    }
     if let Some(existing) = args.existing {
         rights::check(existing == Existing::Force)?;
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    // The main thread attaches and detaches; the others need nothing for what they do.
+    let runtime = runtime.worker_threads(2).enable_all().on_thread_start(sandbox::enter_thread).build()?;
     let result = runtime.block_on(async {
-        let mut run = Prepared::new(args, rules, config)?.attach(stdout)?;
+        let mut run =
+            Prepared::new(args, rules, config, table, &directories, opener, file)?.attach(stdout)?;
         let failure = run.until_done().await;
         run.finish(failure).await
     });
@@ -99,7 +139,7 @@ struct Prepared {
     args: AttachArgs,
     rules: Vec<Rule>,
     config: Box<Config>,
-    targets: Vec<Target>,
+    attachments: Attachments,
     loaded: Loaded,
     signals: Signals,
     pins: Option<(Pins, [u32; PINNED.len()])>,
@@ -107,65 +147,93 @@ struct Prepared {
     counters: Counters,
     bypass: BypassMap,
     untrusted: Untrusted,
+    clients: Clients,
     rings: Rings,
+    cpus: Option<Cpus>,
+    table: Option<TableConnections>,
     existing: Option<ExistingConnections>,
+    file: Option<OutputFile>,
 }
 
 /// A run that is attached.
 struct Run {
     args: AttachArgs,
     config: Box<Config>,
-    targets: Vec<Target>,
-    attached: Vec<(Target, Attached)>,
-    /// Keeps the program loaded.
-    _loaded: Loaded,
+    attachments: Attachments,
+    /// Notifications that interfaces have changed, if there are any.
+    link_changes: Option<LinkChanges>,
+    loaded: Loaded,
     signals: Signals,
     results: stdout::Reader,
     pins: Option<Pins>,
     flows: Arc<SharedFlows>,
     counters: Counters,
     untrusted: Untrusted,
+    clients: Clients,
+    table: Option<TableConnections>,
     existing: Option<ExistingConnections>,
     reader: JoinHandle<io::Result<(Pipeline<BypassMap>, Printer)>>,
     stop: watch::Sender<bool>,
     done: mpsc::Receiver<Done>,
+    cpus: Option<Cpus>,
+    file: Option<OutputFile>,
+    rings: mpsc::Sender<Ring>,
+    losses: mpsc::Sender<Loss>,
+    pipeline: watch::Receiver<Ledger>,
     /// Why results could not be written.
     unwritten: Option<io::Error>,
 }
 
 impl Prepared {
     /// Loads the program, fills its maps, pins them and opens the rings.
-    fn new(args: AttachArgs, rules: Vec<Rule>, config: Box<Config>) -> Result<Self> {
+    fn new(
+        args: AttachArgs,
+        rules: Vec<Rule>,
+        config: Box<Config>,
+        table: Option<BalancerTable>,
+        directories: &PinDirectories,
+        opener: io::Result<Opener>,
+        file: Option<OutputFile>,
+    ) -> Result<Self> {
         let log_level = log::max_level().to_level().map(|level| match level {
             log::Level::Trace => aya_log::Level::Trace,
             _ => aya_log::Level::Debug,
         });
-        let targets = find_targets(&args.interfaces)?;
+        let attachments = Attachments::find(&args.interfaces, args.netlink)?;
         let pairs = tcp::ignored_options().into_iter().fold(*config.pairs(), ToaPairs::without_noted);
         let options =
             LoadOptions { config: config.with_pairs(pairs), max_flows: args.bounds.flows, log_level };
-        let mut loaded = Loaded::new(targets.iter().map(Target::program), &options)?;
+        let mut loaded = Loaded::new(attachments.programs()?, &options)?;
         // Before anything is pinned: a signal that is not handled would leave the pins in place.
-        let signals = Signals::new()?;
+        let signals = Signals::new(file.is_none())?;
         if log_level.is_some() {
             tokio::spawn(KernelLog::new(&mut loaded)?.read());
         }
-        let pins = pin(&loaded);
-        let Maps { mut watch, flows, counters, bypass, mut balancers, untrusted } = Maps::take(&mut loaded)?;
-        watch.add(&rules).context("cannot write the rules")?;
+        // Without a BPF file system, there are no runs to be found; a filter shows by itself whether its run lives.
+        let mut runs = Runs::find(directories).unwrap_or_default();
+        remove_pins(&mut runs);
+        remove_filters(&runs, &[]);
+        let pins = pin(&loaded, directories);
+        let Maps { mut watch, flows, counters, bypass, mut balancers, untrusted, clients } =
+            Maps::take(&mut loaded)?;
+        let every = config.follows_any() && rules.is_empty();
+        watch.add(if every { &[Rule::Any] } else { &rules }).context("cannot write the rules")?;
         balancers.add(&args.select.balancers)?;
-        let rings = open_rings(&loaded, args.ring_size)?;
+        let (rings, cpus) = open_rings(&loaded, args.ring_size, opener)?;
         let flows = Arc::new(SharedFlows::new(flows));
-        let existing = args.existing.map(|_| {
-            let balancers = Balancers::new(&args.select.balancers);
-            ExistingConnections::new(watch, Arc::clone(&flows), &config, balancers)
+        let (watch, trusted) = (Arc::new(watch), Balancers::new(&args.select.balancers));
+        let table = table.map(|table| {
+            let (watch, shared) = (Arc::clone(&watch), Arc::clone(&flows));
+            TableConnections { table, watch, shared, config: config.clone(), balancers: trusted.clone() }
         });
+        let existing =
+            args.existing.map(|_| ExistingConnections::new(watch, Arc::clone(&flows), &config, trusted));
         let existing = existing.transpose()?;
         Ok(Self {
             args,
             rules,
             config,
-            targets,
+            attachments,
             loaded,
             signals,
             pins,
@@ -173,23 +241,21 @@ impl Prepared {
             counters,
             bypass,
             untrusted,
+            clients,
             rings,
+            cpus,
+            table,
             existing,
+            file,
         })
     }
 
     /// Attaches to all interfaces, reports that, and starts the reader.
     fn attach(self, (stdout, results): (Stdout, stdout::Reader)) -> Result<Run> {
-        let Self { args, rules, config, targets, mut loaded, pins, .. } = self;
-        let mut attached = Vec::new();
-        for target in &targets {
-            debug!("{} has index {} and gets {}", target.interface(), target.index(), target.program());
-            attached.push((target.clone(), attach(&mut loaded, target)?));
-        }
-        for (target, attached) in &attached {
-            announce(target, attached, &rules);
-        }
-        let published = pins.as_ref().map(|(pins, ids)| publish(pins, *ids, &attached));
+        let Self { args, rules, config, mut attachments, mut loaded, pins, .. } = self;
+        let link_changes = interfaces::start(&mut attachments, &mut loaded, &rules, &config)?;
+        let options = if config.follows_any() { options::ANY_FLOW } else { 0 };
+        let published = pins.as_ref().map(|(pins, ids)| publish(pins, *ids, attachments.attached(), options));
         if let Some(Err(error)) = &published {
             cannot_be_seen(error);
         }
@@ -197,33 +263,56 @@ impl Prepared {
         if let Some(path) = &args.ready_file {
             ready_file::create(path)?;
         }
-
         let (stop, stopped) = watch::channel(false);
         let (finding, done) = mpsc::channel(1);
+        let (rings, new_rings) = mpsc::channel(1);
+        let (losses, new_losses) = mpsc::channel(REASONS);
+        let (ledger, seen) = watch::channel(Ledger::default());
+        let channels =
+            Channels { stop: stopped, done: finding, rings: new_rings, losses: new_losses, ledger };
         let clock = WallClock::start();
-        let pipeline = Pipeline::with_bypass(args.bounds.limits(), clock.offset_ns(), self.bypass);
-        let printer = Printer::new(&args.results, stdout, Box::new(interface_name));
+        let mut pipeline = Pipeline::with_bypass(args.bounds.limits(), clock.offset_ns(), self.bypass);
+        if config.follows_any() && !rules.is_empty() {
+            pipeline = pipeline.with_rules(Matcher::new(&rules));
+        }
+        let names = attachments.names();
+        let printer = Printer::new(&args.results, stdout, Box::new(move |index| names.get(index)));
         let sink = RequestLimit::new(printer, args.results.count);
-        let read = reader::read(self.rings, pipeline, clock, sink, stopped, finding);
+        // After everything that needs more, and before the first packet is parsed.
+        sandbox::enter(&Duties {
+            reads_sockets: self.existing.is_some(),
+            output: self.file.as_ref().map(OutputFile::directory),
+            pins: pins.as_ref().and_then(|(pins, _)| pins.changed_directory().map(Path::to_owned)),
+        });
+        // Without a service manager, this does nothing. If it cannot be told, it reports that itself.
+        let _ = sd_notify::notify(&[NotifyState::Ready]);
+        let own_rings = self.rings;
         // On a thread of its own: a worker that is blocked in writing could serve neither signals nor timers.
-        let handle = Handle::current();
-        let reader = tokio::task::spawn_blocking(move || handle.block_on(read));
+        let reader =
+            tokio::task::spawn_blocking(move || reader::read(own_rings, pipeline, clock, sink, channels));
         Ok(Run {
             args,
             config,
-            targets,
-            attached,
-            _loaded: loaded,
+            attachments,
+            link_changes,
+            loaded,
             signals: self.signals,
             results,
             pins: pins.map(|(pins, _)| pins),
             flows: self.flows,
             counters: self.counters,
             untrusted: self.untrusted,
+            clients: self.clients,
+            table: self.table,
             existing: self.existing,
             reader,
             stop,
             done,
+            cpus: self.cpus,
+            file: self.file,
+            rings,
+            losses,
+            pipeline: seen,
             unwritten: None,
         })
     }
@@ -232,16 +321,37 @@ impl Prepared {
 impl Run {
     /// Waits until something ends the run. Returns the reason if it is a failure other than of writing results.
     async fn until_done(&mut self) -> Option<Error> {
-        let Self { args, config, targets, attached, signals, flows, counters, untrusted, done, .. } = self;
+        let Self {
+            args,
+            config,
+            attachments,
+            loaded,
+            signals,
+            flows,
+            counters,
+            clients,
+            untrusted,
+            done,
+            cpus,
+            rings,
+            losses,
+            pipeline,
+            ..
+        } = self;
+        let (names, link_changes) = (&attachments.names(), self.link_changes.take());
         let pins = self.pins.as_ref();
         tokio::select! {
             () = signals.recv() => None,
             () = elapsed(args.duration) => None,
-            () = stdout::reader_gone() => None,
-            () = until_all_removed(attached) => Some(anyhow!("no interface is left")),
-            never = report_no_match(counters, targets, config.pairs()) => match never {},
-            never = report_no_reader(counters) => match never {},
-            never = sweep(flows, counters, pins, args.bounds.flows) => match never {},
+            () = stdout::reader_gone(), if self.file.is_none() => None,
+            never = follow_hangups(self.file.as_ref()) => match never {},
+            error = follow_interfaces(attachments, loaded, link_changes, pins) => Some(error),
+            never = report_no_match(counters, clients, names, config) => match never {},
+            never = report_tunnels(counters, names) => match never {},
+            never = report_losses(counters, flows, pipeline, losses) => match never {},
+            never = follow_cpus(cpus.as_mut(), counters, rings, pipeline.clone()) => match never {},
+            never = sweep(flows, counters, pins) => match never {},
+            never = follow_table(self.table.take(), pins) => match never {},
             never = follow_existing(self.existing.take(), pins) => match never {},
             never = report_untrusted(untrusted), if config.restricts_balancers() => match never {},
             finding = done.recv() => {
@@ -253,8 +363,10 @@ impl Run {
 
     /// Detaches, reads the rest of the rings, and prints the ledger.
     async fn finish(mut self, failure: Option<Error>) -> Result<()> {
+        let _ = sd_notify::notify(&[NotifyState::Stopping]);
+        report_last(&mut self.attachments);
         // Detach first, then read the rings, and read the counters last, so that every packet is counted.
-        drop(self.attached);
+        drop(self.attachments);
         // The receiver is dropped early only if the reader failed, which is reported below.
         let _ = self.stop.send(true);
         let read = self.signals.join(self.reader, &mut self.results).await;
@@ -269,8 +381,9 @@ impl Run {
             }
         };
         stderr::ledger(summary(&counters, &pipeline).to_string());
+        tunnels::counted(&counters).for_each(|line| stderr::line(format_args!("{line}")));
         let last_line = tokio::task::spawn_blocking(move || {
-            printer.ledger(&summary(&counters, &pipeline), clock::unix_ns())
+            printer.finish(&summary(&counters, &pipeline), clock::unix_ns())
         });
         let written = self.signals.join(last_line, &mut self.results).await?;
         // What the reader found too late to end the run.
@@ -279,103 +392,5 @@ impl Run {
         // The first error is the cause of later ones.
         let unwritten = self.unwritten.or_else(found).or_else(last);
         fail([failure, unwritten.and_then(printer::failure)])
-    }
-}
-
-/// Returns the counts of the whole run.
-fn summary<'a>(counters: &'a Snapshot, pipeline: &'a Pipeline<BypassMap>) -> Summary<'a> {
-    Summary { counters, pipeline: pipeline.ledger(), examples: pipeline.examples(), after_gro: true }
-}
-
-/// Returns the kernel's half of the ledger.
-fn half(kernel: &KernelLedger) -> String {
-    let (packets, bytes) = (kernel.packets(), kernel.bytes());
-    format!(
-        "toa-tc: {PACKETS_AFTER_GRO}: {}\ntoa-tc: {PAYLOAD_BYTES}: {}\n\
-         toa-tc: the counts of requests, connections and gaps are missing\n",
-        Equation(&packets),
-        Equation(&bytes)
-    )
-}
-
-/// Returns the last of these errors, after reporting the others.
-fn fail(errors: impl IntoIterator<Item = Option<Error>>) -> Result<()> {
-    let mut errors = errors.into_iter().flatten().peekable();
-    while let Some(error) = errors.next() {
-        if errors.peek().is_none() {
-            return Err(error);
-        }
-        stderr::line(format_args!("{error:#}"));
-    }
-    Ok(())
-}
-
-/// Finds the interfaces. An interface that is named twice, or by two of its names, counts once.
-fn find_targets(names: &[String]) -> Result<Vec<Target>> {
-    let mut targets: Vec<Target> = Vec::new();
-    for name in names {
-        let target = Target::find(name)?;
-        if targets.iter().all(|known| known.index() != target.index()) {
-            targets.push(target);
-        }
-    }
-    Ok(targets)
-}
-
-/// Pins the maps and returns their IDs, or reports why other commands will not see this run.
-fn pin(loaded: &Loaded) -> Option<(Pins, [u32; PINNED.len()])> {
-    let pinned = || -> Result<_> {
-        let pins = Pins::new()?;
-        let mut ids = [0; PINNED.len()];
-        for (spec, id) in PINNED.iter().zip(&mut ids) {
-            let map = loaded.map(spec.name)?;
-            *id = map_id(map)?;
-            pins.pin(spec.name, map)?;
-        }
-        Ok((pins, ids))
-    };
-    pinned().inspect_err(cannot_be_seen).ok()
-}
-
-fn cannot_be_seen(error: &Error) {
-    stderr::line(format_args!("watch, status and flows will not see this run: {error:#}"));
-}
-
-fn announce(target: &Target, attached: &Attached, rules: &[Rule]) {
-    let (interface, mode) = (target.interface(), attached.mode.describe());
-    stderr::line(format_args!("attached to {interface} ({mode}), {}", plural(rules.len(), "rule")));
-}
-
-/// Points out probable mistakes.
-fn hint(select: &SelectArgs, rules: &[Rule], can_change: bool) {
-    if rules.is_empty() && can_change {
-        stderr::line(format_args!("nothing is watched yet: add a client with toa-tc watch add IP"));
-    } else if rules.is_empty() {
-        stderr::line(format_args!("nothing is watched: give --ip, --port or --any"));
-    }
-    if !select.any {
-        hint_at_listening(&select.client_ports());
-    }
-}
-
-/// Points out client ports on which this host listens: a port that clients connect to is rarely one that they connect
-/// from.
-fn hint_at_listening(ports: &[u16]) {
-    // If listeners cannot be listed, there is no hint.
-    let listeners =
-        if ports.is_empty() { Ok(Vec::new()) } else { SockDiag::new().and_then(|mut it| it.listeners()) };
-    let listeners = listeners.unwrap_or_default();
-    for port in ports.iter().filter(|port| listeners.iter().any(|listener| listener.port == **port)) {
-        stderr::line(format_args!(
-            "this host listens on port {port}, but --port means the client's port: for connections to port {port}, use \
-             --server-port {port} (and --any for every client)"
-        ));
-    }
-}
-
-async fn elapsed(duration: Option<jiff::SignedDuration>) {
-    match duration.and_then(|duration| Duration::try_from(duration).ok()) {
-        Some(duration) => sleep(duration).await,
-        None => std::future::pending().await,
     }
 }

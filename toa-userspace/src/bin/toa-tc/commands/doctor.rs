@@ -3,7 +3,10 @@
 use anyhow::Result;
 use serde::Serialize;
 use toa_userspace::{
-    live::doctor::{Check, State, examine},
+    live::doctor::{
+        check::{Check, State},
+        examine,
+    },
     print::push_fmt,
 };
 

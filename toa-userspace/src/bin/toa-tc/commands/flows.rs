@@ -1,13 +1,15 @@
 //! The command `flows`: shows the connections that are followed.
 
+mod connections;
 mod existing;
+mod row;
 
 use anyhow::Result;
 use serde::Serialize;
 use toa_common::attribution::LearnedFrom;
 use toa_common::limits::SHORT_LINGER_NS;
 use toa_userspace::{
-    address::ClientAddress,
+    address::{ClientAddress, OrUnknown},
     live::{host::clock, maps::flows::FollowedFlow, runs::Run},
     print::{
         json::value::{Endpoint, PeerNetwork, Toa},
@@ -16,9 +18,10 @@ use toa_userspace::{
     },
 };
 
-use super::find_runs;
+use super::{balancer_table::BalancerTable, find_runs, leftovers::remove_pins};
 use crate::{
     cli::{existing::Existing, flows::FlowsArgs, run::ReportFormat},
+    error::UsageError,
     format::{json, span, utc},
     printer::print,
 };
@@ -26,10 +29,11 @@ use crate::{
 #[derive(Serialize)]
 struct Flow {
     pid: u32,
-    client: ClientAddress,
+    /// The real client, if a packet or a socket named it.
+    client: Option<ClientAddress>,
     network: PeerNetwork,
     server: Endpoint,
-    toa: Toa,
+    toa: Option<Toa>,
     /// When the connection's client was learned.
     since: String,
     age_ns: u64,
@@ -48,7 +52,7 @@ impl Flow {
             client: followed.client(),
             network: PeerNetwork { peer: followed.peer().into() },
             server: followed.server().into(),
-            toa: Toa::from(&flow.attribution),
+            toa: Toa::new(&flow.attribution),
             since: utc(flow.generation),
             age_ns: now_ns.saturating_sub(flow.generation),
             idle_ns: now_ns.saturating_sub(flow.last_ns),
@@ -64,39 +68,53 @@ pub(crate) fn run(args: &FlowsArgs) -> Result<()> {
     if let Some(existing) = args.existing {
         return existing::run(&args.rules, existing == Existing::Force, args.output);
     }
-    let runs = find_runs()?;
+    if let Some(path) = &args.connections {
+        return connections::run(&args.rules, BalancerTable::open(path)?, args.output);
+    }
+    let mut runs = find_runs(&args.run.pins)?;
+    remove_pins(&mut runs);
     let picked = runs.selected(&args.run.selector());
     if picked.is_empty() {
         return Err(args.run.no_match(&runs));
+    }
+    if args.without_toa && picked.iter().all(|run| !run.info.follows_any()) {
+        let message =
+            "connections without TOA are followed by attach --any-flow only, and none is running here";
+        return Err(UsageError(message.to_owned()).into());
     }
     let mut text = String::new();
     for run in picked {
         let mut flows = run.flows()?.read()?;
         let now_ns = clock::monotonic_ns();
-        flows.retain(|followed| !followed.flow.has_lingered(now_ns, SHORT_LINGER_NS));
+        flows.retain(|followed| {
+            let is_shown = !args.without_toa || followed.client().is_none();
+            is_shown && !followed.flow.has_lingered(now_ns, SHORT_LINGER_NS)
+        });
         match args.output {
             ReportFormat::Json => {
                 for followed in &flows {
                     text.push_str(&json(&Flow::new(run, followed, now_ns))?);
                 }
             }
-            ReportFormat::Text => lines(&mut text, run, &flows, now_ns),
+            ReportFormat::Text => lines(&mut text, run, &flows, args.without_toa, now_ns),
         }
     }
     print(&text)
 }
 
-fn lines(text: &mut String, run: &Run, flows: &[FollowedFlow], now_ns: u64) {
-    push_fmt(text, format_args!("{run}: {} followed\n", flows.len()));
+fn lines(text: &mut String, run: &Run, flows: &[FollowedFlow], without_toa: bool, now_ns: u64) {
+    let which = if without_toa { " without TOA" } else { "" };
+    push_fmt(text, format_args!("{run}: {} followed{which}\n", flows.len()));
     if flows.is_empty() {
         return;
     }
     let head = ["client", "balancer", "server", "age", "idle", "packets", "bytes", "learned", "state"];
     let rows = flows.iter().map(|followed| {
         let flow = &followed.flow;
-        let learned_from = flow.attribution.learned_from().map_or("unknown", LearnedFrom::name);
+        let learned_from = flow.attribution.learned_from().filter(|_| flow.attribution.is_named());
+        let learned_from = learned_from.map_or("-", LearnedFrom::name);
         [
-            followed.client().to_string(),
+            OrUnknown(followed.client()).to_string(),
             followed.peer().to_string(),
             followed.server().to_string(),
             span(now_ns.saturating_sub(flow.generation)),

@@ -9,7 +9,7 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::retry_on_intr,
 };
-use toa_common::{config::Config, counters::Counter};
+use toa_common::config::Config;
 use toa_userspace::{
     capture::{LinkNumber, classifier::Selection, replay::Replay},
     pipeline::request_limit::RequestLimit,
@@ -46,10 +46,9 @@ pub(crate) fn run(args: ReadArgs) -> Result<()> {
         config: args.select.config()?,
         rules: args.select.watched()?,
         balancers: args.select.balancers.clone(),
-        any_flow: args.any_flow,
         max_flows: usize::try_from(args.bounds.flows)?,
     };
-    if selection.rules.is_empty() && !selection.any_flow {
+    if selection.rules.is_empty() && !selection.config.follows_any() {
         return Err(
             UsageError("nothing is watched: give --ip, --port, --any or --any-flow".to_owned()).into()
         );
@@ -69,7 +68,7 @@ async fn read(
     inputs: Inputs,
     (stdout, mut results): (Stdout, stdout::Reader),
 ) -> Result<()> {
-    let mut signals = Signals::new()?;
+    let mut signals = Signals::new(true)?;
     let (stopped, stop) = rustix::pipe::pipe()?;
     // On a thread of its own: it blocks in reading and in writing.
     let mut session =
@@ -100,19 +99,18 @@ struct Session {
     /// Why captures could not be read to their end.
     failures: Vec<anyhow::Error>,
     config: Config,
-    any_flow: bool,
     replay: Replay,
     sink: RequestLimit<Printer>,
 }
 
 impl Session {
     fn new(args: &ReadArgs, selection: Selection, inputs: Inputs, stdout: Stdout) -> Self {
-        let (config, any_flow) = (selection.config, selection.any_flow);
+        let config = selection.config;
         let replay = Replay::new(selection, args.bounds.limits());
         let names = inputs.names();
         let printer = Printer::new(&args.results, stdout, Box::new(move |interface| names.get(interface)));
         let sink = RequestLimit::new(printer, args.results.count);
-        Self { inputs, failures: Vec::new(), config, any_flow, replay, sink }
+        Self { inputs, failures: Vec::new(), config, replay, sink }
     }
 
     /// Reads to the end, or until the other end of `stopped` is closed, and reports the counts.
@@ -123,7 +121,7 @@ impl Session {
         }
         self.replay.finish(&mut self.sink);
         let flushed = self.sink.flush();
-        let Self { inputs, mut failures, config, any_flow, replay, sink } = self;
+        let Self { inputs, mut failures, config, replay, sink } = self;
         let mut printer = sink.into_inner();
         let summary = Summary {
             counters: replay.counters(),
@@ -134,9 +132,9 @@ impl Session {
         // Input that is not a capture has no counts.
         if replay.packets() > 0 || failures.is_empty() {
             say(&inputs, &replay, &summary);
-            say_no_match(&replay, &config, any_flow);
+            say_no_match(&replay, &config);
         }
-        let written = flushed.and_then(|()| printer.ledger(&summary, replay.now_ns()));
+        let written = flushed.and_then(|()| printer.finish(&summary, replay.now_ns()));
         let last = failures.pop();
         for failure in failures {
             stderr::line(format_args!("{failure:#}"));
@@ -167,13 +165,16 @@ impl Session {
         }
     }
 
-    /// Reads input for the capture with this number, and prints what is complete before it waits for that.
+    /// Reads input for the capture with this number, and prints what is complete if that has to wait.
     fn fill(&mut self, number: usize, stopped: &OwnedFd) -> Result<(), End> {
         let Self { inputs, replay, sink, failures, .. } = self;
-        sink.flush().map_err(End::Output)?;
         let Some(input) = inputs.get(number) else { return Ok(()) };
-        let patience = if input.is_ready() { NOW } else { SILENCE };
-        let filled = match wait(input.file(), stopped, Some(&patience)) {
+        let mut waited = wait(input.file(), stopped, Some(&NOW));
+        if let (Ok(Wait::Silent), false) = (&waited, input.is_ready()) {
+            sink.flush().map_err(End::Output)?;
+            waited = wait(input.file(), stopped, Some(&SILENCE));
+        }
+        let filled = match waited {
             Ok(Wait::Stopped) => return Err(End::Interrupted),
             Ok(Wait::Ready) => input.fill(),
             Ok(Wait::Silent) if input.is_ready() => input.fill(),
@@ -229,15 +230,16 @@ fn say(inputs: &Inputs, replay: &Replay, summary: &Summary<'_>) {
 }
 
 /// Explains on stderr why nothing has matched, if that is so.
-fn say_no_match(replay: &Replay, config: &Config, any_flow: bool) {
+fn say_no_match(replay: &Replay, config: &Config) {
     let counters = replay.counters();
     let mut traffic = counters.traffic();
-    let source = if any_flow { Source::CapturesOfAnyFlow } else { Source::Captures };
-    if any_flow && counters.get(Counter::Matched) == 0 {
+    let source = if config.follows_any() { Source::CapturesOfAnyFlow } else { Source::Captures };
+    let ledger = replay.ledger();
+    if ledger.unwatched_connections > 0 && ledger.unwatched_connections == ledger.connections {
         // Whatever was followed had an unwatched client.
         traffic.learned = 0;
     }
-    if let Some(no_match) = NoMatch::new(&traffic, source, config.pairs()) {
+    if let Some(no_match) = NoMatch::new(&traffic, source, config.pairs(), replay.clients()) {
         stderr::line(format_args!("{no_match}"));
     }
 }

@@ -10,23 +10,33 @@ use anyhow::Result;
 use serde::{Serialize, Serializer};
 use toa_common::{
     counters::Counter,
+    remembered::RememberCounts,
     run_info::{RunInterface, mode},
 };
 use toa_userspace::{
+    error_chain::ErrorChain,
     ledger::{account::Account, kernel::KernelLedger},
     live::{
-        host::namespace,
-        program::chain::{self, Cost, Program},
+        host::{interfaces, namespace},
+        program::{
+            chain::{self, Cost, Stage},
+            leftovers::Leftover,
+        },
+        remember,
         runs::{Run, Runs, interface_name},
     },
     print::{
-        count::Count,
+        count::{Count, plural},
         ledger::{Equation, PACKETS_AFTER_GRO, PAYLOAD_BYTES},
         push_fmt,
+        remembered::describe,
     },
 };
 
-use super::find_runs;
+use super::{
+    find_runs,
+    leftovers::{cannot_look, filters, remove_pins},
+};
 use crate::{
     cli::{run::ReportFormat, status::StatusArgs},
     format::{json, local, utc},
@@ -43,6 +53,35 @@ struct Report {
     refused: Vec<String>,
     /// How many dead runs had their pins removed just now.
     swept: usize,
+    /// Netlink filters of killed runs in our network namespace.
+    left_filters: Vec<LeftFilter>,
+    /// What `remember` has counted, if it is in effect.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remember: Option<Remember>,
+}
+
+#[derive(Serialize)]
+struct LeftFilter {
+    interface: String,
+    priority: u16,
+    program: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct Remember {
+    accepted: u64,
+    named: u64,
+    given_up: u64,
+    failed: u64,
+    #[serde(skip)]
+    description: String,
+}
+
+impl Remember {
+    fn new(counts: &RememberCounts) -> Self {
+        let RememberCounts { accepted, named, given_up, failed } = *counts;
+        Self { accepted, named, given_up, failed, description: describe(counts) }
+    }
 }
 
 #[derive(Serialize)]
@@ -72,13 +111,14 @@ struct Interface {
     mode: &'static str,
     /// The position in the chain, from 1, if the chain can be seen from here.
     position: Option<usize>,
-    /// All programs of the chain in their order, if the chain can be seen from here.
+    /// All programs of the chain, and filters if ours is one, in their order, if the chain can be seen from here.
     chain: Option<Vec<ChainProgram>>,
 }
 
 #[derive(Serialize)]
 struct ChainProgram {
-    id: u32,
+    /// The kernel's ID of the program, if it is one: a filter may be something else.
+    id: Option<u32>,
     name: String,
 }
 
@@ -112,7 +152,8 @@ struct CostReport {
 
 /// Runs the command.
 pub(crate) fn run(args: &StatusArgs) -> Result<()> {
-    let runs = find_runs()?;
+    let mut runs = find_runs(&args.run.pins)?;
+    let swept = remove_pins(&mut runs);
     let picked = runs.selected(&args.run.selector());
     if picked.is_empty() && !runs.alive.is_empty() {
         return Err(args.run.no_match(&runs));
@@ -121,15 +162,38 @@ pub(crate) fn run(args: &StatusArgs) -> Result<()> {
     if statuses.iter().any(|status| status.cost.is_some()) {
         add_rates(&mut statuses, &picked);
     }
-    let report = Report {
+    let mut report = Report {
         runs: statuses,
-        refused: runs.refused.iter().map(ToString::to_string).collect(),
-        swept: runs.swept,
+        refused: runs.refused.iter().map(|error| ErrorChain(error).to_string()).collect(),
+        swept,
+        left_filters: left_filters(&runs),
+        remember: None,
     };
+    match remember::status() {
+        Ok(counts) => report.remember = counts.as_ref().map(Remember::new),
+        Err(error) => {
+            let refused = ErrorChain(&error).to_string();
+            // The runs' directory is also that of `remember`.
+            if !report.refused.contains(&refused) {
+                report.refused.push(refused);
+            }
+        }
+    }
     match args.output {
         ReportFormat::Json => print(&json(&report)?),
         ReportFormat::Text => print(&text(&report, &runs)),
     }
+}
+
+/// Returns the netlink filters of killed runs, or reports why they are not known.
+fn left_filters(runs: &Runs) -> Vec<LeftFilter> {
+    let found = filters(runs).unwrap_or_else(|error| {
+        cannot_look(&error);
+        Vec::new()
+    });
+    let filter =
+        |it: Leftover| LeftFilter { priority: it.priority(), program: it.program(), interface: it.interface };
+    found.into_iter().map(filter).collect()
 }
 
 /// Samples how often the programs run.
@@ -145,8 +209,7 @@ fn add_rates(statuses: &mut [Status], runs: &[&Run]) {
 
 /// Returns the programs of a run, and their cost.
 fn users_of(run: &Run) -> io::Result<(Vec<u32>, Cost)> {
-    let [.., counters_id] = run.info.map_ids;
-    chain::users_of(counters_id)
+    chain::users_of(run.info.counters_id())
 }
 
 fn text(report: &Report, runs: &Runs) -> String {
@@ -157,10 +220,25 @@ fn text(report: &Report, runs: &Runs) -> String {
     for status in &report.runs {
         push_fmt(&mut text, format_args!("{status}"));
     }
+    if let Some(remember) = &report.remember {
+        push_fmt(&mut text, format_args!("remember: {}\n", remember.description));
+    }
+    for (interface, count) in counted(&report.left_filters) {
+        let filters = plural(count, "filter");
+        push_fmt(&mut text, format_args!("{filters} on {interface} left by killed runs (toa-tc detach)\n"));
+    }
     for refused in &report.refused {
         push_fmt(&mut text, format_args!("{refused}\n"));
     }
     text
+}
+
+/// Returns how many filters there are on each interface.
+fn counted(filters: &[LeftFilter]) -> BTreeMap<&str, usize> {
+    filters.iter().fold(BTreeMap::new(), |mut counts, filter| {
+        *counts.entry(filter.interface.as_str()).or_default() += 1;
+        counts
+    })
 }
 
 impl Status {
@@ -172,19 +250,17 @@ impl Status {
         // Statistics that a process enabled by a descriptor (`BPF_ENABLE_STATS`) show in the counts, but not in the
         // sysctl.
         let is_measured = chain::is_measured() || cost.runs > 0;
-        let chains = namespace::run_in(info.pid, info.network_namespace, || {
-            Ok(info.interfaces().iter().map(|it| chain::programs(&interface_name(it)).ok()).collect())
+        let interfaces = namespace::run_in(info.pid, info.network_namespace, || {
+            Ok(info.interfaces().iter().filter_map(|it| Interface::look(it, &ids)).collect())
         });
-        let chains: Vec<Option<Vec<Program>>> = chains.unwrap_or_default();
-        let chains = chains.into_iter().chain(std::iter::repeat_with(|| None));
-        let interfaces = info.interfaces().iter().zip(chains);
+        let unseen = || info.interfaces().iter().map(|it| Interface::new(it, interface_name(it), None, &ids));
         let ledger = counters.ledger();
         Ok(Self {
             pid: info.pid,
             version: run.version(),
             since: utc(info.since_ns),
             namespace: Namespace { inode: info.network_namespace },
-            interfaces: interfaces.map(|(interface, chain)| Interface::new(interface, chain, &ids)).collect(),
+            interfaces: interfaces.unwrap_or_else(|_| unseen().collect()),
             rules: run.watch()?.count()?,
             counters: Counter::ALL.iter().map(|counter| (counter.name(), counters.get(*counter))).collect(),
             ledger: Ledger::new(&ledger),
@@ -195,18 +271,29 @@ impl Status {
 }
 
 impl Interface {
-    fn new(interface: &RunInterface, chain: Option<Vec<Program>>, ours: &[u32]) -> Self {
+    /// Looks at an interface of our own network namespace, if it still exists.
+    fn look(interface: &RunInterface, ours: &[u32]) -> Option<Self> {
+        let name = interfaces::interface_name(interface.index)?;
+        Some(Self::new(interface, name, chain::stages(interface.index).ok(), ours))
+    }
+
+    fn new(interface: &RunInterface, name: String, stages: Option<Vec<Stage>>, ours: &[u32]) -> Self {
         let is_tcx = interface.mode == mode::TCX;
-        let chain = chain.filter(|_| is_tcx);
-        let position = |chain: &Vec<Program>| chain.iter().position(|program| ours.contains(&program.id));
+        let mut chain = stages.unwrap_or_default();
+        // Filters run after all programs that are attached by TCX.
+        chain.retain(|stage| !is_tcx || matches!(stage, Stage::Program(_)));
+        let is_ours = |stage: &Stage| {
+            is_tcx == matches!(stage, Stage::Program(_))
+                && stage.program().is_some_and(|id| ours.contains(&id))
+        };
+        let position = chain.iter().position(is_ours).map(|position| position + 1);
+        let chain = chain.iter().map(|stage| ChainProgram { id: stage.program(), name: stage.name() });
         Self {
-            name: interface_name(interface),
+            name,
             index: interface.index,
             mode: if is_tcx { "tcx" } else { "netlink" },
-            position: chain.as_ref().and_then(position).map(|position| position + 1),
-            chain: chain.map(|programs| {
-                programs.into_iter().map(|Program { id, name }| ChainProgram { id, name }).collect()
-            }),
+            position,
+            chain: position.map(|_| chain.collect()),
         }
     }
 }
@@ -226,7 +313,7 @@ impl fmt::Display for Interface {
             if !others.is_empty() {
                 write!(f, ": {}", others.join(", "))?;
             }
-        } else if *mode == "tcx" {
+        } else {
             f.write_str(", its place in the chain cannot be seen from here")?;
         }
         f.write_str(")")

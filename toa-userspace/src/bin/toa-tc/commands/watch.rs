@@ -10,23 +10,37 @@ use toa_userspace::{
     rule::Rule,
 };
 
-use super::find_runs;
+use super::{find_runs, leftovers::remove_pins};
 use crate::{
     cli::watch::{Change, WatchArgs},
-    error::AlreadyReported,
+    error::{AlreadyReported, UsageError},
     printer::print,
     stderr,
 };
 
 /// Runs the command.
 pub(crate) fn run(args: WatchArgs) -> Result<()> {
-    let runs = find_runs()?;
+    let (Change::Add { run, .. } | Change::Remove { run, .. } | Change::List { run } | Change::Clear { run }) =
+        &args.change;
+    let mut runs = find_runs(&run.pins)?;
+    remove_pins(&mut runs);
+    let run = run.single(&runs)?;
     match args.change {
-        Change::Add { rules, run } => add(run.single(&runs)?, rules),
-        Change::Remove { rules, run } => remove(run.single(&runs)?, rules),
-        Change::List { run } => list(run.single(&runs)?),
-        Change::Clear { run } => clear(run.single(&runs)?),
+        Change::Add { rules, .. } => add(changeable(run)?, rules),
+        Change::Remove { rules, .. } => remove(changeable(run)?, rules),
+        Change::List { .. } => list(run),
+        Change::Clear { .. } => clear(changeable(run)?),
     }
+}
+
+/// Returns the run if its rules can change. With --any-flow, the run itself compares them with each client.
+fn changeable(run: &Run) -> Result<&Run> {
+    if run.info.follows_any() {
+        return Err(
+            UsageError(format!("the rules of a run with --any-flow cannot be changed ({run})")).into()
+        );
+    }
+    Ok(run)
 }
 
 fn add(run: &Run, rules: Vec<Rule>) -> Result<()> {

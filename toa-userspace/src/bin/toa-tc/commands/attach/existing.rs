@@ -11,26 +11,31 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::Result;
-use toa_common::config::Config;
+use anyhow::{Error, Result};
+use toa_common::{attribution::Attribution, config::Config};
 use toa_userspace::{
     live::{
         existing::{
             Counts, OtherNamespaces, ScannedConnection, Scanner, Select, UnknownReason, module::Module,
             other_namespaces,
         },
-        host::{clock, sock_diag::SockDiag},
+        host::{
+            clock,
+            sock_diag::{Established, SockDiag},
+        },
         maps::{flows::Flows, watch::Watch},
+        remember::reader::ReadError,
         runs::pins::Pins,
     },
     print::{
         count::Count,
-        existing::{Tally, describe_other_namespaces, explain_unknown},
+        existing::{Tally, describe_other_namespaces, describe_without_memory, explain_unknown},
     },
     rule::balancers::Balancers,
 };
-use tokio::{task::spawn_blocking, time::sleep};
+use tokio::time::sleep;
 
+use super::scan_thread;
 use crate::stderr;
 
 /// Delay before the second scan, by when handshakes in progress have completed.
@@ -48,11 +53,13 @@ pub(crate) struct SharedFlows {
     flows: Mutex<Flows>,
     /// Connections that user space, not the kernel, began to follow.
     begun_here: AtomicU64,
+    /// Most open connections that the kernel was ever known to have evicted.
+    evicted: AtomicU64,
 }
 
 impl SharedFlows {
     pub(crate) fn new(flows: Flows) -> Self {
-        Self { flows: Mutex::new(flows), begun_here: AtomicU64::new(0) }
+        Self { flows: Mutex::new(flows), begun_here: AtomicU64::new(0), evicted: AtomicU64::new(0) }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Flows> {
@@ -62,6 +69,15 @@ impl SharedFlows {
     pub(crate) fn begun_here(&self) -> u64 {
         self.begun_here.load(Ordering::Relaxed)
     }
+
+    pub(crate) fn evicted(&self) -> u64 {
+        self.evicted.load(Ordering::Relaxed)
+    }
+
+    /// Notes how many open connections the kernel has evicted at least.
+    pub(crate) fn note_evicted(&self, evicted: u64) {
+        self.evicted.fetch_max(evicted, Ordering::Relaxed);
+    }
 }
 
 /// Follows existing connections.
@@ -69,7 +85,7 @@ pub(crate) struct ExistingConnections {
     scanner: Scanner,
     /// A second socket table, to check again what a scan has found.
     table: SockDiag,
-    watch: Watch,
+    watch: Arc<Watch>,
     shared: Arc<SharedFlows>,
     config: Box<Config>,
     balancers: Balancers,
@@ -82,7 +98,11 @@ pub(crate) struct ExistingConnections {
 struct ScanResult {
     counts: Counts,
     begun: u64,
+    /// Why the remembered clients could not be read.
+    unreadable: Option<ReadError>,
     other_namespaces: OtherNamespaces,
+    /// Why only the servers' sockets were queried, if so.
+    without_memory: Option<String>,
 }
 
 impl ScanResult {
@@ -94,7 +114,7 @@ impl ScanResult {
 
 impl ExistingConnections {
     pub(crate) fn new(
-        watch: Watch,
+        watch: Arc<Watch>,
         shared: Arc<SharedFlows>,
         config: &Config,
         balancers: Balancers,
@@ -129,9 +149,11 @@ impl ExistingConnections {
             }
         })?;
         let begun = begun.len().saturating_sub(before) as u64;
+        let unreadable = scanner.take_unreadable();
         // Without permission to see them, there is nothing to report.
         let other_namespaces = other_namespaces().unwrap_or_default();
-        failure.map_or(Ok(ScanResult { counts, begun, other_namespaces }), Err)
+        let without_memory = scanner.without_memory().map(describe_without_memory);
+        failure.map_or(Ok(ScanResult { counts, begun, unreadable, other_namespaces, without_memory }), Err)
     }
 }
 
@@ -142,20 +164,31 @@ fn follow(
     watch: &Watch,
     shared: &SharedFlows,
 ) -> Result<bool> {
-    let Ok(client) = found.client.map(|real| real.client()) else {
+    let Ok(real) = found.client else {
         return Ok(false);
     };
-    let connection = found.connection;
-    if !watch.contains(&client, true)? || !table.is_there(connection)? {
+    follow_client(found.connection, &real.attribution(), table, watch, shared)
+}
+
+/// Follows an open connection if a rule watches its client. Returns whether it was not followed before.
+pub(super) fn follow_client(
+    connection: &Established,
+    attribution: &Attribution,
+    table: &mut SockDiag,
+    watch: &Watch,
+    shared: &SharedFlows,
+) -> Result<bool> {
+    let (client, has_port) = (attribution.client(), attribution.has_port());
+    if !watch.contains(&client, has_port)? || !table.is_there(connection)? {
         return Ok(false);
     }
     let (key, now_ns) = (connection.key(), clock::monotonic_ns());
-    if !shared.lock().begin(&key, &client, now_ns)? {
+    if !shared.lock().begin(&key, attribution, now_ns)? {
         return Ok(false);
     }
     // A connection and a rule that exist before and after also existed in between. Otherwise the 4-tuple may belong to
     // another connection by now, or the process that removed the rule may have missed this entry.
-    if !table.is_there(connection)? || !watch.contains(&client, true)? {
+    if !table.is_there(connection)? || !watch.contains(&client, has_port)? {
         shared.lock().take_back(&key, now_ns)?;
         return Ok(false);
     }
@@ -181,21 +214,23 @@ pub(crate) async fn follow_existing(
     loop {
         let known_additions = additions();
         let result;
-        let look = spawn_blocking(move || {
+        let look = move || {
             let result = existing.scan(new_rules);
             (existing, result)
-        });
-        // It fails only when the runtime shuts down.
-        let Ok(done) = look.await else {
-            return pending().await;
         };
-        (existing, result) = done;
+        match scan_thread::run(look).await {
+            Ok(done) => (existing, result) = done,
+            Err(error) => {
+                stderr::line(format_args!("cannot follow open connections: {error}"));
+                return pending().await;
+            }
+        }
         let is_unfinished = result.as_ref().map_or(true, ScanResult::is_unfinished);
         match result {
             Err(error) => stderr::line(format_args!("cannot follow all open connections: {error:#}")),
             Ok(result) if !is_told => {
                 is_told = true;
-                report(&result, &module);
+                report(result, &module);
             }
             Ok(ScanResult { begun: 0, .. }) => {}
             Ok(ScanResult { begun, .. }) => {
@@ -218,10 +253,15 @@ pub(crate) async fn follow_existing(
 }
 
 /// Reports the result of the first scan.
-fn report(result: &ScanResult, module: &Module) {
-    let ScanResult { counts, begun, other_namespaces } = result;
-    let (begun, total) = (Count(*begun), Count(counts.total()));
-    stderr::line(format_args!("open connections: following {begun} of {total} ({})", Tally(counts)));
-    let hints = [describe_other_namespaces(other_namespaces), explain_unknown(counts, module)];
+fn report(result: ScanResult, module: &Module) {
+    let ScanResult { counts, begun, unreadable, other_namespaces, without_memory } = result;
+    if let Some(error) = unreadable {
+        let error = Error::new(error);
+        stderr::line(format_args!("cannot read the clients that toa-tc remember has noted: {error:#}"));
+    }
+    let (begun, total) = (Count(begun), Count(counts.total()));
+    stderr::line(format_args!("open connections: following {begun} of {total} ({})", Tally(&counts)));
+    let hints =
+        [without_memory, describe_other_namespaces(&other_namespaces), explain_unknown(&counts, module)];
     hints.into_iter().flatten().for_each(|hint| stderr::line(format_args!("{hint}")));
 }

@@ -1,29 +1,100 @@
-//! Detects removed interfaces.
+//! Keeps the program attached to the interfaces of a run, and reports what happens to them.
 
 use std::time::Duration;
 
-use toa_userspace::live::{
-    host::interfaces,
-    program::attach::{Attached, Target},
+use anyhow::{Error, Result, anyhow};
+use log::debug;
+use toa_common::config::Config;
+use toa_userspace::{
+    live::{
+        host::links::LinkChanges,
+        program::{
+            attachments::{Attachments, Change},
+            load::Loaded,
+        },
+        runs::pins::Pins,
+    },
+    print::count::plural,
+    rule::Rule,
 };
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
+use super::run_info::publish_interfaces;
 use crate::stderr;
 
-/// Poll interval.
-const INTERVAL: Duration = Duration::from_millis(500);
+/// How often to look at the interfaces if no notification arrives. There are none about what runs at a hook.
+const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Reports each interface that is removed, detaches from it, and returns when none is left. An interface that moves to
-/// another network namespace counts as removed: it would take our program with it.
-pub(crate) async fn until_all_removed(attached: &mut Vec<(Target, Attached)>) {
-    while !attached.is_empty() {
-        sleep(INTERVAL).await;
-        attached.retain(|(target, _)| {
-            let is_gone = interfaces::is_interface_gone(target.index());
-            if is_gone {
-                stderr::line(format_args!("{} is gone", target.interface()));
+/// Pause after a look. A single change of an interface causes several notifications.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Attaches to the interfaces, and reports that and what the run follows. Returns the notifications of later changes, if
+/// there are any.
+pub(crate) fn start(
+    attachments: &mut Attachments,
+    loaded: &mut Loaded,
+    rules: &[Rule],
+    config: &Config,
+) -> Result<Option<LinkChanges>> {
+    // Before the first look, so that nothing is missed after it.
+    let changes = LinkChanges::subscribe().inspect_err(|error| debug!("no notifications: {error}")).ok();
+    for change in attachments.start(loaded)? {
+        if matches!(change, Change::Attached { .. }) {
+            let rules = plural(rules.len(), "rule");
+            let any_flow = if config.follows_any() { ", with or without TOA" } else { "" };
+            stderr::line(format_args!("{change}, {rules}{any_flow}"));
+        } else {
+            stderr::line(format_args!("{change}"));
+        }
+    }
+    Ok(changes)
+}
+
+/// Follows what happens to the interfaces, until none is left that could be attached to. `changes` is `None` if there are
+/// no notifications.
+pub(crate) async fn follow_interfaces(
+    attachments: &mut Attachments,
+    loaded: &mut Loaded,
+    mut changes: Option<LinkChanges>,
+    pins: Option<&Pins>,
+) -> Error {
+    let mut is_published = true;
+    while !attachments.is_over() {
+        sleep(PAUSE).await;
+        if wait(&mut changes).await {
+            changes = None;
+        }
+        match attachments.adjust(loaded) {
+            Ok(found) => {
+                is_published &= found.is_empty();
+                report(&found);
             }
-            !is_gone
-        });
+            // The next look may succeed.
+            Err(error) => debug!("{error}"),
+        }
+        if !is_published {
+            is_published = pins.is_none_or(|pins| publish_interfaces(pins, attachments.attached()));
+        }
+    }
+    anyhow!("no interface is left")
+}
+
+/// Waits for a notification, but not for long. Returns whether there will be no more.
+async fn wait(changes: &mut Option<LinkChanges>) -> bool {
+    let Some(changes) = changes else {
+        sleep(INTERVAL).await;
+        return true;
+    };
+    timeout(INTERVAL, changes.changed()).await.is_ok_and(|changed| changed.is_err())
+}
+
+/// Reports what has happened to the interfaces since the last look.
+pub(crate) fn report_last(attachments: &mut Attachments) {
+    report(&attachments.finish().unwrap_or_default());
+}
+
+fn report(changes: &[Change]) {
+    for change in changes {
+        stderr::line(format_args!("{change}"));
     }
 }

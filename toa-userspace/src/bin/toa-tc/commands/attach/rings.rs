@@ -1,16 +1,26 @@
 //! Opens the rings. If they are too large for the user, finds a size that is not.
 
+use std::io;
+
 use anyhow::{Context as _, Error, Result, bail};
 use aya::maps::{Map, MapData};
 use log::debug;
 use rustix::param::page_size;
 use toa_userspace::live::{
     program::load::Loaded,
-    rings::{PerfError, Rings, default_ring_bytes, possible_cpus},
+    rings::{PerfError, Rings, cpus::Cpus, default_ring_bytes, opener::Opener, possible_cpus},
 };
 
+use crate::stderr;
+
 /// Opens rings of `bytes` each, or of the default size.
-pub(crate) fn open_rings(loaded: &Loaded, bytes: Option<usize>) -> Result<Rings> {
+///
+/// Also returns what opens the rings of CPUs that come online later by `opener`, or reports why there is none.
+pub(crate) fn open_rings(
+    loaded: &Loaded,
+    bytes: Option<usize>,
+    opener: io::Result<Opener>,
+) -> Result<(Rings, Option<Cpus>)> {
     let Map::PerfEventArray(map) = loaded.map("EVENTS")? else {
         bail!("EVENTS is not a perf event array");
     };
@@ -19,7 +29,11 @@ pub(crate) fn open_rings(loaded: &Loaded, bytes: Option<usize>) -> Result<Rings>
     match Rings::open(map, bytes) {
         Ok(rings) => {
             debug!("{} rings of {bytes} bytes, for {cpus} possible CPUs", rings.count());
-            Ok(rings)
+            let later = opener.and_then(|opener| Cpus::new(opener, map, bytes, &rings));
+            let report = |error: &io::Error| {
+                stderr::line(format_args!("packets of CPUs that come online later will be lost: {error}"));
+            };
+            Ok((rings, later.inspect_err(report).ok()))
         }
         Err(error) if is_limit(&error) => {
             let remedy = match largest(map, bytes) {

@@ -1,45 +1,27 @@
-//! Sweeps a run's maps periodically: removes ended connections and reports evicted ones.
+//! Sweeps a run's maps periodically: removes ended connections and counts evicted ones.
 
 use std::{convert::Infallible, time::Duration};
 
 use aya::maps::MapError;
-use toa_userspace::{
-    live::{
-        host::clock,
-        maps::{counters::Counters, flows::evicted},
-        runs::pins::Pins,
-    },
-    print::count::Count,
+use toa_userspace::live::{
+    host::clock,
+    maps::{counters::Counters, flows::evicted},
+    runs::pins::Pins,
 };
 use tokio::time::sleep;
 
 use super::existing::SharedFlows;
-use crate::stderr;
-
 /// Interval between sweeps. Several fit into the time for which an ended connection is kept (`LINGER_NS`).
 const INTERVAL: Duration = Duration::from_secs(3);
 
-/// Sweeps periodically. Reports evictions whenever their number has grown.
-pub(crate) async fn sweep(
-    flows: &SharedFlows,
-    counters: &Counters,
-    pins: Option<&Pins>,
-    max_flows: u32,
-) -> Infallible {
-    let (mut told, mut removed) = (0, 0);
+/// Sweeps periodically, and notes how many connections were evicted.
+pub(crate) async fn sweep(flows: &SharedFlows, counters: &Counters, pins: Option<&Pins>) -> Infallible {
+    let mut removed = 0;
     loop {
         sleep(INTERVAL).await;
         // Maps that cannot be read now cannot be read at the end either, where that is an error.
-        let Ok(evicted) = sweep_once(flows, counters, pins, &mut removed) else {
-            continue;
-        };
-        if evicted > told {
-            told = evicted;
-            stderr::line(format_args!(
-                "at least {} open connections were evicted: the table holds {} (--max-flows)",
-                Count(evicted),
-                Count(max_flows.into())
-            ));
+        if let Ok(evicted) = sweep_once(flows, counters, pins, &mut removed) {
+            flows.note_evicted(evicted);
         }
     }
 }

@@ -1,93 +1,56 @@
 //! The command `flows --existing`: shows every established connection with its real client, without attaching.
 
-use std::{
-    collections::HashMap,
-    fs,
-    net::{IpAddr, SocketAddr},
-};
+use std::{collections::HashMap, fs};
 
-use anyhow::Result;
-use serde::Serialize;
+use anyhow::{Error, Result};
 use toa_common::config::Config;
 use toa_userspace::{
     address::ClientAddress,
     live::existing::{
-        Counts, NamedBy, RealClient, ScannedConnection, Scanner, Select, UnknownReason, module::Module,
-        other_namespaces, rights,
+        Counts, RealClient, ScannedConnection, Scanner, Select, UnknownReason, module::Module,
+        other_namespaces, owners, rights, sockets::SocketsError,
     },
     print::{
         count::plural,
         escape::Escaped,
-        existing::{Tally, describe, describe_other_namespaces, explain_unknown},
-        json::value::{Endpoint, PeerNetwork},
+        existing::{
+            Tally, describe, describe_marked, describe_other_namespaces, describe_without_memory,
+            explain_unknown,
+        },
+        json::value::PeerNetwork,
         table::table,
     },
     rule::{Rule, balancers::Balancers, matcher::Matcher},
 };
 
-use crate::{
-    cli::run::ReportFormat,
-    format::{json, span},
-    printer::print,
-    stderr,
-};
-
-/// A connection in the output.
-#[derive(Serialize)]
-struct Row {
-    /// The real client, if it is known.
-    client: Option<ClientAddress>,
-    /// The query of the server's socket that named the client.
-    named_by: Option<&'static str>,
-    /// Why the client is not known.
-    reason: Option<&'static str>,
-    #[serde(skip)]
-    description: &'static str,
-    network: PeerNetwork,
-    server: Endpoint,
-    /// The process that owns the socket, if the socket was queried.
-    process: Option<Process>,
-    /// Time since the client last sent data. The kernel does not record when a connection was opened.
-    idle_ns: Option<u64>,
-}
-
-#[derive(Clone, Serialize)]
-struct Process {
-    pid: u32,
-    executable: Executable,
-}
-
-#[derive(Clone, Serialize)]
-struct Executable {
-    name: String,
-}
+use super::row::{self, Executable, Process, Row};
+use crate::{cli::run::ReportFormat, format::span, printer::print, stderr};
 
 impl Row {
-    fn new(found: &ScannedConnection<'_>, process: Option<Process>) -> Self {
-        let ScannedConnection { connection, client, .. } = found;
+    /// Returns the row of a connection that a scan has found.
+    fn scanned(found: &ScannedConnection<'_>, process: Option<Process>) -> Self {
+        let ScannedConnection { connection, client, traits, .. } = found;
         let named = client.ok();
         Self {
-            client: named.map(|RealClient { address, .. }| ClientAddress {
-                address: address.ip(),
-                port: Some(address.port()),
+            client: named.map(|named| ClientAddress {
+                address: named.address.ip(),
+                port: named.has_port().then(|| named.address.port()),
             }),
-            named_by: named.map(|named| match named.named_by {
-                NamedBy::PeerName => "getpeername",
-                NamedBy::Nat64 => "nat64",
-            }),
+            named_by: named.map(|named| named.named_by.name()),
             reason: client.err().map(UnknownReason::name),
             description: client.err().map_or("", describe),
             network: PeerNetwork { peer: connection.peer().into() },
             server: connection.server().into(),
+            saw_unknown: traits.saw_unknown.then_some(true),
             process,
+            inode: connection.inode,
             idle_ns: connection.silent_for.and_then(|silence| u64::try_from(silence.as_nanos()).ok()),
         }
     }
 
-    /// Returns the sort key: connections of one client are adjacent, those without a known client come last.
-    fn order(&self) -> (bool, Option<(IpAddr, Option<u16>)>, SocketAddr, SocketAddr) {
-        let client = self.client.map(|client| (client.address, client.port));
-        (client.is_none(), client, self.server.address(), self.network.peer.address())
+    /// Returns whether its client has a name for which no process had to be found.
+    fn lacks_process(&self) -> bool {
+        self.client.is_some() && self.process.is_none() && self.inode != 0
     }
 }
 
@@ -98,45 +61,54 @@ pub(super) fn run(rules: &[Rule], force: bool, format: ReportFormat) -> Result<(
     let module = Module::now();
     let watched = Matcher::new(rules);
     let is_wanted = |client: &Result<RealClient, UnknownReason>| {
-        rules.is_empty() || client.is_ok_and(|client| watched.contains(&client.client(), true))
+        rules.is_empty() || client.is_ok_and(|client| watched.contains(&client.client(), client.has_port()))
     };
     let (mut rows, mut names) = (Vec::new(), HashMap::new());
     let select = Select { config: &Config::DEFAULT, balancers: &Balancers::default() };
-    let counts = Scanner::new()?.scan(&select, true, |found| {
+    let mut scanner = Scanner::new()?;
+    let counts = scanner.scan(&select, true, |found| {
         if is_wanted(&found.client) {
-            rows.push(Row::new(found, found.pid.map(|pid| process(pid, &mut names))));
+            rows.push(Row::scanned(found, found.pid.map(|pid| process(pid, &mut names))));
         }
     })?;
-    rows.sort_by_cached_key(Row::order);
-    let mut text = String::new();
-    match format {
-        ReportFormat::Json => {
-            for row in &rows {
-                text.push_str(&json(row)?);
-            }
-        }
-        ReportFormat::Text => lines(&mut text, &rows),
+    let inodes = rows.iter().filter(|row| row.lacks_process()).map(|row| row.inode);
+    // Without permission to see the owners, the rows have none.
+    let owners = owners(inodes).unwrap_or_default();
+    for row in rows.iter_mut().filter(|row| row.lacks_process()) {
+        row.process = owners.get(&row.inode).map(|pid| process(*pid, &mut names));
     }
+    rows.sort_by_cached_key(Row::order);
+    let text = match format {
+        ReportFormat::Json => row::json_lines(&rows)?,
+        ReportFormat::Text => lines(&rows),
+    };
     print(&text)?;
-    report(&counts, &module);
+    if let Some(error) = scanner.take_unreadable() {
+        let error = Error::new(error);
+        stderr::line(format_args!("cannot read the clients that toa-tc remember has noted: {error:#}"));
+    }
+    report(&counts, &module, scanner.without_memory());
     Ok(())
 }
 
 /// Reports the counts of the scan on stderr.
-fn report(counts: &Counts, module: &Module) {
+fn report(counts: &Counts, module: &Module, without_memory: Option<&SocketsError>) {
     let total = plural(counts.total(), "established connection");
     stderr::line(format_args!("{total}: {}", Tally(counts)));
+    let marked = without_memory.map_or_else(|| describe_marked(counts), describe_without_memory);
+    stderr::line(format_args!("{marked}"));
     // Without permission to see them, there is nothing to report.
     let others = other_namespaces().unwrap_or_default();
     let hints = [describe_other_namespaces(&others), explain_unknown(counts, module)];
     hints.into_iter().flatten().for_each(|hint| stderr::line(format_args!("{hint}")));
 }
 
-fn lines(text: &mut String, rows: &[Row]) {
+fn lines(rows: &[Row]) -> String {
+    let mut text = String::new();
     if rows.is_empty() {
-        return;
+        return text;
     }
-    let head = ["client", "balancer", "server", "process", "idle", "named by"];
+    let head = ["client", "balancer", "server", "process", "idle", "marked", "named by"];
     let cells = rows.iter().map(|row| {
         let process = row.process.as_ref().map_or_else(
             || "-".to_owned(),
@@ -148,10 +120,12 @@ fn lines(text: &mut String, rows: &[Row]) {
             row.server.address().to_string(),
             process,
             row.idle_ns.map_or_else(|| "-".to_owned(), span),
+            if row.saw_unknown == Some(true) { "yes" } else { "-" }.to_owned(),
             row.named_by.unwrap_or(row.description).to_owned(),
         ]
     });
-    table(text, "", head, cells);
+    table(&mut text, "", head, cells);
+    text
 }
 
 /// Returns a process with its name, which is read once per process.

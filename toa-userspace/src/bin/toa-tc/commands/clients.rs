@@ -1,0 +1,12 @@
+//! The command `clients`, which is `attach` with another output.
+
+use anyhow::Result;
+
+use super::attach;
+use crate::cli::attach::AttachArgs;
+
+/// Runs the command.
+pub(crate) fn run(mut args: AttachArgs) -> Result<()> {
+    args.results.only_clients = true;
+    attach::run(args)
+}

@@ -1,0 +1,30 @@
+//! The command `detach`: removes what killed runs have left behind.
+
+use anyhow::{Result, bail};
+use toa_userspace::{error_chain::ErrorChain, live::host::interfaces::interface_index};
+
+use super::{
+    find_runs,
+    leftovers::{Filters, remove_filters, remove_pins},
+};
+use crate::{cli::detach::DetachArgs, error::AlreadyReported, stderr};
+
+/// Runs the command. Exit code 1 if something could not be removed.
+pub(crate) fn run(args: &DetachArgs) -> Result<()> {
+    if let Some(unknown) = args.interfaces.iter().find(|name| interface_index(name).is_none()) {
+        bail!("no interface {unknown} in this network namespace");
+    }
+    let mut runs = find_runs(&args.pins)?;
+    let pins = remove_pins(&mut runs);
+    for error in &runs.refused {
+        stderr::line(format_args!("{}", ErrorChain(error)));
+    }
+    let Filters { removed, is_complete } = remove_filters(&runs, &args.interfaces);
+    if !is_complete || runs.killed() > 0 {
+        return Err(AlreadyReported.into());
+    }
+    if pins + removed == 0 {
+        stderr::line(format_args!("nothing left by killed runs"));
+    }
+    Ok(())
+}
