@@ -57,7 +57,9 @@ fn a_command_line_that_makes_no_sense_is_one_line_and_exit_code_2() -> Result {
         (&["attach", "no/device", "--ip", "300.1.2.3"], "300.1.2.3"),
         (&["attach", "no/device", "--ip", "203.0.113.9/24"], "did you mean 203.0.113.0/24"),
         (&["attach", "no/device", "--toa", "254:12"], "unknown TOA layout 254:12"),
-        (&["attach", "no/device", "--toa", "dpvs"], "(profiles: default, lvs, "),
+        (&["flows", "--connections", "-", "--existing"], "cannot be used with"),
+        (&["flows", "203.0.113.9"], "--connections"),
+        (&["attach", "no/device", "--toa", "lsv"], "(profiles: default, lvs, "),
         (&["attach", "no/device", "--lb", "10.9.0.1/24"], "did you mean 10.9.0.0/24"),
         (&["attach", "no/device", "--server-port", "http"], "http is not a port"),
         (&["attach", "no/device", "--max-flows", "0"], "--max-flows"),
@@ -67,6 +69,7 @@ fn a_command_line_that_makes_no_sense_is_one_line_and_exit_code_2() -> Result {
         (&["attach", "no/device", "--duration", "soon"], "30s"),
         (&["attach", "no/device", "--ring-size", "5000"], "power of two"),
         (&["attach", "no/device", "-o", "xml"], "text, json"),
+        (&["attach", "no/device", "--any-flow"], "--any-flow needs --server-port or --lb"),
         (&["read"], "<FILE>"),
         (&["read", "/dev/null"], "give --ip, --port, --any or --any-flow"),
         (&["read", "/dev/null", "--any-flow", "--any"], "cannot be used with"),
@@ -94,6 +97,20 @@ fn more_interfaces_than_64_are_one_line_and_exit_code_2() -> Result {
     // One less is refused for another reason.
     let output = tool(&[&["attach"], &names[1..]].concat()).output()?;
     assert!(!stderr(&output).contains("interfaces are possible"), "{output:?}");
+    Ok(())
+}
+
+#[test]
+fn a_table_that_cannot_be_opened_is_one_line() -> Result {
+    let commands: [&[&str]; 2] = [&["flows"], &["attach", "no/device", "--any"]];
+    for (path, reason) in [("/no/such/table", "No such file"), ("/", "it is a directory")] {
+        for command in commands {
+            let output = tool(&[command, &["--connections", path]].concat()).output()?;
+            assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{command:?}");
+            let stderr = stderr(&output);
+            assert!(stderr.lines().count() == 1 && stderr.contains(reason), "{command:?}: {stderr}");
+        }
+    }
     Ok(())
 }
 
