@@ -2,9 +2,13 @@
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
-use crate::{build, exec, workspace::Workspace};
+use crate::{
+    build, exec,
+    setup::{self, Scope},
+    workspace::Workspace,
+};
 
 /// Options of `cargo xtask bench`.
 #[derive(Debug, clap::Args)]
@@ -12,6 +16,9 @@ pub(crate) struct Options {
     /// Select the benchmark
     #[arg(value_enum)]
     bench: Bench,
+    /// Options of the benchmark; `load --help` lists those of `load`, and no other has any
+    #[arg(value_name = "OPTION", trailing_var_arg = true, allow_hyphen_values = true)]
+    options: Vec<String>,
 }
 
 /// The benchmarks.
@@ -25,6 +32,12 @@ enum Bench {
     Closes,
     /// Cost of asking 50,000 open connections for their clients, and its effect on nginx; needs root
     Existing,
+    /// Requests per second of nginx beside toa-tc, tcpdump, tshark and others, and what each of them shows; needs root
+    Load,
+    /// Instructions and allocations per printed request, under valgrind, within limits
+    Requests,
+    /// Ten minutes of everything watched at full rate: losses, memory and descriptors; needs root
+    Soak,
     /// Speed from segments in memory to requests, on one core
     Streams,
 }
@@ -32,11 +45,22 @@ enum Bench {
 /// Builds and runs the benchmark.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     let mut command = exec::cargo(&["bench", "--locked", "--package", "toa-tests", "--bench"]);
+    let is_load = matches!(options.bench, Bench::Load);
+    ensure!(is_load || options.options.is_empty(), "only the benchmark `load` has options");
+    if is_load {
+        let code = setup::provide(workspace, Scope::Load)?;
+        if code != ExitCode::SUCCESS {
+            return Ok(code);
+        }
+    }
     let (name, needs_kernel, needs_tool) = match options.bench {
         Bench::Captures => ("captures", false, true),
         Bench::Classifier => ("classifier", true, false),
         Bench::Closes => ("closes", true, true),
         Bench::Existing => ("existing", true, true),
+        Bench::Load => ("load", true, true),
+        Bench::Requests => ("requests", false, true),
+        Bench::Soak => ("soak", true, true),
         Bench::Streams => ("streams", false, false),
     };
     command.arg(name);
@@ -46,6 +70,9 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
     if needs_tool {
         let [tool] = build::release(workspace, [build::TOOL])?;
         command.env("TOA_TC", tool);
+    }
+    if !options.options.is_empty() {
+        command.arg("--").args(&options.options);
     }
     exec::run(&mut command)?;
     Ok(ExitCode::SUCCESS)

@@ -16,26 +16,39 @@ mod apt;
 mod bpf;
 pub(crate) mod kernel;
 
-/// The programs that tests and the VM run, each with its Debian package.
-const TEST_PROGRAMS: [(&str, &str); 15] = [
+/// The programs that tests, the VM and benchmarks run, each with its Debian package.
+const PROGRAMS: [(&str, &str); 21] = [
+    ("bpftrace", "bpftrace"),
     ("busybox", "busybox-static"),
     ("cpio", "cpio"),
     ("curl", "curl"),
     ("ethtool", "ethtool"),
     ("git", "git"),
     ("ip", "iproute2"),
+    ("make", "make"),
     ("nginx", "nginx-light"),
+    ("ngrep", "ngrep"),
     ("nsenter", "util-linux"),
     ("openssl", "openssl"),
     ("ps", "procps"),
     ("qemu-system-x86_64", "qemu-system-x86"),
+    ("systemctl", "systemd"),
     ("tcpdump", "tcpdump"),
     ("tcpflow", "tcpflow"),
     ("tshark", "tshark"),
+    ("unshare", "util-linux"),
+    ("valgrind", "valgrind"),
     ("wrk", "wrk"),
 ];
 
-/// The programs that the demo runs.
+/// Those that only `cargo xtask bench load` runs.
+const LOAD_ONLY_PROGRAMS: [&str; 2] = ["bpftrace", "ngrep"];
+
+/// Those that `cargo xtask bench load` runs.
+const LOAD_PROGRAMS: [&str; 9] =
+    ["bpftrace", "ip", "nginx", "ngrep", "tcpdump", "tcpflow", "tshark", "unshare", "wrk"];
+
+/// Those that the demo runs.
 const DEMO_PROGRAMS: [&str; 3] = ["curl", "ip", "nginx"];
 
 /// What to install for. Everything needs the toolchain for eBPF.
@@ -45,6 +58,8 @@ pub(crate) enum Scope {
     Build,
     /// The demo.
     Demo,
+    /// The benchmark of nginx at full rate.
+    Load,
     /// Tests, lints and the VM.
     Tests,
 }
@@ -52,12 +67,13 @@ pub(crate) enum Scope {
 impl Scope {
     /// Returns the programs that it needs, each with its Debian package.
     fn programs(self) -> Vec<(&'static str, &'static str)> {
-        let names = match self {
-            Self::Build => &[][..],
-            Self::Demo => &DEMO_PROGRAMS,
-            Self::Tests => return TEST_PROGRAMS.to_vec(),
+        let is_needed = |name: &str| match self {
+            Self::Build => false,
+            Self::Demo => DEMO_PROGRAMS.contains(&name),
+            Self::Load => LOAD_PROGRAMS.contains(&name),
+            Self::Tests => !LOAD_ONLY_PROGRAMS.contains(&name),
         };
-        TEST_PROGRAMS.into_iter().filter(|(name, _)| names.contains(name)).collect()
+        PROGRAMS.into_iter().filter(|(name, _)| is_needed(name)).collect()
     }
 
     /// Returns the command to run again after manual steps.
@@ -65,6 +81,7 @@ impl Scope {
         match self {
             Self::Build => "cargo xtask setup",
             Self::Demo => "cargo xtask demo",
+            Self::Load => "cargo xtask bench load",
             Self::Tests => "cargo xtask setup --tests",
         }
     }
@@ -130,7 +147,7 @@ struct Missing {
     subcommands: Vec<&'static str>,
     /// Programs, with their Debian packages.
     programs: Vec<(&'static str, &'static str)>,
-    /// Whether the VM's kernel is missing.
+    /// Whether the VM's kernel or its headers are missing.
     kernel: bool,
 }
 
@@ -153,7 +170,7 @@ impl Missing {
             missing
                 .subcommands
                 .retain(|name| exec::output(exec::cargo(&[name, "--version"]).current_dir("/")).is_err());
-            missing.kernel = kernel::find(workspace)?.is_none();
+            missing.kernel = kernel::headers(workspace)?.is_none();
         }
         Ok(missing)
     }
@@ -183,7 +200,7 @@ impl Missing {
         self.subcommands.iter().for_each(|name| line(&format!("cargo {name}")));
         self.programs.iter().for_each(|(name, package)| line(&format!("{name} (Debian package {package})")));
         if self.kernel {
-            line("the kernel of the VM (unpacked into the target directory, not installed)");
+            line("the kernel of the VM (unpacked into the target directory, not installed) and its headers");
         }
     }
 

@@ -2,6 +2,7 @@
 //! 6.1. `setup` fetches that kernel.
 
 mod initramfs;
+mod module;
 
 use std::{
     fs::{self, File},
@@ -18,7 +19,7 @@ use anyhow::{Context as _, Result, ensure};
 use crate::{build, exec, setup, tally::Tally, workspace::Workspace};
 
 /// Time from power-on to power-off. The emulated CPU takes seconds for what takes the host's milliseconds.
-const TIMEOUT: Duration = Duration::from_mins(5);
+const TIMEOUT: Duration = Duration::from_mins(10);
 
 /// Printed by init before the program starts.
 const BEGIN: &str = "xtask-vm: begin";
@@ -38,6 +39,7 @@ const INIT: &str = "#!/bin/busybox sh
 for module in /modules/*; do /bin/busybox insmod $module; done
 export PATH=/bin TOA_TC=/bin/toa-tc
 /bin/ip link set lo up
+ulimit -n 65536
 echo 'xtask-vm: begin'
 /bin/toa-vm --all
 echo \"xtask-vm: exit status $?\"
@@ -87,7 +89,15 @@ fn boot(workspace: &Workspace, programs: [&Path; 2], keep_log: bool) -> Result<(
     let directory = workspace.target.join("vm");
     let kernel =
         setup::kernel::find(workspace)?.context("no kernel for the VM: run `cargo xtask setup --tests`")?;
-    let initramfs = initramfs::pack(&directory, programs, &setup::kernel::modules(&directory)?, INIT)?;
+    let headers =
+        setup::kernel::headers(workspace)?.context("no kernel headers: run `cargo xtask setup --tests`")?;
+    let files = initramfs::Files {
+        programs,
+        modules: &setup::kernel::modules(&directory)?,
+        // The check loads it when it wants to.
+        others: &[module::build(&directory, &headers)?],
+    };
+    let initramfs = initramfs::pack(&directory, &files, INIT)?;
     let log = directory.join("console.log");
 
     let mut qemu = Command::new("qemu-system-x86_64");

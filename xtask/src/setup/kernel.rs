@@ -38,6 +38,22 @@ pub(crate) fn modules(directory: &Path) -> Result<Vec<PathBuf>> {
     Ok(MODULES.iter().map(|module| kernel.join("kernel").join(module)).collect())
 }
 
+/// Returns where the headers are installed that modules for the unpacked kernel are built with, if they are there.
+pub(crate) fn headers(workspace: &Workspace) -> Result<Option<PathBuf>> {
+    let Some(release) = release(workspace)? else {
+        return Ok(None);
+    };
+    let headers = Path::new("/usr/src").join(format!("linux-headers-{release}"));
+    Ok(headers.join("Makefile").exists().then_some(headers))
+}
+
+/// Returns the release of the unpacked kernel, such as `6.1.0-56-cloud-amd64`.
+fn release(workspace: &Workspace) -> Result<Option<String>> {
+    let kernel = find(workspace)?;
+    let name = kernel.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
+    Ok(name.and_then(|name| name.strip_prefix("vmlinuz-").map(str::to_owned)))
+}
+
 /// Returns the path of the kernel, if it is there.
 pub(crate) fn find(workspace: &Workspace) -> Result<Option<PathBuf>> {
     let boot = workspace.target.join("vm/boot");
@@ -50,7 +66,7 @@ pub(crate) fn find(workspace: &Workspace) -> Result<Option<PathBuf>> {
     Ok(files.flatten().map(|it| it.path()).find(is_kernel))
 }
 
-/// Downloads and unpacks the kernel.
+/// Downloads and unpacks the kernel, and installs its headers.
 pub(crate) fn fetch(workspace: &Workspace, apt: &mut Apt) -> Result<()> {
     ensure!(apt::is_debian(), "unpack Debian's {METAPACKAGE} of Debian 12 by hand into target/vm");
     let mut package = apt::depends(METAPACKAGE, false);
@@ -59,7 +75,13 @@ pub(crate) fn fetch(workspace: &Workspace, apt: &mut Apt) -> Result<()> {
         package = apt::depends(METAPACKAGE, false);
     }
     let package = package.first().with_context(|| format!("apt knows no package {METAPACKAGE}"))?;
+    // Apt may no longer have the headers of a kernel that was unpacked before.
     let directory = workspace.target.join("vm");
+    for old in ["boot", "lib"].map(|name| directory.join(name)) {
+        if old.exists() {
+            fs::remove_dir_all(&old).with_context(|| format!("cannot remove {}", old.display()))?;
+        }
+    }
     fs::create_dir_all(&directory)?;
     eprintln!("setup: unpacking {package} into {}", directory.display());
     // apt's sandbox user could not write to the target directory.
@@ -71,5 +93,6 @@ pub(crate) fn fetch(workspace: &Workspace, apt: &mut Apt) -> Result<()> {
             fs::remove_file(file)?;
         }
     }
-    Ok(())
+    let release = release(workspace)?.with_context(|| format!("{package} has no kernel"))?;
+    apt.install(vec![format!("linux-headers-{release}")])
 }

@@ -12,14 +12,18 @@ use xtask::toolchain;
 
 use crate::exec;
 
-/// Packs busybox, iproute2 and `programs` with the libraries that they need, and kernel modules in load
-/// order. The kernel starts the script `init`.
-pub(super) fn pack(
-    directory: &Path,
-    programs: [&Path; 2],
-    modules: &[PathBuf],
-    init: &str,
-) -> Result<PathBuf> {
+/// What the VM has beside busybox and iproute2.
+pub(super) struct Files<'a> {
+    /// Programs, packed with the libraries that they need.
+    pub(super) programs: [&'a Path; 2],
+    /// Kernel modules in load order.
+    pub(super) modules: &'a [PathBuf],
+    /// Files in the root directory.
+    pub(super) others: &'a [PathBuf],
+}
+
+/// Packs busybox, iproute2 and `files`. The kernel starts the script `init`.
+pub(super) fn pack(directory: &Path, files: &Files<'_>, init: &str) -> Result<PathBuf> {
     let root = directory.join("root");
     if root.exists() {
         fs::remove_dir_all(&root)?;
@@ -29,7 +33,7 @@ pub(super) fn pack(
     }
     let found = |name| toolchain::programs(name).next().with_context(|| format!("there is no {name}"));
     let tools = [found("busybox")?, found("ip")?, found("tc")?];
-    for from in tools.iter().map(PathBuf::as_path).chain(programs) {
+    for from in tools.iter().map(PathBuf::as_path).chain(files.programs) {
         copy(from, &root.join("bin").join(from.file_name().context("a program has no name")?))?;
         // ldd fails on a static program.
         let libraries = exec::output(Command::new("ldd").arg(from)).unwrap_or_default();
@@ -39,7 +43,10 @@ pub(super) fn pack(
             copy(library.as_ref(), &to)?;
         }
     }
-    for (number, from) in modules.iter().enumerate() {
+    for from in files.others {
+        copy(from, &root.join(from.file_name().context("a file has no name")?))?;
+    }
+    for (number, from) in files.modules.iter().enumerate() {
         let name = from.file_name().context("a module has no name")?.to_string_lossy();
         copy(from, &root.join(format!("modules/{number:02}-{name}")))?;
     }
