@@ -1,4 +1,4 @@
-//! Embeds every eBPF object that the tests use: the shipped one, the probe, the lab's two and the
+//! Embeds every eBPF object that the tests use: the shipped ones, the probe, the lab's two and the
 //! benchmark's. `xtask/src/toolchain.rs` has the compiler's flags.
 
 use xtask::embed::{Package, embed};
@@ -8,7 +8,12 @@ fn main() {
         Package {
             name: "toa-ebpf",
             directory: "toa-ebpf",
-            objects: &[("toa-ingress", "TOA_INGRESS_OBJECT")],
+            objects: &[
+                ("toa-ingress", "TOA_INGRESS_OBJECT"),
+                ("toa-sockets", "TOA_SOCKETS_OBJECT"),
+                ("toa-remember", "TOA_REMEMBER_OBJECT"),
+                ("toa-remembered", "TOA_REMEMBERED_OBJECT"),
+            ],
         },
         Package {
             name: "toa-lab-ebpf",

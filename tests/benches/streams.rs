@@ -3,7 +3,6 @@
 //! streams`.
 
 use std::{
-    fs,
     hint::black_box,
     time::{Duration, Instant},
 };
@@ -11,6 +10,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use toa_common::wire::tcp::{ACK, SYN};
 use toa_packets::segment::segment;
+use toa_tests::tool::usage::resident_kib;
 use toa_userspace::{
     event::Event,
     limits::Limits,
@@ -122,22 +122,15 @@ fn measure(name: &str, unit: &str, amount: f64, run: impl Fn() -> Result<Duratio
     Ok(())
 }
 
-/// Returns the resident memory of this process in KiB.
-fn resident_kib() -> Result<u64> {
-    let status = fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-    Ok(line.trim().trim_end_matches(" kB").parse()?)
-}
-
 /// Opens connections that each send one request and are then idle.
 fn memory() -> Result<()> {
     let (mut pipeline, mut sink) = (Pipeline::new(Limits::default()), Count::default());
-    let before = resident_kib()?;
+    let before = resident_kib(std::process::id())?;
     for number in 0..50_000 {
         pipeline.segment(&segment(number, 0, SYN, b""), &mut sink);
         pipeline.segment(&segment(number, 1, ACK, REQUEST), &mut sink);
     }
-    let after = resident_kib()?;
+    let after = resident_kib(std::process::id())?;
     ensure!(pipeline.connections() == 50_000, "{} connections", pipeline.connections());
     let bytes = (after - before) * 1024 / 50_000;
     println!("50,000 open connections: {after} KiB resident, {before} before: {bytes} bytes each");

@@ -3,6 +3,7 @@
 
 pub mod balancer;
 pub mod cgroup;
+pub mod chain_end;
 pub mod injector;
 pub mod marker;
 pub mod mounts;
@@ -11,6 +12,7 @@ pub mod netns;
 pub mod proxy;
 pub mod raw;
 pub mod service;
+pub mod strangers;
 pub mod toa_module;
 pub mod tun;
 pub mod veth;
@@ -74,8 +76,13 @@ impl Lab {
 
     /// Builds it with tun devices, which have no link header.
     pub fn over_tun(habit: Habit) -> Result<Self> {
+        Self::over_tun_of_type(habit, libc::ARPHRD_NONE)
+    }
+
+    /// Like [`Self::over_tun`], but the server's device has this link type, an `ARPHRD_` number.
+    pub fn over_tun_of_type(habit: Habit, link_type: u16) -> Result<Self> {
         let ends = (Namespace::new()?, Namespace::new()?);
-        let (cable, balancer, server) = Cable::new((&ends.0, "lb0"), (&ends.1, "web0"))?;
+        let (cable, balancer, server) = Cable::new((&ends.0, "lb0"), (&ends.1, "web0"), link_type)?;
         Self::between(balancer, server, habit, Some(cable))
     }
 

@@ -1,10 +1,12 @@
 //! The programs that tests run beside the tool.
 
+pub mod answering;
 pub mod churn;
 pub mod client;
 pub mod idle;
 pub mod nginx;
 pub mod raw_client;
 pub mod request_lines;
+pub mod steady;
 pub mod tcpdump;
 pub mod wrk;

@@ -1,6 +1,7 @@
 //! Child processes that are stopped when a test ends.
 
 use std::{
+    fs,
     os::unix::process::ExitStatusExt,
     process::{Child, ExitStatus},
     time::Duration,
@@ -110,6 +111,16 @@ impl Drop for Process {
             let _ = self.child.wait();
         }
     }
+}
+
+/// Returns the processes that the threads of a process have started.
+pub fn children(process: u32) -> Result<Vec<u32>> {
+    let mut children = Vec::new();
+    for thread in fs::read_dir(format!("/proc/{process}/task"))? {
+        let list = fs::read_to_string(thread?.path().join("children"))?;
+        children.extend(list.split_whitespace().map(str::parse).collect::<Result<Vec<u32>, _>>()?);
+    }
+    Ok(children)
 }
 
 /// Formats a status for messages: the exit code or the signal number.

@@ -140,6 +140,8 @@ fn floods_in_a_capture_hide_nobody() -> anyhow::Result<()> {
     let mut file = PcapFile::new(Vec::new())?;
     for number in 0..100_000 {
         file.write(&packet(number, SYN, 0, b""))?;
+        // Without it, there is no connection.
+        file.write(&packet(number, ACK, 1, b"GET"))?;
     }
     let [head, bytes, good] = [100_000, 100_001, 100_002];
     for number in [head, bytes, good] {
@@ -154,10 +156,9 @@ fn floods_in_a_capture_hide_nobody() -> anyhow::Result<()> {
     let file = file.finish()?;
 
     let selection = Selection {
-        config: Config::DEFAULT,
+        config: Config::DEFAULT.following_any(),
         rules: Vec::new(),
         balancers: Vec::new(),
-        any_flow: true,
         max_flows: 65_536,
     };
     let (mut replay, mut counts) = (Replay::new(selection, Limits::default()), Counts::default());

@@ -10,13 +10,14 @@ const CONTRACT: &str = include_str!("../CONTRACT.md");
 const LEAST: usize = 40;
 
 /// Returns the files that may contain the tests of a module of this name.
-fn places(file: &str) -> [String; 5] {
+fn places(file: &str) -> [String; 6] {
     [
         format!("tests/tests/{file}.rs"),
         format!("toa-userspace/tests/{file}.rs"),
         format!("toa-userspace/tests/{file}/main.rs"),
         format!("toa-userspace/src/{file}.rs"),
         format!("toa-userspace/src/{file}/tests.rs"),
+        format!("toa-common/src/{file}.rs"),
     ]
 }
 

@@ -19,7 +19,7 @@ use toa_tests::{
     },
     peers::{
         client::{Connection, Request},
-        wrk::{self, Load},
+        wrk::{self, Load, Requests},
     },
     process::Signal,
     tool::{
@@ -127,7 +127,7 @@ fn check(habit: Habit, duration: Duration) -> Result<()> {
         let end = Instant::now() + duration;
         let (report, constant, changing) = thread::scope(|scope| {
             let load = scope.spawn(|| {
-                let load = Load { connections: 50, duration };
+                let load = Load { connections: 50, duration, requests: Requests::Small };
                 wrk::run(&lab.clients.namespace, SERVICE, load)
             });
             let constant = scope.spawn(|| ask_all_the_time(&lab, end));

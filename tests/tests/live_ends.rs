@@ -311,7 +311,8 @@ fn a_run_ends_even_if_nobody_reads_any_output() -> Result<()> {
         let full = writer.try_clone()?;
         let outputs = [writer.try_clone()?, writer].map(Stdio::from);
         let [stdout, stderr] = outputs.map(Some);
-        let mut tool = ToaTc::attach_as(&lab.server, arguments, Start { stdout, stderr, wrapper: &[] })?;
+        let mut tool =
+            ToaTc::attach_as(&lab.server, arguments, Start { stdout, stderr, ..Start::default() })?;
         ask(&mut connect(&mut lab)?, 200)?;
         wait_until_full(&full)?;
         fill(&full)?;

@@ -354,7 +354,7 @@ fn open_connections_that_are_evicted_are_told_of() -> Result<()> {
     let _open = (0..400).map(connect).collect::<Result<Vec<_>>>()?;
     wait_until_accepted(&lab, 400)?;
     let tool = attach(&lab, &["--any", "--max-flows", "64"], "400 with a known client")?;
-    let line = "open connections were evicted: the table holds 64 (--max-flows)";
+    let line = " evicted in 10 s: the table was full (a larger --max-flows)";
     // Reported once, with no more connections than there were, although further scans follow.
     wait_for(&tool, line)?;
     let said = tool.stop(Signal::Interrupt)?.succeeded()?.stderr;

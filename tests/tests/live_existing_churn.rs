@@ -22,7 +22,7 @@ use toa_tests::{
         client::{Bound, Connection, Request},
     },
     process::Signal,
-    tool::toa_tc::ToaTc,
+    tool::{toa_tc::ToaTc, usage},
     wait,
 };
 
@@ -43,8 +43,9 @@ const KEPT: usize = 8;
 const PORTS: std::ops::Range<u16> = 20_000..60_000;
 
 /// Every line of `flows --existing`, and of `attach --existing`, contains one of these after `toa-tc: `.
-const OF_FLOWS: [&str; 2] = [" established connections: ", "not scanned: "];
-const OF_ATTACH: [&str; 9] = [
+const OF_FLOWS: [&str; 3] =
+    [" established connections: ", "not scanned: ", " came through something that marks TCP options"];
+const OF_ATTACH: [&str; 10] = [
     // A connection that was open before is searched for its next request.
     "found by searching: may be part of a body",
     "attached to web0",
@@ -52,6 +53,7 @@ const OF_ATTACH: [&str; 9] = [
     " TCP packets in ",
     " incomplete) on ",
     "open connections: ",
+    "open connections without TOA now: ",
     "not scanned: ",
     "packets (after GRO): ",
     "bytes: ",
@@ -271,7 +273,7 @@ fn processes_that_pass_on_close_and_exit_are_not_disturbed_and_disturb_nothing()
         wait::until("the first look", || {
             Ok(tool.stderr()?.contains("open connections: following 0 of").then_some(()))
         })?;
-        let descriptors = || Ok::<_, anyhow::Error>((churn::descriptors(tool.id())?, server.descriptors()?));
+        let descriptors = || Ok::<_, anyhow::Error>((usage::descriptors(tool.id())?, server.descriptors()?));
         // It briefly has more while it checks whether rules were added.
         let looks = (0..100).map(|_| descriptors()).collect::<Result<Vec<_>>>()?;
         let before = looks.into_iter().min().context("no look")?;

@@ -164,8 +164,8 @@ fn what_is_not_known_has_its_reason() -> Result<()> {
     let (outbox, _inbox) = UnixStream::pair()?;
     send(&outbox, accepted)?;
     // A connection that this host has opened.
-    let abroad = lab.balancer.namespace.run(|| Ok(TcpListener::bind((BALANCER, 83))?))?;
-    let _out = namespace.run(|| Ok(TcpStream::connect((BALANCER, 83))?))?;
+    let abroad = lab.balancer.namespace.run(|| Ok(TcpListener::bind((BALANCER, 84))?))?;
+    let _out = namespace.run(|| Ok(TcpStream::connect((BALANCER, 84))?))?;
     let _in = abroad.accept()?;
 
     let (rows, said) = wait::until("nginx to accept", || {

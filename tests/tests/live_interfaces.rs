@@ -1,9 +1,10 @@
-//! A run reads all of its interfaces and reports when one disappears. It ends properly when none is left.
+//! A run reads all of its interfaces, reports what happens to them, and reads those that appear later or come back.
 #![cfg(feature = "kernel")]
 
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result};
+use serde_json::{Value, json};
 use toa_packets::toa_option::toa_option;
 use toa_tests::{
     lab::{
@@ -21,9 +22,10 @@ use toa_tests::{
     process::Signal,
     tool::{
         attached,
+        commands::{object, succeed},
         toa_tc::{Output, ToaTc},
     },
-    wait::{self, PATIENCE},
+    wait,
 };
 
 const CLIENT: ([u8; 4], u16) = ([203, 0, 113, 9], 54321);
@@ -85,7 +87,7 @@ fn all_interfaces_of_a_run_are_read_and_one_that_goes_is_said() -> Result<()> {
 }
 
 #[test]
-fn a_run_whose_last_interface_goes_ends_with_its_ledger_and_exit_code_1() -> Result<()> {
+fn a_run_whose_interfaces_are_all_gone_waits_for_them() -> Result<()> {
     mounts::with_bpf_file_system(|| {
         let mut lab = Lab::new(Habit::SynAndEarly)?;
         let second = second_cable(&lab)?;
@@ -95,13 +97,25 @@ fn a_run_whose_last_interface_goes_ends_with_its_ledger_and_exit_code_1() -> Res
         lab.connect(Some(CLIENT.into()))?.ask(Request::get("/"))?;
         remove(&second)?;
         remove(&lab.server)?;
-        let output = tool.wait(PATIENCE)?;
-        assert_eq!(output.status.code(), Some(1), "{}", output.stderr);
-        for line in ["toa-tc: web0 is gone", "toa-tc: web1 is gone"] {
+        wait_for_line(&tool, "toa-tc: attached to no interface now: waiting for web0, web1")?;
+        let namespace = &lab.server.namespace;
+        assert_eq!(object(namespace, &["status", "-o", "json"])?["runs"][0]["interfaces"], json!([]));
+
+        // One comes back under its name, and is read again.
+        let second = second_cable(&lab)?;
+        wait_for_line(&tool, "toa-tc: attached to web1 (tcx, first)")?;
+        connect_over_second(&mut lab)?.ask(Request::get("/again"))?;
+        wait::until("the request", || Ok(tool.stdout()?.contains(" GET /again ").then_some(())))?;
+        let now = attached::on(&second)?;
+        assert_eq!(now, programs, "loaded again");
+
+        let output = tool.stop(Signal::Interrupt)?.succeeded()?;
+        for line in ["toa-tc: web0 is gone", "toa-tc: web1 is gone", "toa-tc: attached to web1 (tcx, first)"]
+        {
             assert_eq!(output.stderr.lines().filter(|said| *said == line).count(), 1, "{}", output.stderr);
         }
-        assert_eq!(output.stderr.lines().last(), Some("toa-tc: no interface is left"));
-        assert_eq!(asked(&output)?, [(nginx_address(), "/".to_owned())]);
+        let second: SocketAddr = (SECOND[1], nginx::PORT).into();
+        assert_eq!(asked(&output)?, [(nginx_address(), "/".to_owned()), (second, "/again".to_owned())]);
         output.ledger()?.check()?;
         assert_eq!(mounts::pins()?, Vec::<std::path::PathBuf>::new());
         attached::wait_until_gone(&programs)
@@ -121,22 +135,111 @@ fn an_interface_that_is_named_twice_is_one() -> Result<()> {
 }
 
 #[test]
-fn an_interface_that_is_renamed_is_not_gone() -> Result<()> {
-    let mut lab = Lab::new(Habit::SynAndEarly)?;
-    let second = second_cable(&lab)?;
-    let _nginx = lab.nginx()?;
-    let tool = ToaTc::attach(&lab.server, &["web1", "--any"])?;
-    // Before Linux 6.2, a device must be down to be renamed.
-    for change in [&["web0", "down"][..], &["web0", "name", "other0"], &["other0", "up"]] {
-        lab.server.namespace.ip(&[&["link", "set"], change].concat())?;
+fn an_interface_that_is_renamed_is_followed_under_its_new_name() -> Result<()> {
+    mounts::with_bpf_file_system(|| {
+        let mut lab = Lab::new(Habit::SynAndEarly)?;
+        let _nginx = lab.nginx()?;
+        let tool = ToaTc::attach(&lab.server, &["--any", "-o", "json"])?;
+        let namespace = &lab.server.namespace.clone();
+        lab.connect(Some(CLIENT.into()))?.ask(Request::get("/before"))?;
+        wait::until("a request", || Ok(tool.stdout()?.contains("/before").then_some(())))?;
+        // Before Linux 6.2, a device must be down to be renamed.
+        for change in [&["web0", "down"][..], &["web0", "name", "other0"], &["other0", "up"]] {
+            namespace.ip(&[&["link", "set"], change].concat())?;
+        }
+        wait_for_line(&tool, "toa-tc: web0 is called other0 now")?;
+        wait::until("status to know the new name", || {
+            let status = object(namespace, &["status", "-o", "json"])?;
+            Ok((status["runs"][0]["interfaces"][0]["name"] == "other0").then_some(()))
+        })?;
+        // The run is found by its new name.
+        succeed(namespace, &["watch", "list", "--iface", "other0"])?;
+        let old = ToaTc::run(namespace, &["watch", "list", "--iface", "web0"])?;
+        assert_eq!(old.stderr, "toa-tc: no toa-tc is attached to web0: see toa-tc status\n");
+        lab.connect(Some(CLIENT.into()))?.ask(Request::get("/after"))?;
+        let output = tool.stop(Signal::Interrupt)?.succeeded()?;
+        let requests: Vec<Value> = output
+            .stdout
+            .lines()
+            .map(serde_json::from_str)
+            .filter(|line: &Result<Value, _>| line.as_ref().map_or(true, |line| line["event"] == "request"))
+            .collect::<Result<_, _>>()?;
+        let found: Vec<_> = requests
+            .iter()
+            .map(|line| (line["url"]["path"].as_str(), line["network"]["interface"]["name"].as_str()))
+            .collect();
+        assert_eq!(found, [(Some("/before"), Some("web0")), (Some("/after"), Some("other0"))]);
+        assert!(!output.stderr.contains("is gone"), "{}", output.stderr);
+        Ok(())
+    })
+}
+
+#[test]
+fn interfaces_of_a_pattern_are_read_whenever_they_appear() -> Result<()> {
+    mounts::with_bpf_file_system(|| {
+        let mut lab = Lab::new(Habit::SynAndEarly)?;
+        let namespace = &lab.server.namespace.clone();
+        let _nginx = lab.nginx()?;
+        // `web0` is there, the others appear later.
+        let tool = ToaTc::attach(&lab.server, &["web*", "--any"])?;
+        let programs = attached::on(&lab.server)?;
+        lab.connect(Some(CLIENT.into()))?.ask(Request::get("/first"))?;
+        let second = second_cable(&lab)?;
+        wait_for_line(&tool, "toa-tc: attached to web1 (tcx, first)")?;
+        connect_over_second(&mut lab)?.ask(Request::get("/second"))?;
+        wait::until("both requests", || Ok((tool.stdout()?.matches(" GET /").count() == 2).then_some(())))?;
+        for number in 10..30 {
+            let (web, peer) = (format!("web{number}"), format!("peer{number}"));
+            namespace.ip(&["link", "add", &web, "type", "veth", "peer", "name", &peer])?;
+        }
+        let attached_to = |count: usize| {
+            wait::until("the interfaces in status", || {
+                let status = object(namespace, &["status", "-o", "json"])?;
+                let interfaces = status["runs"][0]["interfaces"].as_array().context("no interfaces")?;
+                Ok((interfaces.len() == count).then_some(()))
+            })
+        };
+        attached_to(22)?;
+        // A veth that gets a name of the pattern counts, too, and those that are removed do not.
+        namespace.ip(&["link", "set", "peer29", "name", "web99"])?;
+        wait_for_line(&tool, "toa-tc: attached to web99 (tcx, first)")?;
+        for number in 10..29 {
+            namespace.ip(&["link", "delete", &format!("web{number}")])?;
+        }
+        attached_to(4)?;
+        assert_eq!(attached::on(&second)?, programs, "loaded again");
+        let output = tool.stop(Signal::Interrupt)?.succeeded()?;
+        for number in 10..29 {
+            for line in [format!("attached to web{number} (tcx, first)"), format!("web{number} is gone")] {
+                let line = format!("toa-tc: {line}");
+                assert_eq!(
+                    output.stderr.lines().filter(|said| **said == line).count(),
+                    1,
+                    "{}",
+                    output.stderr
+                );
+            }
+        }
+        assert!(!output.stderr.contains("attached to peer"), "{}", output.stderr);
+        assert_eq!(asked(&output)?.len(), 2);
+        output.ledger()?.check()?;
+        attached::wait_until_gone(&programs)
+    })
+}
+
+#[test]
+fn a_pattern_of_more_than_64_interfaces_leaves_some_out() -> Result<()> {
+    let lab = Lab::new(Habit::SynAndEarly)?;
+    let namespace = &lab.server.namespace;
+    for pair in 0..33 {
+        let (one, other) = (format!("e{pair}"), format!("f{pair}"));
+        namespace.ip(&["link", "add", &one, "type", "veth", "peer", "name", &other])?;
     }
-    // Once this is reported, both interfaces have been checked.
-    remove(&second)?;
-    wait_for_line(&tool, "toa-tc: web1 is gone")?;
-    lab.connect(Some(CLIENT.into()))?.ask(Request::get("/renamed"))?;
+    let tool = ToaTc::attach(&lab.server, &["[ef]*", "--any"])?;
     let output = tool.stop(Signal::Interrupt)?.succeeded()?;
-    assert_eq!(asked(&output)?, [(nginx_address(), "/renamed".to_owned())]);
-    assert!(!output.stderr.contains("web0 is gone"), "{}", output.stderr);
+    assert_eq!(output.stderr.matches("attached to ").count(), 64 + 3, "{}", output.stderr);
+    let left_out = "at most 64 interfaces are possible";
+    assert_eq!(output.stderr.matches(left_out).count(), 3, "{}", output.stderr);
     Ok(())
 }
 
@@ -153,5 +256,44 @@ fn an_interface_that_moves_to_another_namespace_is_gone() -> Result<()> {
     // The kernel leaves the program attached to the moved device.
     let moved = Device { namespace: elsewhere, ..second };
     wait::until("toa-tc to detach", || Ok(attached::on(&moved)?.is_empty().then_some(())))?;
+    // When it comes back, it is read again.
+    let home = lab.server.namespace.path();
+    moved.namespace.ip(&["link", "set", &moved.name, "netns", home.to_str().context("no text")?])?;
+    wait_for_line(&tool, "toa-tc: attached to web1 (tcx, first)")?;
     tool.stop(Signal::Interrupt)?.succeeded().map(drop)
+}
+
+#[test]
+fn a_port_and_its_bridge_are_told_apart_and_print_a_request_once() -> Result<()> {
+    let mut lab = Lab::new(Habit::SynAndEarly)?;
+    let namespace = lab.server.namespace.clone();
+    for arguments in [
+        &["link", "add", "br0", "type", "bridge"][..],
+        &["link", "set", "web0", "master", "br0"],
+        &["address", "delete", "10.9.0.2/24", "dev", "web0"],
+        &["address", "add", "10.9.0.2/24", "dev", "br0"],
+        &["link", "set", "br0", "up"],
+    ] {
+        namespace.ip(arguments)?;
+    }
+    let _nginx = lab.nginx()?;
+    let port = ToaTc::attach(&lab.server, &["--any"])?;
+    let both = ToaTc::attach(&lab.server, &["br0", "--any"])?;
+    lab.connect(Some(CLIENT.into()))?.ask(Request::get("/"))?;
+    wait_for_line(
+        &port,
+        "toa-tc: web0 is a port of br0: for what arrives on its other ports, attach to br0",
+    )?;
+    wait_for_line(
+        &both,
+        "toa-tc: web0 and br0 see the same packets: what passes both is printed once, but counts twice",
+    )?;
+    for (tool, is_elsewhere) in [(port, false), (both, true)] {
+        let output = tool.stop(Signal::Interrupt)?.succeeded()?;
+        let elsewhere = " on another interface or VLAN than their connection's first packet";
+        assert_eq!(output.stderr.contains(elsewhere), is_elsewhere, "{}", output.stderr);
+        assert_eq!(asked(&output)?, [(nginx_address(), "/".to_owned())], "{}", output.stderr);
+        output.ledger()?.check()?;
+    }
+    Ok(())
 }

@@ -106,6 +106,7 @@ fn expected(
             "protocol": {"name": "http", "version": "1.1"},
         },
         "server": endpoint(nginx_address()),
+        "proxy": null,
         "http": {"request": {"method": request.method, "header": header}},
         "url": {"original": redacted, "path": path, "query": query},
         "toa": {"kind": 254, "length": 8, "learned_from": learned_from, "ambiguous": false},
@@ -114,6 +115,8 @@ fn expected(
         "malformed": "control character",
         "resynchronized": false,
         "reopened": false,
+        // Every request has a malformed field, which a server may refuse.
+        "possibly_unread": number > 0,
         "conflicting": null,
         "framing_fault": null,
     })

@@ -158,7 +158,7 @@ fn diagnostics_of_both_sides_come_only_when_asked_for() -> Result<()> {
         let lines = [
             // From the kernel program, and from user space.
             (1, format!("a watched client's connection from port {}", local.port())),
-            (1, "toa-tc: debug: web0 has index ".to_owned()),
+            (1, " possible CPUs".to_owned()),
             (2, format!("toa-tc: trace: {client} > {} (via {local}): open", nginx_address())),
         ];
         for (_, line) in lines.iter().filter(|(least, _)| level >= *least) {

@@ -9,7 +9,7 @@ const MANY: usize = 1_000_000;
 
 #[test]
 fn the_kernel_reads_every_vector_as_its_table_says() -> Result<()> {
-    assert_eq!(tables::vectors(Differential::with_kernel)?, 4 * 55 * 3 * 2);
+    assert_eq!(tables::vectors(Differential::with_kernel)?, 4 * 60 * 3 * 2);
     Ok(())
 }
 
@@ -28,6 +28,12 @@ fn the_kernel_reads_unusual_headers_as_it_must() -> Result<()> {
 #[test]
 fn the_kernel_follows_every_flow_as_it_must() -> Result<()> {
     assert!(tables::flows(Differential::with_kernel)? > 1000);
+    Ok(())
+}
+
+#[test]
+fn the_kernel_follows_what_nothing_names() -> Result<()> {
+    assert!(tables::unnamed(Differential::with_kernel)? > 2000);
     Ok(())
 }
 

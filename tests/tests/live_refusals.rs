@@ -12,7 +12,7 @@ use toa_tests::{
     lab::{Lab, marker::Habit, mounts},
     process::Signal,
     tool::{
-        attached,
+        attached, seccomp,
         toa_tc::{self, Output, ToaTc},
     },
 };
@@ -98,6 +98,39 @@ fn a_user_without_rights() -> Result<()> {
         let output = ToaTc::run_through(&lab.server.namespace, &nobody, &copy, &arguments)?;
         check(&lab, &output, FAILED, "CAP_BPF")
     })
+}
+
+#[test]
+fn capabilities_of_a_user_namespace() -> Result<()> {
+    mounts::with_bpf_file_system(|| {
+        let lab = Lab::new(Habit::SynAndEarly)?;
+        let run = |arguments: &[&str]| {
+            let wrapper = ["unshare", "--user", "--map-root-user"];
+            ToaTc::run_through(&lab.server.namespace, &wrapper, &toa_tc::binary()?, arguments)
+        };
+        check(&lab, &run(&["attach", "web0", "--any"])?, FAILED, "this is a user namespace")?;
+        let doctor = run(&["doctor"])?.stdout;
+        assert!(doctor.contains("fail  capabilities: this is a user namespace"), "{doctor}");
+        Ok(())
+    })
+}
+
+#[test]
+fn without_proc_doctor_tries_what_it_cannot_read() -> Result<()> {
+    let lab = Lab::new(Habit::SynAndEarly)?;
+    let script = "mount -t tmpfs none /proc && exec \"$0\" \"$@\"";
+    let wrapper = ["unshare", "--mount", "sh", "-c", script];
+    let output = ToaTc::run_through(&lab.server.namespace, &wrapper, &toa_tc::binary()?, &["doctor"])?;
+    let line = "ok    perf events: can be opened";
+    assert!(output.stdout.contains(line), "{}{}", output.stdout, output.stderr);
+    // What fails for want of rights is not taken for a kernel without perf events.
+    let script = script.replace("exec", "exec setpriv --reuid=65534 --regid=65534 --clear-groups");
+    let directory = tempfile::Builder::new().prefix("toa-copy-").tempdir()?;
+    let copy = copy_for_everybody(directory.path())?;
+    let wrapper = ["unshare", "--mount", "sh", "-c", &script];
+    let output = ToaTc::run_through(&lab.server.namespace, &wrapper, &copy, &["doctor"])?;
+    assert!(!output.stdout.contains("perf events: not in this kernel"), "{}", output.stdout);
+    Ok(())
 }
 
 #[test]
@@ -193,5 +226,32 @@ fn a_failure_is_printed_with_its_reasons_and_undone() -> Result<()> {
         assert_eq!(attached::on(&lab.server)?, []);
         assert_eq!(mounts::pins()?, Vec::<PathBuf>::new());
         Ok(())
+    })
+}
+
+#[test]
+fn perf_events_that_are_denied_are_said_by_attach_and_doctor_alike() -> Result<()> {
+    mounts::with_bpf_file_system(|| {
+        let lab = Lab::new(Habit::SynAndEarly)?;
+        // As Debian's and Ubuntu's kernels do for a user without CAP_SYS_ADMIN.
+        mounts::with_content("/proc/sys/kernel/perf_event_paranoid", "3\n", || {
+            for arguments in [&["attach", "web0", "--any"][..], &["doctor"]] {
+                let mut command = lab.server.namespace.command(toa_tc::binary()?);
+                command.args(arguments);
+                seccomp::refuse(&mut command, libc::SYS_perf_event_open, libc::EACCES)?;
+                let output = command.output()?;
+                let said = [output.stdout, output.stderr].map(String::from_utf8);
+                let [said, errors] = said;
+                let said = said? + &errors?;
+                assert_eq!(output.status.code(), Some(FAILED), "{said}");
+                let lines: Vec<_> = said.lines().filter(|line| line.contains("perf events")).collect();
+                assert_eq!(lines.len(), 1, "{said}");
+                let reason =
+                    "kernel.perf_event_paranoid is 3, which asks for CAP_SYS_ADMIN beside CAP_PERFMON";
+                assert!(lines[0].contains(reason) && lines[0].contains("Permission denied"), "{said}");
+            }
+            assert_eq!(attached::on(&lab.server)?, []);
+            Ok(())
+        })
     })
 }

@@ -14,10 +14,6 @@ use toa_tests::{
     wait,
 };
 
-/// Most differences of a run that are not explained. One run in six has one or two, all on connections that take the port
-/// of another while the segments of both are forged and reordered.
-const KNOWN_FAULTS: usize = 3;
-
 /// The variable with the seed of all random numbers.
 const SEED: &str = "TOA_SEED";
 /// The variables with the number of connections, and with the number of the first.
@@ -94,9 +90,8 @@ fn a_server_and_the_tool_take_the_same_segments() -> Result<()> {
     let (unmentioned, unfinished) = (verdict.unmentioned, verdict.unfinished);
     ensure!(unmentioned <= unfinished, "{unmentioned} of {unfinished} heads, {SEED}={seed}");
     // What is not visible from the client's side is rare.
-    let invisible =
-        [verdict.unread, verdict.unseen, verdict.in_gap, verdict.after_refusal].iter().sum::<usize>();
+    let invisible = verdict.unread + verdict.unseen + verdict.in_gap;
     ensure!(invisible * 200 <= verdict.logged, "{invisible} of {} requests, {SEED}={seed}", verdict.logged);
-    ensure!(faults.len() <= KNOWN_FAULTS, "{} differences, {SEED}={seed}", faults.len());
+    ensure!(faults.is_empty(), "{} differences, {SEED}={seed}", faults.len());
     Ok(())
 }

@@ -76,6 +76,41 @@ fn a_client_without_a_port_is_watched_by_its_address_and_by_no_port() -> Result<
     Ok(())
 }
 
+#[test]
+fn an_address_alone_is_a_client_of_any_kind() -> Result<()> {
+    let options: [(&[u8], &str, &str); 3] = [
+        (&[28, 6, 203, 0, 113, 9], "28:6", "203.0.113.9"),
+        (&[28, 18, 0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7], "28:18", "2001:db8::7"),
+        (&[222, 6, 203, 0, 113, 10], "222:6", "203.0.113.10"),
+    ];
+    for habit in [Habit::SynAndEarly, Habit::Early, Habit::FirstData] {
+        let mut lab = Lab::new(habit)?;
+        let _nginx = lab.nginx()?;
+        let tool = ToaTc::attach(&lab.server, &["-o", "json", "--any", "--toa", "F5", "--toa", "0xde:6"])?;
+        for (option, target, _) in options {
+            ask(&mut lab, option, &format!("/{target}"))?;
+        }
+        let output = tool.stop(Signal::Interrupt)?.succeeded()?;
+        let requests = requests(&output.stdout)?;
+        assert_eq!(requests.len(), options.len(), "{habit:?}: {}", output.stdout);
+        for (_, target, address) in options {
+            let is_at =
+                |request: &&Value| request.pointer("/url/original") == Some(&format!("/{target}").into());
+            let request = requests.iter().find(is_at).context("no request")?;
+            let client = serde_json::json!({ "address": address, "port": null });
+            let (kind, length) = target.split_once(':').context("no pair")?;
+            assert_eq!(request.pointer("/client"), Some(&client), "{habit:?}: {target}");
+            assert_eq!(
+                request.pointer("/toa/kind"),
+                Some(&kind.parse::<u64>()?.into()),
+                "{habit:?}: {target}"
+            );
+            assert_eq!(request.pointer("/toa/length"), Some(&length.parse::<u64>()?.into()), "{habit:?}");
+        }
+    }
+    Ok(())
+}
+
 /// Returns a counter of the running attach.
 fn counter(lab: &Lab, name: &str) -> Result<u64> {
     let status: Value = serde_json::from_str(&succeed(&lab.server.namespace, &["status", "-o", "json"])?)?;
@@ -157,7 +192,7 @@ fn check_evictions(removes_pins: bool) -> Result<()> {
             ask(&mut lab, &toa_option(client), "/")
         };
         let connections = (0..400).map(connect).collect::<Result<Vec<_>>>()?;
-        let line = "open connections were evicted: the table holds 64 (--max-flows)";
+        let line = " evicted in 10 s: the table was full (a larger --max-flows)";
         wait::until("the line", || Ok(tool.stderr()?.contains(line).then_some(())))?;
         // The reported number never exceeds that of open connections.
         let stderr = tool.stderr()?;

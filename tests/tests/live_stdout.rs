@@ -16,7 +16,7 @@ use toa_tests::{
         attached,
         toa_tc::{self, ToaTc},
     },
-    wait::{self, PATIENCE},
+    wait,
 };
 
 const CLIENT: ([u8; 4], u16) = ([203, 0, 113, 9], 54321);
@@ -57,27 +57,43 @@ fn commands_whose_reader_is_gone_succeed_and_whose_disk_is_full_fail() -> Result
     })
 }
 
+/// Runs the tool by a command, whose arguments go before the tool's, until it cannot write any more, and checks what it says.
+fn check_end(command: &[&str], arguments: &[&str], stdout: impl Into<Stdio>, reason: &str) -> Result<()> {
+    let mut lab = Lab::new(Habit::SynAndEarly)?;
+    let _nginx = lab.nginx()?;
+    let directory = tempfile::tempdir()?;
+    let (ready_file, stderr) = (directory.path().join("ready"), directory.path().join("stderr"));
+    let mut tool = lab.server.namespace.command("env");
+    tool.args(command).arg(toa_tc::binary()?).args(["attach", "web0", "--any"]).args(arguments);
+    tool.arg("--ready-file").arg(&ready_file);
+    tool.stdin(Stdio::null()).stdout(stdout).stderr(File::create(&stderr)?);
+    let mut process = Process::new("toa-tc", tool.spawn()?);
+    wait::until("toa-tc to attach", || Ok(ready_file.exists().then_some(())))?;
+    let mut connection = lab.connect(Some(CLIENT.into()))?;
+    let status = wait::until("the end of toa-tc", || {
+        connection.ask(Request::get("/"))?;
+        process.status()
+    })?;
+    let said = std::fs::read_to_string(&stderr)?;
+    assert_eq!(status.code(), Some(1), "{status}: {said}");
+    assert!(said.contains("toa-tc: payload bytes: "), "{said}");
+    let reason = format!("toa-tc: cannot write to stdout: {reason}");
+    assert_eq!(said.lines().last(), Some(reason.as_str()), "{said}");
+    assert_eq!(attached::on(&lab.server)?, []);
+    Ok(())
+}
+
 #[test]
 fn a_run_whose_disk_is_full_ends_with_its_ledger_and_exit_code_1() -> Result<()> {
-    for format in ["text", "json"] {
-        let mut lab = Lab::new(Habit::SynAndEarly)?;
-        let _nginx = lab.nginx()?;
-        let directory = tempfile::tempdir()?;
-        let (ready_file, stderr) = (directory.path().join("ready"), directory.path().join("stderr"));
-        let mut command = lab.server.namespace.command(toa_tc::binary()?);
-        command.args(["attach", "web0", "--any", "-o", format, "--ready-file"]).arg(&ready_file);
-        command.stdin(Stdio::null()).stdout(full()?).stderr(File::create(&stderr)?);
-        let mut process = Process::new("toa-tc", command.spawn()?);
-        wait::until("toa-tc to attach", || Ok(ready_file.exists().then_some(())))?;
-        let mut connection = lab.connect(Some(CLIENT.into()))?;
-        connection.ask(Request::get("/"))?;
-        let status = process.wait(PATIENCE)?;
-        let said = std::fs::read_to_string(&stderr)?;
-        assert_eq!(status.code(), Some(1), "{format}: {said}");
-        assert!(said.contains("toa-tc: payload bytes: "), "{format}: {said}");
-        let reason = "toa-tc: cannot write to stdout: No space left on device (os error 28)";
-        assert_eq!(said.lines().last(), Some(reason), "{format}: {said}");
-        assert_eq!(attached::on(&lab.server)?, []);
-    }
+    ["text", "json"].into_iter().try_for_each(|format| {
+        check_end(&[], &["-o", format], full()?, "No space left on device (os error 28)")
+    })
+}
+
+#[test]
+fn a_run_whose_file_may_not_grow_ends_with_its_ledger_and_exit_code_1() -> Result<()> {
+    let file = tempfile::tempfile()?;
+    check_end(&["prlimit", "--fsize=4096"], &[], file.try_clone()?, "File too large (os error 27)")?;
+    assert_eq!(file.metadata()?.len(), 4096);
     Ok(())
 }

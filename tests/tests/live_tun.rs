@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use anyhow::Result;
 use toa_packets::toa_option::toa_option;
 use toa_tests::{
-    lab::{Lab, marker::Habit},
+    lab::{Lab, marker::Habit, tun},
     peers::client::Request,
     process::Signal,
     tool::{
@@ -54,5 +54,36 @@ fn connections_over_tun_are_followed() -> Result<()> {
             assert_eq!((ledger.bytes("lost")?, ledger.bytes("cut")?), (0, 0), "{what}");
         }
     }
+    Ok(())
+}
+
+#[test]
+fn a_gre_tunnel_over_ipv6_is_attached_to() -> Result<()> {
+    /// `ARPHRD_IP6GRE`.
+    const IP6GRE: u16 = 823;
+    let mut lab = Lab::over_tun_of_type(Habit::SynAndEarly, IP6GRE)?;
+    let _nginx = lab.nginx()?;
+    let tool = ToaTc::attach(&lab.server, &["--any"])?;
+    lab.connect(Some("203.0.113.9:54321".parse()?))?.ask(Request::get("/gre"))?;
+    let output = tool.stop(Signal::Interrupt)?.succeeded()?;
+    assert_eq!(output.requests()?.len(), 1, "{}", output.stderr);
+    output.ledger()?.check()
+}
+
+#[test]
+fn an_unsupported_device_keeps_no_other_from_being_attached_to() -> Result<()> {
+    const INFINIBAND: u16 = libc::ARPHRD_INFINIBAND;
+    let lab = Lab::new(Habit::SynAndEarly)?;
+    let namespace = &lab.server.namespace;
+    let _device = tun::open_of_type((namespace, "odd0"), INFINIBAND)?;
+    let refusal = "toa-tc: unsupported link type 32 of odd0: neither Ethernet nor raw IP";
+    let alone = ToaTc::run(namespace, &["attach", "odd0", "--any"])?;
+    assert_eq!((alone.status.code(), alone.stderr.trim_end()), (Some(1), refusal));
+
+    let tool = ToaTc::attach(&lab.server, &["odd0", "--any"])?;
+    assert_eq!(attached::on(&lab.server)?.len(), 1);
+    let output = tool.stop(Signal::Interrupt)?.succeeded()?;
+    let said = format!("{refusal}: not attached there");
+    assert_eq!(output.stderr.lines().filter(|line| *line == said).count(), 1, "{}", output.stderr);
     Ok(())
 }

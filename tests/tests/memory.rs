@@ -1,9 +1,10 @@
 //! Memory of idle connections. It is the resident memory of the whole process, so this file has only one
 //! test.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use toa_common::wire::tcp::{ACK, SYN};
 use toa_packets::segment::segment;
+use toa_tests::tool::usage::resident_kib;
 use toa_userspace::{
     event::Event,
     limits::Limits,
@@ -19,13 +20,6 @@ impl Sink for Requests {
     }
 }
 
-/// Returns the resident memory of this process in bytes.
-fn resident_bytes() -> Result<u64> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-    Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
-}
-
 #[test]
 fn fifty_thousand_open_connections_stay_within_64_mib() -> Result<()> {
     const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: api.example\r\n\r\n";
@@ -39,7 +33,7 @@ fn fifty_thousand_open_connections_stay_within_64_mib() -> Result<()> {
         pipeline.segment(&segment(connection, 1 + len, ACK, GET), &mut requests);
     }
     assert_eq!((pipeline.connections(), requests.0), (50_000, 100_000));
-    let resident = resident_bytes()?;
-    assert!(resident < 64 << 20, "{resident} bytes resident");
+    let resident = resident_kib(std::process::id())?;
+    assert!(resident < 64 << 10, "{resident} KiB resident");
     Ok(())
 }

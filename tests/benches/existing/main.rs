@@ -2,7 +2,7 @@
 //! them. Run it with `cargo xtask bench existing`.
 //!
 //! The connections are idle and have no TOA; a stand-in for the TOA module names their clients. The benchmark
-//! measures CPU time and memory of one run, then wrk's rate against the same nginx, alternately without and
+//! measures CPU time and memory of one run, and what of it is reading the kernel's memory, then wrk's rate against the same nginx, alternately without and
 //! with `flows --existing` in parallel. All of them share the machine's CPUs, as they do on a server. At the
 //! end, a request on each connection must be answered, and nginx's error log must be empty.
 
@@ -13,17 +13,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use rustix::time::{ClockId, clock_gettime};
+use toa_common::config::Config;
 use toa_tests::{
     lab::nginx_address,
     paired_rate::{self, Compared, Leg},
-    peers::wrk::{self, Load},
+    peers::wrk::{self, Load, Requests},
     process::{Process, Signal},
     tool::{
         toa_tc::{self, ToaTc},
         usage::{self, Usage},
     },
     wait,
+};
+use toa_userspace::{
+    live::existing::{Scanner, Select},
+    rule::balancers::Balancers,
 };
 
 use crate::site::{CLIENTS, OF_ONE, Site, TOTAL, check};
@@ -33,9 +39,9 @@ mod site;
 /// Maximum CPU time that a run should take, in seconds.
 const MAX_CPU: f64 = 2.0;
 
-/// Number of blocks of four legs.
-const BLOCKS: u32 = 9;
-const LOAD: Load = Load { connections: 50, duration: Duration::from_secs(3) };
+/// Number of pairs of legs.
+const PAIRS: u32 = 18;
+const LOAD: Load = Load { connections: 50, duration: Duration::from_secs(3), requests: Requests::Small };
 
 /// Timeout of any run.
 const RUN: Duration = Duration::from_mins(1);
@@ -94,16 +100,51 @@ fn measure_attach(site: &Site, is_existing: bool) -> Result<()> {
     tool.stop(Signal::Terminate)?.succeeded().map(drop)
 }
 
+/// Compares listing the sockets and reading their memory with a scan, which also queries the servers' sockets. Both run
+/// in this process, and are of this thread.
+fn measure_memory(site: &Site) -> Result<()> {
+    let select = Select { config: &Config::DEFAULT, balancers: &Balancers::default() };
+    site.lab.server.namespace.run(|| {
+        let (scanner, loading) = cpu(Scanner::new);
+        let mut scanner = scanner?;
+        let (found, by_memory) = cpu(|| scanner.marked());
+        let found = found?;
+        if let Some(error) = scanner.without_memory() {
+            bail!("the kernel's memory was not read: {error}");
+        }
+        let (counts, by_queries) = cpu(|| scanner.scan(&select, false, |_| {}));
+        ensure!(found.total == counts?.named, "of {} connections, not all have a client", found.total);
+        println!("\n| {} connections | s of CPU |", found.total);
+        println!("|---|---|");
+        println!("| loading the iterator | {loading:.3} |");
+        println!("| listing sockets and reading their memory | {by_memory:.3} |");
+        println!("| the same, and querying every socket | {by_queries:.3} |");
+        println!("| ratio | {:.3} |", by_memory / by_queries);
+        Ok(())
+    })
+}
+
+/// Returns the CPU time that this thread needs for some work, in seconds.
+fn cpu<T>(work: impl FnOnce() -> T) -> (T, f64) {
+    let now = || {
+        let now = clock_gettime(ClockId::ThreadCPUTime);
+        Duration::new(now.tv_sec.cast_unsigned(), u32::try_from(now.tv_nsec).unwrap_or(0))
+    };
+    let start = now();
+    let result = work();
+    (result, now().saturating_sub(start).as_secs_f64())
+}
+
 /// Compares wrk's rate with its rate while something else runs.
 fn compare(site: &Site, name: &str, beside: Beside) -> Result<()> {
     let mut runs = 0;
-    let Compared { without, ratio, low, high } = paired_rate::compare(BLOCKS, |leg| {
+    let Compared { without, ratio, low, high } = paired_rate::compare(PAIRS, |leg| {
         let beside = if leg == Leg::With { beside } else { Beside::Nothing };
         let (rate, in_leg) = one_leg(site, beside)?;
         runs += in_leg;
         Ok(rate)
     })?;
-    let runs = f64::from(runs) / f64::from(2 * BLOCKS);
+    let runs = f64::from(runs) / f64::from(PAIRS);
     println!("| {name} | {runs:.1} | {without:.0} | {ratio:.3} | {low:.3} to {high:.3} |");
     Ok(())
 }
@@ -147,12 +188,13 @@ fn main() -> Result<()> {
     measure_flows(&site)?;
     measure_attach(&site, false)?;
     measure_attach(&site, true)?;
+    measure_memory(&site)?;
     println!(
-        "\nwrk with {} connections for {} s a leg, {BLOCKS} blocks ABBA. The intervals have the median of endlessly many \
-         blocks within, {:.0} of 100 times.\n",
+        "\nwrk with {} connections for {} s a leg, {PAIRS} pairs in the order ABBA. The intervals have the median of \
+         endlessly many pairs within, {:.0} of 100 times.\n",
         LOAD.connections,
         LOAD.duration.as_secs(),
-        paired_rate::confidence(BLOCKS) * 100.0
+        paired_rate::CONFIDENCE * 100.0
     );
     println!("| beside wrk | runs a leg | requests/s without | ratio, median | interval |");
     println!("|---|---|---|---|---|");

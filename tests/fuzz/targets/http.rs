@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use toa_common::seq::Seq;
 use toa_userspace::{
     event::Event,
-    http::{context::Context, head::Cause, parser::Parser},
+    http::{HeadMemory, context::Context, head::Cause, parser::Parser},
     ledger::HttpLedger,
     limits::Limits,
     stream::{Arrival, StreamEvent},
@@ -18,7 +18,7 @@ fn parse(pieces: &[&[u8]], gap_at: usize, is_known: bool) -> (Vec<Vec<u8>>, u64)
     (limits.head_bytes, limits.fields) = (600, 20);
     let (mut parser, mut ledger, mut found, mut used) =
         (Parser::default(), HttpLedger::default(), Vec::new(), 0);
-    let emit = &mut |event: &Event<'_>| {
+    let receiver = &mut |event: &Event<'_>| {
         found.push(match event {
             Event::Request(request) => request.raw().to_vec(),
             Event::Proxy(version) => version.name().as_bytes().to_vec(),
@@ -32,7 +32,8 @@ fn parse(pieces: &[&[u8]], gap_at: usize, is_known: bool) -> (Vec<Vec<u8>>, u64)
             }
         });
     };
-    let mut cx = Context { limits: &limits, ledger: &mut ledger, emit };
+    let heads = &mut HeadMemory::default();
+    let mut cx = Context { limits: &limits, ledger: &mut ledger, heads, receiver };
     let mut accept = |parser: &mut Parser, event| {
         if let StreamEvent::Data { bytes, .. } = event {
             used += bytes.len() as u64;

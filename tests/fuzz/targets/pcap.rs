@@ -20,10 +20,9 @@ impl Sink for Nothing {
 
 fuzz_target!(|file: &[u8]| {
     let selection = Selection {
-        config: Config::DEFAULT,
+        config: Config::DEFAULT.following_any(),
         rules: Vec::new(),
         balancers: Vec::new(),
-        any_flow: true,
         max_flows: 4,
     };
     let mut replay = Replay::new(selection, Limits::default());

@@ -39,7 +39,7 @@ impl BypassTable for Kernel {
         self.takes
     }
 
-    fn clear(&mut self, _: &FlowKey, _: u64) {}
+    fn clear(&mut self, _: &FlowKey, _: &Bypass) {}
 }
 
 /// The bytes that segments take their payload from.

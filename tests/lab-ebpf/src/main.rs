@@ -1,5 +1,5 @@
 //! A `sock_ops` program that writes options into the packets of real TCP connections, as a balancer does. The tests
-//! supply the bytes of the options.
+//! supply the bytes of the options. And a program for an ingress hook that keeps packets from those after it.
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch)]
@@ -13,9 +13,9 @@ use aya_ebpf::{
         BPF_SOCK_OPS_WRITE_HDR_OPT_CB, BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG, bpf_sock_ops,
     },
     helpers::{bpf_get_netns_cookie, bpf_reserve_hdr_opt, bpf_store_hdr_opt},
-    macros::{map, sock_ops},
+    macros::{classifier, map, sock_ops},
     maps::{Array, HashMap, Queue},
-    programs::SockOpsContext,
+    programs::{SockOpsContext, TcContext},
 };
 use toa_lab_ebpf::{MAX_MARKS, Mark, Settings, habit, key};
 
@@ -165,6 +165,15 @@ fn word(ctx: &SockOpsContext, offset: usize) -> u32 {
 fn bytes_received(ctx: &SockOpsContext) -> u64 {
     // SAFETY: as in `word`, with a field of type `u64`.
     unsafe { read_volatile(&raw const (*ctx.ops).bytes_received) }
+}
+
+/// `TC_ACT_OK`: the packet goes on, but to no other program.
+const LAST: i32 = 0;
+
+/// Ends the chain of programs at its hook.
+#[classifier]
+fn toa_lab_last(_ctx: TcContext) -> i32 {
+    LAST
 }
 
 #[panic_handler]

@@ -32,5 +32,6 @@ pub fn segment(connection: u32, seq: u32, flags: u8, payload: &[u8]) -> Segment<
         is_stray: false,
         payload,
         payload_len: u32::try_from(payload.len()).unwrap_or(u32::MAX),
+        left_out: None,
     }
 }

@@ -6,7 +6,7 @@ use toa_userspace::capture::classifier::Selection;
 
 /// Returns a selection with this configuration that watches no client and trusts any source.
 pub fn with_config(config: Config) -> Selection {
-    Selection { config, rules: Vec::new(), balancers: Vec::new(), any_flow: false, max_flows: 65_536 }
+    Selection { config, rules: Vec::new(), balancers: Vec::new(), max_flows: 65_536 }
 }
 
 /// Returns one with the usual TOA options.

@@ -1,6 +1,8 @@
 //! Classifies the tables of packets in [`toa_packets::fixtures`] with kernel and classifier, and compares the
 //! results with the tables and with the oracle.
 
+use std::iter;
+
 use anyhow::{Context, Result, ensure};
 use toa_common::{config::Config, skip_reason::SkipReason, wire::toa_pairs::ToaPairs};
 
@@ -33,11 +35,18 @@ pub fn selections() -> Vec<(Selection, Wanted<'static>)> {
 
 /// Returns a selection of pairs that hardly any balancer uses.
 pub fn unusual() -> (Selection, Wanted<'static>) {
-    const PAIRS: [(u8, u8); 3] = [(254, 24), (77, 8), (200, 20)];
+    const PAIRS: [(u8, u8); 5] = [(254, 24), (77, 8), (200, 20), (77, 6), (254, 18)];
     (
         selection::with_config(Config::DEFAULT.with_pairs(ToaPairs::new(&PAIRS))),
         Wanted { pairs: &PAIRS, last: false },
     )
+}
+
+/// Returns a selection of any connection, from whatever balancer.
+pub fn any_flow() -> (Selection, Wanted<'static>) {
+    let config = Config::DEFAULT.following_any().with_balancers();
+    let everywhere = ["0.0.0.0/0", "::/0"].into_iter().filter_map(|net| net.parse().ok()).collect();
+    (Selection { balancers: everywhere, ..selection::with_config(config) }, USUAL)
 }
 
 /// Fails unless the shared code and the oracle see the same in a frame. Returns what they see.
@@ -195,4 +204,33 @@ fn flow_is(hosts: &mut Differential, flow: &flows::Flow) -> Result<()> {
     let learned_from = followed.and_then(|flow| flow.attribution.learned_from());
     ensure!(learned_from == flow.learned_from, "learned from {learned_from:?}");
     Ok(())
+}
+
+/// Classifies the packets of connections that nothing names, and every flow of those that a TOA names, for a run that
+/// follows any connection. Returns the number of packets.
+pub fn unnamed(open: Open) -> Result<usize> {
+    let mut count = 0;
+    let by_port = selection::with_config(Config::DEFAULT.following_any().with_server_port(80));
+    for selection in iter::once(by_port).chain(iter::once(any_flow().0)) {
+        let mut hosts = open(&selection)?;
+        for flow in flows::unnamed() {
+            hosts.restart(&[])?;
+            for (number, step) in flow.steps.iter().enumerate() {
+                let taken = hosts.classify(&step.frame)?;
+                let client = hosts.flow(&taken)?.map(|flow| flow.attribution.client());
+                let expected = step.followed_as.map(client_of);
+                ensure!(client == expected, "{}: packet {number} is followed as {client:?}", flow.id);
+            }
+            count += flow.steps.len();
+        }
+        for flow in flows::all() {
+            hosts.restart(&[])?;
+            for step in &flow.steps {
+                hosts.classify(&step.frame)?.map_err(|reason| anyhow::anyhow!("skipped: {reason:?}"))?;
+            }
+            count += flow.steps.len();
+        }
+        hosts.check_counts()?;
+    }
+    Ok(count)
 }

@@ -34,7 +34,7 @@ pub struct Balancer {
     pub clients: Device,
     /// The server's device, which the tool attaches to.
     pub server: Device,
-    _proxy: Proxy,
+    proxy: Proxy,
 }
 
 impl Balancer {
@@ -52,12 +52,17 @@ impl Balancer {
             device.namespace.ip(&["route", "add", "default", "dev", &device.name])?;
         }
         let proxy = Proxy::start(&balancer.namespace, SERVICE, BALANCER.into(), nginx_address(), marker)?;
-        Ok(Self { clients: outside, server, _proxy: proxy })
+        Ok(Self { clients: outside, server, proxy })
     }
 
     /// Starts nginx on the server.
     pub fn nginx(&self) -> Result<Nginx> {
         Nginx::start(&self.server.namespace)
+    }
+
+    /// Returns the balancer's table of connections, as `ipvsadm -lnc` prints it.
+    pub fn table(&self) -> String {
+        self.proxy.table()
     }
 
     /// Opens a connection from a client's address through the balancer.

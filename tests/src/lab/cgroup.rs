@@ -2,23 +2,76 @@
 //! network namespace.
 //!
 //! The whole test process would have to join a new cgroup, which must then be removed again. A program that
-//! is attached to the existing cgroup is detached with its last descriptor, however a test ends.
+//! is attached to the existing cgroup is detached with its last descriptor, however a test ends. Only where
+//! the tool attaches a program itself, the servers run in a new [`Cgroup`].
 
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
+    process,
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 use anyhow::{Context, Result};
 
+use crate::wait;
+
 /// Opens this process's cgroup (version 2).
 pub fn own() -> Result<File> {
+    let path = own_directory()?;
+    File::open(&path).with_context(|| path.display().to_string())
+}
+
+fn own_directory() -> Result<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mounts")?;
     let mount = mount_point(&mounts).context("no cgroup2 file system is mounted")?;
     let cgroups = fs::read_to_string("/proc/self/cgroup")?;
     let path = own_path(Path::new(mount), &cgroups);
-    let path = if path.is_dir() { path } else { mount.into() };
-    File::open(&path).with_context(|| path.display().to_string())
+    Ok(if path.is_dir() { path } else { mount.into() })
+}
+
+/// A new cgroup below this process's, removed when it is dropped. Its processes must have ended by then.
+#[derive(Debug)]
+pub struct Cgroup {
+    path: PathBuf,
+}
+
+impl Cgroup {
+    /// Creates it.
+    pub fn new() -> Result<Self> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let name = format!("toa-test-{}-{}", process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let path = own_directory()?.join(name);
+        fs::create_dir(&path).with_context(|| path.display().to_string())?;
+        Ok(Self { path })
+    }
+
+    /// Returns its directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Runs `work` in it: the sockets and processes that `work` creates belong to it, and so do those that
+    /// other threads create at the same time.
+    pub fn run<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let before = own_directory()?;
+        join(&self.path)?;
+        let done = work();
+        join(&before)?;
+        done
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        // A process leaves it some time after its parent has waited for it.
+        let _ = wait::until("an empty cgroup", || Ok(fs::remove_dir(&self.path).ok()));
+    }
+}
+
+/// Moves this process to a cgroup.
+fn join(path: &Path) -> Result<()> {
+    fs::write(path.join("cgroup.procs"), "0").with_context(|| format!("joining {}", path.display()))
 }
 
 /// Returns the first cgroup2 mount point in the text of `/proc/mounts`.

@@ -1,7 +1,11 @@
 //! Terminates clients' connections and relays their bytes over the balancer's own connections, which are
 //! marked with the real client. [`crate::lab::marker`] decides which packets are marked.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use anyhow::{Context, Result};
 use tokio::{
@@ -16,6 +20,18 @@ use toa_packets::toa_option::toa_option;
 #[derive(Debug)]
 pub struct Proxy {
     _service: Service,
+    open: Open,
+    ends: (SocketAddr, SocketAddr),
+}
+
+/// The open connections: the client of each, and the proxy's side of its connection to the server.
+#[derive(Clone, Debug, Default)]
+struct Open(Arc<Mutex<BTreeMap<SocketAddr, SocketAddr>>>);
+
+impl Open {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<SocketAddr, SocketAddr>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Proxy {
@@ -27,19 +43,42 @@ impl Proxy {
         server: SocketAddr,
         marker: Marker,
     ) -> Result<Self> {
-        let serve = move |listener| serve(listener, source, server, marker);
-        Ok(Self { _service: Service::start(namespace, service, serve)? })
+        let open = Open::default();
+        let known = open.clone();
+        let serve = move |listener| serve(listener, source, server, marker, known);
+        let service_thread = Service::start(namespace, service, serve)?;
+        Ok(Self { _service: service_thread, open, ends: (service, server) })
+    }
+
+    /// Returns the open connections as DPVS's `ipvsadm -lnc` prints them.
+    pub fn table(&self) -> String {
+        let (service, server) = self.ends;
+        let line = |(client, local): (&SocketAddr, &SocketAddr)| {
+            let [client, service, local, server] =
+                [*client, service, *local, server].map(|it| it.to_string());
+            format!("[1]tcp {:<6} {:<11} {client:<18} {service:<18} {local:<18} {server}\n", "90s", "TCP_EST")
+        };
+        self.open.lock().iter().map(line).collect()
     }
 }
 
-async fn serve(listener: TcpListener, source: IpAddr, server: SocketAddr, mut marker: Marker) -> Result<()> {
+async fn serve(
+    listener: TcpListener,
+    source: IpAddr,
+    server: SocketAddr,
+    mut marker: Marker,
+    open: Open,
+) -> Result<()> {
     loop {
         let (client, address) = listener.accept().await.context("accepting")?;
         let socket = marked(source, address, &mut marker)?;
+        open.lock().insert(address, socket.local_addr()?);
+        let open = open.clone();
         tokio::spawn(async move {
             if let Err(error) = carry(client, socket, server).await {
                 eprintln!("the balancer: {address}: {error:#}");
             }
+            open.lock().remove(&address);
         });
     }
 }

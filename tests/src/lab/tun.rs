@@ -27,9 +27,14 @@ pub struct Cable {
 }
 
 impl Cable {
-    /// Creates the devices in two namespaces with the given names and sets both up.
-    pub fn new(near: (&Namespace, &str), far: (&Namespace, &str)) -> Result<(Self, Device, Device)> {
-        let files = [open(near)?, open(far)?];
+    /// Creates the devices in two namespaces with the given names and sets both up. The far one gets this link type, an
+    /// `ARPHRD_` number.
+    pub fn new(
+        near: (&Namespace, &str),
+        far: (&Namespace, &str),
+        link_type: u16,
+    ) -> Result<(Self, Device, Device)> {
+        let files = [open(near)?, open_of_type(far, link_type)?];
         // A device that is down accepts no packets.
         let up = |(namespace, name): (&Namespace, &str)| -> Result<Device> {
             namespace.ip(&["link", "set", name, "up"])?;
@@ -72,6 +77,15 @@ fn open((namespace, name): (&Namespace, &str)) -> Result<File> {
         ensure!(result == 0, "TUNSETIFF {name}: {}", io::Error::last_os_error());
         Ok(file)
     })
+}
+
+/// Creates a device of this link type, an `ARPHRD_` number, that lives as long as the file. It is down.
+pub fn open_of_type(end: (&Namespace, &str), link_type: u16) -> Result<File> {
+    let file = open(end)?;
+    // SAFETY: the argument of this ioctl is an integer.
+    let result = unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETLINK, libc::c_ulong::from(link_type)) };
+    ensure!(result == 0, "TUNSETLINK {link_type}: {}", io::Error::last_os_error());
+    Ok(file)
 }
 
 /// Relays packets in both directions until the pipe is closed.

@@ -19,7 +19,8 @@ use tempfile::TempDir;
 use crate::{
     lab::{SERVER, netns::Namespace},
     peers::client::{Connection, Request},
-    process::{Process, describe},
+    process::{Process, children, describe},
+    tool::usage,
     wait::{self, PATIENCE},
 };
 
@@ -77,14 +78,14 @@ impl Churn {
             if let Some(status) = process.status()? {
                 anyhow::bail!("toa-churn ended with {}", describe(status));
             }
-            Ok((workers_of(process.id())?.len() == workers).then_some(()))
+            Ok((children(process.id())?.len() == workers).then_some(()))
         })?;
         Ok(Self { process, directory })
     }
 
     /// Returns the number of descriptors of each running worker.
     pub fn descriptors(&self) -> Result<Vec<usize>> {
-        workers_of(self.process.id())?.into_iter().map(descriptors).collect()
+        children(self.process.id())?.into_iter().map(usage::descriptors).collect()
     }
 
     /// Stops the server and returns what it did. No worker may have failed.
@@ -94,18 +95,6 @@ impl Churn {
         ensure!(status.success(), "toa-churn ended with {}", describe(status));
         fs::read_to_string(self.directory.path().join("stdout"))?.parse()
     }
-}
-
-/// Returns the workers of a server by its process id.
-fn workers_of(id: u32) -> Result<Vec<u32>> {
-    let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children"))?;
-    children.split_whitespace().map(|child| Ok(child.parse()?)).collect()
-}
-
-/// Returns the number of descriptors of a process.
-pub fn descriptors(id: u32) -> Result<usize> {
-    let directory = format!("/proc/{id}/fd");
-    Ok(fs::read_dir(&directory).context(directory)?.count())
 }
 
 /// Returns the server's answer: 20 digits of its monotonic clock, in nanoseconds.

@@ -27,12 +27,14 @@ pub struct Request {
     pub fields: Vec<(String, String)>,
     /// Bytes of the body, all of them `x`.
     pub body: usize,
+    /// Bytes of a chunk, if the body is sent in chunks.
+    pub chunk: Option<usize>,
 }
 
 impl Request {
     /// Creates a `GET` of `target`.
     pub fn get(target: &str) -> Self {
-        Self { method: "GET".to_owned(), target: target.to_owned(), fields: Vec::new(), body: 0 }
+        Self { method: "GET".to_owned(), target: target.to_owned(), fields: Vec::new(), body: 0, chunk: None }
     }
 
     /// Creates a `POST` of this many bytes to `target`.
@@ -47,6 +49,13 @@ impl Request {
         self
     }
 
+    /// Sends the body in chunks of this many bytes.
+    #[must_use]
+    pub fn in_chunks(mut self, bytes: usize) -> Self {
+        self.chunk = Some(bytes);
+        self
+    }
+
     /// Returns the value of a header field.
     pub fn value(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str())
@@ -58,11 +67,30 @@ impl Request {
         for (name, value) in &self.fields {
             head.extend([name, ": ", value, "\r\n"]);
         }
-        if self.body > 0 {
+        if self.chunk.is_some() {
+            head.push_str("transfer-encoding: chunked\r\n");
+        } else if self.body > 0 {
             head.extend(["content-length: ", &self.body.to_string(), "\r\n"]);
         }
         head.push_str("\r\n");
         head.into_bytes()
+    }
+
+    /// Returns all its bytes.
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut bytes = self.head();
+        match self.chunk {
+            Some(len) => {
+                for chunk in vec![b'x'; self.body].chunks(len) {
+                    bytes.extend(format!("{:x}\r\n", chunk.len()).as_bytes());
+                    bytes.extend(chunk);
+                    bytes.extend(b"\r\n");
+                }
+                bytes.extend(b"0\r\n\r\n");
+            }
+            None => bytes.resize(bytes.len() + self.body, b'x'),
+        }
+        bytes
     }
 }
 
@@ -145,7 +173,7 @@ impl Connection {
 
     /// Returns the bytes of heads and bodies sent.
     pub fn sent_bytes(&self) -> usize {
-        self.sent.iter().map(|request| request.head().len() + request.body).sum()
+        self.sent.iter().map(|request| request.bytes().len()).sum()
     }
 
     /// Sends a request and reads its answer.
@@ -155,8 +183,7 @@ impl Connection {
 
     /// Sends the first `len` bytes of a request and waits until the server has them.
     pub fn begin(&mut self, request: Request, len: usize) -> Result<()> {
-        let mut bytes = request.head();
-        bytes.resize(bytes.len() + request.body, b'x');
+        let mut bytes = request.bytes();
         let rest = bytes.split_off(len.min(bytes.len()));
         self.stream.write_all(&bytes)?;
         self.sent.push(request);
@@ -172,11 +199,7 @@ impl Connection {
 
     /// Sends requests in one piece and reads their answers.
     pub fn pipeline(&mut self, requests: Vec<Request>) -> Result<()> {
-        let mut bytes = Vec::new();
-        for request in &requests {
-            bytes.extend(request.head());
-            bytes.resize(bytes.len() + request.body, b'x');
-        }
+        let bytes = requests.iter().map(Request::bytes).collect::<Vec<_>>().concat();
         self.stream.write_all(&bytes)?;
         self.sent.extend(requests);
         self.read_answers()

@@ -24,6 +24,10 @@ pub const PORT: u16 = 80;
 pub const LENIENT_PORT: u16 = 81;
 /// The port of the server that refuses invalid fields.
 pub const STRICT_PORT: u16 = 82;
+/// The target of requests that are answered only once their whole body has been read. All others are answered at once.
+pub const WHOLE: &str = "/whole";
+/// The port of the server that requires a PROXY protocol header.
+pub const PROXY_PORT: u16 = 83;
 
 /// Its settings. It inherits its descriptor limit from the process that starts it.
 #[derive(Clone, Copy, Debug)]
@@ -223,9 +227,29 @@ http {{
     client_max_body_size 0;
     keepalive_requests 1000000000;
     keepalive_timeout {keepalive}s;
+    # An answered request whose body is still to come may wait for a client that a test holds up: the default of 5 s
+    # would close its connection.
+    lingering_time 300s;
+    lingering_timeout 60s;
     server {{
         listen {PORT} {queue};
         listen [::]:{PORT} ipv6only=on {queue};
+        location / {{ return 200 "ok\n"; }}
+        # Answers once it has read the whole body, which only a proxy does.
+        location = {WHOLE} {{
+            client_body_buffer_size 12m;
+            proxy_pass_request_body off;
+            proxy_set_header content-length "";
+            proxy_pass http://unix:{directory}/whole:/;
+        }}
+    }}
+    server {{
+        listen unix:{directory}/whole;
+        access_log off;
+        location / {{ return 200 "ok\n"; }}
+    }}
+    server {{
+        listen {PROXY_PORT} proxy_protocol;
         location / {{ return 200 "ok\n"; }}
     }}
     {rows}
@@ -251,6 +275,6 @@ mod tests {
     #[test]
     fn the_configuration_stays_in_its_directory() {
         let text = configuration(Path::new("/x/y"), Setup::default());
-        assert_eq!(text.matches("/x/y/").count(), 8);
+        assert_eq!(text.matches("/x/y/").count(), 10);
     }
 }

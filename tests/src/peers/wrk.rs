@@ -16,6 +16,17 @@ pub struct Load {
     pub connections: u32,
     /// How long they send requests.
     pub duration: Duration,
+    /// What they send.
+    pub requests: Requests,
+}
+
+/// What wrk sends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Requests {
+    /// Requests without a body, all of the same size.
+    Small,
+    /// Every fifth request has a body of 1 KB to 10 MB, by turns with a Content-Length and chunked.
+    Mixed,
 }
 
 /// The result of a run.
@@ -30,7 +41,7 @@ pub struct Report {
 /// Connections that wrk opens before the others, one at a time, to check that the server is reachable.
 pub const PROBES: u32 = 1;
 
-/// All requests have unique ids and the same size. The time is that of the monotonic clock.
+/// All requests have unique ids. The time is that of the monotonic clock.
 const SCRIPT: &str = r#"
 local ffi = require("ffi")
 ffi.cdef[[
@@ -55,10 +66,45 @@ function delay()
     if seconds() < last then return 0 end
     return 3600000
 end
+local fields = " %s HTTP/1.1\r\nhost: lab\r\nx-team: wrk\r\nx-request-id: %02d-%010d\r\n"
+local function get()
+    return string.format("GET" .. fields .. "\r\n", "/wrk", number, count)
+end
+local function chunks(body)
+    local parts = {}
+    for at = 1, #body, 16384 do
+        local chunk = body:sub(at, at + 16383)
+        parts[#parts + 1] = string.format("%x\r\n", #chunk) .. chunk .. "\r\n"
+    end
+    return table.concat(parts) .. "0\r\n\r\n"
+end
+-- Framing and body of each kind.
+local bodies = {}
+-- wrk cannot take an answer that comes before the request's end.
+local function upload()
+    local kind = bodies[count / 5 % #bodies + 1]
+    return string.format("POST" .. fields, "/whole", number, count) .. kind
+end
+"#;
+
+/// The rest of the script for [`Requests::Small`].
+const SMALL: &str = r"
 function request()
     count = count + 1
-    return string.format(
-        "GET /wrk HTTP/1.1\r\nhost: lab\r\nx-team: wrk\r\nx-request-id: %02d-%010d\r\n\r\n", number, count)
+    return get()
+end
+";
+
+/// The rest of it for [`Requests::Mixed`].
+const MIXED: &str = r#"
+for _, size in ipairs({1000, 4000, 16000, 64000, 200000, 1000000, 3000000, 10000000}) do
+    local body = string.rep("x", size)
+    bodies[#bodies + 1] = string.format("content-length: %d\r\n\r\n", size) .. body
+    bodies[#bodies + 1] = "transfer-encoding: chunked\r\n\r\n" .. chunks(body)
+end
+function request()
+    count = count + 1
+    return count % 5 == 0 and upload() or get()
 end
 "#;
 
@@ -66,7 +112,11 @@ end
 pub fn run(namespace: &Namespace, server: SocketAddr, load: Load) -> Result<Report> {
     let directory = tempfile::Builder::new().prefix("toa-wrk-").tempdir()?;
     let script = directory.path().join("load.lua");
-    fs::write(&script, SCRIPT)?;
+    let rest = match load.requests {
+        Requests::Small => SMALL,
+        Requests::Mixed => MIXED,
+    };
+    fs::write(&script, [SCRIPT, rest].concat())?;
     let script = script.to_str().context("a path that is no text")?;
     let connections = load.connections.to_string();
     let asked = load.duration.as_secs_f64();

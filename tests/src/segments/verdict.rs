@@ -30,14 +30,11 @@ pub struct Verdict {
     pub late: usize,
     /// Of those, first requests on connections of which neither a gap nor a conflict was printed.
     pub unmentioned: usize,
-    /// Requests that were printed without a mark, on connections with one that the server refused and the tool marked as
-    /// malformed.
-    pub after_refusal: usize,
     /// Requests that were printed without a mark, but that the server did not read because it closed or reset the connection
     /// first, which nothing shows from the client's side.
     pub unread: usize,
-    /// Forged copies of old bytes that were printed without a mark, because no packet had named the client when the true
-    /// ones came.
+    /// Requests with other bytes than the server read that were printed without a mark, because no packet had named the
+    /// client when the true ones came.
     pub unseen: usize,
     /// Requests that were not printed, on connections of which a gap was printed.
     pub in_gap: usize,
@@ -45,21 +42,22 @@ pub struct Verdict {
     pub unfinished: usize,
     /// Requests that were not printed because the bytes that made them requests were in conflict with others.
     pub in_conflict: usize,
+    /// Requests whose lines were printed as fields of a marked one: no packet had named the client when the end of that
+    /// one's head came, and a keep-alive probe has another byte there.
+    pub swallowed: usize,
     /// All others that differ.
     pub faults: Vec<(u32, String)>,
 }
 
 impl Verdict {
     /// Adds a request that was printed without a mark although the server did not log it.
-    fn add_unlogged(&mut self, request: &Printed, connection: &Sent, has_refusal: bool) {
+    fn add_unlogged(&mut self, request: &Printed, connection: &Sent) {
         let is_forged = request.key.0.contains("/forged/");
         if connection.is_blind {
             self.blind += 1;
-        } else if has_refusal {
-            self.after_refusal += 1;
         } else if is_closed(connection) && !is_forged {
             self.unread += 1;
-        } else if connection.is_late && is_forged {
+        } else if connection.is_late && (is_forged || request.key.0.ends_with("/0")) {
             self.unseen += 1;
         } else {
             self.faults.push((connection.id, format!("printed without a mark: {:?}", request.key)));
@@ -75,10 +73,13 @@ fn is_closed(connection: &Sent) -> bool {
 /// A request as the tool printed it.
 struct Printed {
     key: Key,
+    /// The connection's number, from the target or, if that is garbled, from `x-request-id`.
     id: Option<u32>,
     client: SocketAddr,
     is_of_doubtful_client: bool,
     mark: Option<String>,
+    /// The values of `x-request-id` after the first.
+    other_ids: Vec<String>,
 }
 
 /// Compares `output`, the objects that the tool printed, with nginx's log. `is_watched` says of which clients requests
@@ -114,7 +115,7 @@ pub fn compare(
     for logged in logged.iter().filter(|logged| logged.status >= 400) {
         *refused.entry(Key::of(logged).0).or_default() += 1;
     }
-    let with_refusal = with_refusal(&printed, logged);
+    let swallowed = swallowed(&printed);
     let mut marked_targets: HashMap<String, i64> = HashMap::new();
     let lines: HashSet<String> = logged.iter().map(|logged| Key::of(logged).0).collect();
     // Marked requests with a target that nginx has not logged: it is incomplete, or garbled by conflicting bytes.
@@ -149,7 +150,7 @@ pub fn compare(
         if request.mark.is_none() && (*left >= 0 || !is_refused) {
             verdict.unmarked += usize::from(*left >= 0);
             if *left < 0 {
-                verdict.add_unlogged(request, connection, with_refusal.contains(&connection.id));
+                verdict.add_unlogged(request, connection);
             }
         }
     }
@@ -177,7 +178,9 @@ pub fn compare(
         } else if connection.is_late && (is_mentioned || key.0.ends_with("/0")) {
             verdict.late += 1;
             verdict.unmentioned += usize::from(!is_mentioned);
-        } else if key.0.contains("/bait/") && with_conflict.contains(&connection.client) {
+        } else if connection.is_late && swallowed.contains(key.1.as_str()) {
+            verdict.swallowed += 1;
+        } else if !key.0.contains("/own/") && with_conflict.contains(&connection.client) {
             // A body, unless the head before has other bytes.
             verdict.in_conflict += 1;
         } else if connection.is_blind {
@@ -191,14 +194,10 @@ pub fn compare(
     Ok(verdict)
 }
 
-/// Returns the connections with a request that the server refused and the tool marked as malformed. The server closes
-/// such a connection, and reads nothing of what was sent before the client saw that.
-fn with_refusal(printed: &[Printed], logged: &[Logged]) -> HashSet<u32> {
-    let refused: HashSet<String> =
-        logged.iter().filter(|logged| logged.status >= 400).map(|logged| Key::of(logged).0).collect();
-    let is_refusal =
-        |request: &&Printed| request.mark.as_deref() == Some("malformed") && refused.contains(&request.key.0);
-    printed.iter().filter(is_refusal).filter_map(|request| request.id).collect()
+/// Returns the `x-request-id` of requests whose lines are fields of a marked one.
+fn swallowed(printed: &[Printed]) -> HashSet<&str> {
+    let marked = printed.iter().filter(|request| request.mark.is_some());
+    marked.flat_map(|request| request.other_ids.iter().map(String::as_str)).collect()
 }
 
 /// The making of a [`Key`].
@@ -221,11 +220,15 @@ impl Printed {
         let is_set = |name: &str| {
             object.get(name).is_some_and(|value| !value.is_null() && value != &Value::Bool(false))
         };
-        let marks = ["incomplete", "malformed", "resynchronized", "reopened", "framing_fault"];
+        let marks =
+            ["incomplete", "malformed", "resynchronized", "reopened", "possibly_unread", "framing_fault"];
         let mark = marks.into_iter().find(|name| is_set(name)).map(str::to_owned);
         let conflicting = object.get("conflicting").and_then(Value::as_str);
+        let ids = object.pointer("/http/request/header/x-request-id").and_then(Value::as_array);
+        let ids = ids.into_iter().flatten().skip(1).filter_map(Value::as_str);
         Ok(Self {
-            id: id_of(&line),
+            other_ids: ids.map(str::to_owned).collect(),
+            id: id_of(&line).or_else(|| field("x-request-id").get(..ID_DIGITS)?.parse().ok()),
             key: (line, field("x-request-id"), field("x-team")),
             client: endpoint(object.get("client"))?,
             is_of_doubtful_client: conflicting.is_some_and(|what| what.contains("client")),

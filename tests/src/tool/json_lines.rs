@@ -25,7 +25,8 @@ pub struct JsonRequest {
 }
 
 /// The marks other than `incomplete`.
-const MARKS: [&str; 5] = ["malformed", "resynchronized", "reopened", "conflicting", "framing_fault"];
+const MARKS: [&str; 6] =
+    ["malformed", "resynchronized", "reopened", "possibly_unread", "conflicting", "framing_fault"];
 
 impl JsonRequest {
     /// Returns whether nothing warns of it.
@@ -96,6 +97,10 @@ impl JsonLines {
                     self.remarks.insert(name.clone(), count);
                 }
             }
+            return Ok(());
+        }
+        // It is about the run, not about a connection.
+        if event == "loss" {
             return Ok(());
         }
         let port = object.pointer("/network/peer/port").and_then(Value::as_u64).context("port")?;

@@ -7,7 +7,7 @@ use toa_userspace::{
     live::{
         maps::watch::Watch,
         program::{
-            attach::{Attached, Target, attach},
+            attachments::{Attachments, Wanted},
             load::{LoadOptions, Loaded},
         },
         rings::Rings,
@@ -24,21 +24,26 @@ const RING: usize = 1 << 25;
 #[derive(Debug)]
 pub struct Recorder {
     rings: Rings,
-    _attached: Attached,
+    _attachments: Attachments,
     _loaded: Loaded,
 }
 
 impl Recorder {
     /// Attaches the program.
     pub fn attach(device: &Device) -> Result<Self> {
-        let target = device.namespace.run(|| Ok(Target::find(&device.name)?))?;
-        let mut loaded = Loaded::new([target.program()], &LoadOptions::default())?;
+        let wanted = [Wanted::Name(device.name.clone())];
+        let (mut attachments, programs) = device.namespace.run(|| {
+            let attachments = Attachments::find(&wanted, false)?;
+            let programs = attachments.programs()?;
+            Ok((attachments, programs))
+        })?;
+        let mut loaded = Loaded::new(programs, &LoadOptions::default())?;
         Watch::new(loaded.take_map("WATCH")?, loaded.take_map("PREFIXES")?, loaded.take_map("SHAPES")?)?
             .add(&[Rule::Any])?;
         let Map::PerfEventArray(map) = loaded.map("EVENTS")? else { bail!("EVENTS is no perf event array") };
         let rings = Rings::open(map, RING)?;
-        let attached = device.namespace.run(|| Ok(attach(&mut loaded, &target)?))?;
-        Ok(Self { rings, _attached: attached, _loaded: loaded })
+        device.namespace.run(|| Ok(attachments.start(&mut loaded)?))?;
+        Ok(Self { rings, _attachments: attachments, _loaded: loaded })
     }
 
     /// Waits for at least this many records and returns them, each with the bytes that follow it.

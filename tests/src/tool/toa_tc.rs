@@ -39,6 +39,8 @@ pub fn binary() -> Result<PathBuf> {
 /// How to start `toa-tc attach`.
 #[derive(Debug, Default)]
 pub struct Start<'a> {
+    /// The command, if it is not `attach`.
+    pub command: Option<&'a str>,
     /// A command that runs the tool, with its options: it becomes the tool, or passes signals on to it.
     pub wrapper: &'a [&'a str],
     /// Its stdout. By default a file, see [`ToaTc::stdout`].
@@ -82,7 +84,11 @@ impl ToaTc {
         let directory = new_directory()?;
         let ready_file = directory.path().join("ready");
         let mut command = wrapped(&device.namespace, start.wrapper, &binary()?);
-        command.args(["attach", &device.name]).args(arguments).arg("--ready-file").arg(&ready_file);
+        command
+            .args([start.command.unwrap_or("attach"), &device.name])
+            .args(arguments)
+            .arg("--ready-file")
+            .arg(&ready_file);
         let or_file = |stdio: Option<Stdio>, name: &str| {
             stdio
                 .map_or_else(|| Ok::<_, anyhow::Error>(File::create(directory.path().join(name))?.into()), Ok)

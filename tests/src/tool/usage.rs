@@ -5,7 +5,7 @@ use std::{fs, mem::MaybeUninit, time::Duration};
 use anyhow::{Context, Result};
 use rustix::param::clock_ticks_per_second;
 
-use crate::wait;
+use crate::{process::children, wait};
 
 /// What a process has used.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -16,13 +16,40 @@ pub struct Usage {
     pub peak_kib: u64,
 }
 
+/// Returns the resident memory of a process in KiB.
+pub fn resident_kib(process: u32) -> Result<u64> {
+    kib(process, "VmRSS:")
+}
+
+/// Returns the number of descriptors of a process.
+pub fn descriptors(process: u32) -> Result<usize> {
+    let directory = format!("/proc/{process}/fd");
+    Ok(fs::read_dir(&directory).context(directory)?.count())
+}
+
+/// Returns a number of KiB in the status of a process.
+fn kib(process: u32, name: &str) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+    let value =
+        status.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("no {name}"))?;
+    Ok(value.trim().trim_end_matches(" kB").parse()?)
+}
+
 /// Returns what a running process has used so far. The resolution of CPU time is the kernel's clock tick.
 pub fn so_far(process: u32) -> Result<Usage> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
     let cpu = cpu_ticks(&stat).context("no CPU time")? * 1000 / clock_ticks_per_second();
-    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
-    Ok(Usage { cpu: Duration::from_millis(cpu), peak_kib: peak.trim().trim_end_matches(" kB").parse()? })
+    Ok(Usage { cpu: Duration::from_millis(cpu), peak_kib: kib(process, "VmHWM:")? })
+}
+
+/// Returns what a running process and those that it has started have used so far. The peak is the sum of theirs.
+pub fn of_tree(process: u32) -> Result<Usage> {
+    let mut usage = so_far(process)?;
+    for child in children(process)? {
+        let child = of_tree(child)?;
+        usage = Usage { cpu: usage.cpu + child.cpu, peak_kib: usage.peak_kib + child.peak_kib };
+    }
+    Ok(usage)
 }
 
 /// Waits at most `patience` for a child to exit and returns its total usage. The child is not reaped.
@@ -87,6 +114,18 @@ mod tests {
         let stat = "7 (a ) S 1) S 1 7 7 0 -1 4194560 100 0 0 0 12 30 5 6 20 0 1 0 100";
         assert_eq!(cpu_ticks(stat), Some(42));
         assert_eq!(cpu_ticks("7 (a) S 1"), None);
+    }
+
+    #[test]
+    fn children_are_counted_with_their_parent() {
+        let child = Command::new("sh").args(["-c", "cat; true"]).stdin(Stdio::piped()).spawn().unwrap();
+        let process = Process::new("sh", child);
+        wait::until("a child", || {
+            let (alone, tree) = (so_far(process.id())?, of_tree(process.id()));
+            // The child may not have begun yet.
+            Ok(tree.is_ok_and(|tree| tree.peak_kib > alone.peak_kib).then_some(()))
+        })
+        .unwrap();
     }
 
     #[test]

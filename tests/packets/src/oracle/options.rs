@@ -1,14 +1,16 @@
 //! A second opinion on an option area.
 //!
-//! Layouts, all in network byte order: kind, length, port (2 bytes), address (4 or 16 bytes). Kind 28 has a
-//! version in place of the port: 1 for IPv4; for IPv6, any is accepted. Kind 254 of length 24 has four bytes
-//! between port and address.
+//! Layouts, all in network byte order: kind, length, port (2 bytes), address (4 or 16 bytes). Lengths 6 and 18 have no
+//! port. Kind 28 of lengths 7 and 19 has a version in place of the port: 1 for IPv4; for IPv6, any is accepted.
+//! Kind 254 of length 24 has four bytes between port and address.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// All pairs that are known to carry a client, in no particular order.
-const KNOWN: [(u8, u8); 11] = [
+const KNOWN: [(u8, u8); 13] = [
+    (28, 6),
     (28, 7),
+    (28, 18),
     (28, 19),
     (200, 8),
     (249, 40),
@@ -136,6 +138,8 @@ fn read(option: &[u8]) -> Option<Found> {
         (28, 7) if option.get(2) != Some(&1) => return None,
         (28, 7) => (None, ipv4(option, 3)?),
         (28, 19) => (None, ipv6(option, 3)?),
+        (_, 6) => (None, ipv4(option, 2)?),
+        (_, 18) => (None, ipv6(option, 2)?),
         (254, 24) => (port, ipv6(option, 8)?),
         (252, 20) => (port, ipv4(option, 4)?),
         (_, 20 | 40) => (port, ipv6(option, 4)?),

@@ -66,7 +66,14 @@ impl Ours {
                 let is_set = |mark: &&str| {
                     event.get(mark).is_some_and(|value| !value.is_null() && *value != Value::Bool(false))
                 };
-                let marks = ["incomplete", "malformed", "resynchronized", "reopened", "framing_fault"];
+                let marks = [
+                    "incomplete",
+                    "malformed",
+                    "resynchronized",
+                    "reopened",
+                    "possibly_unread",
+                    "framing_fault",
+                ];
                 let mut marks: BTreeSet<_> = marks.into_iter().filter(is_set).map(str::to_owned).collect();
                 // That only the client is in doubt is no matter of HTTP.
                 let conflict = event.get("conflicting").and_then(Value::as_str);
@@ -80,7 +87,9 @@ impl Ours {
                 self.marks.push(marks);
             }
             Some("connection") => {
-                let client = event.get("client").context("no client")?.clone();
+                // Examples of the ledger name the sender of a connection whose client nothing names.
+                let client = event.get("client").filter(|client| !client.is_null());
+                let client = client.or_else(|| event.pointer("/network/peer")).context("no peer")?.clone();
                 let id = event.pointer("/connection/id").and_then(Value::as_str).context("no id")?;
                 self.connections.entry(ends(event)?).or_default().insert(id.to_owned(), client);
                 if !event.pointer("/connection/preview").context("no preview")?.is_null() {

@@ -1,6 +1,6 @@
 //! Raw frames on a veth pair, as the shipped program and the tool see them.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use toa_packets::{
     builder::{PacketBuilder, SERVICE_VLAN, VLAN},
     fixtures::{headers::client, opening},
@@ -20,11 +20,13 @@ use toa_tests::{
     wait,
 };
 
-fn cable() -> Result<(Device, Device)> {
+/// Creates a cable, and returns the balancer's and the server's end.
+pub(crate) fn cable() -> Result<(Device, Device)> {
     veth::pair((&Namespace::new()?, "lb0"), (&Namespace::new()?, "web0"), 1500)
 }
 
-fn inject(device: &Device, packet: &PacketBuilder, target: &str) -> Result<()> {
+/// Sends a connection that opens and requests `target`.
+pub(crate) fn inject(device: &Device, packet: &PacketBuilder, target: &str) -> Result<()> {
     let injector = Injector::new(device)?;
     opening::frames(packet, target).iter().try_for_each(|frame| injector.send(frame))
 }
@@ -34,10 +36,11 @@ fn inject(device: &Device, packet: &PacketBuilder, target: &str) -> Result<()> {
 pub(crate) fn tool() -> Result<String> {
     let (balancer, server) = cable()?;
     let tool = ToaTc::attach(&server, &["--ip", &client().ip().to_string()])?;
-    let said = tool.stderr()?;
-    let mode =
-        said.lines().find_map(|line| Some(line.split_once("attached to web0 (")?.1.split_once(')')?.0));
-    let mode = mode.with_context(|| said.clone())?.to_owned();
+    let mode = wait::until("the line of the attachment", || {
+        let said = tool.stderr()?;
+        let mode = said.lines().find_map(|line| line.split_once("attached to web0 (")?.1.split_once(')'));
+        Ok(mode.map(|(mode, _)| mode.to_owned()))
+    })?;
     let filters = attached::filters_on(&server)?;
     ensure!(mode != "netlink" || filters.contains(PROGRAM), "no filter: {filters}");
     inject(&balancer, &PacketBuilder::ipv4(), "/tool")?;
