@@ -48,12 +48,15 @@ fn talk(lab: &Balancer) -> Result<Counts> {
 
 /// Returns the table at the end of an output, which must be sorted.
 fn table(stdout: &str) -> Result<Counts> {
-    let (_, rows) = stdout.split_once("connections  requests\n").context("no table")?;
+    let (_, rows) = stdout.split_once("first seen           last seen\n").context("no table")?;
     let mut counts = Counts::new();
     let mut last = u64::MAX;
     for row in rows.lines() {
-        let [client, connections, requests] = row.split_ascii_whitespace().collect::<Vec<_>>()[..] else {
-            anyhow::bail!("not three columns: {row}");
+        // The times have a space.
+        let [client, requests, connections, _, _, _, _] =
+            row.split_ascii_whitespace().collect::<Vec<_>>()[..]
+        else {
+            anyhow::bail!("not five columns: {row}");
         };
         let requests = requests.parse()?;
         ensure!(requests <= last, "not sorted: {rows}");
@@ -73,12 +76,12 @@ fn objects(stdout: &str) -> Result<(Counts, usize)> {
         ensure!(schema.is_valid(&object), "{line}");
         let at = |path: &str| object.pointer(path).with_context(|| format!("no {path}: {line}"));
         at("/event")?.as_str().context("no text")?.clone_into(&mut last);
-        if last != "client" {
+        if last != "summary" {
             others += 1;
             continue;
         }
         let number = |path| at(path)?.as_u64().context("no number");
-        let client = at("/client/address")?.as_str().context("no text")?.parse()?;
+        let client = at("/by/client")?.as_str().context("no text")?.parse()?;
         ensure!(
             counts.insert(client, (number("/connections")?, number("/requests")?)).is_none(),
             "twice: {line}"

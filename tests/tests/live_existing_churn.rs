@@ -51,7 +51,7 @@ const OF_ATTACH: [&str; 10] = [
     "attached to web0",
     "nothing is watched yet: ",
     " TCP packets in ",
-    " incomplete) on ",
+    " connections, ",
     "open connections: ",
     "open connections without TOA now: ",
     "not scanned: ",

@@ -76,6 +76,8 @@ fn all_interfaces_of_a_run_are_read_and_one_that_goes_is_said() -> Result<()> {
     wait_for_line(&tool, "toa-tc: web1 is gone")?;
     lab.connect(Some(CLIENT.into()))?.ask(Request::get("/third"))?;
     let output = tool.stop(Signal::Interrupt)?.succeeded()?;
+    let interfaces: Vec<_> = output.requests()?.into_iter().filter_map(|request| request.interface).collect();
+    assert_eq!(interfaces, ["web0", "web1", "web0"], "{}", output.stdout);
     let mut found = asked(&output)?;
     found.sort();
     let second: SocketAddr = (SECOND[1], nginx::PORT).into();

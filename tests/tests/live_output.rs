@@ -148,7 +148,7 @@ fn a_port_that_this_host_listens_on_is_hinted_at() -> Result<()> {
 
 #[test]
 fn diagnostics_of_both_sides_come_only_when_asked_for() -> Result<()> {
-    for (arguments, level) in [(&["--any"][..], 0), (&["--any", "-v"], 1), (&["--any", "-vv"], 2)] {
+    for (arguments, level) in [(&["--any", "-q"][..], 0), (&["--any", "-v"], 1), (&["--any", "-vv"], 2)] {
         let mut lab = Lab::new(Habit::SynAndEarly)?;
         let _nginx = lab.nginx()?;
         let tool = ToaTc::attach(&lab.server, arguments)?;
@@ -157,7 +157,7 @@ fn diagnostics_of_both_sides_come_only_when_asked_for() -> Result<()> {
         let (client, local) = (SocketAddr::from(CLIENT), connection.local());
         let lines = [
             // From the kernel program, and from user space.
-            (1, format!("a watched client's connection from port {}", local.port())),
+            (2, format!("a watched client's connection from port {}", local.port())),
             (1, " possible CPUs".to_owned()),
             (2, format!("toa-tc: trace: {client} > {} (via {local}): open", nginx_address())),
         ];

@@ -29,6 +29,8 @@ pub struct Ledger {
     pub undecodable_samples: u64,
     /// Connections that were opened.
     pub connections: u64,
+    /// Real clients that sent requests, by address, as far as something names them. Very many are not counted any more.
+    pub clients: u64,
     /// Connections of clients that no rule matches.
     pub unwatched_connections: u64,
     /// Connections whose client nothing had named when their first data was read.

@@ -11,7 +11,6 @@
 pub mod address;
 mod byte_class;
 pub mod capture;
-pub mod client_table;
 pub mod connection_table;
 pub mod error_chain;
 pub mod event;

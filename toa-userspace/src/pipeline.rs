@@ -28,6 +28,8 @@ pub mod request_limit;
 mod sink;
 mod timers;
 
+use std::{collections::HashSet, net::IpAddr};
+
 use foldhash::quality::RandomState;
 use lru::LruCache;
 use toa_common::flow_key::FlowKey;
@@ -48,6 +50,9 @@ use context::Context;
 use entry::Entry;
 pub use sink::Sink;
 use timers::Timers;
+
+/// Maximum number of clients that are told apart.
+const MAX_CLIENTS: usize = 65_536;
 
 /// The key of a connection: the 4-tuple and the generation.
 type Key = (FlowKey, u64);
@@ -76,6 +81,8 @@ pub struct Pipeline<B = NoBypass> {
     heads: HeadMemory,
     ledger: Ledger,
     examples: Examples,
+    /// The clients in the ledger.
+    clients: HashSet<IpAddr, RandomState>,
 }
 
 impl Pipeline {
@@ -105,6 +112,7 @@ impl<B: BypassTable> Pipeline<B> {
             heads: HeadMemory::default(),
             ledger: Ledger::default(),
             examples: Examples::default(),
+            clients: HashSet::default(),
         }
     }
 
@@ -274,7 +282,7 @@ impl<B: BypassTable> Pipeline<B> {
         sink: &mut S,
         step: impl FnOnce(&mut Entry, &mut Context<'_, S>),
     ) -> bool {
-        let remarks = self.ledger.remark_counts();
+        let (remarks, requests) = (self.ledger.remark_counts(), self.ledger.http.requests);
         let Self {
             limits,
             rules,
@@ -282,6 +290,7 @@ impl<B: BypassTable> Pipeline<B> {
             open,
             ledger,
             examples,
+            clients,
             memory,
             timers,
             lost_ns,
@@ -295,6 +304,9 @@ impl<B: BypassTable> Pipeline<B> {
         };
         let before = entry.memory();
         step(entry, cx);
+        if cx.ledger.http.requests != requests {
+            count_client(entry, clients, cx.ledger);
+        }
         entry.bypass(bypass, cx);
         *memory = memory.saturating_add(entry.memory()).saturating_sub(before);
         if *memory > limits.total_bytes && entry.memory() > 0 {
@@ -332,10 +344,13 @@ impl<B: BypassTable> Pipeline<B> {
             return;
         };
         let memory = entry.memory();
-        let remarks = self.ledger.remark_counts();
-        let Self { limits, rules, ledger, lost_ns, heads, .. } = self;
+        let (remarks, requests) = (self.ledger.remark_counts(), self.ledger.http.requests);
+        let Self { limits, rules, ledger, lost_ns, heads, clients, .. } = self;
         let cx = &mut Context { limits, rules: rules.as_ref(), ledger, lost_ns: *lost_ns, heads, sink };
         entry.flush(reason, cx);
+        if cx.ledger.http.requests != requests {
+            count_client(&mut entry, clients, cx.ledger);
+        }
         let client = || ClientAddress::new(&entry.connection.attribution);
         self.examples.add(&remarks, &self.ledger.remark_counts(), client);
         self.memory = self.memory.saturating_sub(memory);
@@ -348,6 +363,18 @@ impl<B: BypassTable> Pipeline<B> {
             }
             self.ended.put(key, entry);
         }
+    }
+}
+
+/// Counts the client of a connection with a new request, if it is not among `clients`.
+fn count_client(entry: &mut Entry, clients: &mut HashSet<IpAddr, RandomState>, ledger: &mut Ledger) {
+    let client = entry.connection.client().map(|client| client.address);
+    if entry.counted_client != client
+        && clients.len() < MAX_CLIENTS
+        && let Some(address) = client
+    {
+        add(&mut ledger.clients, u64::from(clients.insert(address)));
+        entry.counted_client = client;
     }
 }
 

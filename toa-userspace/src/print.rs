@@ -1,22 +1,30 @@
 //! The text and JSON forms of results.
 
-pub mod clients;
-mod clock;
+pub mod clock;
+mod color;
 pub mod count;
 mod digits;
 pub mod escape;
 pub mod existing;
+pub mod field_choice;
 mod fields;
+pub mod group_by;
+pub mod interfaces;
 pub mod json;
 pub mod ledger;
 pub mod lines;
 pub mod loss;
 pub mod no_match;
+pub mod once;
 mod recent;
 pub mod redact;
 pub mod remembered;
+mod summary;
+pub mod summary_table;
 pub mod table;
+mod target;
 pub mod text;
+pub mod view;
 
 use std::fmt::{self, Write as _};
 

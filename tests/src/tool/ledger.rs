@@ -91,10 +91,10 @@ mod tests {
 
     const SAID: &str = "\
 toa-tc: attached to eth0 (tcx, first), 2 rules
+toa-tc: 2,000 requests (3 incomplete) of 7 clients on 56 connections, 3 gaps of 4,344 bytes
 toa-tc: packets (after GRO): 1,234 matched = 1,200 delivered + 34 lost (30 ring full, 4 no reader, 0 other) + 0 bypassed
 toa-tc: payload bytes: 1,000,000 matched = 990,000 delivered + 4,000 cut + 6,000 lost (5,000 ring full) + 0 bypassed
 toa-tc: delivered bytes: 979,000 used, 9,000 duplicate, 1,000 conflicting, 1,000 discarded
-toa-tc: 2,000 requests (3 incomplete) on 56 connections, 3 gaps of 4,344 bytes
 ";
 
     #[test]

@@ -9,6 +9,8 @@ use crate::peers::client::Connection;
 /// A request as it was printed.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Printed {
+    /// The interface, which is printed if there may be several.
+    pub interface: Option<String>,
     /// The real client.
     pub client: SocketAddr,
     /// The server's side of the connection.
@@ -42,7 +44,7 @@ impl Printed {
         (self.client, self.via, self.server, self.method.clone(), self.target.clone(), id, team)
     }
 
-    /// Parses the first line: time, client, `>`, server, `(via`, balancer`)`, method, target, version, and any number of
+    /// Parses the first line: time, perhaps an interface, client, `>`, server, `(via`, balancer`)`, method, target, version, and any number of
     /// marks in brackets.
     fn parse(line: &str) -> Result<Self> {
         let mut parts = line.split(" [");
@@ -53,11 +55,17 @@ impl Printed {
         let line: Vec<_> = parts.by_ref().filter(|part| !is_mark(part)).collect();
         let line = line.join(" [");
         let words: Vec<_> = line.split(' ').collect();
-        let [_time, client, ">", server, "(via", via, method, target, version] = words[..] else {
+        let (interface, words) = match &words[..] {
+            [_time, interface, rest @ ..] if rest.len() == 8 => (Some((*interface).to_owned()), rest),
+            [_time, rest @ ..] => (None, rest),
+            [] => (None, &[][..]),
+        };
+        let [client, ">", server, "(via", via, method, target, version] = words[..] else {
             anyhow::bail!("not the words of a request");
         };
         ensure!(version.starts_with("HTTP/1."), "no version");
         Ok(Self {
+            interface,
             client: client.parse().context("client")?,
             server: server.parse().context("server")?,
             via: via.strip_suffix(')').context("via")?.parse().context("via")?,

@@ -55,6 +55,8 @@ pub struct ToaTc {
     process: Process,
     namespace: Namespace,
     directory: TempDir,
+    /// Whether the diagnostics of `-v` were asked for, not only all counts.
+    is_verbose: bool,
 }
 
 /// The result of a run.
@@ -87,6 +89,7 @@ impl ToaTc {
         command
             .args([start.command.unwrap_or("attach"), &device.name])
             .args(arguments)
+            .args(counting(arguments))
             .arg("--ready-file")
             .arg(&ready_file);
         let or_file = |stdio: Option<Stdio>, name: &str| {
@@ -105,7 +108,8 @@ impl ToaTc {
             }
             Ok(None)
         })?;
-        Ok(Self { process, namespace: device.namespace.clone(), directory })
+        let is_verbose = counting(arguments).is_none();
+        Ok(Self { process, namespace: device.namespace.clone(), directory, is_verbose })
     }
 
     /// Runs the tool in a namespace until it exits.
@@ -123,10 +127,14 @@ impl ToaTc {
         let directory = new_directory()?;
         let mut command = wrapped(namespace, wrapper, binary);
         command.args(arguments).stdin(Stdio::null());
+        if arguments.first().is_some_and(|command| command.as_ref() == "read") {
+            command.args(counting(arguments));
+        }
         command.stdout(File::create(directory.path().join("stdout"))?);
         command.stderr(File::create(directory.path().join("stderr"))?);
         let process = Process::new("toa-tc", command.spawn().context("starting toa-tc")?);
-        Self { process, namespace: namespace.clone(), directory }.wait(RUN)
+        let is_verbose = counting(arguments).is_none();
+        Self { process, namespace: namespace.clone(), directory, is_verbose }.wait(RUN)
     }
 
     /// Changes what it watches from a second process: `change` is `add` or `remove`. Returns when that is
@@ -163,7 +171,9 @@ impl ToaTc {
 
     /// Returns what it has written to stderr so far.
     pub fn stderr(&self) -> Result<String> {
-        read(self.directory.path(), "stderr")
+        let stderr = read(self.directory.path(), "stderr")?;
+        let is_wanted = |line: &&str| self.is_verbose || !line.starts_with("toa-tc: debug: ");
+        Ok(stderr.split_inclusive('\n').filter(is_wanted).collect())
     }
 
     /// Sends it a signal and returns its output once it has exited.
@@ -195,6 +205,13 @@ impl Output {
         ensure!(self.status.success(), "toa-tc ended with {}: {}", describe(self.status), self.stderr);
         Ok(self)
     }
+}
+
+/// Returns the option that makes it print all counts at the end, unless it decides itself what to print. What it says besides
+/// is not in [`Output::stderr`] then.
+fn counting<S: AsRef<OsStr>>(arguments: &[S]) -> Option<&'static str> {
+    let decides = |argument: &S| ["-v", "-vv", "-q"].map(OsStr::new).contains(&argument.as_ref());
+    (!arguments.iter().any(decides)).then_some("-v")
 }
 
 /// Returns the command that runs `binary` through a wrapper, if there is one.

@@ -1,5 +1,7 @@
 //! A followed connection: what is known about it, its stream and its parser.
 
+use std::net::IpAddr;
+
 use toa_common::{body::states, bypass::Bypass, seq::Seq};
 
 use super::{bypass::BypassTable, connection::Connection, context::Context, receiver::Receiver, sink::Sink};
@@ -20,6 +22,8 @@ pub(super) struct Entry {
     parser: Parser,
     /// Whether the sink knows it.
     is_announced: bool,
+    /// The client that was counted for its requests.
+    pub(super) counted_client: Option<IpAddr>,
     /// Whether a timer is set.
     pub(super) is_timed: bool,
     /// The window that the kernel bypasses, as far as it is known.
@@ -38,6 +42,7 @@ impl Entry {
             stream: Stream::new(segment),
             parser: Parser::default(),
             is_announced: false,
+            counted_client: None,
             is_timed: false,
             bypass: None,
             refused: None,

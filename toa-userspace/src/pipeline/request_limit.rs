@@ -3,7 +3,7 @@
 use std::io;
 
 use super::{connection::Connection, sink::Sink};
-use crate::{event::Event, ledger::losses::Loss};
+use crate::{event::Event, http::head::HttpRequest, ledger::losses::Loss};
 
 /// A sink that writes.
 pub trait FlushSink: Sink + Send {
@@ -15,6 +15,9 @@ pub trait FlushSink: Sink + Send {
 
     /// Writes what was lost, as of `time_ns` nanoseconds since the Unix epoch.
     fn loss(&mut self, loss: &Loss, time_ns: u64);
+
+    /// Takes a request instead of [`Sink::event`]. Returns whether it was written: it may not be one of those that are wanted.
+    fn request(&mut self, connection: &Connection, request: &HttpRequest<'_>) -> bool;
 }
 
 /// Passes on events until a number of requests is reached.
@@ -69,8 +72,8 @@ impl<S: FlushSink> Sink for RequestLimit<S> {
         if self.is_silent {
             return;
         }
-        self.sink.event(connection, event);
-        if let (Event::Request(_), Some(left)) = (event, &mut self.left) {
+        let Event::Request(request) = event else { return self.sink.event(connection, event) };
+        if let (true, Some(left)) = (self.sink.request(connection, request), &mut self.left) {
             *left = left.saturating_sub(1);
             self.is_silent = *left == 0;
         }

@@ -9,6 +9,19 @@ use super::digits;
 /// Nanoseconds per second.
 const SECOND_NS: u64 = 1_000_000_000;
 
+/// The forms of times for people (`--time`).
+#[derive(Clone, Debug)]
+pub enum TimeForm {
+    /// `HH:MM:SS.micros`, with the offset if the zone is unknown.
+    OfDay(TimeZone),
+    /// RFC 3339 with microseconds and the offset of a zone. If that is UTC, the offset is `Z`.
+    DateTime(TimeZone),
+    /// Seconds since the Unix epoch, with microseconds.
+    Epoch,
+    /// Seconds since the time before, with microseconds.
+    Delta,
+}
+
 /// Writes times in one form.
 #[derive(Debug)]
 pub(super) struct Clock {
@@ -16,32 +29,34 @@ pub(super) struct Clock {
     /// Nanoseconds that are added to each time.
     shift_ns: i64,
     second: Option<u64>,
-    /// `second` without its fraction.
-    text: Vec<u8>,
+    /// What is written before and after the fraction of `second`.
+    begin: Vec<u8>,
+    end: Vec<u8>,
+    /// The time before.
+    last_ns: Option<u64>,
 }
 
 /// The forms of times.
 #[derive(Debug)]
 enum Form {
-    /// `HH:MM:SS.micros`, with the offset if the zone is unknown.
-    TimeOfDay(TimeZone),
+    People(TimeForm),
     /// RFC 3339 in UTC, with nanoseconds.
     Rfc3339,
 }
 
 impl Clock {
-    /// Returns a clock of times of day in a time zone. An unknown one acts like UTC.
-    pub(super) fn of_day(zone: TimeZone) -> Self {
-        Self::new(Form::TimeOfDay(zone))
+    /// Returns a clock of times for people.
+    pub(super) fn new(form: TimeForm) -> Self {
+        Self::of(Form::People(form))
     }
 
-    /// Returns a clock of dates and times.
+    /// Returns a clock of dates and times for machines.
     pub(super) fn rfc3339() -> Self {
-        Self::new(Form::Rfc3339)
+        Self::of(Form::Rfc3339)
     }
 
-    fn new(form: Form) -> Self {
-        Self { form, shift_ns: 0, second: None, text: Vec::new() }
+    fn of(form: Form) -> Self {
+        Self { form, shift_ns: 0, second: None, begin: Vec::new(), end: Vec::new(), last_ns: None }
     }
 
     /// Adds `ns` nanoseconds to every time that is written from now on.
@@ -57,43 +72,76 @@ impl Clock {
     /// Appends a time, given in nanoseconds since the Unix epoch.
     pub(super) fn write(&mut self, time_ns: u64, out: &mut Vec<u8>) {
         let time_ns = self.shifted(time_ns);
+        if matches!(self.form, Form::People(TimeForm::Delta)) {
+            let last_ns = self.last_ns.replace(time_ns).unwrap_or(time_ns);
+            out.push(if time_ns < last_ns { b'-' } else { b'+' });
+            push_micros(time_ns.abs_diff(last_ns), out);
+            return;
+        }
         let (second, fraction) = (time_ns / SECOND_NS, time_ns % SECOND_NS);
         if self.second != Some(second) {
             self.begin(second);
         }
-        out.extend_from_slice(&self.text);
+        out.extend_from_slice(&self.begin);
         match &self.form {
-            Form::TimeOfDay(zone) => {
-                digits::push_padded::<6>(fraction / 1000, out);
-                if zone.is_unknown() {
-                    out.extend_from_slice(b"+00:00");
-                }
-            }
-            Form::Rfc3339 => {
-                digits::push_padded::<9>(fraction, out);
-                out.push(b'Z');
-            }
+            Form::People(_) => digits::push_padded::<6>(fraction / 1000, out),
+            Form::Rfc3339 => digits::push_padded::<9>(fraction, out),
         }
+        out.extend_from_slice(&self.end);
+    }
+
+    /// Returns the date and time to the second, in the zone of the form.
+    pub(super) fn date_time(&self, time_ns: u64) -> String {
+        let zone = match &self.form {
+            Form::People(TimeForm::OfDay(zone) | TimeForm::DateTime(zone)) => zone.clone(),
+            _ => TimeZone::UTC,
+        };
+        let offset = if zone.is_unknown() { "+00:00" } else { "" };
+        let time = zone.to_datetime(timestamp(self.shifted(time_ns) / SECOND_NS));
+        time.strftime("%Y-%m-%d %H:%M:%S").to_string() + offset
     }
 
     fn begin(&mut self, second: u64) {
-        // 2^64 ns are 585 years, which is within the range of a timestamp.
-        let since_epoch = i64::try_from(second).unwrap_or(0);
-        let time = Timestamp::from_second(since_epoch).unwrap_or(Timestamp::UNIX_EPOCH);
-        self.text.clear();
+        self.begin.clear();
+        self.end.clear();
+        let (begin, time) = (&mut self.begin, timestamp(second));
         // Writing to a `Vec` cannot fail.
         _ = match &self.form {
-            Form::TimeOfDay(zone) => {
+            Form::People(TimeForm::OfDay(zone)) => {
+                self.end.extend_from_slice(if zone.is_unknown() { b"+00:00" } else { b"" });
                 let time = zone.to_datetime(time);
-                write!(self.text, "{:02}:{:02}:{:02}.", time.hour(), time.minute(), time.second())
+                write!(begin, "{:02}:{:02}:{:02}.", time.hour(), time.minute(), time.second())
+            }
+            Form::People(TimeForm::DateTime(zone)) => {
+                let offset = zone.to_offset(time);
+                if *zone == TimeZone::UTC {
+                    self.end.push(b'Z');
+                } else {
+                    _ = write!(self.end, "{}", time.to_zoned(zone.clone()).strftime("%:z"));
+                }
+                write!(begin, "{:.0}.", offset.to_datetime(time))
             }
             Form::Rfc3339 => {
-                let time = TimeZone::UTC.to_datetime(time);
-                write!(self.text, "{time:.0}.")
+                self.end.push(b'Z');
+                write!(begin, "{:.0}.", TimeZone::UTC.to_datetime(time))
             }
+            Form::People(TimeForm::Epoch | TimeForm::Delta) => write!(begin, "{second}."),
         };
         self.second = Some(second);
     }
+}
+
+/// Appends a time span in seconds.
+fn push_micros(ns: u64, out: &mut Vec<u8>) {
+    digits::push(ns / SECOND_NS, out);
+    out.push(b'.');
+    digits::push_padded::<6>(ns % SECOND_NS / 1000, out);
+}
+
+/// Converts seconds since the Unix epoch. 2^64 ns are 585 years, which is within the range of a timestamp.
+fn timestamp(second: u64) -> Timestamp {
+    let since_epoch = i64::try_from(second).unwrap_or(0);
+    Timestamp::from_second(since_epoch).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 #[cfg(test)]
@@ -113,5 +161,46 @@ mod tests {
                 prop_assert_eq!(String::from_utf8(out).unwrap(), format!("{time:.9}"));
             }
         }
+    }
+
+    /// 2026-11-22T12:01:02.123456789Z.
+    const TIME_NS: u64 = 1_795_348_862_123_456_789;
+
+    fn written(form: TimeForm, times_ns: &[u64]) -> Vec<String> {
+        let mut clock = Clock::new(form);
+        let write = |time_ns: &u64| {
+            let mut out = Vec::new();
+            clock.write(*time_ns, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        times_ns.iter().map(write).collect()
+    }
+
+    #[test]
+    fn people_choose_a_form() {
+        let zone = TimeZone::get("Asia/Shanghai").unwrap_or_else(|_| TimeZone::fixed(jiff::tz::offset(8)));
+        for (form, expected) in [
+            (TimeForm::OfDay(zone.clone()), "20:01:02.123456"),
+            (TimeForm::OfDay(TimeZone::unknown()), "12:01:02.123456+00:00"),
+            (TimeForm::DateTime(zone), "2026-11-22T20:01:02.123456+08:00"),
+            (TimeForm::DateTime(TimeZone::UTC), "2026-11-22T12:01:02.123456Z"),
+            (TimeForm::Epoch, "1795348862.123456"),
+        ] {
+            assert_eq!(written(form, &[TIME_NS]), [expected]);
+        }
+    }
+
+    #[test]
+    fn a_delta_is_the_time_since_the_one_before() {
+        let times = [TIME_NS, TIME_NS + 1_500_000_000, TIME_NS + 1_499_999_000];
+        assert_eq!(written(TimeForm::Delta, &times), ["+0.000000", "+1.500000", "-0.000001"]);
+    }
+
+    #[test]
+    fn tables_have_dates() {
+        let date_time = |form| Clock::new(form).date_time(TIME_NS);
+        assert_eq!(date_time(TimeForm::OfDay(TimeZone::fixed(jiff::tz::offset(-13)))), "2026-11-21 23:01:02");
+        assert_eq!(date_time(TimeForm::OfDay(TimeZone::unknown())), "2026-11-22 12:01:02+00:00");
+        assert_eq!(date_time(TimeForm::Delta), "2026-11-22 12:01:02");
     }
 }

@@ -6,7 +6,6 @@
 
 mod event;
 mod head;
-mod interfaces;
 mod line;
 pub mod value;
 
@@ -14,17 +13,19 @@ use std::{fmt, io::Write};
 
 use serde::Serialize;
 
-use super::{lines::Lines, redact::Redactor};
+use super::{
+    interfaces::{InterfaceName, Interfaces},
+    lines::Lines,
+    summary_table::{Counts, SummaryTable},
+    view::View,
+};
 use crate::{
-    client_table::{ClientCounts, ClientTable},
     event::Event,
     ledger::losses::Loss,
     pipeline::{Sink, connection::Connection},
     print::ledger::Summary,
 };
-use event::{ClientLine, Ledger, LossLine};
-pub use interfaces::InterfaceName;
-use interfaces::Interfaces;
+use event::{Ledger, LossLine, SummaryLine};
 use line::Form;
 use value::{Host, json};
 
@@ -37,9 +38,9 @@ pub struct Json<W> {
 
 impl<W: Write> Json<W> {
     /// Creates a printer that writes to `writer`.
-    pub fn new(writer: W, redactor: Redactor, host_name: String, interface_name: InterfaceName) -> Self {
+    pub fn new(writer: W, view: impl Into<View>, host_name: String, interface_name: InterfaceName) -> Self {
         let host = json(&Host { name: &host_name });
-        let form = Form::new(redactor, host, Interfaces::new(interface_name));
+        let form = Form::new(view.into(), host, Interfaces::new(interface_name));
         Self { lines: Lines::new(writer), host_name, form }
     }
 
@@ -53,17 +54,17 @@ impl<W: Write> Json<W> {
         &mut self.lines
     }
 
-    /// Prints the counts of each client, and of those without room in the table, as of `time_ns` nanoseconds since the
-    /// Unix epoch.
-    pub fn clients(&mut self, clients: &ClientTable, time_ns: u64) {
-        let Self { lines, host_name, .. } = self;
-        for (client, counts) in clients.rows() {
-            put_line(lines, &ClientLine::new(Ok(client), counts, time_ns, host_name));
-        }
-        for (group, counts) in [("others", clients.others()), ("unknown", clients.unknown())] {
-            if counts != ClientCounts::default() {
-                put_line(lines, &ClientLine::new(Err(group), counts, time_ns, host_name));
-            }
+    /// Prints the counts of each group, and of those without room in the table, as of `time_ns` nanoseconds since the Unix
+    /// epoch.
+    pub fn summary(&mut self, groups: &SummaryTable, time_ns: u64) {
+        let Self { lines, host_name, form } = self;
+        let by: Vec<_> = groups.by().names().collect();
+        let rows = groups.rows().into_iter().map(|(values, counts)| (Some(values), counts));
+        let others = (groups.others() != Counts::default()).then_some((None, groups.others()));
+        for (values, mut counts) in rows.chain(others) {
+            counts.first_ns = form.shifted(counts.first_ns);
+            counts.last_ns = form.shifted(counts.last_ns);
+            put_line(lines, &SummaryLine::new(&by, values.as_deref(), &counts, time_ns, host_name));
         }
     }
 

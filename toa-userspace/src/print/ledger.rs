@@ -40,11 +40,70 @@ impl<'a> Summary<'a> {
     }
 }
 
+impl Summary<'_> {
+    /// Returns whether everything that matched was read and used, so that the counts of packets and bytes say nothing more.
+    pub fn is_whole(&self) -> bool {
+        let stream = &self.pipeline.stream;
+        let adds_up = |account: &Account| account.matched == account.accounted();
+        let (packets, bytes) = (self.packets(), self.bytes());
+        self.is_lossless() && stream.discarded_bytes() == 0 && adds_up(&packets) && adds_up(&bytes)
+    }
+
+    /// Returns whether every byte was read that was not bypassed.
+    fn is_lossless(&self) -> bool {
+        let kernel = self.counters.ledger();
+        kernel.packets().lost.total() == 0 && kernel.cut_packets == 0 && self.pipeline.stream.gaps == 0
+    }
+
+    /// Returns the first line, and the remarks.
+    pub fn brief(&self) -> String {
+        let mut text = String::new();
+        // Writing to a `String` cannot fail.
+        _ = self.write_sentence(&mut text).and_then(|()| self.write_remarks(&mut text));
+        text
+    }
+
+    /// Writes what the run comes to.
+    fn write_sentence(&self, out: &mut impl fmt::Write) -> fmt::Result {
+        let Ledger { clients, connections, stream, http, .. } = self.pipeline;
+        write!(out, "toa-tc: {}", plural(http.requests, "request"))?;
+        if http.incomplete_requests > 0 {
+            write!(out, " ({} incomplete)", Count(http.incomplete_requests))?;
+        }
+        if *clients > 0 {
+            write!(out, " of {}", plural(*clients, "client"))?;
+        }
+        write!(out, " on {}, ", plural(*connections, "connection"))?;
+        let kernel = self.counters.ledger();
+        if self.is_lossless() {
+            writeln!(out, "nothing lost")
+        } else if stream.gaps > 0 {
+            writeln!(out, "{} of {}", plural(stream.gaps, "gap"), plural(stream.gap_bytes, "byte"))
+        } else {
+            let lost = plural(kernel.packets().lost.total(), "packet");
+            writeln!(out, "{lost} lost and {} cut, without a gap in what was read", Count(kernel.cut_packets))
+        }
+    }
+
+    /// Writes what is worth a remark, with clients for example.
+    fn write_remarks(&self, out: &mut impl fmt::Write) -> fmt::Result {
+        for (remark, clients) in self.remarks().filter(|(remark, _)| remark.count > 0) {
+            write!(out, "toa-tc: {}{}", plural(remark.count, remark.noun), remark.text)?;
+            for (number, client) in clients.iter().enumerate() {
+                write!(out, "{}{client}", if number == 0 { " (for example " } else { ", " })?;
+            }
+            writeln!(out, "{}", if clients.is_empty() { "" } else { ")" })?;
+        }
+        Ok(())
+    }
+}
+
 impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { counters, pipeline: ledger, after_gro, .. } = *self;
         let kernel = counters.ledger();
-        let (stream, http) = (&ledger.stream, &ledger.http);
+        let stream = &ledger.stream;
+        self.write_sentence(f)?;
         let packets = if after_gro { PACKETS_AFTER_GRO } else { "packets" };
         for (unit, account) in [(packets, self.packets()), (PAYLOAD_BYTES, self.bytes())] {
             writeln!(f, "toa-tc: {unit}: {}", Equation(&account))?;
@@ -75,26 +134,7 @@ impl fmt::Display for Summary<'_> {
             Count(stream.conflicting_bytes),
             Count(stream.discarded_bytes()),
         )?;
-        write!(
-            f,
-            "toa-tc: {} ({} incomplete) on {}, ",
-            plural(http.requests, "request"),
-            Count(http.incomplete_requests),
-            plural(ledger.connections, "connection"),
-        )?;
-        if stream.gaps == 0 {
-            writeln!(f, "no gaps")?;
-        } else {
-            writeln!(f, "{} of {}", plural(stream.gaps, "gap"), plural(stream.gap_bytes, "byte"))?;
-        }
-        for (remark, clients) in self.remarks().filter(|(remark, _)| remark.count > 0) {
-            write!(f, "toa-tc: {}{}", plural(remark.count, remark.noun), remark.text)?;
-            for (number, client) in clients.iter().enumerate() {
-                write!(f, "{}{client}", if number == 0 { " (for example " } else { ", " })?;
-            }
-            writeln!(f, "{}", if clients.is_empty() { "" } else { ")" })?;
-        }
-        Ok(())
+        self.write_remarks(f)
     }
 }
 
@@ -156,7 +196,7 @@ mod tests {
     }
 
     fn pipeline() -> Ledger {
-        let mut ledger = Ledger { connections: 56, ..Ledger::default() };
+        let mut ledger = Ledger { clients: 7, connections: 56, ..Ledger::default() };
         ledger.stream.delivered_packets = 1200;
         ledger.stream.delivered_bytes = 990_000;
         ledger.stream.cut_packets = 1;
@@ -174,10 +214,10 @@ mod tests {
     #[test]
     fn sums_add_up() {
         let expected = "\
+toa-tc: 2,000 requests (3 incomplete) of 7 clients on 56 connections, 3 gaps of 4,344 bytes
 toa-tc: packets (after GRO): 1,234 matched = 1,200 delivered + 34 lost (30 ring full, 4 no reader, 0 other) + 0 bypassed
 toa-tc: payload bytes: 1,000,000 matched = 990,000 delivered + 4,000 cut + 6,000 lost (5,000 ring full, 1,000 no reader, 0 other) + 0 bypassed
 toa-tc: delivered bytes: 980,000 used, 9,000 duplicate, 0 conflicting, 1,000 discarded
-toa-tc: 2,000 requests (3 incomplete) on 56 connections, 3 gaps of 4,344 bytes
 toa-tc: 1,000 bytes discarded: arrived after their gap was reported
 ";
         assert_eq!(summary(&counters(|_| ()), &pipeline(), true), expected);
@@ -198,11 +238,34 @@ toa-tc: 1,000 bytes discarded: arrived after their gap was reported
 
     #[test]
     fn one_is_singular_and_a_capture_has_no_gro() {
-        let mut ledger = Ledger { connections: 1, ..Ledger::default() };
+        let mut ledger = Ledger { clients: 1, connections: 1, ..Ledger::default() };
         ledger.http.requests = 1;
         let text = summary(&Snapshot::default(), &ledger, false);
-        assert!(text.starts_with("toa-tc: packets: 0 matched = "), "{text}");
-        assert!(text.ends_with("toa-tc: 1 request (0 incomplete) on 1 connection, no gaps\n"), "{text}");
+        let sentence = "toa-tc: 1 request of 1 client on 1 connection, nothing lost\n";
+        assert!(text.starts_with(&format!("{sentence}toa-tc: packets: 0 matched = ")), "{text}");
+    }
+
+    #[test]
+    fn a_run_without_losses_is_one_sentence() {
+        let (none, examples) = (Snapshot::default(), Examples::default());
+        let is_whole = |counters: &Snapshot, pipeline: &Ledger| {
+            Summary { counters, pipeline, examples: &examples, after_gro: true }.is_whole()
+        };
+        assert!(is_whole(&none, &Ledger::default()));
+        let brief =
+            Summary { counters: &none, pipeline: &Ledger::default(), examples: &examples, after_gro: true };
+        assert_eq!(brief.brief(), "toa-tc: 0 requests on 0 connections, nothing lost\n");
+        let lost = [Counter::LostRingFull, Counter::Cut, Counter::Matched];
+        for counter in lost {
+            let mut counters = Snapshot::default();
+            counters.add(counter, 1);
+            assert!(!is_whole(&counters, &Ledger::default()), "{counter:?}");
+        }
+        let mut gap = Ledger::default();
+        gap.stream.gaps = 1;
+        let mut late = Ledger::default();
+        late.stream.late_bytes = 1;
+        assert!(!is_whole(&none, &gap) && !is_whole(&none, &late));
     }
 
     #[test]

@@ -11,17 +11,20 @@
 
 use std::{fmt, io::Write};
 
-use jiff::tz::TimeZone;
-
 use super::{
-    clock::Clock,
+    clock::{Clock, TimeForm},
+    color::{Colored, Colors},
     count::plural,
     digits,
     escape::escape,
     fields::Fields,
+    interfaces::{InterfaceName, Interfaces},
     lines::Lines,
     recent::Recent,
     redact::{FieldRedactor, Part, Redactor},
+    summary,
+    summary_table::SummaryTable,
+    view::View,
 };
 use crate::{
     address::{ClientAddress, OrUnknown},
@@ -34,31 +37,64 @@ use crate::{
     tls::ClientHello,
 };
 
+/// How text is laid out.
+pub struct Layout {
+    /// How times are written.
+    pub time: TimeForm,
+    /// Whether a request is one line, with its fields only if some were chosen.
+    pub is_one_line: bool,
+    /// Whether parts of lines are colored.
+    pub is_colored: bool,
+    /// The names of interfaces, if each line has one.
+    pub interface_name: Option<InterfaceName>,
+}
+
+#[cfg(test)]
+impl Layout {
+    /// Times of day in a zone, and nothing that is not needed.
+    pub(super) fn of_day(zone: jiff::tz::TimeZone) -> Self {
+        Self { time: TimeForm::OfDay(zone), is_one_line: false, is_colored: false, interface_name: None }
+    }
+}
+
 /// Writes requests as text.
-#[derive(Debug)]
 pub struct Text<W> {
     lines: Lines<W>,
     form: Form,
 }
 
 /// What determines how a result is written.
-#[derive(Debug)]
 struct Form {
-    redactor: Redactor,
+    view: View,
     clock: Clock,
+    is_one_line: bool,
+    colors: Colors,
+    interfaces: Option<Interfaces>,
     /// The client, server and peer, as in a line.
     ends: Recent<Vec<u8>>,
-    /// Lines of fields, as they are printed.
+    /// Fields, as they are printed.
     fields: Fields,
 }
 
 impl<W: Write> Text<W> {
-    /// Creates a printer that writes to `writer`, with times in `zone`. If that is [`TimeZone::unknown`], times have
-    /// their offset.
-    pub fn new(writer: W, redactor: Redactor, zone: TimeZone) -> Self {
-        let form =
-            Form { redactor, clock: Clock::of_day(zone), ends: Recent::default(), fields: Fields::default() };
+    /// Creates a printer that writes to `writer`.
+    pub fn new(writer: W, view: impl Into<View>, layout: Layout) -> Self {
+        let Layout { time, is_one_line, is_colored, interface_name } = layout;
+        let form = Form {
+            view: view.into(),
+            clock: Clock::new(time),
+            is_one_line,
+            colors: if is_colored { Colors::of_terminal() } else { Colors::default() },
+            interfaces: interface_name.map(Interfaces::new),
+            ends: Recent::default(),
+            fields: Fields::default(),
+        };
         Self { lines: Lines::new(writer), form }
+    }
+
+    /// Returns a table with its first `max_rows` groups.
+    pub fn summary(&self, groups: &SummaryTable, max_rows: usize) -> String {
+        summary::text(groups, max_rows, &self.form.clock)
     }
 
     /// Adds `ns` nanoseconds to every time that is printed from now on.
@@ -91,28 +127,27 @@ impl Form {
     /// Appends a request.
     fn request(&mut self, connection: &Connection, request: &HttpRequest<'_>, out: &mut Vec<u8>) {
         self.begin_line(connection, request.time_ns, out);
-        let Self { redactor, fields, .. } = self;
-        redactor.method(request.method(), &mut |part| put(out, part));
-        out.push(b' ');
-        let target = out.len();
-        redactor.target(request.target(), &mut |part| put(out, part));
-        escape_spaces(out, target);
-        if let Some(version) = request.version() {
-            out.extend_from_slice(b" HTTP/");
-            out.extend_from_slice(version.as_bytes());
-        }
+        let Self { view: View { redactor, fields: choice }, colors, fields, is_one_line, .. } = self;
+        colors.request.put(out, |out| put_request_line(redactor, request, out));
         put_endpoint(connection, out);
-        put_marks(connection, request, out);
-        out.push(b'\n');
-        for field in request.fields() {
-            fields.put(&field, out, |out| put_field(redactor, &field, out));
+        colors.mark.put(out, |out| put_marks(connection, request, out));
+        let has_fields = !*is_one_line || !choice.is_everything();
+        for field in request.fields().filter(|field| has_fields && choice.contains(field.name)) {
+            fields.put(&field, out, |out| {
+                if *is_one_line {
+                    put_assignment(redactor, &colors.name, &field, out);
+                } else {
+                    put_field(redactor, &colors.name, &field, out);
+                }
+            });
         }
+        out.push(b'\n');
     }
 
     /// Appends the server name and ALPN protocols of a TLS `ClientHello`.
     fn tls(&mut self, connection: &Connection, hello: &ClientHello, out: &mut Vec<u8>) {
         self.begin_line(connection, connection.last_ns, out);
-        out.extend_from_slice(b"TLS");
+        self.colors.mark.put(out, |out| out.extend_from_slice(b"TLS"));
         if let Some(name) = &hello.server_name {
             out.push(b' ');
             escape(name, out);
@@ -130,41 +165,67 @@ impl Form {
     fn conflict(&mut self, connection: &Connection, bytes: u64, out: &mut Vec<u8>) {
         self.begin_line(connection, connection.last_ns, out);
         let bytes = plural(bytes, "byte");
-        put_fmt(out, format_args!("conflict: {bytes} arrived again with different content\n"));
+        self.colors.mark.put(out, |out| {
+            put_fmt(out, format_args!("conflict: {bytes} arrived again with different content"));
+        });
+        out.push(b'\n');
     }
 
     /// Appends the first bytes of a connection that is neither HTTP/1 nor TLS.
     fn other(&mut self, connection: &Connection, reason: NotHttp, preview: &[u8], out: &mut Vec<u8>) {
         self.begin_line(connection, connection.last_ns, out);
-        put_fmt(out, format_args!("not HTTP/1 ({}): ", reason.name()));
-        self.redactor.preview(preview, &mut |part| put(out, part));
+        self.colors.mark.put(out, |out| put_fmt(out, format_args!("not HTTP/1 ({}):", reason.name())));
+        out.push(b' ');
+        self.view.redactor.preview(preview, &mut |part| put(out, part));
         out.push(b'\n');
     }
 
-    /// Begins a line with the time, the client, the server and the peer.
+    /// Begins a line with the time, the interface if that is wanted, the client, the server and the peer.
     fn begin_line(&mut self, connection: &Connection, time_ns: u64, out: &mut Vec<u8>) {
-        self.clock.write(time_ns, out);
-        let ends = self.ends.get(connection, |ends| {
+        let Self { clock, colors, interfaces, ends, .. } = self;
+        colors.time.put(out, |out| clock.write(time_ns, out));
+        if let Some(interfaces) = interfaces {
+            let (interface, _) = interfaces.get(connection.interface_index);
+            out.push(b' ');
+            match interface.and_then(|interface| interface.name.as_deref()) {
+                None => out.push(b'-'),
+                Some(name) => escape(name.as_bytes(), out),
+            }
+        }
+        let ends = ends.get(connection, |ends| {
             ends.clear();
-            put_ends(connection, ends);
+            put_ends(connection, &colors.client, ends);
         });
         out.extend_from_slice(ends.map(Vec::as_slice).unwrap_or_default());
     }
 }
 
 /// Appends the client, the server and the peer.
-fn put_ends(connection: &Connection, out: &mut Vec<u8>) {
+fn put_ends(connection: &Connection, color: &Colored, out: &mut Vec<u8>) {
     out.push(b' ');
     let client = connection.client();
-    match client.and_then(ClientAddress::socket) {
+    color.put(out, |out| match client.and_then(ClientAddress::socket) {
         Some(client) => digits::push_endpoint(client, out),
         None => put_fmt(out, format_args!("{}", OrUnknown(client))),
-    }
+    });
     out.extend_from_slice(b" > ");
     digits::push_endpoint(connection.server(), out);
     out.extend_from_slice(b" (via ");
     digits::push_endpoint(connection.peer(), out);
     out.extend_from_slice(b") ");
+}
+
+/// Appends the method, the target and the version.
+fn put_request_line(redactor: &Redactor, request: &HttpRequest<'_>, out: &mut Vec<u8>) {
+    redactor.method(request.method(), &mut |part| put(out, part));
+    out.push(b' ');
+    let target = out.len();
+    redactor.target(request.target(), &mut |part| put(out, part));
+    escape_spaces(out, target);
+    if let Some(version) = request.version() {
+        out.extend_from_slice(b" HTTP/");
+        out.extend_from_slice(version.as_bytes());
+    }
 }
 
 /// Appends the endpoint of a private link, if a PROXY header names it.
@@ -223,14 +284,35 @@ fn escape_spaces(out: &mut Vec<u8>, start: usize) {
     }
 }
 
-/// Appends the line of a field.
-fn put_field(redactor: &Redactor, field: &Field<'_>, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"    ");
+/// Appends a field on a line of its own.
+fn put_field(redactor: &Redactor, color: &Colored, field: &Field<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\n    ");
     let shown = redactor.field(field.name);
-    put_name(&shown, out);
+    color.put(out, |out| put_name(&shown, out));
     out.extend_from_slice(b": ");
     shown.value(field.value, &mut |part| put(out, part));
-    out.push(b'\n');
+}
+
+/// Appends a field as `name=value`. The value stands in quotation marks if it could be taken for another or for several.
+fn put_assignment(redactor: &Redactor, color: &Colored, field: &Field<'_>, out: &mut Vec<u8>) {
+    out.push(b' ');
+    let shown = redactor.field(field.name);
+    color.put(out, |out| put_name(&shown, out));
+    out.push(b'=');
+    let start = out.len();
+    shown.value(field.value, &mut |part| put(out, part));
+    let value = out.get(start..).unwrap_or_default();
+    if value.is_empty() || memchr::memchr3(b' ', b'"', b'=', value).is_some() {
+        let value = out.split_off(start);
+        out.push(b'"');
+        for (number, part) in value.split(|byte| *byte == b'"').enumerate() {
+            if number > 0 {
+                out.extend_from_slice(br#"\""#);
+            }
+            out.extend_from_slice(part);
+        }
+        out.push(b'"');
+    }
 }
 
 /// Appends the name of a field to `out`.

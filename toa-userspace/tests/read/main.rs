@@ -2,6 +2,7 @@
 
 mod compressed;
 mod connections;
+mod results;
 mod several;
 mod time_zone;
 mod tunnels;
@@ -172,7 +173,7 @@ const PRINTED: &str =
 fn a_capture_is_printed_as_attach_prints() -> Result {
     let file = File::new("text", &capture())?;
     for rule in [&["--ip", "120.120.111.0/24"][..], &["--any"], &["--port", "44208"]] {
-        let output = file.read(rule)?;
+        let output = file.read(&[rule, &["-v"]].concat())?;
         assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(0), PRINTED), "{output:?}");
         let said = text(&output.stderr);
         // The SYN is only remembered.
@@ -324,7 +325,10 @@ fn a_signal_ends_the_reading_of_a_pipe_with_a_ledger() -> Result {
     rustix::process::kill_process(id, rustix::process::Signal::INT)?;
     let output = child.wait_with_output()?;
     assert_eq!(output.status.code(), Some(0), "{output:?}");
-    assert!(text(&output.stderr).contains("1 request (0 incomplete) on 1 connection"), "{output:?}");
+    assert!(
+        text(&output.stderr).contains("1 request of 1 client on 1 connection, nothing lost"),
+        "{output:?}"
+    );
     drop(stdin);
     Ok(())
 }
@@ -357,7 +361,10 @@ fn a_reader_that_goes_ends_the_reading_of_a_pipe_without_further_packets() -> Re
     }
     let output = child.wait_with_output()?;
     assert_eq!(output.status.code(), Some(0), "{output:?}");
-    assert!(text(&output.stderr).contains("1 request (0 incomplete) on 1 connection"), "{output:?}");
+    assert!(
+        text(&output.stderr).contains("1 request of 1 client on 1 connection, nothing lost"),
+        "{output:?}"
+    );
     drop(stdin);
     Ok(())
 }

@@ -48,7 +48,7 @@ fn a_ring_of_files_is_read_in_the_order_of_time() -> Result {
     for order in [[0, 1, 2], [2, 0, 1], [1, 2, 0], [2, 1, 0]] {
         let output = read(&order.map(|at: usize| &ring[at]))?;
         assert_eq!((output.status.code(), targets(&output)), (Some(0), expected.map(String::from).to_vec()));
-        assert!(text(&output.stderr).contains("6 requests (0 incomplete) on 1 connection"), "{output:?}");
+        assert!(text(&output.stderr).contains("6 requests of 1 client on 1 connection"), "{output:?}");
     }
     Ok(())
 }

@@ -178,7 +178,7 @@ fn round(stage: &Stage, tool: &ToaTc, number: u32, watched: &Client) -> Result<R
         rows.push([left, right.unwrap_or_default()]);
     }
     let mut text = String::new();
-    table(&mut text, "  ", ["what nginx logged", "what toa-tc printed"], rows.into_iter());
+    table(&mut text, "  ", &["what nginx logged", "what toa-tc printed"], rows);
     print!("{text}");
 
     let ids: BTreeSet<String> = asked.iter().map(|(_, request)| id(request)).collect();

@@ -16,6 +16,7 @@ pub(crate) mod run;
 pub(crate) mod select;
 pub(crate) mod status;
 pub(crate) mod toa;
+pub(crate) mod verbosity;
 pub(crate) mod watch;
 
 use attach::AttachArgs;
@@ -40,7 +41,10 @@ pub(crate) enum Command {
     Attach(AttachArgs),
     /// Attach to interfaces, and print a table of the real clients with their connections and requests at the end, and
     /// every second on a terminal; without --ip and --port, of all clients with TOA
-    #[command(mut_arg("show_secrets", |arg| arg.hide(true)), mut_arg("summary_by", |arg| arg.hide(true)))]
+    #[command(mut_args(|arg| match arg.get_id().as_str() {
+        "show_secrets" | "redact" | "headers" | "not_headers" | "once_by" | "time" | "color" => arg.hide(true),
+        _ => arg,
+    }))]
     Clients(AttachArgs),
     /// Print the requests of watched clients from a capture file
     Read(ReadArgs),

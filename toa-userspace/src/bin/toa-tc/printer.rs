@@ -1,6 +1,7 @@
 //! Writes results to stdout, in the format that the user selected.
 
 use std::{
+    env,
     error::Error,
     fmt,
     io::{self, IsTerminal as _, Write as _},
@@ -8,39 +9,52 @@ use std::{
 };
 
 use anyhow::Result;
+use jiff::tz::TimeZone;
 use log::trace;
+use regex::bytes::Regex;
 use toa_userspace::{
     address::OrUnknown,
-    client_table::ClientTable,
     event::Event,
+    http::head::HttpRequest,
     ledger::losses::Loss,
     live::host::interfaces,
     pipeline::{Sink, connection::Connection, request_limit::FlushSink},
     print::{
-        clients,
-        json::{InterfaceName, Json},
+        clock::TimeForm,
+        field_choice::FieldChoice,
+        group_by::GroupBy,
+        interfaces::InterfaceName,
+        json::Json,
         ledger::Summary,
+        once::Once,
         redact::Redactor,
-        text::Text,
+        summary_table::SummaryTable,
+        text::{Layout, Text},
+        view::View,
     },
 };
 
 use crate::{
-    cli::results::{Format, ResultArgs},
+    cli::results::{Color, Format, ResultArgs, Time},
     screen::Screen,
     stderr,
     stdout::{self, Blocked, Stdout},
     time_zone,
 };
 
+/// Most rows of a table in text, which is for people. JSON has all.
+const MAX_ROWS: usize = 1000;
+
 /// The printer of results.
 pub(crate) struct Printer {
     lines: Lines,
-    /// Whether requests and connections are printed as they come.
-    prints_events: bool,
-    /// The clients, if they are counted.
-    clients: Option<ClientTable>,
-    /// The terminal, if the table is shown while it grows.
+    scope: Scope,
+    /// What the heads of wanted requests match.
+    grep: Option<Regex>,
+    /// The groups of which only the first request is printed.
+    once: Option<Once>,
+    tables: Vec<SummaryTable>,
+    /// The terminal, if the first table is shown while it grows.
     screen: Option<Screen>,
 }
 
@@ -52,41 +66,99 @@ enum Lines {
     Json(Json<Stdout>),
 }
 
+/// What is printed as it comes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Scope {
+    /// Requests and what else happens on connections.
+    Everything,
+    /// Requests that were chosen.
+    Requests,
+    /// Nothing but tables at the end.
+    Tables,
+}
+
 impl Printer {
-    /// Creates the printer that `args` selects. `interface_name` finds the names of interfaces.
-    pub(crate) fn new(args: &ResultArgs, stdout: Stdout, interface_name: InterfaceName) -> Self {
+    /// Creates the printer that `args` selects. `interface_name` finds the names of interfaces, which are printed in text if
+    /// there may be several.
+    pub(crate) fn new(
+        args: &ResultArgs,
+        stdout: Stdout,
+        interface_name: InterfaceName,
+        has_several_interfaces: bool,
+    ) -> Self {
         let redactor = if args.show_secrets { Redactor::show_secrets() } else { Redactor::default() };
-        let lines = match args.output {
-            Format::Text => Lines::Text(Text::new(stdout, redactor, time_zone::get())),
-            Format::Json => Lines::Json(Json::new(stdout, redactor, interfaces::name(), interface_name)),
+        let redactor = args.redact.iter().fold(redactor, |redactor, name| redactor.with_name(name));
+        let fields = FieldChoice::new(args.headers.clone(), args.not_headers.clone());
+        let table = |by: GroupBy| SummaryTable::new(by, redactor.clone());
+        let client = args.only_tables.then(GroupBy::client);
+        let tables = client.into_iter().chain(args.summary_by.iter().cloned()).map(table).collect();
+        let once = args.once_by.clone().map(|by| Once::new(by, redactor.clone()));
+        let scope = match () {
+            () if args.only_tables => Scope::Tables,
+            () if args.grep.is_some() || once.is_some() => Scope::Requests,
+            () => Scope::Everything,
         };
-        let is_live = args.only_clients && matches!(lines, Lines::Text(_)) && io::stdout().is_terminal();
-        Self {
-            lines,
-            prints_events: !args.only_clients,
-            clients: (args.only_clients || args.summary_by.is_some()).then(ClientTable::default),
-            screen: is_live.then(Screen::default),
-        }
+        let view = View { redactor, fields };
+        let lines = if args.output == Format::Json {
+            Lines::Json(Json::new(stdout, view, interfaces::name(), interface_name))
+        } else {
+            let layout = Layout {
+                time: time_form(args.time),
+                is_one_line: args.output == Format::Oneline,
+                is_colored: is_colored(args.color),
+                interface_name: has_several_interfaces.then_some(interface_name),
+            };
+            Lines::Text(Text::new(stdout, view, layout))
+        };
+        let is_live = args.only_tables && matches!(lines, Lines::Text(_)) && io::stdout().is_terminal();
+        Self { lines, scope, grep: args.grep.clone(), once, tables, screen: is_live.then(Screen::default) }
     }
 
-    /// Prints what comes last, as of `time_ns` nanoseconds since the Unix epoch: the table of clients if they are counted,
-    /// and the ledger if the format has one. Returns the first error since the last flush.
+    /// Prints what comes last, as of `time_ns` nanoseconds since the Unix epoch: the tables, and the ledger if the format has
+    /// one. Returns the first error since the last flush.
     pub(crate) fn finish(&mut self, summary: &Summary<'_>, time_ns: u64) -> io::Result<()> {
-        let Self { lines, clients, .. } = self;
-        match (lines, clients) {
-            (Lines::Text(text), Some(clients)) => {
-                let table = clients::text(clients, usize::MAX);
-                text.lines().add(|out| out.extend_from_slice(table.as_bytes()));
+        let Self { lines, tables, scope, .. } = self;
+        match lines {
+            Lines::Text(text) => {
+                for (number, table) in tables.iter().enumerate() {
+                    let table = text.summary(table, MAX_ROWS);
+                    let is_first = number == 0 && *scope == Scope::Tables;
+                    text.lines().add(|out| {
+                        out.extend_from_slice(if is_first { b"" } else { b"\n" });
+                        out.extend_from_slice(table.as_bytes());
+                    });
+                }
             }
-            (Lines::Text(_), None) => {}
-            (Lines::Json(json), clients) => {
-                if let Some(clients) = clients {
-                    json.clients(clients, time_ns);
+            Lines::Json(json) => {
+                for table in tables {
+                    json.summary(table, time_ns);
                 }
                 json.ledger(summary, time_ns);
             }
         }
         self.flush()
+    }
+}
+
+/// Returns the form of times in text.
+fn time_form(time: Option<Time>) -> TimeForm {
+    match time {
+        None => TimeForm::OfDay(time_zone::get()),
+        Some(Time::Local) => TimeForm::DateTime(time_zone::get()),
+        Some(Time::Utc) => TimeForm::DateTime(TimeZone::UTC),
+        Some(Time::Epoch) => TimeForm::Epoch,
+        Some(Time::Delta) => TimeForm::Delta,
+    }
+}
+
+/// Returns whether text is colored. For `NO_COLOR`, see no-color.org; a terminal of the type `dumb` has no colors.
+fn is_colored(color: Color) -> bool {
+    let is_set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
+    let is_dumb = || env::var_os("TERM").is_some_and(|term| term == "dumb");
+    match color {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => io::stdout().is_terminal() && !is_set("NO_COLOR") && !is_dumb(),
     }
 }
 
@@ -100,16 +172,25 @@ impl Sink for Printer {
             Event::NotHttp { reason, .. } => trace!("{ends}: not HTTP/1 ({reason:?})"),
             Event::Closed(reason) => trace!("{ends}: closed ({})", reason.name()),
             Event::Proxy(version) => trace!("{ends}: PROXY protocol ({version:?})"),
+            Event::Request(request) => {
+                self.request(connection, request);
+                return;
+            }
             // The others are results, not diagnostics.
             _ => {}
         }
-        if let Some(clients) = &mut self.clients {
-            clients.event(connection, event);
+        self.tables.iter_mut().for_each(|table| table.event(connection, event));
+        if self.scope == Scope::Everything {
+            self.lines.event(connection, event);
         }
-        match &mut self.lines {
-            _ if !self.prints_events => {}
-            Lines::Text(text) => text.event(connection, event),
-            Lines::Json(json) => json.event(connection, event),
+    }
+}
+
+impl Sink for Lines {
+    fn event(&mut self, connection: &Connection, event: &Event<'_>) {
+        match self {
+            Self::Text(text) => text.event(connection, event),
+            Self::Json(json) => json.event(connection, event),
         }
     }
 }
@@ -127,17 +208,17 @@ impl fmt::Display for Ends<'_> {
 
 impl FlushSink for Printer {
     fn flush(&mut self) -> io::Result<()> {
-        let lines = match &mut self.lines {
-            Lines::Text(text) => text.lines(),
-            Lines::Json(json) => json.lines(),
-        };
-        if let (Some(screen), Some(clients)) = (&mut self.screen, &self.clients)
-            && let Some(text) =
-                screen.update(Instant::now(), stderr::line_count(), || clients::text(clients, Screen::ROWS))
+        if let (Some(screen), Some(table), Lines::Text(text)) =
+            (&mut self.screen, self.tables.first(), &mut self.lines)
+            && let Some(shown) =
+                screen.update(Instant::now(), stderr::line_count(), || text.summary(table, Screen::ROWS))
         {
-            lines.add(|out| out.extend_from_slice(text.as_bytes()));
+            text.lines().add(|out| out.extend_from_slice(shown.as_bytes()));
         }
-        lines.flush()
+        match &mut self.lines {
+            Lines::Text(text) => text.lines().flush(),
+            Lines::Json(json) => json.lines().flush(),
+        }
     }
 
     fn shift_times(&mut self, ns: i64) {
@@ -149,9 +230,24 @@ impl FlushSink for Printer {
 
     fn loss(&mut self, loss: &Loss, time_ns: u64) {
         // In text, it is a line on stderr.
-        if let (Lines::Json(json), true) = (&mut self.lines, self.prints_events) {
+        if let (Lines::Json(json), true) = (&mut self.lines, self.scope != Scope::Tables) {
             json.loss(loss, time_ns);
         }
+    }
+
+    fn request(&mut self, connection: &Connection, request: &HttpRequest<'_>) -> bool {
+        if self.grep.as_ref().is_some_and(|regex| !regex.is_match(request.raw())) {
+            return false;
+        }
+        let event = Event::Request(request);
+        self.tables.iter_mut().for_each(|table| table.event(connection, &event));
+        if self.once.as_mut().is_some_and(|once| !once.is_first(connection, request)) {
+            return false;
+        }
+        if self.scope != Scope::Tables {
+            self.lines.event(connection, &event);
+        }
+        true
     }
 }
 

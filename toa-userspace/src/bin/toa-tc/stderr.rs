@@ -10,7 +10,7 @@ use std::{
     io::{self, Write},
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
     time::Duration,
@@ -19,9 +19,11 @@ use std::{
 use env_logger::Target;
 use log::LevelFilter;
 use rustix::io::{Errno, write};
-use toa_userspace::live::host::sandbox;
+use toa_userspace::{live::host::sandbox, print::ledger::Summary};
 
 use queue::Queue;
+
+use crate::cli::verbosity::VerbosityArgs;
 
 /// How long a flush waits while nothing is written.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -31,6 +33,9 @@ static QUEUE: OnceLock<Arc<Queue>> = OnceLock::new();
 
 /// How many lines were written with [`line()`].
 static LINES: AtomicU64 = AtomicU64::new(0);
+
+/// Whether only failures and losses are written.
+static IS_QUIET: AtomicBool = AtomicBool::new(false);
 
 /// Returns how many lines were written with [`line()`].
 pub(crate) fn line_count() -> u64 {
@@ -47,6 +52,23 @@ pub(crate) fn line(text: fmt::Arguments<'_>) {
     }
 }
 
+/// Writes one line, unless only failures and losses are wanted.
+pub(crate) fn note(text: fmt::Arguments<'_>) {
+    if !IS_QUIET.load(Ordering::Relaxed) {
+        line(text);
+    }
+}
+
+/// Writes what a run comes to: a sentence, and all counts if something was lost or diagnostics are wanted.
+pub(crate) fn summary(summary: &Summary<'_>) {
+    let needs_counts = !summary.is_whole();
+    if needs_counts || log::max_level() > LevelFilter::Off {
+        ledger(summary.to_string());
+    } else if !IS_QUIET.load(Ordering::Relaxed) {
+        ledger(summary.brief());
+    }
+}
+
 /// Writes lines that must not be dropped, such as a ledger.
 pub(crate) fn ledger(lines: String) {
     match QUEUE.get() {
@@ -55,9 +77,9 @@ pub(crate) fn ledger(lines: String) {
     }
 }
 
-/// Writes lines by a thread from now on, and enables the diagnostics for this number of `-v` options, ours and the kernel
-/// program's.
-pub(crate) fn start(verbose: u8) {
+/// Writes lines by a thread from now on, and enables the diagnostics that are wanted, ours and the kernel program's.
+pub(crate) fn start(verbosity: VerbosityArgs) {
+    IS_QUIET.store(verbosity.quiet, Ordering::Relaxed);
     let queue = Arc::new(Queue::default());
     let lines = Arc::clone(&queue);
     // If there can be no thread, lines are written directly.
@@ -68,7 +90,7 @@ pub(crate) fn start(verbose: u8) {
     if thread::Builder::new().name("stderr".to_owned()).spawn(write).is_ok() {
         _ = QUEUE.set(queue);
     }
-    let level = match verbose {
+    let level = match verbosity.verbose {
         0 => LevelFilter::Off,
         1 => LevelFilter::Debug,
         _ => LevelFilter::Trace,

@@ -170,6 +170,11 @@ impl Attachments {
         self.names.clone()
     }
 
+    /// Returns whether there are several interfaces to attach to, or may be.
+    pub fn may_be_several(&self) -> bool {
+        self.slots.len() > 1 || self.slots.len() < self.wanted.len()
+    }
+
     /// Returns the interfaces that the program is attached to.
     pub fn attached(&self) -> &[Attachment] {
         &self.attached

@@ -1,16 +1,13 @@
 //! The objects of counts, one struct each, fields in the order in which they are written. Those of connections are in
 //! [`super::line`].
 
-use std::net::IpAddr;
-
 use serde::{Serialize, Serializer};
 
 use super::value::{Host, Time};
 use crate::{
     address::ClientAddress,
-    client_table::ClientCounts,
     ledger::{account::Account, losses::Loss},
-    print::ledger::Summary,
+    print::{ledger::Summary, summary_table::Counts},
 };
 
 /// The ledger, which is the last line.
@@ -23,6 +20,7 @@ pub(super) struct Ledger<'a> {
     bytes: BytesAccount,
     requests: u64,
     incomplete: u64,
+    clients: u64,
     connections: u64,
     gaps: Gaps,
     remarks: Remarks<'a>,
@@ -46,6 +44,7 @@ impl<'a> Ledger<'a> {
             },
             requests: pipeline.http.requests,
             incomplete: pipeline.http.incomplete_requests,
+            clients: pipeline.clients,
             connections: pipeline.connections,
             gaps: Gaps { count: stream.gaps, bytes: stream.gap_bytes },
             remarks: Remarks(*summary),
@@ -78,34 +77,50 @@ impl<'a> LossLine<'a> {
     }
 }
 
-/// The counts of a client or of a group: others, for whom the table had no room, and unknown ones.
+/// The counts of a group, or of all groups for which the table had no room.
 #[derive(Serialize)]
-pub(super) struct ClientLine<'a> {
+pub(super) struct SummaryLine<'a> {
     event: &'static str,
     timestamp: Time,
     host: Host<'a>,
-    client: Option<ClientAddress>,
-    group: Option<&'static str>,
-    connections: u64,
+    by: By<'a>,
+    is_others: bool,
     requests: u64,
+    connections: u64,
+    first_seen: Time,
+    last_seen: Time,
 }
 
-impl<'a> ClientLine<'a> {
+impl<'a> SummaryLine<'a> {
+    /// Without `values`, it is about the other groups.
     pub(super) fn new(
-        client: Result<IpAddr, &'static str>,
-        counts: ClientCounts,
+        by: &'a [String],
+        values: Option<&'a [Option<&'a str>]>,
+        counts: &Counts,
         time_ns: u64,
         host_name: &'a str,
     ) -> Self {
         Self {
-            event: "client",
+            event: "summary",
             timestamp: Time(time_ns),
             host: Host { name: host_name },
-            client: client.ok().map(|address| ClientAddress { address, port: None }),
-            group: client.err(),
-            connections: counts.connections,
+            by: By(by, values.unwrap_or_default()),
+            is_others: values.is_none(),
             requests: counts.requests,
+            connections: counts.connections,
+            first_seen: Time(counts.first_ns),
+            last_seen: Time(counts.last_ns),
         }
+    }
+}
+
+/// What requests are grouped by, and the values of a group.
+struct By<'a>(&'a [String], &'a [Option<&'a str>]);
+
+impl Serialize for By<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let value = |number| self.1.get(number).copied().flatten();
+        serializer.collect_map(self.0.iter().enumerate().map(|(number, name)| (name, value(number))))
     }
 }
 

@@ -8,23 +8,26 @@ use crate::{
         escape::escape_json,
         fields::Fields,
         redact::{FieldRedactor, Part, Redactor},
+        target::TargetParts,
+        view::View,
     },
 };
 
 /// Appends the head of a request. What was written for fields is in `fields`.
-pub(super) fn put(redactor: &Redactor, fields: &mut Fields, request: &HttpRequest<'_>, out: &mut Vec<u8>) {
+pub(super) fn put(view: &View, fields: &mut Fields, request: &HttpRequest<'_>, out: &mut Vec<u8>) {
+    let View { redactor, fields: choice } = view;
     out.extend_from_slice(br#","http":{"request":{"method":""#);
     redactor.method(request.method(), &mut |part| put_part(part, out));
     out.extend_from_slice(br#"","header":{"#);
     let start = out.len();
-    if !put_few_fields(request, redactor, fields, out) {
+    if !choice.is_everything() || !put_few_fields(request, redactor, fields, out) {
         out.truncate(start);
-        put_fields(request, redactor, out);
+        put_fields(request, view, out);
     }
     out.extend_from_slice(br#"}}},"url":{"original":""#);
     let start = out.len();
     redactor.target(request.target(), &mut |part| put_part(part, out));
-    let Parts { path, query } = Parts::of(out.get(start..).unwrap_or_default(), start);
+    let TargetParts { path, query } = TargetParts::of(out.get(start..).unwrap_or_default(), start);
     out.extend_from_slice(br#"","path":"#);
     match path {
         None => out.extend_from_slice(b"null"),
@@ -54,48 +57,6 @@ pub(super) fn put_part(part: Part<'_>, out: &mut Vec<u8>) {
         Part::Plain(bytes) => out.extend_from_slice(bytes),
         Part::Hidden(mask) => out.extend_from_slice(mask.as_bytes()),
     }
-}
-
-/// The parts of a target (RFC 9112 section 3.2), as ranges. Neither redaction nor escaping adds or removes a separator.
-#[derive(Debug)]
-struct Parts {
-    /// `None` for targets without a path: `*` and `host:port`.
-    path: Option<Range<usize>>,
-    /// `None` without a `?`.
-    query: Option<Range<usize>>,
-}
-
-impl Parts {
-    /// Finds the parts of a target that begins at `start`.
-    fn of(target: &[u8], start: usize) -> Self {
-        let Some(path_at) = path_at(target) else { return Self { path: None, query: None } };
-        let origin = target.get(path_at..).unwrap_or_default();
-        let end = memchr::memchr(b'#', origin).unwrap_or(origin.len());
-        let query_at = memchr::memchr(b'?', origin).filter(|at| *at < end);
-        let at = |offset: usize| start.saturating_add(path_at).saturating_add(offset);
-        Self {
-            path: Some(at(0)..at(query_at.unwrap_or(end))),
-            query: query_at.map(|query| at(query.saturating_add(1))..at(end)),
-        }
-    }
-}
-
-/// Returns where the path of a target begins. In absolute-form, that is after the scheme and the authority.
-fn path_at(target: &[u8]) -> Option<usize> {
-    if target.starts_with(b"/") {
-        return Some(0);
-    }
-    let scheme =
-        target.windows(3).position(|window| window == b"://").filter(|len| is_scheme(target, *len))?;
-    let authority = scheme.saturating_add(3);
-    let end = target.get(authority..)?.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#'));
-    Some(end.map_or(target.len(), |end| authority.saturating_add(end)))
-}
-
-/// Returns whether the first `len` bytes are a scheme (RFC 3986 section 3.1).
-fn is_scheme(bytes: &[u8], len: usize) -> bool {
-    bytes.first().is_some_and(u8::is_ascii_alphabetic)
-        && bytes.iter().take(len).all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(byte))
 }
 
 /// Most fields whose names are compared pairwise.
@@ -191,9 +152,11 @@ fn put_value(shown: &FieldRedactor<'_>, value: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// Does the same as [`put_few_fields`] for any head.
-fn put_fields(request: &HttpRequest<'_>, redactor: &Redactor, out: &mut Vec<u8>) {
-    let mut fields: Vec<_> = request.fields().enumerate().map(|field| Named::new(field, redactor)).collect();
+/// Does the same as [`put_few_fields`] for any head, and for some of its fields.
+fn put_fields(request: &HttpRequest<'_>, view: &View, out: &mut Vec<u8>) {
+    let View { redactor, fields: choice } = view;
+    let chosen = request.fields().filter(|field| choice.contains(field.name));
+    let mut fields: Vec<_> = chosen.enumerate().map(|field| Named::new(field, redactor)).collect();
     // Sorted: comparing names pairwise would be slow for a head with thousands of fields.
     fields.sort_unstable_by(|a, b| compare(&a.name, &b.name).then(a.position.cmp(&b.position)));
     let mut groups: Vec<_> = fields.chunk_by(|a, b| a.name.eq_ignore_ascii_case(&b.name)).collect();

@@ -5,19 +5,22 @@ use std::net::SocketAddr;
 
 use toa_common::attribution::{Attribution, LearnedFrom};
 
-use super::{head, interfaces::Interfaces};
+use super::head;
 use crate::{
     address::ClientAddress,
     event::Event,
     http::{FramingFault, Malformation, NotHttp, ProxyHeader, ProxyVersion, head::HttpRequest},
     pipeline::connection::Connection,
-    print::{clock::Clock, digits, escape::escape_json, fields::Fields, recent::Recent, redact::Redactor},
+    print::{
+        clock::Clock, digits, escape::escape_json, fields::Fields, interfaces::Interfaces, recent::Recent,
+        redact::Redactor, view::View,
+    },
     tls::ClientHello,
 };
 
 /// What determines how the events of a connection are written.
 pub(super) struct Form {
-    redactor: Redactor,
+    view: View,
     clock: Clock,
     /// The object `host`.
     host: Vec<u8>,
@@ -40,9 +43,9 @@ struct Ends {
 
 impl Form {
     /// Returns how to write events, with `host` as the object of that name.
-    pub(super) fn new(redactor: Redactor, host: Vec<u8>, interfaces: Interfaces) -> Self {
+    pub(super) fn new(view: View, host: Vec<u8>, interfaces: Interfaces) -> Self {
         let (ends, fields) = (Recent::default(), Fields::default());
-        Self { redactor, clock: Clock::rfc3339(), host, interfaces, ends, fields }
+        Self { view, clock: Clock::rfc3339(), host, interfaces, ends, fields }
     }
 
     /// Adds `ns` nanoseconds to the time of every event that is written from now on.
@@ -57,12 +60,13 @@ impl Form {
 
     /// Appends the line of an event.
     pub(super) fn put_line(&mut self, connection: &Connection, event: &Event<'_>, out: &mut Vec<u8>) {
-        let Self { redactor, clock, host, interfaces, ends, fields } = self;
-        let (interface, is_renamed) = interfaces.name(connection.interface_index);
+        let Self { view, clock, host, interfaces, ends, fields } = self;
+        let (interface, is_renamed) = interfaces.get(connection.interface_index);
         if is_renamed {
             *ends = Recent::default();
         }
-        let ends = ends.get(connection, |ends| ends.write(connection, interface));
+        let ends =
+            ends.get(connection, |ends| ends.write(connection, interface.map_or(b"null", |it| &it.json)));
         let Some(Ends { network, server, identity }) = ends else { return };
         let (name, time_ns) = match event {
             Event::Request(request) => ("request", request.time_ns),
@@ -88,7 +92,7 @@ impl Form {
         }
         out.extend_from_slice(server);
         match event {
-            Event::Request(request) => head::put(redactor, fields, request, out),
+            Event::Request(request) => head::put(view, fields, request, out),
             Event::Tls(hello) => put_hello(hello, out),
             _ => {}
         }
@@ -98,7 +102,7 @@ impl Form {
             Event::Opened => put_state("open", None, out),
             Event::Proxy(version) => put_state("open", Some(version.name()), out),
             Event::Closed(reason) => put_state("closed", Some(reason.name()), out),
-            Event::NotHttp { reason, preview } => put_preview(redactor, *reason, preview, out),
+            Event::NotHttp { reason, preview } => put_preview(&view.redactor, *reason, preview, out),
             Event::Tls(_) => put(out, "\"}"),
             Event::Conflict { bytes } | Event::Gap { bytes } => put_bytes(name, *bytes, out),
         }

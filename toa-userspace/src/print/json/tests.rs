@@ -22,7 +22,7 @@ use crate::{
         FramingFault, NotHttp, ProxyVersion,
         head::{Cause, Certainty, HttpRequest, Incomplete},
     },
-    print::tests::first_request,
+    print::{field_choice::FieldChoice, redact::Redactor, tests::first_request},
     segment::tests::segment,
     tls::ClientHello,
 };
@@ -77,6 +77,17 @@ fn print_request(redactor: Redactor, connection: &Connection, request: &HttpRequ
     let mut lines = lines(&mut json);
     assert_eq!(lines.len(), 1);
     lines.remove(0)
+}
+
+#[test]
+fn only_chosen_fields_are_printed() {
+    let patterns = |name| vec![glob::Pattern::new(name).unwrap()];
+    let fields = FieldChoice::new(patterns("x-*"), patterns("*-none"));
+    let view = View { redactor: Redactor::default(), fields };
+    let mut json = Json::new(Vec::new(), view, "web-17".to_owned(), Box::new(|_| None));
+    let head = b"GET / HTTP/1.1\r\nhost: a\r\nX-Team: a\r\nx-none: a\r\nx-team: b\r\n\r\n";
+    json.event(&connection(), &Event::Request(&request(head)));
+    assert_eq!(lines(&mut json)[0]["http"]["request"]["header"], json!({"x-team": ["a", "b"]}));
 }
 
 #[test]

@@ -1,3 +1,4 @@
+use jiff::tz::TimeZone;
 use toa_common::{address::Address, flow_key::FlowKey};
 
 use super::*;
@@ -6,7 +7,7 @@ use crate::{
         Endpoint, ProxyHeader, ProxyVersion,
         head::{Cause, Certainty, Incomplete},
     },
-    print::tests::first_request,
+    print::{field_choice::FieldChoice, tests::first_request},
     segment::tests::segment,
 };
 
@@ -16,7 +17,7 @@ const TIME_NS: u64 = 1_795_348_862_123_456_789;
 fn print(connection: &Connection, head: &str, change: impl FnOnce(&mut HttpRequest<'_>)) -> String {
     let mut request = first_request(head.as_bytes(), TIME_NS);
     change(&mut request);
-    let mut text = Text::new(Vec::new(), Redactor::default(), TimeZone::UTC);
+    let mut text = Text::new(Vec::new(), Redactor::default(), Layout::of_day(TimeZone::UTC));
     text.event(connection, &Event::Request(&request));
     written(&mut text)
 }
@@ -96,7 +97,7 @@ fn what_is_not_http_is_one_line() {
         alpn: alpn.iter().map(|name| name.to_vec()).collect(),
         is_cut: false,
     };
-    let mut text = Text::new(Vec::new(), Redactor::default(), TimeZone::UTC);
+    let mut text = Text::new(Vec::new(), Redactor::default(), Layout::of_day(TimeZone::UTC));
     text.event(&connection, &Event::Opened);
     text.event(&connection, &Event::Tls(&hello(Some(b"api.example"), &[b"h2", b"http/1.1"])));
     text.event(&connection, &Event::Tls(&hello(Some(b"\x1b[2J"), &[])));
@@ -121,7 +122,7 @@ fn what_a_client_sends_cannot_pose_as_output() {
 fn times_follow_a_wall_clock_that_is_set() {
     let connection = Connection::new(1, &segment(1, 0, b""));
     let request = first_request(b"GET / HTTP/1.1\r\n\r\n", TIME_NS);
-    let mut text = Text::new(Vec::new(), Redactor::default(), TimeZone::UTC);
+    let mut text = Text::new(Vec::new(), Redactor::default(), Layout::of_day(TimeZone::UTC));
     let hour_ns = 3_600_000_000_000;
     for shift_ns in [0, hour_ns, -hour_ns, 0] {
         text.shift_times(shift_ns);
@@ -132,6 +133,62 @@ fn times_follow_a_wall_clock_that_is_set() {
     assert_eq!(times, ["12:01:02.123456", "13:01:02.123456", "11:01:02.123456", "12:01:02.123456"]);
 }
 
+/// Prints a request of interface 2 in a layout, with a choice of fields.
+fn print_as(layout: Layout, only: &[&str], head: &str) -> String {
+    let only = only.iter().map(|name| glob::Pattern::new(name).unwrap()).collect();
+    let view = View { redactor: Redactor::default(), fields: FieldChoice::new(only, Vec::new()) };
+    let mut text = Text::new(Vec::new(), view, layout);
+    let request = first_request(head.as_bytes(), TIME_NS);
+    text.event(&Connection::new(1, &segment(1, 0, b"")), &Event::Request(&request));
+    written(&mut text)
+}
+
+const HEAD: &str =
+    "GET /a HTTP/1.1\r\nHost: b\r\nX-Team: pay \"ments\"\r\nX-None:\r\nAuthorization: Basic YWJj\r\n\r\n";
+
+#[test]
+fn only_chosen_fields_are_printed() {
+    let text = print_as(Layout::of_day(TimeZone::UTC), &["x-*"], HEAD);
+    let expected = "GET /a HTTP/1.1\n    x-team: pay \"ments\"\n    x-none: \n";
+    assert!(text.ends_with(expected), "{text}");
+}
+
+#[test]
+fn a_line_has_only_the_fields_that_were_chosen_and_each_is_one_word() {
+    let layout = || Layout { is_one_line: true, ..Layout::of_day(TimeZone::UTC) };
+    assert!(print_as(layout(), &[], HEAD).ends_with(" GET /a HTTP/1.1\n"));
+    let text = print_as(layout(), &["x-*", "host", "authorization"], HEAD);
+    let fields = r#"host=b x-team="pay \"ments\"" x-none="" authorization="Basic ••• (redacted)""#;
+    assert!(text.ends_with(&format!(" GET /a HTTP/1.1 {fields}\n")), "{text}");
+}
+
+#[test]
+fn colors_enclose_parts_of_a_line_and_change_nothing_else() {
+    let colored = print_as(Layout { is_colored: true, ..Layout::of_day(TimeZone::UTC) }, &[], HEAD);
+    let plain = print_as(Layout::of_day(TimeZone::UTC), &[], HEAD);
+    assert!(
+        colored.starts_with("\x1b[2m12:01:02.123456\x1b[0m \x1b[1m120.120.111.111:44208\x1b[0m > "),
+        "{colored:?}"
+    );
+    assert!(colored.contains("\n    \x1b[36mhost\x1b[0m: b\n"), "{colored:?}");
+    let mut without = String::new();
+    for part in colored.split('\x1b') {
+        without +=
+            part.strip_prefix('[').and_then(|part| part.split_once('m')).map_or(part, |(_, rest)| rest);
+    }
+    assert_eq!(without, plain);
+}
+
+#[test]
+fn a_line_has_its_interface_if_there_are_several() {
+    for (name, shown) in [(Some("eth\x1b0"), r"eth\x1b0"), (None, "-")] {
+        let interface_name: InterfaceName = Box::new(move |_| name.map(std::sync::Arc::from));
+        let layout = Layout { interface_name: Some(interface_name), ..Layout::of_day(TimeZone::UTC) };
+        let text = print_as(layout, &[], HEAD);
+        assert!(text.starts_with(&format!("12:01:02.123456 {shown} 120.120.111.111:44208 > ")), "{text}");
+    }
+}
+
 #[test]
 fn times_of_an_unknown_zone_have_their_offset() {
     let connection = Connection::new(1, &segment(1, 0, b""));
@@ -139,7 +196,7 @@ fn times_of_an_unknown_zone_have_their_offset() {
     for (zone, expected) in
         [(TimeZone::unknown(), "12:01:02.123456+00:00 "), (TimeZone::UTC, "12:01:02.123456 ")]
     {
-        let mut text = Text::new(Vec::new(), Redactor::default(), zone);
+        let mut text = Text::new(Vec::new(), Redactor::default(), Layout::of_day(zone));
         text.event(&connection, &Event::Request(&request));
         let line = written(&mut text);
         assert!(line.starts_with(expected), "{line}");

@@ -8,6 +8,7 @@ use toa_userspace::live::program::attachments::Wanted;
 
 use super::{
     bounds::BoundArgs, existing::Existing, pin_dir::PinDirArgs, results::ResultArgs, select::SelectArgs,
+    verbosity::VerbosityArgs,
 };
 
 #[derive(Args, Debug)]
@@ -67,9 +68,8 @@ pub(crate) struct AttachArgs {
     #[command(flatten, next_help_heading = "Limits")]
     pub(crate) bounds: BoundArgs,
 
-    /// Print diagnostics, including a line per learned connection; -vv also logs openings, gaps and ends
-    #[arg(help_heading = "Output", short, action = clap::ArgAction::Count)]
-    pub(crate) verbose: u8,
+    #[command(flatten, next_help_heading = "Output")]
+    pub(crate) verbosity: VerbosityArgs,
 
     /// Create this file once attached
     #[arg(long, value_name = "PATH", hide = true)]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{bounds::BoundArgs, results::ResultArgs, select::SelectArgs};
+use super::{bounds::BoundArgs, results::ResultArgs, select::SelectArgs, verbosity::VerbosityArgs};
 
 #[derive(Args, Debug)]
 pub(crate) struct ReadArgs {
@@ -21,7 +21,6 @@ pub(crate) struct ReadArgs {
     #[command(flatten, next_help_heading = "Limits")]
     pub(crate) bounds: BoundArgs,
 
-    /// Print diagnostics; -vv also logs every followed connection
-    #[arg(help_heading = "Output", short, action = clap::ArgAction::Count)]
-    pub(crate) verbose: u8,
+    #[command(flatten, next_help_heading = "Output")]
+    pub(crate) verbosity: VerbosityArgs,
 }

@@ -1,6 +1,9 @@
 //! The options for printing requests, for every source of packets.
 
 use clap::{Args, ValueEnum};
+use glob::Pattern;
+use regex::bytes::{Regex, RegexBuilder};
+use toa_userspace::print::group_by::GroupBy;
 
 #[derive(Args, Debug)]
 pub(crate) struct ResultArgs {
@@ -8,34 +11,95 @@ pub(crate) struct ResultArgs {
     #[arg(short, long, value_enum, default_value_t = Format::Text)]
     pub(crate) output: Format,
 
+    /// Print only these header fields: names, or quoted patterns such as 'x-*' (repeatable)
+    #[arg(long = "header", value_name = "NAME")]
+    pub(crate) headers: Vec<Pattern>,
+
+    /// Do not print these header fields (repeatable)
+    #[arg(long = "not-header", value_name = "NAME")]
+    pub(crate) not_headers: Vec<Pattern>,
+
+    /// Print only requests whose head matches a regular expression. It is matched before secrets are redacted; ^ and $ match
+    /// at lines
+    #[arg(long, value_name = "REGEX", value_parser = regex)]
+    pub(crate) grep: Option<Regex>,
+
+    /// Print only the first request of each client, path or value of a header field, or of each combination, such as
+    /// client,header:x-team
+    #[arg(long, value_name = "KEYS")]
+    pub(crate) once_by: Option<GroupBy>,
+
+    /// At the end, print a table of requests and connections by client, path or value of a header field, or by combinations,
+    /// such as client,header:x-team (repeatable)
+    #[arg(long, value_name = "KEYS")]
+    pub(crate) summary_by: Vec<GroupBy>,
+
+    /// How times are printed [default: the local time of day]
+    #[arg(long, value_enum, value_name = "FORM")]
+    pub(crate) time: Option<Time>,
+
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHEN",
+        default_value_t = Color::Auto,
+        help = "Color text; auto does so on a terminal, unless NO_COLOR is set"
+    )]
+    pub(crate) color: Color,
+
+    /// Also redact header fields and parameters of this name (repeatable)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) redact: Vec<String>,
+
     /// Print secrets (authorization, cookies, ...) unredacted
-    #[arg(long)]
+    #[arg(long, conflicts_with = "redact")]
     pub(crate) show_secrets: bool,
 
-    /// At the end, print a table of counts: connections and requests by real client
-    #[arg(long, value_enum, value_name = "WHAT")]
-    pub(crate) summary_by: Option<SummaryBy>,
-
-    /// Print nothing but the table of clients
+    /// Print nothing but the tables
     #[arg(skip)]
-    pub(crate) only_clients: bool,
+    pub(crate) only_tables: bool,
 
     /// Stop after this many requests
     #[arg(short = 'c', value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
 }
 
-/// What a table of counts is about.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum SummaryBy {
-    /// The real client
-    Client,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum Format {
     /// One line per request, followed by one per header field
     Text,
+    /// One line per request, with the fields of --header as name=value
+    Oneline,
     /// JSON Lines: one object per request, connection event and gap; the last line is the ledger
     Json,
+}
+
+/// The form of times in text.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Time {
+    /// Date, local time and offset
+    Local,
+    /// Date and time in UTC
+    Utc,
+    /// Seconds since 1970
+    Epoch,
+    /// Seconds since the line before
+    Delta,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Color {
+    /// On a terminal
+    Auto,
+    Always,
+    Never,
+}
+
+/// Parses a regular expression for heads, whose lines end with CRLF.
+fn regex(text: &str) -> Result<Regex, String> {
+    RegexBuilder::new(text).multi_line(true).crlf(true).build().map_err(|error| {
+        // The error shows the expression on several lines; the last one says what is wrong with it.
+        let text = error.to_string();
+        text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
+    })
 }

@@ -22,6 +22,7 @@ mod untrusted;
 use std::{io, path::Path, sync::Arc};
 
 use anyhow::{Context as _, Error, Result};
+use log::LevelFilter;
 use sd_notify::NotifyState;
 use toa_common::{
     config::Config,
@@ -99,9 +100,9 @@ use crate::{
 pub(crate) fn run(args: AttachArgs) -> Result<()> {
     // Before there are threads.
     let opener = Opener::start();
-    stderr::start(args.verbose);
+    stderr::start(args.verbosity);
     let mut rules = args.select.watched()?;
-    if args.results.only_clients && rules.is_empty() && !args.select.any_flow {
+    if args.results.only_tables && rules.is_empty() && !args.select.any_flow {
         rules.push(Rule::Any);
     }
     let config = Box::new(args.select.live_config()?);
@@ -195,10 +196,7 @@ impl Prepared {
         opener: io::Result<Opener>,
         file: Option<OutputFile>,
     ) -> Result<Self> {
-        let log_level = log::max_level().to_level().map(|level| match level {
-            log::Level::Trace => aya_log::Level::Trace,
-            _ => aya_log::Level::Debug,
-        });
+        let log_level = (log::max_level() == LevelFilter::Trace).then_some(aya_log::Level::Trace);
         let attachments = Attachments::find(&args.interfaces, args.netlink)?;
         let pairs = tcp::ignored_options().into_iter().fold(*config.pairs(), ToaPairs::without_noted);
         let options =
@@ -275,8 +273,9 @@ impl Prepared {
         if config.follows_any() && !rules.is_empty() {
             pipeline = pipeline.with_rules(Matcher::new(&rules));
         }
-        let names = attachments.names();
-        let printer = Printer::new(&args.results, stdout, Box::new(move |index| names.get(index)));
+        let (names, has_several) = (attachments.names(), attachments.may_be_several());
+        let name = Box::new(move |index| names.get(index));
+        let printer = Printer::new(&args.results, stdout, name, has_several);
         let sink = RequestLimit::new(printer, args.results.count);
         // After everything that needs more, and before the first packet is parsed.
         sandbox::enter(&Duties {
@@ -380,7 +379,7 @@ impl Run {
                 return fail([failure, Some(error)]);
             }
         };
-        stderr::ledger(summary(&counters, &pipeline).to_string());
+        stderr::summary(&summary(&counters, &pipeline));
         tunnels::counted(&counters).for_each(|line| stderr::line(format_args!("{line}")));
         let last_line = tokio::task::spawn_blocking(move || {
             printer.finish(&summary(&counters, &pipeline), clock::unix_ns())

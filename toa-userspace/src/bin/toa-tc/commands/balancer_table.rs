@@ -105,7 +105,7 @@ impl NamedConnections {
         if matching.unmatched() > 0 {
             let entries = plural(lines.entries, "connection");
             let unmatched = Count(matching.unmatched());
-            stderr::line(format_args!("{name}: {entries}, {unmatched} of them not open here"));
+            stderr::note(format_args!("{name}: {entries}, {unmatched} of them not open here"));
         }
         if let Some(WrongLine { number, bytes, error }) = &lines.first_wrong {
             let shown = Escaped(bytes.get(..MAX_SHOWN).unwrap_or(bytes));

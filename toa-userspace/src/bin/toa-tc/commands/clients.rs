@@ -7,6 +7,6 @@ use crate::cli::attach::AttachArgs;
 
 /// Runs the command.
 pub(crate) fn run(mut args: AttachArgs) -> Result<()> {
-    args.results.only_clients = true;
+    args.results.only_tables = true;
     attach::run(args)
 }

@@ -128,5 +128,5 @@ fn lines(text: &mut String, run: &Run, flows: &[FollowedFlow], without_toa: bool
             if flow.ended_ns == 0 { "open" } else { "ended" }.to_owned(),
         ]
     });
-    table(text, "  ", head, rows);
+    table(text, "  ", &head, rows);
 }

@@ -28,7 +28,7 @@ pub(crate) struct Filters {
 pub(crate) fn remove_pins(runs: &mut Runs) -> usize {
     let removed = runs.remove_killed();
     if removed > 0 {
-        stderr::line(format_args!("removed the pins of {}", plural(removed, "killed run")));
+        stderr::note(format_args!("removed the pins of {}", plural(removed, "killed run")));
     }
     removed
 }
@@ -66,7 +66,7 @@ pub(crate) fn remove_filters(runs: &Runs, interfaces: &[String]) -> Filters {
     }
     for (interface, count) in &removed {
         let filters = plural(*count, "filter");
-        stderr::line(format_args!("removed {filters} of killed runs from {interface}"));
+        stderr::note(format_args!("removed {filters} of killed runs from {interface}"));
     }
     Filters { removed: removed.values().sum(), is_complete }
 }

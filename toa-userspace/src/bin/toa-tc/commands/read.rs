@@ -41,7 +41,7 @@ const MAX_LINK_TYPES: usize = 8;
 
 /// Runs the command.
 pub(crate) fn run(args: ReadArgs) -> Result<()> {
-    stderr::start(args.verbose);
+    stderr::start(args.verbosity);
     let selection = Selection {
         config: args.select.config()?,
         rules: args.select.watched()?,
@@ -108,7 +108,8 @@ impl Session {
         let config = selection.config;
         let replay = Replay::new(selection, args.bounds.limits());
         let names = inputs.names();
-        let printer = Printer::new(&args.results, stdout, Box::new(move |interface| names.get(interface)));
+        let printer =
+            Printer::new(&args.results, stdout, Box::new(move |interface| names.get(interface)), false);
         let sink = RequestLimit::new(printer, args.results.count);
         Self { inputs, failures: Vec::new(), config, replay, sink }
     }
@@ -203,7 +204,7 @@ impl Session {
 
 /// Reports the counts on stderr.
 fn say(inputs: &Inputs, replay: &Replay, summary: &Summary<'_>) {
-    stderr::ledger(summary.to_string());
+    stderr::summary(summary);
     if replay.evicted() > 0 {
         let evicted = plural(replay.evicted(), "open connection");
         stderr::line(format_args!("{evicted} evicted: the table is full (--max-flows)"));
@@ -240,7 +241,7 @@ fn say_no_match(replay: &Replay, config: &Config) {
         traffic.learned = 0;
     }
     if let Some(no_match) = NoMatch::new(&traffic, source, config.pairs(), replay.clients()) {
-        stderr::line(format_args!("{no_match}"));
+        stderr::note(format_args!("{no_match}"));
     }
 }
 

@@ -16,7 +16,11 @@ use crate::{
     event::Event,
     http::NotHttp,
     pipeline::{Sink, connection::Connection},
-    print::{json::Json, tests::first_request, text::Text},
+    print::{
+        json::Json,
+        tests::first_request,
+        text::{Layout, Text},
+    },
     segment::tests::segment,
 };
 
@@ -42,7 +46,7 @@ fn heads() -> impl Strategy<Value = String> {
 /// Returns what the printers write, as text and as JSON.
 fn outputs(event: &Event<'_>) -> [Vec<u8>; 2] {
     let connection = Connection::new(1, &segment(1, 0, b""));
-    let mut text = Text::new(Vec::new(), Redactor::default(), TimeZone::UTC);
+    let mut text = Text::new(Vec::new(), Redactor::default(), Layout::of_day(TimeZone::UTC));
     let mut json = Json::new(Vec::new(), Redactor::default(), String::new(), Box::new(|_| None));
     text.event(&connection, event);
     json.event(&connection, event);

@@ -63,7 +63,7 @@ impl TableConnections {
         let mut named = Named { connections: connections.collect(), sockets, watch, shared };
         let begun = Count(named.follow()?);
         let total = Count(found.len() as u64);
-        stderr::line(format_args!("open connections: following {begun} of {total} ({})", found.tally()));
+        stderr::note(format_args!("open connections: following {begun} of {total} ({})", found.tally()));
         found.report();
         Ok(named)
     }
@@ -117,7 +117,7 @@ pub(crate) async fn follow_table(table: Option<TableConnections>, pins: Option<&
         named = same;
         match begun {
             Ok(0) => {}
-            Ok(begun) => stderr::line(format_args!("open connections: following {} more", Count(begun))),
+            Ok(begun) => stderr::note(format_args!("open connections: following {} more", Count(begun))),
             Err(error) => stderr::line(format_args!("cannot follow all open connections: {error:#}")),
         }
     }

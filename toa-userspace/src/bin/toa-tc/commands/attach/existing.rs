@@ -234,7 +234,7 @@ pub(crate) async fn follow_existing(
             }
             Ok(ScanResult { begun: 0, .. }) => {}
             Ok(ScanResult { begun, .. }) => {
-                stderr::line(format_args!("open connections: following {} more", Count(begun)));
+                stderr::note(format_args!("open connections: following {} more", Count(begun)));
             }
         }
         let is_second = pause == AGAIN;
@@ -260,8 +260,8 @@ fn report(result: ScanResult, module: &Module) {
         stderr::line(format_args!("cannot read the clients that toa-tc remember has noted: {error:#}"));
     }
     let (begun, total) = (Count(begun), Count(counts.total()));
-    stderr::line(format_args!("open connections: following {begun} of {total} ({})", Tally(&counts)));
+    stderr::note(format_args!("open connections: following {begun} of {total} ({})", Tally(&counts)));
     let hints =
         [without_memory, describe_other_namespaces(&other_namespaces), explain_unknown(&counts, module)];
-    hints.into_iter().flatten().for_each(|hint| stderr::line(format_args!("{hint}")));
+    hints.into_iter().flatten().for_each(|hint| stderr::note(format_args!("{hint}")));
 }

@@ -9,9 +9,9 @@ pub(crate) fn hint(select: &SelectArgs, rules: &[Rule], can_change: bool) {
     if rules.is_empty() && select.any_flow {
         // Everything is printed.
     } else if rules.is_empty() && can_change {
-        stderr::line(format_args!("nothing is watched yet: add a client with toa-tc watch add IP"));
+        stderr::note(format_args!("nothing is watched yet: add a client with toa-tc watch add IP"));
     } else if rules.is_empty() {
-        stderr::line(format_args!("nothing is watched: give --ip, --port or --any"));
+        stderr::note(format_args!("nothing is watched: give --ip, --port or --any"));
     }
     if !select.any {
         hint_at_listening(&select.client_ports());
@@ -26,7 +26,7 @@ fn hint_at_listening(ports: &[u16]) {
         if ports.is_empty() { Ok(Vec::new()) } else { SockDiag::new().and_then(|mut it| it.listeners()) };
     let listeners = listeners.unwrap_or_default();
     for port in ports.iter().filter(|port| listeners.iter().any(|listener| listener.port == **port)) {
-        stderr::line(format_args!(
+        stderr::note(format_args!(
             "this host listens on port {port}, but --port means the client's port: for connections to port {port}, use \
              --server-port {port} (and --any for every client)"
         ));

@@ -42,7 +42,7 @@ pub(crate) fn start(
         if matches!(change, Change::Attached { .. }) {
             let rules = plural(rules.len(), "rule");
             let any_flow = if config.follows_any() { ", with or without TOA" } else { "" };
-            stderr::line(format_args!("{change}, {rules}{any_flow}"));
+            stderr::note(format_args!("{change}, {rules}{any_flow}"));
         } else {
             stderr::line(format_args!("{change}"));
         }

@@ -34,10 +34,10 @@ pub(crate) async fn report_no_match(
         let traffic = snapshot.traffic();
         let clients = clients.read().unwrap_or_default();
         if let Some(no_match) = NoMatch::new(&traffic, source, config.pairs(), &clients) {
-            stderr::line(format_args!("{no_match}"));
+            stderr::note(format_args!("{no_match}"));
             let has_none = traffic.tcp_packets > 0 && traffic.toa_packets == 0 && !config.follows_any();
             if has_none && let Some(senders) = describe_senders(config) {
-                stderr::line(format_args!("{senders}"));
+                stderr::note(format_args!("{senders}"));
             }
         }
     }

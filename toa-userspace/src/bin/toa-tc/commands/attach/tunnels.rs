@@ -49,7 +49,7 @@ pub(crate) async fn report_tunnels(counters: &Counters, names: &InterfaceNames) 
                     .map(String::as_str)
                     .filter(|device| !interfaces.contains(device))
                     .collect();
-                stderr::line(format_args!(
+                stderr::note(format_args!(
                     "packets of tunnels ({tunnel}) arrive on {}, and what is inside is not read: {}",
                     interfaces.join(", "),
                     advice(&devices)

@@ -76,6 +76,6 @@ fn lines(rows: &[Row]) -> String {
             row.description.to_owned(),
         ]
     });
-    table(&mut text, "", head, cells);
+    table(&mut text, "", &head, cells);
     text
 }

@@ -124,7 +124,7 @@ fn lines(rows: &[Row]) -> String {
             row.named_by.unwrap_or(row.description).to_owned(),
         ]
     });
-    table(&mut text, "", head, cells);
+    table(&mut text, "", &head, cells);
     text
 }
 

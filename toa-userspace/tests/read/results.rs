@@ -1,0 +1,143 @@
+//! The options that choose what is printed of requests, and how.
+
+use super::{ACK, File, PRINTED, Result, SYN, TOA, block_at, capture, header, packet, text, tool};
+
+/// A TOA of the client 203.0.113.9.
+const OTHER: [u8; 8] = [254, 8, 0, 1, 203, 0, 113, 9];
+
+fn request(path: &str, team: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nhost: api.example\r\nx-team: {team}\r\nauthorization: Basic YTpi\r\n\r\n")
+        .into_bytes()
+}
+
+/// Requests of two clients on three connections.
+fn requests() -> Result<File> {
+    let mut bytes = header();
+    let mut seconds = 0;
+    for (port, toa, requests) in [
+        (7, &TOA, vec![request("/orders?id=1", "payments"), request("/orders?id=2", "payments")]),
+        (8, &TOA, vec![request("/health", "search")]),
+        (9, &OTHER, vec![request("/orders?id=3", "payments")]),
+    ] {
+        bytes.extend(block_at(seconds, &packet(port, 9, SYN, toa, b"")));
+        let mut seq = 10;
+        for request in requests {
+            bytes.extend(block_at(seconds, &packet(port, seq, ACK, &[], &request)));
+            seq += u32::try_from(request.len())?;
+            seconds += 1;
+        }
+    }
+    File::new("requests", &bytes)
+}
+
+fn printed(file: &File, options: &[&str]) -> Result<String> {
+    let output = file.read(&[&["--any"], options].concat())?;
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    Ok(text(&output.stdout))
+}
+
+#[test]
+fn one_line_has_the_fields_that_were_chosen() -> Result {
+    let file = requests()?;
+    let lines =
+        printed(&file, &["-o", "oneline", "--header", "X-*", "--header", "authorization", "--time", "utc"])?;
+    let first = "2026-11-22T07:43:27.500000Z 120.120.111.111:44208 > 10.9.0.2:80 (via 10.9.0.1:7) GET /orders?id=1 \
+                 HTTP/1.1 x-team=payments authorization=\"Basic ••• (redacted)\"";
+    assert_eq!(lines.lines().next(), Some(first));
+    assert_eq!(lines.lines().count(), 4);
+    let without = printed(&file, &["--not-header", "x-*", "-c", "1"])?;
+    assert!(
+        without.contains("\n    host: api.example\n    authorization:") && !without.contains("x-team"),
+        "{without}"
+    );
+    Ok(())
+}
+
+#[test]
+fn requests_are_chosen_by_a_regular_expression_and_counted_after_that() -> Result {
+    let file = requests()?;
+    for (regex, count) in
+        [("^x-team: payments$", 3), ("id=[23]", 2), ("^GET /health ", 1), ("YTpi", 4), ("(?-u:\\xff)", 0)]
+    {
+        let lines = printed(&file, &["-o", "oneline", "--grep", regex])?;
+        assert_eq!(lines.lines().count(), count, "{regex}: {lines}");
+    }
+    let lines = printed(&file, &["-o", "oneline", "--grep", "id=[23]", "-c", "2"])?;
+    assert!(lines.contains("id=2") && lines.contains("id=3"), "{lines}");
+    let shown = printed(&file, &["--grep", "YTpi"])?;
+    assert!(!shown.contains("YTpi"), "{shown}");
+    let events = printed(&file, &["-o", "json", "--grep", "health"])?;
+    assert_eq!((events.lines().count(), events.matches(r#""event":"request""#).count()), (2, 1), "{events}");
+    Ok(())
+}
+
+#[test]
+fn each_combination_is_printed_once() -> Result {
+    let file = requests()?;
+    for (keys, paths) in [
+        ("client", &["/orders?id=1", "/orders?id=3"][..]),
+        ("header:x-team", &["/orders?id=1", "/health"]),
+        ("client,header:x-team", &["/orders?id=1", "/health", "/orders?id=3"]),
+        ("path", &["/orders?id=1", "/health"]),
+    ] {
+        let lines = printed(&file, &["-o", "oneline", "--once-by", keys])?;
+        let found: Vec<_> = lines.lines().filter_map(|line| line.split(' ').rev().nth(1)).collect();
+        assert_eq!(found, paths, "{keys}");
+    }
+    let lines = printed(&file, &["-o", "oneline", "--once-by", "client", "-c", "2"])?;
+    assert_eq!(lines.lines().count(), 2);
+    Ok(())
+}
+
+#[test]
+fn tables_follow_the_requests() -> Result {
+    let file = requests()?;
+    let shown =
+        printed(&file, &["-o", "oneline", "--summary-by", "client,header:x-team", "--summary-by", "path"])?;
+    let (_, tables) = shown.split_once("\n\n").ok_or("no table")?;
+    let expected = "\
+client           header:x-team  requests  connections  first seen           last seen
+120.120.111.111  payments       2         1            2026-11-22 07:43:27  2026-11-22 07:43:28
+120.120.111.111  search         1         1            2026-11-22 07:43:29  2026-11-22 07:43:29
+203.0.113.9      payments       1         1            2026-11-22 07:43:30  2026-11-22 07:43:30
+
+path     requests  connections  first seen           last seen
+/orders  3         2            2026-11-22 07:43:27  2026-11-22 07:43:30
+/health  1         1            2026-11-22 07:43:29  2026-11-22 07:43:29
+";
+    assert_eq!(tables, expected);
+    Ok(())
+}
+
+#[test]
+fn the_end_is_a_sentence_and_more_with_v_and_nothing_with_q() -> Result {
+    let file = requests()?;
+    let said = |options: &[&str]| Ok::<_, Box<dyn std::error::Error>>(text(&file.read(options)?.stderr));
+    let sentence = "toa-tc: 4 requests of 2 clients on 3 connections, nothing lost\n";
+    assert_eq!(said(&["--any"])?, sentence);
+    let all = said(&["--any", "-v"])?;
+    assert!(all.starts_with(&format!("{sentence}toa-tc: packets: 4 matched = 4 delivered ")), "{all}");
+    assert_eq!(said(&["--any", "-q"])?, "");
+    Ok(())
+}
+
+#[test]
+fn colors_are_for_terminals_and_can_be_forced() -> Result {
+    let file = File::new("color", &capture())?;
+    let read = |color: &str, no_color: &str| {
+        let mut command = tool();
+        command.args(["read", "--any", "--color", color]).arg(&file.0).env("NO_COLOR", no_color);
+        Ok::<_, std::io::Error>(text(&command.output()?.stdout))
+    };
+    // Stdout is a pipe.
+    assert_eq!((read("auto", "")?.as_str(), read("never", "")?.as_str()), (PRINTED, PRINTED));
+    assert!(read("always", "1")?.contains("\x1b[1m120.120.111.111:44208\x1b[0m"));
+    Ok(())
+}
+
+#[test]
+fn names_can_be_redacted_as_well() -> Result {
+    let shown = printed(&requests()?, &["--redact", "X-Team", "--redact", "id"])?;
+    assert!(!shown.contains("payments") && !shown.contains("id=1"), "{shown}");
+    Ok(())
+}
