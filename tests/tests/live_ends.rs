@@ -198,8 +198,9 @@ fn the_signal_of_timeout_which_comes_twice_loses_nothing() -> Result<()> {
 
 #[test]
 fn full_rings_are_printed_to_a_file_whole_however_long_that_takes() -> Result<()> {
-    let count = 12_000;
-    let arguments = ["-o", "json", "--ring-size", "16777216"];
+    // So many that even a few long turns do not suffice: where both CPUs are busy, a turn is longer than it should be.
+    let count = 40_000;
+    let arguments = ["-o", "json", "--ring-size", "33554432"];
     let mut end = None;
     let output = end_with_full_rings(&arguments, &[Signal::Interrupt], count, |process| {
         // As on a machine that is busy with other work, so that the end takes longer than a write may stand still.
