@@ -119,6 +119,7 @@ impl Differential {
             link: LinkType::Ethernet,
             bytes: frame,
             wire_len: u32::try_from(frame.len())?,
+            comment: None,
         };
         let untrusted = self.classifier.counters().get(Counter::Untrusted);
         let taken = self

@@ -42,6 +42,8 @@ mod bits {
     pub(super) const BALANCERS: u32 = 1 << 2;
     /// Connections whose client nothing names are followed, too.
     pub(super) const ANY_FLOW: u32 = 1 << 3;
+    /// Packets are copied whole, bodies included.
+    pub(super) const WHOLE: u32 = 1 << 4;
 }
 
 impl Config {
@@ -71,6 +73,12 @@ impl Config {
     #[must_use]
     pub fn following_any(self) -> Self {
         Self { bits: self.bits | bits::ANY_FLOW, ..self }
+    }
+
+    /// Copies packets whole, bodies included.
+    #[must_use]
+    pub fn copying_whole(self) -> Self {
+        Self { bits: self.bits | bits::WHOLE, ..self }
     }
 
     /// Adds a local port of interest. If none is added, all ports are of interest.
@@ -117,6 +125,12 @@ impl Config {
     #[inline(always)]
     pub fn follows_any(&self) -> bool {
         self.has(bits::ANY_FLOW)
+    }
+
+    /// Returns whether packets are copied whole, bodies included.
+    #[inline(always)]
+    pub fn copies_whole(&self) -> bool {
+        self.has(bits::WHOLE)
     }
 
     /// Returns whether packets to a local port, in network order, are of interest.

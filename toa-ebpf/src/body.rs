@@ -14,7 +14,11 @@ use toa_common::{
     wire::tcp::{FIN, RST, SYN, URG},
 };
 
-use crate::{maps::BYPASS, scratch::Scratch, skb::Metadata};
+use crate::{
+    maps::{BYPASS, CONFIG},
+    scratch::Scratch,
+    skb::Metadata,
+};
 
 /// A payload of this many bytes is worth looking for a head with any method; in a smaller one, only for methods that usually
 /// have a body.
@@ -49,6 +53,9 @@ pub(crate) fn copied_bytes(ctx: &TcContext, scratch: &mut Scratch, is_next: bool
     let tcp = &scratch.inspected.tcp;
     let (flags, seq, payload_len) = (tcp.flags, tcp.seq, tcp.payload_len);
     scratch.record.body_state = states::UNKNOWN;
+    if CONFIG.copies_whole() {
+        return WHOLE;
+    }
     let mut at = window(scratch);
     if at == NOTHING {
         return NOTHING;

@@ -17,8 +17,10 @@ mod packet;
 mod pcap;
 mod pcapng;
 mod reader;
+mod recorded;
 pub mod replay;
 mod tunnel;
+pub mod writer;
 
 pub use compression::{Compression, CompressionError};
 pub use error::CaptureError;

@@ -44,7 +44,8 @@ fuzz_target!(|input: &[u8]| {
         assert_eq!(shared.ok().and_then(Result::ok), second.ok().flatten(), "{frame:02x?}");
         time_ns += 1;
         let wire_len = u32::try_from(length).unwrap_or(u32::MAX);
-        let packet = Packet { time_ns, interface: 0, link: LinkType::Ethernet, bytes: frame, wire_len };
+        let packet =
+            Packet { time_ns, interface: 0, link: LinkType::Ethernet, bytes: frame, wire_len, comment: None };
         if let Ok(classified) = classifier.classify(&packet) {
             let inspected = classified.inspected;
             let is_followed = classifier.flow(&inspected.tcp.key).is_some();

@@ -44,6 +44,8 @@ pub(super) struct Found {
     pub(super) bytes: Range<usize>,
     /// As in [`super::Packet`].
     pub(super) wire_len: u32,
+    /// The range of the comment, if there is one.
+    pub(super) comment: Option<Range<usize>>,
 }
 
 /// Reads the four bytes at `at` in the given byte order.

@@ -4,6 +4,7 @@
 //! that of the packets.
 
 mod content;
+mod recorded;
 
 use std::num::NonZeroUsize;
 
@@ -151,7 +152,7 @@ impl Classifier {
         }
         let known = self.flows.peek(&tcp.key).copied();
         let payload = payload(captured, &inspected);
-        let details = self.matters(&inspected, known.as_ref()).then(|| details(captured, &tcp));
+        let details = self.matters(&inspected, known.as_ref()).then(|| details(captured, &tcp, false));
         if let Some(details) = details
             && !self.checksums.accepts(&tcp.key.source, details.checksum)
         {
@@ -348,22 +349,27 @@ fn segment<'a>(
         attribution: flow.attribution,
         seq: tcp.seq,
         flags: tcp.flags,
-        details: details.unwrap_or_else(|| self::details(captured, tcp)),
+        details: details.unwrap_or_else(|| self::details(captured, tcp, false)),
         start: Start::of_flow(flow.flags, flow.start_seq),
         is_stray,
         payload,
         payload_len: tcp.payload_len,
         left_out: None,
     };
+    count(counters, &segment);
+    segment
+}
+
+/// Counts a segment that is handed on.
+fn count(counters: &mut Snapshot, segment: &Segment<'_>) {
     counters.increment(Counter::Matched);
-    counters.add(Counter::MatchedBytes, u64::from(tcp.payload_len));
+    counters.add(Counter::MatchedBytes, u64::from(segment.payload_len));
     counters.increment(Counter::Emitted);
-    counters.add(Counter::EmittedBytes, payload.len() as u64);
+    counters.add(Counter::EmittedBytes, segment.payload.len() as u64);
     if segment.cut_bytes() > 0 {
         counters.increment(Counter::Cut);
         counters.add(Counter::CutBytes, segment.cut_bytes());
     }
-    segment
 }
 
 #[cfg(test)]

@@ -15,6 +15,8 @@ pub struct Packet<'a> {
     pub bytes: &'a [u8],
     /// Bytes on the wire.
     pub wire_len: u32,
+    /// Its comment, if there is one.
+    pub comment: Option<&'a str>,
 }
 
 /// A packet that outlives the buffer it was read into.
@@ -25,19 +27,27 @@ pub struct PacketBuf {
     link: LinkType,
     bytes: Vec<u8>,
     wire_len: u32,
+    comment: Option<String>,
 }
 
 impl PacketBuf {
     /// Returns the packet.
     pub fn packet(&self) -> Packet<'_> {
-        let Self { time_ns, interface, link, ref bytes, wire_len } = *self;
-        Packet { time_ns, interface, link, bytes, wire_len }
+        let Self { time_ns, interface, link, ref bytes, wire_len, ref comment } = *self;
+        Packet { time_ns, interface, link, bytes, wire_len, comment: comment.as_deref() }
     }
 }
 
 impl From<Packet<'_>> for PacketBuf {
     fn from(packet: Packet<'_>) -> Self {
-        let Packet { time_ns, interface, link, bytes, wire_len } = packet;
-        Self { time_ns, interface, link, bytes: bytes.to_vec(), wire_len }
+        let Packet { time_ns, interface, link, bytes, wire_len, comment } = packet;
+        Self {
+            time_ns,
+            interface,
+            link,
+            bytes: bytes.to_vec(),
+            wire_len,
+            comment: comment.map(str::to_owned),
+        }
     }
 }

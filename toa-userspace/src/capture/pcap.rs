@@ -71,6 +71,7 @@ impl Pcap {
             link: self.link,
             bytes: range(self.header_len, captured, bytes.len())?,
             wire_len: wire_len.max(captured),
+            comment: None,
         }))
     }
 }

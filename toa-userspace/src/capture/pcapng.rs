@@ -1,6 +1,8 @@
 //! Sections of pcapng files and their blocks. All begin with a type and a length of four bytes each, and end with the
 //! same length.
 
+use std::ops::Range;
+
 use pcap_parser::{Block, IDB_MAGIC, parse_block_be, parse_block_le};
 
 use super::{
@@ -10,6 +12,9 @@ use super::{
     limits::MAX_INTERFACES,
     names::Names,
 };
+
+/// The option with a comment (pcapng section 3.5.1).
+const COMMENT: u16 = 1;
 
 /// Type of the block that begins a section, the same in both byte orders (pcapng section 4.1).
 pub(super) const SECTION_HEADER: u32 = 0x0a0d_0d0a;
@@ -117,13 +122,28 @@ fn packet(interface: &Interface, block: &[u8], big_endian: bool) -> Option<Conte
     let Some(link) = interface.link else {
         return Some(Content::Unsupported(interface.link_type));
     };
+    let comment = options(block, bytes.end.next_multiple_of(4), big_endian)
+        .find(|(code, _)| *code == COMMENT)
+        .map(|(_, range)| range);
     Some(Content::Packet(Found {
         time_ns: interface.time_ns(high, low),
         interface: interface.name,
         link,
         bytes,
         wire_len: wire_len.max(captured),
+        comment,
     }))
+}
+
+/// Returns the options of a block, which begin at `at`, with the ranges of their values.
+fn options(block: &[u8], mut at: usize, big_endian: bool) -> impl Iterator<Item = (u16, Range<usize>)> {
+    let end = block.len().saturating_sub(4);
+    std::iter::from_fn(move || {
+        let (code, len) = (half(block, at, big_endian)?, half(block, at.checked_add(2)?, big_endian)?);
+        let value = range(at.checked_add(4)?, len.into(), end)?;
+        at = value.end.next_multiple_of(4);
+        (code != 0).then_some((code, value))
+    })
 }
 
 /// Reads a packet block without a time. Returns `None` if it is malformed.
@@ -134,5 +154,12 @@ fn simple(interface: &Interface, block: &[u8], big_endian: bool) -> Option<Conte
     let Some(link) = interface.link else {
         return Some(Content::Unsupported(interface.link_type));
     };
-    Some(Content::Packet(Found { time_ns: 0, interface: interface.name, link, bytes, wire_len }))
+    Some(Content::Packet(Found {
+        time_ns: 0,
+        interface: interface.name,
+        link,
+        bytes,
+        wire_len,
+        comment: None,
+    }))
 }

@@ -112,10 +112,11 @@ impl Reader {
         let Some((begin, found)) = self.find_packet()? else {
             return Ok(Next::NeedMore);
         };
-        let Found { time_ns, interface, link, bytes, wire_len } = found;
-        let bytes = begin.saturating_add(bytes.start)..begin.saturating_add(bytes.end);
-        let bytes = self.buffer.get(bytes).unwrap_or_default();
-        Ok(Next::Packet(Packet { time_ns, interface, link, bytes, wire_len }))
+        let Found { time_ns, interface, link, bytes, wire_len, comment } = found;
+        let block = self.buffer.get(begin..).unwrap_or_default();
+        let bytes = block.get(bytes).unwrap_or_default();
+        let comment = comment.and_then(|comment| str::from_utf8(block.get(comment)?).ok());
+        Ok(Next::Packet(Packet { time_ns, interface, link, bytes, wire_len, comment }))
     }
 
     /// Moves past the blocks before the next packet and past the packet itself. Returns where its block begins in the

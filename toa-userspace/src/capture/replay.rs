@@ -70,6 +70,12 @@ impl Replay {
         add(&mut self.packets, 1);
         // Everything older was handed in, because captures are in order of time, or nearly so.
         self.pipeline.tick(packet.time_ns, sink);
+        if let Some(recorded) = packet.comment.and_then(|comment| comment.parse().ok()) {
+            if let Some(segment) = self.classifier.take_recorded(&packet, &recorded) {
+                self.pipeline.segment(&segment, sink);
+            }
+            return;
+        }
         let packet = self.tunnels.open(packet);
         let Ok(Classified { inspected, segment, .. }) = self.classifier.classify(&packet) else {
             return;

@@ -16,6 +16,10 @@ pub trait FlushSink: Sink + Send {
     /// Writes what was lost, as of `time_ns` nanoseconds since the Unix epoch.
     fn loss(&mut self, loss: &Loss, time_ns: u64);
 
+    /// Takes a sample of a ring before it is read, to write it to a capture. `clock_offset_ns` is added to its time to get
+    /// nanoseconds since the Unix epoch.
+    fn packet(&mut self, sample: &[u8], clock_offset_ns: u64);
+
     /// Takes a request instead of [`Sink::event`]. Returns whether it was written: it may not be one of those that are wanted.
     fn request(&mut self, connection: &Connection, request: &HttpRequest<'_>) -> bool;
 }
@@ -58,6 +62,13 @@ impl<S: FlushSink> RequestLimit<S> {
     pub fn loss(&mut self, loss: &Loss, time_ns: u64) {
         if !self.is_silent {
             self.sink.loss(loss, time_ns);
+        }
+    }
+
+    /// Takes a sample of a ring before it is read.
+    pub fn packet(&mut self, sample: &[u8], clock_offset_ns: u64) {
+        if !self.is_silent {
+            self.sink.packet(sample, clock_offset_ns);
         }
     }
 

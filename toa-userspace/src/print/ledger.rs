@@ -24,7 +24,7 @@ pub struct Summary<'a> {
 
 impl<'a> Summary<'a> {
     /// Returns the account of the packets.
-    pub(super) fn packets(&self) -> Account {
+    pub fn packets(&self) -> Account {
         Account { delivered: self.pipeline.stream.delivered_packets, ..self.counters.ledger().packets() }
     }
 

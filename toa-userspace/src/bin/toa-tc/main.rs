@@ -1,5 +1,6 @@
 //! The `toa-tc` binary: parses the command line, runs the command, and sets the exit code.
 
+mod capture_file;
 mod cli;
 mod commands;
 mod error;

@@ -35,6 +35,7 @@ use toa_userspace::{
 };
 
 use crate::{
+    capture_file::{CaptureFile, NotWritten},
     cli::results::{Color, Format, ResultArgs, Time},
     screen::Screen,
     stderr,
@@ -56,6 +57,7 @@ pub(crate) struct Printer {
     tables: Vec<SummaryTable>,
     /// The terminal, if the first table is shown while it grows.
     screen: Option<Screen>,
+    capture: Option<CaptureFile>,
 }
 
 /// The formats.
@@ -67,7 +69,7 @@ enum Lines {
 }
 
 /// What is printed as it comes.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, PartialOrd)]
 enum Scope {
     /// Requests and what else happens on connections.
     Everything,
@@ -75,6 +77,8 @@ enum Scope {
     Requests,
     /// Nothing but tables at the end.
     Tables,
+    /// A capture, and nothing else.
+    Packets,
 }
 
 impl Printer {
@@ -85,6 +89,7 @@ impl Printer {
         stdout: Stdout,
         interface_name: InterfaceName,
         has_several_interfaces: bool,
+        capture: Option<CaptureFile>,
     ) -> Self {
         let redactor = if args.show_secrets { Redactor::show_secrets() } else { Redactor::default() };
         let redactor = args.redact.iter().fold(redactor, |redactor, name| redactor.with_name(name));
@@ -94,6 +99,7 @@ impl Printer {
         let tables = client.into_iter().chain(args.summary_by.iter().cloned()).map(table).collect();
         let once = args.once_by.clone().map(|by| Once::new(by, redactor.clone()));
         let scope = match () {
+            () if capture.as_ref().is_some_and(CaptureFile::is_stdout) => Scope::Packets,
             () if args.only_tables => Scope::Tables,
             () if args.grep.is_some() || once.is_some() => Scope::Requests,
             () => Scope::Everything,
@@ -111,14 +117,19 @@ impl Printer {
             Lines::Text(Text::new(stdout, view, layout))
         };
         let is_live = args.only_tables && matches!(lines, Lines::Text(_)) && io::stdout().is_terminal();
-        Self { lines, scope, grep: args.grep.clone(), once, tables, screen: is_live.then(Screen::default) }
+        let screen = is_live.then(Screen::default);
+        Self { lines, scope, grep: args.grep.clone(), once, tables, screen, capture }
     }
 
     /// Prints what comes last, as of `time_ns` nanoseconds since the Unix epoch: the tables, and the ledger if the format has
     /// one. Returns the first error since the last flush.
     pub(crate) fn finish(&mut self, summary: &Summary<'_>, time_ns: u64) -> io::Result<()> {
-        let Self { lines, tables, scope, .. } = self;
+        let Self { lines, tables, scope, capture, .. } = self;
+        if let Some(capture) = capture {
+            capture.finish(summary, time_ns);
+        }
         match lines {
+            _ if *scope == Scope::Packets => {}
             Lines::Text(text) => {
                 for (number, table) in tables.iter().enumerate() {
                     let table = text.summary(table, MAX_ROWS);
@@ -215,9 +226,22 @@ impl FlushSink for Printer {
         {
             text.lines().add(|out| out.extend_from_slice(shown.as_bytes()));
         }
-        match &mut self.lines {
+        let capture = self.capture.as_mut().map_or(Ok(()), |capture| {
+            capture.flush(|bytes| match &mut self.lines {
+                Lines::Text(text) => text.lines().add(|out| out.extend_from_slice(bytes)),
+                Lines::Json(json) => json.lines().add(|out| out.extend_from_slice(bytes)),
+            })
+        });
+        let lines = match &mut self.lines {
             Lines::Text(text) => text.lines().flush(),
             Lines::Json(json) => json.lines().flush(),
+        };
+        lines.and(capture)
+    }
+
+    fn packet(&mut self, sample: &[u8], clock_offset_ns: u64) {
+        if let Some(capture) = &mut self.capture {
+            capture.packet(sample, clock_offset_ns);
         }
     }
 
@@ -230,7 +254,7 @@ impl FlushSink for Printer {
 
     fn loss(&mut self, loss: &Loss, time_ns: u64) {
         // In text, it is a line on stderr.
-        if let (Lines::Json(json), true) = (&mut self.lines, self.scope != Scope::Tables) {
+        if let (Lines::Json(json), true) = (&mut self.lines, self.scope < Scope::Tables) {
             json.loss(loss, time_ns);
         }
     }
@@ -244,7 +268,7 @@ impl FlushSink for Printer {
         if self.once.as_mut().is_some_and(|once| !once.is_first(connection, request)) {
             return false;
         }
-        if self.scope != Scope::Tables {
+        if self.scope < Scope::Tables {
             self.lines.event(connection, &event);
         }
         true
@@ -255,6 +279,9 @@ impl FlushSink for Printer {
 pub(crate) fn failure(error: io::Error) -> Option<anyhow::Error> {
     if error.kind() == io::ErrorKind::BrokenPipe {
         return None;
+    }
+    if let Some(NotWritten { .. }) = error.get_ref().and_then(|error| error.downcast_ref()) {
+        return Some(error.into());
     }
     let is_blocked = error.get_ref().is_some_and(<dyn Error + Send + Sync>::is::<Blocked>);
     let error = anyhow::Error::new(error);

@@ -12,13 +12,14 @@ pub(super) struct Content<'a> {
     pub(super) details: Option<Details>,
 }
 
-/// Returns what the TCP header says besides what was parsed.
-pub(super) fn details(captured: &Captured<'_>, tcp: &TcpPacket) -> Details {
+/// Returns what the TCP header says besides what was parsed. `is_merged` is whether the packet was merged from several
+/// segments, whose checksums were verified before.
+pub(super) fn details(captured: &Captured<'_>, tcp: &TcpPacket, is_merged: bool) -> Details {
     let network_offset = usize::try_from(tcp.network_offset).unwrap_or(usize::MAX);
     let packet = captured.bytes.get(network_offset..).unwrap_or_default();
     let below_ip = |offset: u32| offset.saturating_sub(tcp.network_offset);
     let tcp = TcpPacket { network_offset: 0, transport_offset: below_ip(tcp.transport_offset), ..*tcp };
-    Details::read(packet, &tcp, false)
+    Details::read(packet, &tcp, is_merged)
 }
 
 /// Returns the captured part of the payload. The link layer's padding may follow it.

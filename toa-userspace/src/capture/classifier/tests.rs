@@ -63,7 +63,7 @@ fn with(rules: &[&str], any_flow: bool, config: &Config) -> Classifier {
 
 fn packet(time_ns: u64, bytes: &[u8]) -> Packet<'_> {
     let wire_len = u32::try_from(bytes.len()).unwrap();
-    Packet { time_ns, interface: 3, link: LinkType::Ip, bytes, wire_len }
+    Packet { time_ns, interface: 3, link: LinkType::Ip, bytes, wire_len, comment: None }
 }
 
 /// Returns the segment that a packet is handed on as, if any.

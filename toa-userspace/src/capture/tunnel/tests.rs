@@ -30,7 +30,7 @@ fn udp(port: u16, content: &[u8]) -> Vec<u8> {
 fn opened(link: LinkType, bytes: &[u8]) -> (LinkType, Vec<u8>, Vec<(Tunnel, bool)>) {
     let wire_len = u32::try_from(bytes.len()).unwrap();
     let mut tunnels = Tunnels::default();
-    let packet = tunnels.open(Packet { time_ns: 7, interface: 3, link, bytes, wire_len });
+    let packet = tunnels.open(Packet { time_ns: 7, interface: 3, link, bytes, wire_len, comment: None });
     assert_eq!((packet.time_ns, packet.interface), (7, 3));
     assert_eq!(usize::try_from(packet.wire_len).unwrap(), packet.bytes.len());
     (packet.link, packet.bytes.to_vec(), tunnels.counts().keys().copied().collect())

@@ -80,6 +80,7 @@ pub fn read<S: FlushSink, B: BypassTable>(
             sink.shift_times(ahead_ns);
         }
         let drained = rings.drain(|sample| {
+            sink.packet(sample, clock.offset_ns());
             // Errors are counted in the ledger.
             let _ = pipeline.sample(sample, &mut sink);
         });

@@ -4,12 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 use jiff::SignedDuration;
+use toa_common::config::Config;
 use toa_userspace::live::program::attachments::Wanted;
 
 use super::{
     bounds::BoundArgs, existing::Existing, pin_dir::PinDirArgs, results::ResultArgs, select::SelectArgs,
     verbosity::VerbosityArgs,
 };
+use crate::error::UsageError;
 
 #[derive(Args, Debug)]
 pub(crate) struct AttachArgs {
@@ -57,6 +59,11 @@ pub(crate) struct AttachArgs {
     #[arg(help_heading = "Output", long, value_name = "FILE")]
     pub(crate) output_file: Option<PathBuf>,
 
+    /// Also write the packets of followed connections, bodies included, to this pcapng file, each with its real client as
+    /// comment; - for stdout, where nothing else is printed then
+    #[arg(help_heading = "Output", short = 'w', value_name = "FILE")]
+    pub(crate) write: Option<PathBuf>,
+
     /// Stop after this time, such as 30s or 5m
     #[arg(help_heading = "Limits", long, value_name = "TIME", value_parser = duration)]
     pub(crate) duration: Option<SignedDuration>,
@@ -74,6 +81,14 @@ pub(crate) struct AttachArgs {
     /// Create this file once attached
     #[arg(long, value_name = "PATH", hide = true)]
     pub(crate) ready_file: Option<PathBuf>,
+}
+
+impl AttachArgs {
+    /// Returns the settings that are fixed before the first packet.
+    pub(crate) fn config(&self) -> Result<Config, UsageError> {
+        let config = self.select.live_config()?;
+        Ok(if self.write.is_some() { config.copying_whole() } else { config })
+    }
 }
 
 fn duration(text: &str) -> Result<SignedDuration, String> {

@@ -15,6 +15,7 @@ mod rings;
 mod run_info;
 mod scan_thread;
 mod senders;
+mod sink;
 mod sweep;
 mod tunnels;
 mod untrusted;
@@ -58,7 +59,7 @@ use toa_userspace::{
         },
         runs::{Runs, pin_directories::PinDirectories, pins::Pins},
     },
-    pipeline::{Pipeline, request_limit::RequestLimit},
+    pipeline::Pipeline,
     rule::{Rule, balancers::Balancers, matcher::Matcher},
 };
 use tokio::{
@@ -78,6 +79,7 @@ use outcome::{fail, half, summary};
 use pins::{cannot_be_seen, pin};
 use rings::open_rings;
 use run_info::publish;
+use sink::sink;
 use sweep::sweep;
 use tunnels::report_tunnels;
 use untrusted::report_untrusted;
@@ -105,7 +107,7 @@ pub(crate) fn run(args: AttachArgs) -> Result<()> {
     if args.results.only_tables && rules.is_empty() && !args.select.any_flow {
         rules.push(Rule::Any);
     }
-    let config = Box::new(args.select.live_config()?);
+    let config = Box::new(args.config()?);
     if args.interfaces.len() > MAX_INTERFACES {
         return Err(UsageError(format!("at most {MAX_INTERFACES} interfaces are possible")).into());
     }
@@ -269,14 +271,15 @@ impl Prepared {
         let channels =
             Channels { stop: stopped, done: finding, rings: new_rings, losses: new_losses, ledger };
         let clock = WallClock::start();
-        let mut pipeline = Pipeline::with_bypass(args.bounds.limits(), clock.offset_ns(), self.bypass);
+        let mut limits = args.bounds.limits();
+        if config.copies_whole() {
+            limits.bypass_bytes = u64::MAX;
+        }
+        let mut pipeline = Pipeline::with_bypass(limits, clock.offset_ns(), self.bypass);
         if config.follows_any() && !rules.is_empty() {
             pipeline = pipeline.with_rules(Matcher::new(&rules));
         }
-        let (names, has_several) = (attachments.names(), attachments.may_be_several());
-        let name = Box::new(move |index| names.get(index));
-        let printer = Printer::new(&args.results, stdout, name, has_several);
-        let sink = RequestLimit::new(printer, args.results.count);
+        let sink = sink(&args, &attachments, stdout)?;
         // After everything that needs more, and before the first packet is parsed.
         sandbox::enter(&Duties {
             reads_sockets: self.existing.is_some(),

@@ -109,7 +109,7 @@ impl Session {
         let replay = Replay::new(selection, args.bounds.limits());
         let names = inputs.names();
         let printer =
-            Printer::new(&args.results, stdout, Box::new(move |interface| names.get(interface)), false);
+            Printer::new(&args.results, stdout, Box::new(move |interface| names.get(interface)), false, None);
         let sink = RequestLimit::new(printer, args.results.count);
         Self { inputs, failures: Vec::new(), config, replay, sink }
     }
