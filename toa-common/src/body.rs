@@ -189,8 +189,9 @@ impl Head {
         store(&mut self.end, 0);
         store(&mut self.body_bytes, 0);
         store(&mut self.count, 0);
-        // Where the first line that is not noted begins at the earliest.
-        let mut missed = 0;
+        // Until they are needed: where the first line that is not noted begins at the earliest. In memory, because the
+        // verifier would take each value in a register for another state.
+        store(&mut self.length, 0);
         let mut at = 0;
         while at < HEAD_BYTES as u32 && at < len {
             let until = at.wrapping_add(PART_BYTES);
@@ -198,10 +199,12 @@ impl Head {
                 // Of an earlier head, there may be lines behind this one.
                 let is_inside = less(u64::from(at), u64::from(len));
                 let line = self.find_lines(word(buffer, at).to_le().wrapping_mul(is_inside), at);
-                missed |= same(missed, 0).wrapping_mul(line);
+                let missed = load(&self.length);
+                store(&mut self.length, missed | (same(u64::from(missed), 0).wrapping_mul(line)) as u32);
                 at = at.wrapping_add(8);
             }
         }
+        let missed = u64::from(load(&self.length));
         let (mut end, mut length, mut coding, mut fields) = (0, 0, 0, 0);
         let mut is_head = 1;
         let count = load(&self.count);
