@@ -19,6 +19,7 @@ pub mod ledger;
 pub mod limits;
 pub mod live;
 mod memo;
+pub mod nearest;
 pub mod pipeline;
 pub mod print;
 pub mod rule;
