@@ -94,3 +94,15 @@ fn a_closed_stdout_is_no_failure() -> Result {
     assert_eq!((output.status.code(), stderr(&output).as_str()), (DONE, ""));
     Ok(())
 }
+
+#[test]
+fn filters_conform_to_their_schema() -> Result {
+    let schema = serde_json::from_str(include_str!("../schema/commands.schema.json"))?;
+    let schema = jsonschema::validator_for(&schema)?;
+    for arguments in [&["203.0.113.9"][..], &["203.0.112.0/20", ":80"], &["any", "--toa", "all"]] {
+        let output = tool(&[&["filter", "-o", "json"], arguments].concat()).output()?;
+        let filters: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+        assert!(schema.is_valid(&filters) && filters.get("tcpdump").is_some(), "{filters}");
+    }
+    Ok(())
+}

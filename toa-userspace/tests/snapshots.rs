@@ -1,4 +1,4 @@
-//! Help texts and usage errors, compared with the files in `cmd`.
+//! Help texts, usage errors and filters, compared with the files in `cmd` and with the README.
 //!
 //! `TRYCMD=overwrite cargo test -p toa-userspace --test snapshots` writes into these files what toa-tc prints.
 
@@ -19,4 +19,14 @@ fn help_texts_are_as_written_down() {
 #[test]
 fn usage_errors_are_one_line_that_names_the_help() {
     compare("tests/cmd/errors/*.trycmd");
+}
+
+#[test]
+fn filters_are_as_written_down() {
+    compare("tests/cmd/filters/*.trycmd");
+}
+
+#[test]
+fn examples_in_the_readme_print_what_it_shows() {
+    compare("../README.md");
 }

@@ -8,6 +8,7 @@ pub(crate) mod detach;
 pub(crate) mod doctor;
 mod examples;
 pub(crate) mod existing;
+pub(crate) mod filter;
 pub(crate) mod flows;
 mod number;
 pub(crate) mod pin_dir;
@@ -24,6 +25,7 @@ pub(crate) mod watch;
 use attach::AttachArgs;
 use detach::DetachArgs;
 use doctor::DoctorArgs;
+use filter::FilterArgs;
 use flows::FlowsArgs;
 use read::ReadArgs;
 use remember::RememberArgs;
@@ -77,6 +79,11 @@ pub(crate) enum Command {
     /// Show the followed connections, or all open ones
     #[command(after_long_help = examples::FLOWS)]
     Flows(FlowsArgs),
+    /// Print filters for tcpdump and Wireshark
+    ///
+    /// For hosts where attach cannot run: expressions that find the packets in which a TOA names a client.
+    #[command(after_long_help = examples::FILTER)]
+    Filter(FilterArgs),
     /// Remove what killed runs have left behind
     ///
     /// These are their pins and netlink filters. Nothing of a living run, or of somebody else, is touched.

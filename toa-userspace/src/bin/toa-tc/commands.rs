@@ -5,6 +5,7 @@ mod balancer_table;
 pub(crate) mod clients;
 pub(crate) mod detach;
 pub(crate) mod doctor;
+pub(crate) mod filter;
 pub(crate) mod flows;
 pub(crate) mod interfaces;
 mod leftovers;

@@ -41,6 +41,7 @@ fn main() -> ExitCode {
         Command::Watch(args) => commands::watch::run(args),
         Command::Status(args) => commands::status::run(&args),
         Command::Flows(args) => commands::flows::run(&args),
+        Command::Filter(args) => commands::filter::run(args),
         Command::Detach(args) => commands::detach::run(&args),
         Command::Remember(args) => commands::remember::remember(&args),
         Command::Forget => commands::remember::forget(),

@@ -91,3 +91,10 @@ Examples:
   sudo toa-tc doctor
   toa-tc doctor                                 # what a user without privileges lacks
   sudo toa-tc doctor -o json";
+
+pub(crate) const FILTER: &str = "\
+Examples:
+  toa-tc filter 203.0.113.9 '[2001:db8::7]:443'
+  tcpdump -ni eth0 \"$(toa-tc filter 203.0.113.9 -o json | jq -r .tcpdump)\"
+  toa-tc filter --wireshark-lua > toa.lua
+  tshark -X lua_script:toa.lua -r capture.pcap";
