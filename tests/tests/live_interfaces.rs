@@ -157,7 +157,7 @@ fn an_interface_that_is_renamed_is_followed_under_its_new_name() -> Result<()> {
         // The run is found by its new name.
         succeed(namespace, &["watch", "list", "--iface", "other0"])?;
         let old = ToaTc::run(namespace, &["watch", "list", "--iface", "web0"])?;
-        assert_eq!(old.stderr, "toa-tc: no toa-tc is attached to web0: see toa-tc status\n");
+        assert_eq!(old.stderr, "toa-tc: no toa-tc is attached to web0, but to other0\n");
         lab.connect(Some(CLIENT.into()))?.ask(Request::get("/after"))?;
         let output = tool.stop(Signal::Interrupt)?.succeeded()?;
         let requests: Vec<Value> = output
@@ -297,5 +297,47 @@ fn a_port_and_its_bridge_are_told_apart_and_print_a_request_once() -> Result<()>
         assert_eq!(asked(&output)?, [(nginx_address(), "/".to_owned())], "{}", output.stderr);
         output.ledger()?.check()?;
     }
+    Ok(())
+}
+
+#[test]
+fn a_mistyped_interface_is_answered_with_those_that_exist() -> Result<()> {
+    mounts::with_bpf_file_system(|| {
+        let lab = Lab::new(Habit::SynAndEarly)?;
+        let namespace = &lab.server.namespace;
+        let said = |arguments: &[&str]| ToaTc::run(namespace, arguments).map(|output| output.stderr);
+        let there = "in this network namespace (lo, web0): ";
+        for (name, answer) in [("wbe0", "did you mean web0?"), ("any", "for every interface, give '*'")] {
+            let expected = format!("toa-tc: no interface {name} {there}{answer}\n");
+            assert_eq!(said(&["attach", name, "--any"])?, expected);
+        }
+        let force = said(&["attach", "web0", "--existing", "force", "--any"])?;
+        assert!(force.ends_with(": did you mean --existing=force?\n"), "{force}");
+        let tool = ToaTc::attach(&lab.server, &["--any"])?;
+        let expected = "toa-tc: no toa-tc is attached to wbe0, but to web0: did you mean web0?\n";
+        assert_eq!(said(&["watch", "ls", "--iface", "wbe0"])?, expected);
+        tool.stop(Signal::Interrupt)?.succeeded()?;
+        Ok(())
+    })
+}
+
+#[test]
+fn interfaces_are_listed_with_their_addresses() -> Result<()> {
+    let lab = Lab::new(Habit::SynAndEarly)?;
+    let output = ToaTc::run(&lab.server.namespace, &["attach", "-D"])?.succeeded()?;
+    let cells = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let rows: Vec<_> = output.stdout.lines().map(cells).collect();
+    let web0 = rows.iter().find(|row| row[0] == "web0").context("no web0")?;
+    assert_eq!(web0[..4], ["web0", "up", "veth", "10.9.0.2/24"], "{}", output.stdout);
+    assert!(rows.iter().any(|row| row[0] == "lo"), "{}", output.stdout);
+    Ok(())
+}
+
+#[test]
+fn an_address_that_looks_like_one_with_a_port_is_taken_with_a_hint() -> Result<()> {
+    let lab = Lab::new(Habit::SynAndEarly)?;
+    let tool = ToaTc::attach(&lab.server, &["--ip", "::1:80"])?;
+    wait_for_line(&tool, "toa-tc: ::1:80 is an address: for port 80 of ::1, write [::1]:80")?;
+    tool.stop(Signal::Interrupt)?.succeeded()?;
     Ok(())
 }

@@ -105,7 +105,7 @@ impl Config {
 
     /// Returns whether the last of several TOA is used.
     #[inline(always)]
-    pub(crate) fn picks_last(&self) -> bool {
+    pub fn picks_last(&self) -> bool {
         self.has(bits::PICK_LAST)
     }
 

@@ -6,6 +6,8 @@
 //! kernel's place. The pure part uses no clock, socket or kernel: its callers pass the time as nanoseconds since the
 //! Unix epoch.
 //!
+//! [`filter`] writes filters for other programs.
+//!
 //! [`live`] needs a kernel: it loads and attaches the program and reads its rings.
 
 pub mod address;
@@ -14,11 +16,13 @@ pub mod capture;
 pub mod connection_table;
 pub mod error_chain;
 pub mod event;
+pub mod filter;
 pub mod http;
 pub mod ledger;
 pub mod limits;
 pub mod live;
 mod memo;
+pub mod nearest;
 pub mod pipeline;
 pub mod print;
 pub mod rule;

@@ -1,6 +1,7 @@
 //! Rules as the user writes them: `IP`, `IP:PORT`, `[IPv6]:PORT`, `CIDR`, `CIDR:PORT`, `:PORT` and `any`.
 
 pub mod balancers;
+mod error;
 pub mod matcher;
 
 use std::{
@@ -10,11 +11,13 @@ use std::{
 };
 
 use ipnet::IpNet;
-use thiserror::Error;
 use toa_common::{
     address::Client,
     rule::{PrefixKey, RuleKey, shape},
 };
+
+pub use error::{RuleError, parse_port};
+use error::{explain, explain_prefix, port_in_address};
 
 use crate::address::{canonical, net_bits, to_address, to_ip, to_net};
 
@@ -33,43 +36,6 @@ pub enum Rule {
     Port(u16),
     /// Every client.
     Any,
-}
-
-/// Why a text is not a rule.
-#[derive(Clone, Debug, Eq, Error, PartialEq)]
-pub enum RuleError {
-    /// Neither an address nor one of the other forms.
-    #[error("{text:?} is not a rule: IP, CIDR, IP:PORT, [IPv6]:PORT, :PORT or any")]
-    Syntax {
-        /// What was typed.
-        text: String,
-    },
-    /// A host name.
-    #[error("{name:?} is a host name: resolve it first (getent ahosts {name}) and give its addresses")]
-    HostName {
-        /// What was typed.
-        name: String,
-    },
-    /// A port above 65535.
-    #[error("{port} is not a port: 0 to 65535")]
-    Port {
-        /// What was typed.
-        port: String,
-    },
-    /// An invalid prefix.
-    #[error("{text:?} is not a prefix: an IPv4 address and /0 to /32, or an IPv6 address and /0 to /128")]
-    Prefix {
-        /// What was typed.
-        text: String,
-    },
-    /// A prefix with bits set after its length: either the length or the address may be wrong.
-    #[error("{text:?} has bits set after its prefix: did you mean {meant}?")]
-    HostBits {
-        /// What was typed.
-        text: String,
-        /// The prefix without those bits.
-        meant: IpNet,
-    },
 }
 
 /// A rule as a key of one of the kernel's maps.
@@ -130,6 +96,14 @@ impl Rule {
         }
     }
 
+    /// Returns the address and port that were probably meant, if the rule is an address such as `::1:80`.
+    pub fn port_in_address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Address(IpAddr::V6(address)) => port_in_address(*address),
+            _ => None,
+        }
+    }
+
     /// Returns every combination of `addresses`, which may be rules of any form, and `ports`. If one of the two is
     /// empty, the other is used alone. Combinations that no client can match are left out, possibly all of them.
     pub fn combine(addresses: &[Self], ports: &[u16]) -> Vec<Self> {
@@ -168,7 +142,7 @@ fn prefix_key(net: &IpNet, port: u32) -> Key {
 
 /// Reads a prefix.
 pub fn parse_prefix(text: &str) -> Result<IpNet, RuleError> {
-    let net = text.parse::<IpNet>().map_err(|_| RuleError::Prefix { text: text.to_owned() })?;
+    let net = text.parse::<IpNet>().map_err(|_| explain_prefix(text))?;
     let meant = net.trunc();
     if meant == net { Ok(canonical(net)) } else { Err(RuleError::HostBits { text: text.to_owned(), meant }) }
 }
@@ -198,7 +172,7 @@ impl FromStr for Rule {
     type Err = RuleError;
 
     fn from_str(text: &str) -> Result<Self, RuleError> {
-        if text == "any" {
+        if text.eq_ignore_ascii_case("any") {
             return Ok(Self::Any);
         }
         if let Ok(ip) = text.parse::<IpAddr>() {
@@ -207,42 +181,19 @@ impl FromStr for Rule {
         if let Ok(address) = text.parse::<SocketAddr>() {
             return Ok(Self::AddressPort(SocketAddr::new(address.ip().to_canonical(), address.port())));
         }
-        let syntax = || RuleError::Syntax { text: text.to_owned() };
         if let Some((ip, _)) = text.trim_start_matches('[').split_once('/') {
-            return if ip.parse::<IpAddr>().is_ok() { parse_prefix_rule(text) } else { Err(syntax()) };
+            let is_address = ip.parse::<IpAddr>().is_ok();
+            return if is_address {
+                parse_prefix_rule(text)
+            } else {
+                Err(RuleError::Syntax { text: text.to_owned() })
+            };
         }
-        if let Some(port) = text.strip_prefix(':') {
-            return parse_port(port).map(Self::Port);
+        match text.strip_prefix(':') {
+            Some(port) => parse_port(port).map(Self::Port),
+            None => Err(explain(text)),
         }
-        let host = match text.rsplit_once(':') {
-            Some((host, port)) => {
-                if host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok() {
-                    parse_port(port)?;
-                    return Err(syntax());
-                }
-                host
-            }
-            None => text,
-        };
-        Err(if is_host_name(host) { RuleError::HostName { name: host.to_owned() } } else { syntax() })
     }
-}
-
-/// Reads a port. The error names the text.
-pub fn parse_port(text: &str) -> Result<u16, RuleError> {
-    text.parse().map_err(|_| RuleError::Port { port: text.to_owned() })
-}
-
-/// Returns whether `text` could be a host name (RFC 1123 section 2.1): letters, digits, hyphens, underscores and dots,
-/// with a last label that is not a number. A number as the last label indicates a mistyped address.
-fn is_host_name(text: &str) -> bool {
-    let is_label = |label: &str| {
-        !label.is_empty()
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
-    };
-    let mut labels = text.trim_end_matches('.').split('.');
-    labels.clone().all(is_label)
-        && labels.next_back().is_some_and(|label| !label.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 impl fmt::Display for Rule {
@@ -288,6 +239,7 @@ mod tests {
         assert_eq!(rule("::ffff:203.0.113.0/120"), rule("203.0.113.0/24"));
         assert_eq!(rule("203.0.113.9/32"), rule("203.0.113.9"));
         assert_eq!(rule("2001:db8::7/128"), rule("2001:db8::7"));
+        assert_eq!(rule("Any"), Rule::Any);
         assert_eq!(rule("[2001:db8::7/128]:443"), rule("[2001:db8::7]:443"));
     }
 

@@ -8,6 +8,8 @@ use toa_common::wire::toa_pairs::{
     MAX_PAIRS, ToaPairs,
 };
 
+use crate::nearest::nearest;
+
 /// The pairs that one `--toa` names.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ToaOptions(Vec<(u8, u8)>);
@@ -16,7 +18,7 @@ pub struct ToaOptions(Vec<(u8, u8)>);
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 pub enum ToaOptionsError {
     /// Neither a pair nor a profile.
-    #[error("{text:?} is neither KIND:LEN nor a profile (profiles: {})", list(PROFILES.iter().map(|(name, _)| *name)))]
+    #[error("{text:?} is neither KIND:LEN nor a profile (profiles: {}){}", list(profiles()), meant(text))]
     Syntax {
         /// What was typed.
         text: String,
@@ -121,6 +123,17 @@ impl FromStr for ToaOptions {
     }
 }
 
+/// Returns the names of the profiles.
+fn profiles() -> impl Iterator<Item = &'static str> {
+    PROFILES.iter().map(|(name, _)| *name)
+}
+
+/// Returns a question after the profile that was probably meant.
+fn meant(text: &str) -> String {
+    let profile = nearest(&text.to_ascii_lowercase(), profiles());
+    profile.map(|name| format!(": did you mean {name}?")).unwrap_or_default()
+}
+
 /// Parses digits. Unlike the standard library, does not accept a sign.
 fn number(digits: &str, radix: u32) -> Option<u8> {
     digits.bytes().all(|byte| byte.is_ascii_alphanumeric()).then(|| u8::from_str_radix(digits, radix).ok())?
@@ -187,7 +200,9 @@ mod tests {
     fn mistakes_are_answered_with_what_there_is() {
         let error = |text: &str| text.parse::<ToaOptions>().unwrap_err().to_string();
         let profiles = "default, lvs, dpvs, tencent, alibaba, ucloud, huawei, akamai, netscaler, f5, all)";
-        assert!(error("lsv").ends_with(profiles));
+        assert!(error("xyz").ends_with(profiles));
+        assert!(error("LSV").ends_with(": did you mean lvs?"), "{}", error("LSV"));
+        assert!(error("tencnet").ends_with(": did you mean tencent?"));
         assert!(error("254:12").ends_with("252:20, 249:40, 254:16, 28:7, 28:19, 254:24"));
         assert!(error("200:7").contains("200:7"));
         assert_eq!(error("1:8"), "kind 1 has no length: use 2 to 255");

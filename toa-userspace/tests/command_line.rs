@@ -1,4 +1,4 @@
-//! Tests of messages and exit codes of command lines that need no kernel.
+//! Tests of exit codes and streams of command lines that need no kernel. [`snapshots`](snapshots.rs) has their texts.
 
 use std::{
     error::Error,
@@ -48,56 +48,12 @@ fn without_a_command_the_help_is_no_result() -> Result {
 }
 
 #[test]
-fn a_command_line_that_makes_no_sense_is_one_line_and_exit_code_2() -> Result {
-    // No device can have this name, so a command line that is accepted by mistake attaches to nothing.
-    for (arguments, reason) in [
-        (&["attach"][..], "<IFACE>"),
-        (&["attach", "no/device", "--frobnicate"], "--frobnicate"),
-        (&["frobnicate"], "frobnicate"),
-        (&["attach", "no/device", "--ip", "300.1.2.3"], "300.1.2.3"),
-        (&["attach", "no/device", "--ip", "203.0.113.9/24"], "did you mean 203.0.113.0/24"),
-        (&["attach", "no/device", "--toa", "254:12"], "unknown TOA layout 254:12"),
-        (&["flows", "--connections", "-", "--existing"], "cannot be used with"),
-        (&["flows", "203.0.113.9"], "--connections"),
-        (&["attach", "no/device", "--toa", "lsv"], "(profiles: default, lvs, "),
-        (&["attach", "no/device", "--lb", "10.9.0.1/24"], "did you mean 10.9.0.0/24"),
-        (&["attach", "no/device", "--server-port", "http"], "http is not a port"),
-        (&["attach", "no/device", "--max-flows", "0"], "--max-flows"),
-        (&["attach", "no/device", "--ip", "192.0.2.1:80", "--port", "81"], "--ip and --port"),
-        (&["attach", "no/device", "--port", "70000"], "70000 is not a port"),
-        (&["attach", "no/device", "-c", "0"], "-c"),
-        (&["attach", "no/device", "--duration", "soon"], "30s"),
-        (&["attach", "no/device", "--ring-size", "5000"], "power of two"),
-        (&["attach", "no/device", "-o", "xml"], "text, oneline, json"),
-        (&["read", "none", "--grep", "("], "unclosed group"),
-        (&["read", "none", "--header", "[a"], "invalid range pattern"),
-        (&["read", "none", "--summary-by", "team"], "none of client, path and header:NAME"),
-        (&["read", "none", "-q", "-v"], "cannot be used with"),
-        (&["attach", "no/device", "--any-flow"], "--any-flow needs --server-port or --lb"),
-        (&["read"], "<FILE>"),
-        (&["read", "/dev/null"], "give --ip, --port, --any or --any-flow"),
-        (&["read", "/dev/null", "--any-flow", "--any"], "cannot be used with"),
-        (&["read", "/dev/null", "--any", "--duration", "1s"], "--duration"),
-        (&["watch", "add"], "<RULE>"),
-        (&["watch", "list", "--pid", "0"], "--pid"),
-        (&["status", "-o", "xml"], "text, json"),
-    ] {
-        let output = tool(arguments).output()?;
-        assert_eq!(output.status.code(), USAGE, "{arguments:?}: {output:?}");
-        let said = stderr(&output);
-        assert!(said.starts_with("toa-tc: ") && said.contains(reason), "{arguments:?}: {said}");
-        assert_eq!((said.lines().count(), output.stdout.len()), (1, 0), "{arguments:?}: {said}");
-    }
-    Ok(())
-}
-
-#[test]
 fn more_interfaces_than_64_are_one_line_and_exit_code_2() -> Result {
     let names: Vec<_> = (0..65).map(|number| format!("no/device{number}")).collect();
     let names: Vec<_> = names.iter().map(String::as_str).collect();
     let output = tool(&[&["attach"], &names[..]].concat()).output()?;
     assert_eq!(output.status.code(), USAGE, "{output:?}");
-    assert_eq!(stderr(&output), "toa-tc: at most 64 interfaces are possible\n");
+    assert_eq!(stderr(&output), "toa-tc: at most 64 interfaces are possible (see toa-tc attach --help)\n");
     // One less is refused for another reason.
     let output = tool(&[&["attach"], &names[1..]].concat()).output()?;
     assert!(!stderr(&output).contains("interfaces are possible"), "{output:?}");
@@ -131,23 +87,22 @@ fn a_stdout_that_is_closed_at_the_start_is_a_failure() -> Result {
 }
 
 #[test]
-fn a_host_name_is_refused_with_a_hint() -> Result {
-    let attach = ["attach", "no/device", "--ip", "client.example"];
-    for arguments in
-        [&attach[..], &["watch", "add", "client.example:443"], &["watch", "remove", "client.example"]]
-    {
-        let output = tool(arguments).output()?;
-        assert_eq!(output.status.code(), USAGE, "{arguments:?}");
-        assert!(stderr(&output).contains("getent ahosts client.example"), "{output:?}");
-    }
-    Ok(())
-}
-
-#[test]
 fn a_closed_stdout_is_no_failure() -> Result {
     let (reader, writer) = io::pipe()?;
     drop(reader);
     let output = tool(&["--help"]).stdout(writer).output()?;
     assert_eq!((output.status.code(), stderr(&output).as_str()), (DONE, ""));
+    Ok(())
+}
+
+#[test]
+fn filters_conform_to_their_schema() -> Result {
+    let schema = serde_json::from_str(include_str!("../schema/commands.schema.json"))?;
+    let schema = jsonschema::validator_for(&schema)?;
+    for arguments in [&["203.0.113.9"][..], &["203.0.112.0/20", ":80"], &["any", "--toa", "all"]] {
+        let output = tool(&[&["filter", "-o", "json"], arguments].concat()).output()?;
+        let filters: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+        assert!(schema.is_valid(&filters) && filters.get("tcpdump").is_some(), "{filters}");
+    }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{Command, Stdio},
 };
 
 use anyhow::{Context, Result, bail, ensure};
@@ -126,6 +126,15 @@ impl Captured {
     fn read(&self) -> Result<Vec<u8>> {
         Ok(fs::read(&self.file)?)
     }
+}
+
+/// Returns the frames of a file that `filter` matches.
+pub fn select(file: &Path, filter: &str) -> Result<Vec<Vec<u8>>> {
+    let mut command = Command::new("tcpdump");
+    let output =
+        command.args(["-w", "-", "-r"]).arg(file).arg(filter).output().context("starting tcpdump")?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    frames(&output.stdout)
 }
 
 /// Returns the frames of a pcap file, padded to their length on the wire.

@@ -87,6 +87,23 @@ impl Toa {
     }
 }
 
+/// Returns where the address of a TOA of this kind and length is, in bytes from the kind.
+#[inline(always)]
+pub const fn address_at(kind: u8, length: u8) -> u32 {
+    match (kind, length) {
+        _ if has_version(kind, length) => 3,
+        _ if !has_port(kind, length) => 2,
+        (254, 24) => 8,
+        _ => 4,
+    }
+}
+
+/// Returns whether the address of a TOA of this kind and length is IPv6.
+#[inline(always)]
+pub const fn has_ipv6(kind: u8, length: u8) -> bool {
+    matches!(length, LENGTH_IPV6_WITHOUT_PORT | 19 | LENGTH_IPV6 | 24 | 40) && kind != 252
+}
+
 /// Decodes the TOA at `offset`. Returns `None` if its version is unknown.
 #[inline(always)]
 pub(crate) fn decode<P: PacketView>(packet: &P, offset: u32) -> Option<Toa> {
@@ -96,14 +113,8 @@ pub(crate) fn decode<P: PacketView>(packet: &P, offset: u32) -> Option<Toa> {
     if has_version && length == 7 && byte::<2, _>(option) != 1 {
         return None;
     }
-    let address_at = match (kind, length) {
-        _ if has_version => 3,
-        _ if !has_port => 2,
-        (254, 24) => 8,
-        _ => 4,
-    };
-    let address_at = offset.wrapping_add(address_at);
-    let address = if matches!(length, LENGTH_IPV6_WITHOUT_PORT | 19 | LENGTH_IPV6 | 24 | 40) && kind != 252 {
+    let address_at = offset.wrapping_add(address_at(kind, length));
+    let address = if has_ipv6(kind, length) {
         Address::from_ipv6(packet.bytes(address_at)?)
     } else {
         Address::from_ipv4(packet.bytes(address_at)?)

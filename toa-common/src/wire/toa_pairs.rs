@@ -16,7 +16,7 @@ pub(super) const KIND_WITH_VERSION: u8 = 28;
 
 /// Returns whether a TOA of this kind and length has a version before the address, and no port.
 #[inline(always)]
-pub(super) const fn has_version(kind: u8, length: u8) -> bool {
+pub const fn has_version(kind: u8, length: u8) -> bool {
     kind == KIND_WITH_VERSION && matches!(length, 7 | 19)
 }
 

@@ -1,5 +1,6 @@
 //! This host: its clocks, interfaces, namespaces and sockets, and our capabilities and signals.
 
+pub mod addresses;
 pub mod btf;
 pub mod cgroup;
 pub mod clock;
@@ -13,3 +14,4 @@ pub mod signal;
 pub mod sock_diag;
 pub mod tcp;
 pub mod tunnel_devices;
+pub mod unknown_interface;

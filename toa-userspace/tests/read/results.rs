@@ -141,3 +141,11 @@ fn names_can_be_redacted_as_well() -> Result {
     assert!(!shown.contains("payments") && !shown.contains("id=1"), "{shown}");
     Ok(())
 }
+
+#[test]
+fn without_a_rule_everything_is_read() -> Result {
+    let file = File::new("everything", &capture())?;
+    assert_eq!(file.read(&[])?.stdout, file.read(&["--any-flow"])?.stdout);
+    assert_eq!(text(&file.read(&["--any"])?.stdout), PRINTED);
+    Ok(())
+}

@@ -6,8 +6,11 @@ pub(crate) mod attach;
 pub(crate) mod bounds;
 pub(crate) mod detach;
 pub(crate) mod doctor;
+mod examples;
 pub(crate) mod existing;
+pub(crate) mod filter;
 pub(crate) mod flows;
+mod number;
 pub(crate) mod pin_dir;
 pub(crate) mod read;
 pub(crate) mod remember;
@@ -22,14 +25,21 @@ pub(crate) mod watch;
 use attach::AttachArgs;
 use detach::DetachArgs;
 use doctor::DoctorArgs;
+use filter::FilterArgs;
 use flows::FlowsArgs;
 use read::ReadArgs;
 use remember::RememberArgs;
 use status::StatusArgs;
 use watch::WatchArgs;
 
+/// Show which clients send which HTTP requests through a full-NAT load balancer
+///
+/// Behind LVS, DPVS and similar load balancers, every packet comes from the balancer; the client's address is in a TCP
+/// option, TOA (TCP Option Address). toa-tc finds this option by eBPF at an interface's TC ingress hook, follows the
+/// connections of the clients you watch, and prints their HTTP requests. Nothing on the host has to be changed: no kernel
+/// module, no server configuration.
 #[derive(Debug, Parser)]
-#[command(name = "toa-tc", version, about, arg_required_else_help = true)]
+#[command(name = "toa-tc", version, arg_required_else_help = true, after_long_help = examples::TOA_TC)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -37,30 +47,58 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Attach to interfaces and print the requests of watched clients until SIGINT or SIGTERM
+    /// Print the requests of watched clients
+    ///
+    /// Attaches to the interfaces until SIGINT or SIGTERM. Results go to stdout, everything else to stderr.
+    #[command(override_usage = "toa-tc attach [OPTIONS] <IFACE>...", after_long_help = examples::ATTACH)]
     Attach(AttachArgs),
-    /// Attach to interfaces, and print a table of the real clients with their connections and requests at the end, and
-    /// every second on a terminal; without --ip and --port, of all clients with TOA
-    #[command(mut_args(|arg| match arg.get_id().as_str() {
-        "show_secrets" | "redact" | "headers" | "not_headers" | "once_by" | "time" | "color" => arg.hide(true),
-        _ => arg,
-    }))]
+    /// Print a table of the real clients
+    ///
+    /// Attaches to the interfaces, and prints the clients with their connections and requests at the end, and every second
+    /// on a terminal; without --ip and --port, all clients with TOA.
+    #[command(
+        override_usage = "toa-tc clients [OPTIONS] <IFACE>...",
+        mut_args(|arg| match arg.get_id().as_str() {
+            "show_secrets" | "redact" | "headers" | "not_headers" | "once_by" | "time" | "color" => arg.hide(true),
+            _ => arg,
+        }),
+        after_long_help = examples::CLIENTS
+    )]
     Clients(AttachArgs),
-    /// Print the requests of watched clients from a capture file
+    /// Print the requests of capture files
+    ///
+    /// Needs no privileges. Without --ip, --port and --any, prints all requests, as with --any-flow.
+    #[command(after_long_help = examples::READ)]
     Read(ReadArgs),
     /// Show or change the rules of a running attach
+    #[command(after_long_help = examples::WATCH)]
     Watch(WatchArgs),
-    /// Show each running attach: interfaces, rules, counters, ledger, cost
+    /// Show each running attach: interfaces, rules, counters, cost
+    #[command(after_long_help = examples::STATUS)]
     Status(StatusArgs),
-    /// Show the connections being followed
+    /// Show the followed connections, or all open ones
+    #[command(after_long_help = examples::FLOWS)]
     Flows(FlowsArgs),
-    /// Remove the pins and netlink filters that killed runs have left behind, and nothing else
+    /// Print filters for tcpdump and Wireshark
+    ///
+    /// For hosts where attach cannot run: expressions that find the packets in which a TOA names a client.
+    #[command(after_long_help = examples::FILTER)]
+    Filter(FilterArgs),
+    /// Remove what killed runs have left behind
+    ///
+    /// These are their pins and netlink filters. Nothing of a living run, or of somebody else, is touched.
+    #[command(after_long_help = examples::DETACH)]
     Detach(DetachArgs),
-    /// Remember the clients of new connections in the kernel, for a later attach --existing or flows --existing
+    /// Remember the clients of new connections in the kernel
+    ///
+    /// A later attach --existing or flows --existing knows them then, without a TOA kernel module.
+    #[command(after_long_help = examples::REMEMBER)]
     Remember(RememberArgs),
-    /// Forget the clients that remember has noted, and remember no more
+    /// Forget what remember has noted, and remember no more
+    #[command(after_long_help = examples::FORGET)]
     Forget,
     /// Check whether this host can run attach
+    #[command(after_long_help = examples::DOCTOR)]
     Doctor(DoctorArgs),
 }
 
@@ -107,6 +145,49 @@ mod tests {
         assert!(error.to_string().contains("--ip and --port"), "{error}");
     }
 
+    /// Returns all commands that have a help text of their own.
+    fn all(command: &clap::Command) -> Vec<clap::Command> {
+        let below = command.get_subcommands().filter(|command| command.get_name() != "help");
+        std::iter::once(command.clone()).chain(below.flat_map(all)).collect()
+    }
+
+    #[test]
+    fn the_short_help_of_every_command_fits_a_screen() {
+        let mut root = Cli::command().term_width(80);
+        root.build();
+        let commands = all(&root);
+        assert!(commands.len() > 12, "{}", commands.len());
+        for mut command in commands {
+            let help = command.render_help().to_string();
+            let widest = help.lines().map(|line| line.chars().count()).max().unwrap();
+            assert!(help.lines().count() <= 24 && widest <= 80, "{}\n{help}", help.lines().count());
+        }
+    }
+
+    #[test]
+    fn the_long_help_of_every_command_has_examples() {
+        let mut root = Cli::command();
+        root.build();
+        for mut command in all(&root) {
+            let help = command.render_long_help().to_string();
+            assert!(help.contains("\nExamples:\n  "), "{help}");
+        }
+    }
+
+    #[test]
+    fn sizes_numbers_and_times_are_read() {
+        let args = attach(&["--ring-size", "1M", "--duration", "1d", "-c", "10", "--max-memory", "1G"]);
+        assert_eq!((args.ring_size, args.results.count), (Some(1 << 20), Some(10)));
+        assert_eq!(args.duration, Some(jiff::SignedDuration::from_hours(24)));
+        assert_eq!(args.bounds.limits().total_bytes, 1 << 30);
+    }
+
+    #[test]
+    fn interfaces_are_not_needed_for_a_list_of_them() {
+        let parsed = Cli::try_parse_from(["toa-tc", "attach", "-D", "--netns", "web"]).unwrap();
+        assert!(matches!(parsed.command, Command::Attach(args) if args.list_interfaces));
+    }
+
     #[test]
     fn the_ready_file_is_not_in_the_help() {
         let help = Cli::command().find_subcommand_mut("attach").unwrap().render_long_help().to_string();
@@ -122,6 +203,7 @@ mod tests {
             &["attach", "eth0", "--port", "70000"],
             &["attach", "eth0", "--duration", "-1s"],
             &["attach", "eth0", "--duration", "soon"],
+            &["attach", "eth0", "--ring-size", "96K"],
             &["attach", "eth0", "--ring-size", "5000"],
             &["attach", "eth0", "-c", "0"],
             &["attach", "eth0", "--max-flows", "0"],

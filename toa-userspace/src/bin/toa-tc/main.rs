@@ -12,6 +12,7 @@ mod signals;
 mod stderr;
 mod stdout;
 mod time_zone;
+mod usage;
 
 use std::process::ExitCode;
 
@@ -29,15 +30,19 @@ fn main() -> ExitCode {
     let _ = signal::ignore(libc::SIGXFSZ);
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return usage(&error),
+        Err(error) => return not_parsed(&error),
     };
     let result = match cli.command {
+        Command::Attach(args) | Command::Clients(args) if args.list_interfaces => {
+            commands::interfaces::run(args.netns.as_deref())
+        }
         Command::Attach(args) => commands::attach::run(args),
         Command::Clients(args) => commands::clients::run(args),
         Command::Read(args) => commands::read::run(args),
         Command::Watch(args) => commands::watch::run(args),
         Command::Status(args) => commands::status::run(&args),
         Command::Flows(args) => commands::flows::run(&args),
+        Command::Filter(args) => commands::filter::run(args),
         Command::Detach(args) => commands::detach::run(&args),
         Command::Remember(args) => commands::remember::remember(&args),
         Command::Forget => commands::remember::forget(),
@@ -46,7 +51,7 @@ fn main() -> ExitCode {
     let code = match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is::<UsageError>() => {
-            stderr::line(format_args!("{error}"));
+            usage::report_late(&error);
             ExitCode::from(USAGE)
         }
         Err(error) if error.is::<AlreadyReported>() => ExitCode::FAILURE,
@@ -60,7 +65,7 @@ fn main() -> ExitCode {
 }
 
 /// Prints what clap reports. `--help` and `--version` succeed; usage errors are printed as one line.
-fn usage(error: &clap::Error) -> ExitCode {
+fn not_parsed(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() || error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
     {
         let code = if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
@@ -68,11 +73,6 @@ fn usage(error: &clap::Error) -> ExitCode {
         _ = error.print();
         return code;
     }
-    let text = error.to_string();
-    // clap lists missing arguments on lines of their own.
-    let mut lines = text.lines().map(str::trim).take_while(|line| !line.is_empty());
-    let first = lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
-    let line = lines.fold(first, |line, more| format!("{line} {more}"));
-    stderr::line(format_args!("{line} (see toa-tc --help)"));
+    usage::report(error);
     ExitCode::from(USAGE)
 }

@@ -1,6 +1,6 @@
 //! The interfaces of our network namespace, as the kernel lists them, and when they change.
 
-use std::io;
+use std::{fmt, io};
 
 use netlink_packet_core::{DecodeError, NLM_F_DUMP, NlaBuffer, NlasIterator};
 use netlink_sys::Socket;
@@ -37,6 +37,30 @@ pub struct Link {
     /// Index of the interface of our own network namespace that it is made from, such as that of a VLAN. Of a veth, it is
     /// the other end.
     pub origin: Option<u32>,
+    /// Whether it is up, and whether it can also send and receive.
+    pub state: LinkState,
+}
+
+/// Whether an interface is in use.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum LinkState {
+    /// It is switched off.
+    #[default]
+    Down,
+    /// It is switched on, but has no carrier.
+    NoCarrier,
+    /// It can send and receive.
+    Up,
+}
+
+impl fmt::Display for LinkState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Down => "down",
+            Self::NoCarrier => "no carrier",
+            Self::Up => "up",
+        })
+    }
 }
 
 impl Link {
@@ -81,6 +105,7 @@ fn decode(payload: &[u8]) -> Result<Link, DecodeError> {
     let mut link = Link {
         index: word(payload, 4).ok_or_else(short)?,
         hardware: u16::from_ne_bytes(*hardware),
+        state: state(word(payload, 8).ok_or_else(short)?),
         ..Link::default()
     };
     let mut origin_is_elsewhere = false;
@@ -105,6 +130,16 @@ fn decode(payload: &[u8]) -> Result<Link, DecodeError> {
     }
     link.origin = link.origin.filter(|_| !origin_is_elsewhere);
     Ok(link)
+}
+
+/// Decodes the flags of an interface (`netdevice(7)`).
+fn state(flags: u32) -> LinkState {
+    let has = |flag: i32| flags & flag.unsigned_abs() != 0;
+    match (has(libc::IFF_UP), has(libc::IFF_RUNNING)) {
+        (false, _) => LinkState::Down,
+        (true, false) => LinkState::NoCarrier,
+        (true, true) => LinkState::Up,
+    }
 }
 
 /// Notifications that interfaces of our network namespace have changed.
@@ -159,6 +194,7 @@ mod tests {
         let mut bytes = vec![0; IFINFOMSG_BYTES];
         bytes[2..4].copy_from_slice(&1_u16.to_ne_bytes());
         bytes[4..8].copy_from_slice(&7_u32.to_ne_bytes());
+        bytes[8..12].copy_from_slice(&0x41_u32.to_ne_bytes());
         bytes.extend(attribute(libc::IFLA_IFNAME, b"eth0.5\0"));
         bytes.extend(attribute(1000, b"?"));
         bytes.extend(attribute(libc::IFLA_LINK, &2_u32.to_ne_bytes()));
@@ -178,8 +214,13 @@ mod tests {
             kind: "vlan".to_owned(),
             master: Some(9),
             origin: Some(2),
+            state: LinkState::Up,
         };
         assert_eq!(link, expected);
+        assert_eq!(
+            [0, 0x40, 1, 0x41].map(state),
+            [LinkState::Down, LinkState::Down, LinkState::NoCarrier, LinkState::Up]
+        );
         // The other interface is in another network namespace.
         let elsewhere = decode(&listed(&attribute(libc::IFLA_LINK_NETNSID, &[0; 4]))).unwrap();
         assert_eq!(elsewhere.origin, None);

@@ -12,7 +12,7 @@ use aya::{
 use thiserror::Error;
 
 use crate::live::{
-    host::links::Link,
+    host::{links::Link, unknown_interface::UnknownInterface},
     program::{
         chain::Stage,
         filters::{self, Filter},
@@ -41,11 +41,8 @@ pub(crate) const RAW_IP: &str = "toa_ingress_ip";
 #[derive(Debug, Error)]
 pub enum AttachError {
     /// There is no such interface.
-    #[error("no interface {interface} in this network namespace")]
-    NoInterface {
-        /// The name as it was given.
-        interface: String,
-    },
+    #[error(transparent)]
+    NoInterface(#[from] UnknownInterface),
     /// No entry point fits the interface's link type.
     #[error("unsupported link type {link_type} of {interface}: neither Ethernet nor raw IP")]
     UnknownLinkType {

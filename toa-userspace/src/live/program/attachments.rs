@@ -13,7 +13,10 @@ use std::collections::HashSet;
 use toa_common::run_info::MAX_INTERFACES;
 
 use crate::live::{
-    host::links::{self, Link},
+    host::{
+        links::{self, Link},
+        unknown_interface::UnknownInterface,
+    },
     program::{
         attach::{self, AttachError, Attached, ETHERNET, Mode, RAW_IP, attach},
         chain::{self, Stage},
@@ -74,7 +77,7 @@ impl Attachments {
             slot.fill(&links);
             // An interface that is wanted twice, or by two of its names, counts once.
             if slot.index.is_none() {
-                return Err(AttachError::NoInterface { interface: name.to_owned() });
+                return Err(UnknownInterface::new(name).into());
             }
             if slots.iter().all(|known| known.index != slot.index) {
                 slots.push(slot);

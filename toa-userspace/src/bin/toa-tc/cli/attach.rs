@@ -8,24 +8,41 @@ use toa_common::config::Config;
 use toa_userspace::live::program::attachments::Wanted;
 
 use super::{
-    bounds::BoundArgs, existing::Existing, pin_dir::PinDirArgs, results::ResultArgs, select::SelectArgs,
+    bounds::BoundArgs,
+    existing::Existing,
+    number::{duration, size},
+    pin_dir::PinDirArgs,
+    results::ResultArgs,
+    select::SelectArgs,
     verbosity::VerbosityArgs,
 };
 use crate::error::UsageError;
 
 #[derive(Args, Debug)]
 pub(crate) struct AttachArgs {
-    /// Interfaces on which the load balancer's packets arrive: names, or quoted patterns such as 'eth*'. Those that appear
-    /// later, or come back, are attached to as well
-    #[arg(required = true, value_name = "IFACE")]
+    /// Interfaces on which the balancer's packets arrive
+    ///
+    /// Names, or quoted patterns such as 'eth*'. Those that appear later, or come back, are attached to as well.
+    #[arg(required_unless_present = "list_interfaces", value_name = "IFACE", hide_short_help = true)]
     pub(crate) interfaces: Vec<Wanted>,
 
-    /// Work on the interfaces and sockets of another network namespace: a name of ip netns, a path, or the ID of a process
-    #[arg(long, value_name = "NAME|PATH|PID", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    /// List the interfaces with their addresses, and exit
+    #[arg(short = 'D', long)]
+    pub(crate) list_interfaces: bool,
+
+    /// Work on the interfaces and sockets of another network namespace
+    ///
+    /// A name of ip netns, a path, or the ID of a process.
+    #[arg(
+        long,
+        value_name = "NAME|PATH|PID",
+        value_parser = clap::builder::NonEmptyStringValueParser::new(),
+        hide_short_help = true
+    )]
     pub(crate) netns: Option<String>,
 
     /// Attach as a netlink filter even where TCX is possible, as on kernels before Linux 6.6
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub(crate) netlink: bool,
 
     #[command(flatten)]
@@ -34,6 +51,7 @@ pub(crate) struct AttachArgs {
     #[command(flatten, next_help_heading = "Selection")]
     pub(crate) select: SelectArgs,
 
+    /// Also follow connections that are already open
     #[arg(
         help_heading = "Selection",
         long,
@@ -42,21 +60,26 @@ pub(crate) struct AttachArgs {
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "yes",
-        help = "Also follow connections that are already open (needs toa-tc remember before, or a loaded TOA kernel \
-                module). With =force, do so even if that resets the cgroup-v1 net_cls/net_prio class of the servers' sockets"
+        hide_possible_values = true,
+        long_help = "Also follow connections that are already open\n\nNeeds toa-tc remember before, or a loaded TOA \
+                     kernel module. With =force, does so even if that resets the cgroup-v1 net_cls/net_prio class of \
+                     the servers' sockets."
     )]
     pub(crate) existing: Option<Existing>,
 
-    /// Also follow connections that are already open and whose clients are in the balancer's own table: the output of
-    /// ipvsadm -lnc of DPVS, or lines of CLIENT LOCAL; - for stdin
-    #[arg(help_heading = "Selection", long, value_name = "FILE")]
+    /// Also follow open connections whose clients are in the balancer's own table
+    ///
+    /// The output of ipvsadm -lnc of DPVS, or lines of CLIENT LOCAL; - for stdin.
+    #[arg(help_heading = "Selection", long, value_name = "FILE", hide_short_help = true)]
     pub(crate) connections: Option<PathBuf>,
 
     #[command(flatten, next_help_heading = "Output")]
     pub(crate) results: ResultArgs,
 
-    /// Append results to this file instead of printing them. SIGHUP opens it again
-    #[arg(help_heading = "Output", long, value_name = "FILE")]
+    /// Append results to this file instead of printing them
+    ///
+    /// SIGHUP opens it again.
+    #[arg(help_heading = "Output", long, value_name = "FILE", hide_short_help = true)]
     pub(crate) output_file: Option<PathBuf>,
 
     /// Also write the packets of followed connections, bodies included, to this pcapng file, each with its real client as
@@ -64,12 +87,14 @@ pub(crate) struct AttachArgs {
     #[arg(help_heading = "Output", short = 'w', value_name = "FILE")]
     pub(crate) write: Option<PathBuf>,
 
-    /// Stop after this time, such as 30s or 5m
-    #[arg(help_heading = "Limits", long, value_name = "TIME", value_parser = duration)]
+    /// Stop after this time, such as 30s, 5m or 1d
+    #[arg(help_heading = "Output", long, value_name = "TIME", value_parser = duration)]
     pub(crate) duration: Option<SignedDuration>,
 
-    /// Set the size of each CPU's ring, a power of two [default: 256 KiB to 4 MiB, by the number of CPUs]
-    #[arg(help_heading = "Limits", long, value_name = "BYTES", value_parser = ring_size)]
+    /// Set the size of each CPU's ring, a power of two such as 1M [default: 256K to 4M, by the number of CPUs]
+    ///
+    /// A K is 1024 bytes.
+    #[arg(help_heading = "Limits", long, value_name = "SIZE", value_parser = ring_size, hide_short_help = true)]
     pub(crate) ring_size: Option<usize>,
 
     #[command(flatten, next_help_heading = "Limits")]
@@ -91,16 +116,10 @@ impl AttachArgs {
     }
 }
 
-fn duration(text: &str) -> Result<SignedDuration, String> {
-    match text.parse::<SignedDuration>() {
-        Ok(duration) if duration.is_positive() => Ok(duration),
-        _ => Err("not a time such as 30s, 5m or 1h30m".to_owned()),
-    }
-}
-
 fn ring_size(text: &str) -> Result<usize, String> {
-    match text.parse::<usize>() {
-        Ok(bytes) if bytes.is_power_of_two() && (1 << 12..=1 << 30).contains(&bytes) => Ok(bytes),
-        _ => Err("not a power of two from 4096 to 1073741824".to_owned()),
+    let bytes = size(text, 1 << 12..=1 << 30)?;
+    match usize::try_from(bytes) {
+        Ok(bytes) if bytes.is_power_of_two() => Ok(bytes),
+        _ => Err("not a power of two, such as 256K or 1M".to_owned()),
     }
 }

@@ -16,6 +16,7 @@ pub(crate) struct FlowsArgs {
     #[command(flatten)]
     pub(crate) run: RunArgs,
 
+    /// Show all established connections and their real clients instead
     #[arg(
         long,
         value_enum,
@@ -24,14 +25,16 @@ pub(crate) struct FlowsArgs {
         require_equals = true,
         default_missing_value = "yes",
         conflicts_with_all = ["iface", "pid", "pin_dir"],
-        help = "Show all established connections and their real clients instead, without attaching (needs toa-tc \
-                remember before, or a loaded TOA kernel module). With =force, do so even if that resets the cgroup-v1 net_cls/net_prio class of \
-                the servers' sockets"
+        hide_possible_values = true,
+        long_help = "Show all established connections and their real clients instead\n\nWithout attaching. Needs \
+                     toa-tc remember before, or a loaded TOA kernel module. With =force, does so even if that resets \
+                     the cgroup-v1 net_cls/net_prio class of the servers' sockets."
     )]
     pub(crate) existing: Option<Existing>,
 
-    /// Show all established connections and their real clients from the balancer's own table instead, without attaching:
-    /// the output of ipvsadm -lnc of DPVS, or lines of CLIENT LOCAL; - for stdin
+    /// The same with clients of the balancer's own table
+    ///
+    /// The output of ipvsadm -lnc of DPVS, or lines of CLIENT LOCAL; - for stdin.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["iface", "pid", "pin_dir"])]
     pub(crate) connections: Option<PathBuf>,
 
@@ -39,12 +42,13 @@ pub(crate) struct FlowsArgs {
     #[arg(value_name = "RULE", requires = "established")]
     pub(crate) rules: Vec<Rule>,
 
-    /// Show only connections whose client no TOA names: direct callers, or those of balancers that do not mark them (of a
-    /// run with --any-flow)
+    /// Show only connections whose client no TOA names
+    ///
+    /// These are direct callers, or those of balancers that do not mark them (of a run with --any-flow).
     #[arg(long, conflicts_with = "existing")]
     pub(crate) without_toa: bool,
 
     /// Output format
-    #[arg(short, long, value_enum, default_value_t = ReportFormat::Text)]
+    #[arg(short, long, value_enum, default_value_t = ReportFormat::Text, value_name = "FORMAT")]
     pub(crate) output: ReportFormat,
 }

@@ -11,7 +11,7 @@ use crate::error::UsageError;
 #[derive(Args, Debug)]
 pub(crate) struct PinDirArgs {
     /// Use this directory of a BPF file system for pins [default: /sys/fs/bpf/toa-tc of root, or /sys/fs/bpf/toa-tc-UID]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", hide_short_help = true)]
     pub(crate) pin_dir: Option<PathBuf>,
 }
 

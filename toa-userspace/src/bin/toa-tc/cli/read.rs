@@ -8,7 +8,9 @@ use super::{bounds::BoundArgs, results::ResultArgs, select::SelectArgs, verbosit
 
 #[derive(Args, Debug)]
 pub(crate) struct ReadArgs {
-    /// Pcap or pcapng files, which gzip or zstd may have compressed, or - for stdin; several are read in the order of time
+    /// Pcap or pcapng files, or - for stdin
+    ///
+    /// Files may be compressed with gzip or zstd. Several are read in the order of time.
     #[arg(value_name = "FILE", required = true)]
     pub(crate) files: Vec<PathBuf>,
 

@@ -8,8 +8,9 @@ use super::toa::ToaArgs;
 
 #[derive(Args, Debug)]
 pub(crate) struct RememberArgs {
-    /// Only connections to the servers of this cgroup and those below it: a directory in a cgroup2 file system
-    /// [default: the root cgroup]
+    /// Only connections to the servers of this cgroup and those below it
+    ///
+    /// A directory in a cgroup2 file system [default: the root cgroup].
     #[arg(long, value_name = "PATH")]
     pub(crate) cgroup: Option<PathBuf>,
 

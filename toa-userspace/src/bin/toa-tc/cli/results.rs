@@ -5,37 +5,49 @@ use glob::Pattern;
 use regex::bytes::{Regex, RegexBuilder};
 use toa_userspace::print::group_by::GroupBy;
 
+use super::number::number;
+
 #[derive(Args, Debug)]
 pub(crate) struct ResultArgs {
     /// Output format
-    #[arg(short, long, value_enum, default_value_t = Format::Text)]
+    ///
+    /// [default: text]
+    #[arg(short, long, value_enum, default_value_t = Format::Text, value_name = "FORMAT", hide_default_value = true)]
     pub(crate) output: Format,
 
-    /// Print only these header fields: names, or quoted patterns such as 'x-*' (repeatable)
+    /// Print only these header fields, such as host or 'x-*'
+    ///
+    /// Names, or quoted patterns. Can be repeated.
     #[arg(long = "header", value_name = "NAME")]
     pub(crate) headers: Vec<Pattern>,
 
-    /// Do not print these header fields (repeatable)
-    #[arg(long = "not-header", value_name = "NAME")]
+    /// Do not print these header fields
+    ///
+    /// Can be repeated.
+    #[arg(long = "not-header", value_name = "NAME", hide_short_help = true)]
     pub(crate) not_headers: Vec<Pattern>,
 
-    /// Print only requests whose head matches a regular expression. It is matched before secrets are redacted; ^ and $ match
-    /// at lines
+    /// Print only requests whose head matches
+    ///
+    /// A regular expression of the regex crate. It is matched before secrets are redacted; ^ and $ match at lines.
     #[arg(long, value_name = "REGEX", value_parser = regex)]
     pub(crate) grep: Option<Regex>,
 
-    /// Print only the first request of each client, path or value of a header field, or of each combination, such as
-    /// client,header:x-team
-    #[arg(long, value_name = "KEYS")]
+    /// Print only the first request of each client, path or value of a header field
+    ///
+    /// Or of each combination, such as client,header:x-team.
+    #[arg(long, value_name = "KEYS", hide_short_help = true)]
     pub(crate) once_by: Option<GroupBy>,
 
-    /// At the end, print a table of requests and connections by client, path or value of a header field, or by combinations,
-    /// such as client,header:x-team (repeatable)
+    /// At the end, print a table by client, path or header
+    ///
+    /// Requests and connections by client, path or value of a header field, or by combinations, such as client,header:x-team.
+    /// Can be repeated.
     #[arg(long, value_name = "KEYS")]
     pub(crate) summary_by: Vec<GroupBy>,
 
     /// How times are printed [default: the local time of day]
-    #[arg(long, value_enum, value_name = "FORM")]
+    #[arg(long, value_enum, value_name = "FORM", hide_short_help = true)]
     pub(crate) time: Option<Time>,
 
     #[arg(
@@ -43,16 +55,19 @@ pub(crate) struct ResultArgs {
         value_enum,
         value_name = "WHEN",
         default_value_t = Color::Auto,
+        hide_short_help = true,
         help = "Color text; auto does so on a terminal, unless NO_COLOR is set"
     )]
     pub(crate) color: Color,
 
-    /// Also redact header fields and parameters of this name (repeatable)
-    #[arg(long, value_name = "NAME")]
+    /// Also redact header fields and parameters of this name
+    ///
+    /// Can be repeated.
+    #[arg(long, value_name = "NAME", hide_short_help = true)]
     pub(crate) redact: Vec<String>,
 
     /// Print secrets (authorization, cookies, ...) unredacted
-    #[arg(long, conflicts_with = "redact")]
+    #[arg(long, conflicts_with = "redact", hide_short_help = true)]
     pub(crate) show_secrets: bool,
 
     /// Print nothing but the tables
@@ -60,8 +75,12 @@ pub(crate) struct ResultArgs {
     pub(crate) only_tables: bool,
 
     /// Stop after this many requests
-    #[arg(short = 'c', value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(short = 'c', value_name = "N", value_parser = count)]
     pub(crate) count: Option<u64>,
+}
+
+fn count(text: &str) -> Result<u64, String> {
+    number(text, 1..=u64::MAX)
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]

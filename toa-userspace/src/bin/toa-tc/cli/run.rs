@@ -3,7 +3,8 @@
 use anyhow::{Result, anyhow};
 use clap::{Args, ValueEnum};
 use toa_userspace::{
-    live::runs::{NoSingleRun, Run, RunSelector, Runs},
+    live::runs::{NoSingleRun, Run, RunSelector, Runs, interface_name},
+    nearest::nearest,
     print::push_fmt,
 };
 
@@ -27,11 +28,15 @@ pub(crate) struct RunArgs {
     iface: Option<String>,
 
     /// Only the run with this process ID
-    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "PID", value_parser = process)]
     pid: Option<u32>,
 
     #[command(flatten)]
     pub(crate) pins: PinDirArgs,
+}
+
+fn process(text: &str) -> Result<u32, String> {
+    text.parse().ok().filter(|pid| *pid > 0).ok_or_else(|| "not a process ID".to_owned())
 }
 
 impl RunArgs {
@@ -45,7 +50,7 @@ impl RunArgs {
             _ if runs.alive.is_empty() => {
                 "no toa-tc is attached: start one with toa-tc attach IFACE".to_owned()
             }
-            (Some(iface), None) => format!("no toa-tc is attached to {iface}: see toa-tc status"),
+            (Some(iface), None) => not_attached(iface, runs),
             (_, Some(pid)) => format!("no toa-tc with process ID {pid} is attached: see toa-tc status"),
             (None, None) => "no toa-tc is attached".to_owned(),
         };
@@ -63,6 +68,20 @@ impl RunArgs {
             Err(NoSingleRun::Several(runs)) => Err(ambiguous(&runs).into()),
         }
     }
+}
+
+/// Returns the message for an interface that no run is attached to.
+fn not_attached(iface: &str, runs: &Runs) -> String {
+    let interfaces = runs.alive.iter().flat_map(|run| run.info.interfaces());
+    let mut attached: Vec<_> = interfaces.map(interface_name).collect();
+    attached.sort_unstable();
+    attached.dedup();
+    if attached.is_empty() {
+        return format!("no toa-tc is attached to {iface}: see toa-tc status");
+    }
+    let meant = nearest(iface, attached.iter().map(String::as_str));
+    let meant = meant.map(|name| format!(": did you mean {name}?")).unwrap_or_default();
+    format!("no toa-tc is attached to {iface}, but to {}{meant}", attached.join(", "))
 }
 
 fn ambiguous(runs: &[&Run]) -> UsageError {

@@ -10,15 +10,17 @@ use crate::error::UsageError;
 
 #[derive(Args, Debug)]
 pub(crate) struct SelectArgs {
-    /// Rules for clients' addresses.
+    /// Watch this client: IP, CIDR, IP:PORT or any
     #[arg(
         long = "ip",
         value_name = "RULE",
-        help = "Watch this client: IP, CIDR, IP:PORT, [IPv6]:PORT, or 'any' (repeatable)"
+        long_help = "Watch this client: IP, CIDR, IP:PORT, [IPv6]:PORT or any\n\nCan be repeated."
     )]
     pub(crate) rules: Vec<Rule>,
 
-    /// Watch this client port; with --ip, both must match (repeatable)
+    /// Watch this client port
+    ///
+    /// With --ip, both must match. Can be repeated.
     #[arg(long = "port", value_name = "PORT", value_parser = port)]
     pub(crate) ports: Vec<u16>,
 
@@ -26,19 +28,25 @@ pub(crate) struct SelectArgs {
     #[arg(long)]
     pub(crate) any: bool,
 
-    /// Also follow connections without TOA: every one or, with --ip or --port, those of watched clients. The client is that of
-    /// a PROXY protocol header, if there is one; where nothing names it, a sender that a rule matches counts as the client
-    #[arg(long, conflicts_with = "any")]
+    /// Also follow connections without TOA
+    ///
+    /// Every one or, with --ip or --port, those of watched clients. The client is that of a PROXY protocol header, if there is
+    /// one; where nothing names it, a sender that a rule matches counts as the client.
+    #[arg(long, conflicts_with = "any", hide_short_help = true)]
     pub(crate) any_flow: bool,
 
     #[command(flatten)]
     toa: ToaArgs,
 
-    /// Trust TOA only from these sources: the load balancers' addresses (repeatable) [default: any source]
-    #[arg(long = "lb", value_name = "CIDR", value_parser = balancer)]
+    /// Trust TOA only from these load balancers
+    ///
+    /// Addresses or prefixes of the packets' sources [default: any source]. Can be repeated.
+    #[arg(long = "lb", value_name = "CIDR", value_parser = balancer, hide_short_help = true)]
     pub(crate) balancers: Vec<IpNet>,
 
-    /// Follow only connections to this port of the server (repeatable) [default: every port]
+    /// Follow only connections to this server port
+    ///
+    /// Can be repeated.
     #[arg(long = "server-port", value_name = "PORT", value_parser = port)]
     server_ports: Vec<u16>,
 }

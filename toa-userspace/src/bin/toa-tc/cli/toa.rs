@@ -8,13 +8,15 @@ use crate::error::UsageError;
 
 #[derive(Args, Debug)]
 pub(crate) struct ToaArgs {
-    /// Treat these TCP options as TOA: KIND:LEN, or one of default, lvs, dpvs, tencent, alibaba, ucloud, huawei, akamai,
-    /// netscaler, f5, all; kinds are decimal or hexadecimal (repeatable) [default: default]
-    #[arg(long, value_name = "KIND:LEN|PROFILE")]
+    /// Treat these TCP options as TOA: 254:8, lvs, ...
+    ///
+    /// KIND:LEN, where kinds are decimal or hexadecimal, or one of the profiles default, lvs, dpvs, tencent, alibaba, ucloud,
+    /// huawei, akamai, netscaler, f5, all [default: default]. Can be repeated.
+    #[arg(long, value_name = "OPTION")]
     toa: Vec<ToaOptions>,
 
     /// Use the first or the last TOA of a packet
-    #[arg(long, value_enum, default_value_t = ToaPick::First, value_name = "WHICH")]
+    #[arg(long, value_enum, default_value_t = ToaPick::First, value_name = "WHICH", hide_short_help = true)]
     toa_pick: ToaPick,
 }
 

@@ -1,7 +1,10 @@
 //! The command `detach`: removes what killed runs have left behind.
 
-use anyhow::{Result, bail};
-use toa_userspace::{error_chain::ErrorChain, live::host::interfaces::interface_index};
+use anyhow::Result;
+use toa_userspace::{
+    error_chain::ErrorChain,
+    live::host::{interfaces::interface_index, unknown_interface::UnknownInterface},
+};
 
 use super::{
     find_runs,
@@ -12,7 +15,7 @@ use crate::{cli::detach::DetachArgs, error::AlreadyReported, stderr};
 /// Runs the command. Exit code 1 if something could not be removed.
 pub(crate) fn run(args: &DetachArgs) -> Result<()> {
     if let Some(unknown) = args.interfaces.iter().find(|name| interface_index(name).is_none()) {
-        bail!("no interface {unknown} in this network namespace");
+        return Err(UnknownInterface::new(unknown).into());
     }
     let mut runs = find_runs(&args.pins)?;
     let pins = remove_pins(&mut runs);

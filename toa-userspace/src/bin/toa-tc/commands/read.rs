@@ -20,9 +20,9 @@ use toa_userspace::{
     },
 };
 
+use super::hint_at_ports;
 use crate::{
     cli::read::ReadArgs,
-    error::UsageError,
     printer::{self, Printer},
     signals::Signals,
     stderr,
@@ -42,17 +42,15 @@ const MAX_LINK_TYPES: usize = 8;
 /// Runs the command.
 pub(crate) fn run(args: ReadArgs) -> Result<()> {
     stderr::start(args.verbosity);
+    let (config, rules) = (args.select.config()?, args.select.watched()?);
+    hint_at_ports(&rules);
     let selection = Selection {
-        config: args.select.config()?,
-        rules: args.select.watched()?,
+        // Without a rule, everything is of interest.
+        config: if rules.is_empty() { config.following_any() } else { config },
+        rules,
         balancers: args.select.balancers.clone(),
         max_flows: usize::try_from(args.bounds.flows)?,
     };
-    if selection.rules.is_empty() && !selection.config.follows_any() {
-        return Err(
-            UsageError("nothing is watched: give --ip, --port, --any or --any-flow".to_owned()).into()
-        );
-    }
     let inputs = Inputs::open(&args.files)?;
     let stdout = stdout::open()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;

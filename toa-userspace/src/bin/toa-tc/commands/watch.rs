@@ -10,7 +10,7 @@ use toa_userspace::{
     rule::Rule,
 };
 
-use super::{find_runs, leftovers::remove_pins};
+use super::{find_runs, hint_at_ports, leftovers::remove_pins};
 use crate::{
     cli::watch::{Change, WatchArgs},
     error::{AlreadyReported, UsageError},
@@ -45,13 +45,14 @@ fn changeable(run: &Run) -> Result<&Run> {
 
 fn add(run: &Run, rules: Vec<Rule>) -> Result<()> {
     let rules = without_repetitions(rules);
+    hint_at_ports(&rules);
     let _lock = run.lock()?;
     let mut watch = run.watch()?;
     let added = watch.add(&rules)?;
     run.note_addition()?;
     let (changed, total) = (added.changed, watch.count()?);
     let known =
-        if added.unchanged > 0 { format!(" ({} were there)", added.unchanged) } else { String::new() };
+        if added.unchanged > 0 { format!(" ({} already there)", added.unchanged) } else { String::new() };
     say(run, format_args!("{} added{known}, {} now", plural(changed, "rule"), plural(total, "rule")));
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use toa_userspace::{live::host::sock_diag::SockDiag, rule::Rule};
 
-use crate::{cli::select::SelectArgs, stderr};
+use crate::{cli::select::SelectArgs, commands::hint_at_ports, stderr};
 
 /// Points out probable mistakes.
 pub(crate) fn hint(select: &SelectArgs, rules: &[Rule], can_change: bool) {
@@ -13,6 +13,7 @@ pub(crate) fn hint(select: &SelectArgs, rules: &[Rule], can_change: bool) {
     } else if rules.is_empty() {
         stderr::note(format_args!("nothing is watched: give --ip, --port or --any"));
     }
+    hint_at_ports(rules);
     if !select.any {
         hint_at_listening(&select.client_ports());
     }
