@@ -15,7 +15,7 @@ use toa_tests::{
     },
 };
 
-const MINUTES: u32 = 1;
+const MINUTES: u32 = 10;
 /// The time between two looks.
 const LOOKS: Duration = Duration::from_millis(59_900);
 const CONNECTIONS: u32 = 32;

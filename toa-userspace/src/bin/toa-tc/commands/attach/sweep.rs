@@ -1,24 +1,32 @@
-//! Sweeps a run's maps periodically: removes ended connections and counts evicted ones.
+//! Sweeps a run's maps periodically: removes ended connections and counts evicted ones. Also gives back free memory.
 
 use std::{convert::Infallible, time::Duration};
 
 use aya::maps::MapError;
 use toa_userspace::live::{
-    host::clock,
+    host::{clock, memory},
     maps::{counters::Counters, flows::evicted},
     runs::pins::Pins,
 };
 use tokio::time::sleep;
 
 use super::existing::SharedFlows;
+
 /// Interval between sweeps. Several fit into the time for which an ended connection is kept (`LINGER_NS`).
 const INTERVAL: Duration = Duration::from_secs(3);
 
+/// Number of sweeps after which free memory is given back.
+const SWEEPS_PER_TRIM: u32 = 10;
+
 /// Sweeps periodically, and notes how many connections were evicted.
 pub(crate) async fn sweep(flows: &SharedFlows, counters: &Counters, pins: Option<&Pins>) -> Infallible {
-    let mut removed = 0;
+    let (mut removed, mut sweeps) = (0, 0_u32);
     loop {
         sleep(INTERVAL).await;
+        sweeps = sweeps.wrapping_add(1);
+        if sweeps.is_multiple_of(SWEEPS_PER_TRIM) {
+            memory::trim();
+        }
         // Maps that cannot be read now cannot be read at the end either, where that is an error.
         if let Ok(evicted) = sweep_once(flows, counters, pins, &mut removed) {
             flows.note_evicted(evicted);
