@@ -6,9 +6,12 @@ use anyhow::{Error, Result};
 use toa_common::config::Config;
 use toa_userspace::{
     address::ClientAddress,
-    live::existing::{
-        Counts, RealClient, ScannedConnection, Scanner, Select, UnknownReason, module::Module,
-        other_namespaces, owners, rights, sockets::SocketsError,
+    live::{
+        existing::{
+            Counts, RealClient, ScannedConnection, Scanner, Select, UnknownReason, module::Module,
+            other_namespaces, owners, rights, sockets::SocketsError,
+        },
+        host::workload::Workload,
     },
     print::{
         count::plural,
@@ -63,19 +66,19 @@ pub(super) fn run(rules: &[Rule], force: bool, format: ReportFormat) -> Result<(
     let is_wanted = |client: &Result<RealClient, UnknownReason>| {
         rules.is_empty() || client.is_ok_and(|client| watched.contains(&client.client(), client.has_port()))
     };
-    let (mut rows, mut names) = (Vec::new(), HashMap::new());
+    let (mut rows, mut processes) = (Vec::new(), HashMap::new());
     let select = Select { config: &Config::DEFAULT, balancers: &Balancers::default() };
     let mut scanner = Scanner::new()?;
     let counts = scanner.scan(&select, true, |found| {
         if is_wanted(&found.client) {
-            rows.push(Row::scanned(found, found.pid.map(|pid| process(pid, &mut names))));
+            rows.push(Row::scanned(found, found.pid.map(|pid| process(pid, &mut processes))));
         }
     })?;
     let inodes = rows.iter().filter(|row| row.lacks_process()).map(|row| row.inode);
     // Without permission to see the owners, the rows have none.
     let owners = owners(inodes).unwrap_or_default();
     for row in rows.iter_mut().filter(|row| row.lacks_process()) {
-        row.process = owners.get(&row.inode).map(|pid| process(*pid, &mut names));
+        row.process = owners.get(&row.inode).map(|pid| process(*pid, &mut processes));
     }
     rows.sort_by_cached_key(Row::order);
     let text = match format {
@@ -108,17 +111,19 @@ fn lines(rows: &[Row]) -> String {
     if rows.is_empty() {
         return text;
     }
-    let head = ["client", "balancer", "server", "process", "idle", "marked", "named by"];
+    let head = ["client", "balancer", "server", "process", "runs in", "idle", "marked", "named by"];
     let cells = rows.iter().map(|row| {
         let process = row.process.as_ref().map_or_else(
             || "-".to_owned(),
             |process| format!("{} ({})", process.executable.name, process.pid),
         );
+        let workload = row.process.as_ref().and_then(|process| process.workload.as_ref());
         [
             row.client.map_or_else(|| "-".to_owned(), |client| client.to_string()),
             row.network.peer.address().to_string(),
             row.server.address().to_string(),
             process,
+            workload.map_or_else(|| "-".to_owned(), |it| Escaped(it.name().as_bytes()).to_string()),
             row.idle_ns.map_or_else(|| "-".to_owned(), span),
             if row.saw_unknown == Some(true) { "yes" } else { "-" }.to_owned(),
             row.named_by.unwrap_or(row.description).to_owned(),
@@ -128,11 +133,12 @@ fn lines(rows: &[Row]) -> String {
     text
 }
 
-/// Returns a process with its name, which is read once per process.
-fn process(pid: u32, names: &mut HashMap<u32, String>) -> Process {
-    let name = names.entry(pid).or_insert_with(|| {
+/// Returns a process with its name and workload, which are read once per process.
+fn process(pid: u32, known: &mut HashMap<u32, Process>) -> Process {
+    let process = known.entry(pid).or_insert_with(|| {
         let name = fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
-        Escaped(name.strip_suffix(b"\n").unwrap_or(&name)).to_string()
+        let name = Escaped(name.strip_suffix(b"\n").unwrap_or(&name)).to_string();
+        Process { pid, executable: Executable { name }, workload: Workload::of_process(pid) }
     });
-    Process { pid, executable: Executable { name: name.clone() } }
+    process.clone()
 }

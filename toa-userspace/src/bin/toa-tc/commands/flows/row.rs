@@ -6,6 +6,7 @@ use anyhow::Result;
 use serde::Serialize;
 use toa_userspace::{
     address::ClientAddress,
+    live::host::workload::Workload,
     print::json::value::{Endpoint, PeerNetwork},
 };
 
@@ -38,6 +39,8 @@ pub(super) struct Row {
 pub(super) struct Process {
     pub(super) pid: u32,
     pub(super) executable: Executable,
+    /// The service, container or pod that it belongs to.
+    pub(super) workload: Option<Workload>,
 }
 
 #[derive(Clone, Serialize)]
