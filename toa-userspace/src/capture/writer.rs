@@ -51,15 +51,15 @@ pub struct Writer {
 impl Writer {
     /// Begins a capture.
     pub fn new(interface_name: InterfaceName) -> Result<Self, WriterError> {
-        let program =
-            SectionHeaderOption::UserApplication(format!("toa-tc {}", env!("CARGO_PKG_VERSION")).into());
-        let section = SectionHeaderBlock {
-            endianness: Endianness::Little,
-            options: vec![program],
-            ..SectionHeaderBlock::default()
-        };
-        let blocks = PcapNgWriter::with_section_header(Vec::new(), section)?;
+        let blocks = PcapNgWriter::with_section_header(Vec::new(), section())?;
         Ok(Self { interface_name, interfaces: Vec::new(), blocks })
+    }
+
+    /// Begins another section, for another file. What was not taken yet is dropped.
+    pub fn restart(&mut self) -> Result<(), WriterError> {
+        self.interfaces.clear();
+        self.blocks = PcapNgWriter::with_section_header(Vec::new(), section())?;
+        Ok(())
     }
 
     /// Returns what was not taken yet.
@@ -139,6 +139,16 @@ impl Writer {
         self.blocks.write_block(&block.into_block())?;
         self.interfaces.push((index, is_ethernet));
         Ok(self.interfaces.len().saturating_sub(1))
+    }
+}
+
+/// Returns the header of a section.
+fn section() -> SectionHeaderBlock<'static> {
+    let program = format!("toa-tc {}", env!("CARGO_PKG_VERSION"));
+    SectionHeaderBlock {
+        endianness: Endianness::Little,
+        options: vec![SectionHeaderOption::UserApplication(program.into())],
+        ..SectionHeaderBlock::default()
     }
 }
 

@@ -1,24 +1,18 @@
 //! A pcapng file that takes the packets of followed connections (`attach -w`).
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::File,
     io::{self, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use thiserror::Error;
 use toa_userspace::{
     capture::writer::Writer,
     print::{interfaces::InterfaceName, ledger::Summary},
 };
-
-/// Rights of a new file: it has the secrets of clients.
-const MODE: u32 = 0o600;
-
-/// Stands for stdout.
-const STDOUT: &str = "-";
+use tokio::sync::mpsc;
 
 /// Bytes after which packets are written even if more are to come in the same round.
 const MOST_BYTES: usize = 4 << 20;
@@ -27,8 +21,16 @@ const MOST_BYTES: usize = 4 << 20;
 pub(crate) struct CaptureFile {
     writer: Writer,
     /// `None` for stdout.
-    file: Option<(PathBuf, File)>,
+    destination: Option<Destination>,
     error: Option<io::Error>,
+}
+
+/// Where blocks are written to.
+pub(crate) struct Destination {
+    pub(crate) path: PathBuf,
+    pub(crate) file: File,
+    /// Files that take the place of the one before.
+    pub(crate) files: mpsc::Receiver<File>,
 }
 
 /// Why packets could not be written.
@@ -40,21 +42,14 @@ pub(crate) struct NotWritten {
 }
 
 impl CaptureFile {
-    /// Creates or replaces a file, or takes stdout for `-`. `interface_name` finds the names of interfaces.
-    pub(crate) fn create(path: &Path, interface_name: InterfaceName) -> Result<Self> {
-        let file = if path.as_os_str() == STDOUT {
-            None
-        } else {
-            let mut options = OpenOptions::new();
-            let file = options.write(true).create(true).truncate(true).mode(MODE).open(path);
-            Some((path.to_owned(), file.with_context(|| format!("cannot create {}", path.display()))?))
-        };
-        Ok(Self { writer: Writer::new(interface_name)?, file, error: None })
+    /// Begins a capture in a file, or on stdout without one. `interface_name` finds the names of interfaces.
+    pub(crate) fn new(destination: Option<Destination>, interface_name: InterfaceName) -> Result<Self> {
+        Ok(Self { writer: Writer::new(interface_name)?, destination, error: None })
     }
 
     /// Returns whether it is stdout.
     pub(crate) fn is_stdout(&self) -> bool {
-        self.file.is_none()
+        self.destination.is_none()
     }
 
     /// Adds the packet of a sample.
@@ -80,16 +75,26 @@ impl CaptureFile {
             put(&self.writer.take());
         }
         self.write();
+        self.change_files();
         self.error.take().map_or(Ok(()), Err)
     }
 
     fn write(&mut self) {
-        let Some((path, file)) = &mut self.file else { return };
+        let Some(Destination { path, file, .. }) = &mut self.destination else { return };
         let blocks = self.writer.take();
         if self.error.is_none()
             && let Err(source) = file.write_all(&blocks)
         {
             self.error = Some(io::Error::new(source.kind(), NotWritten { path: path.clone(), source }));
+        }
+    }
+
+    /// Goes on in another file if there is one. That begins with a section of its own.
+    fn change_files(&mut self) {
+        let Some(Destination { file, files, .. }) = &mut self.destination else { return };
+        if let Ok(next) = files.try_recv() {
+            *file = next;
+            self.error = self.error.take().or(self.writer.restart().map_err(io::Error::other).err());
         }
     }
 }

@@ -15,6 +15,7 @@ pub(crate) mod pin_dir;
 pub(crate) mod read;
 pub(crate) mod remember;
 pub(crate) mod results;
+pub(crate) mod rotation;
 pub(crate) mod run;
 pub(crate) mod select;
 pub(crate) mod status;

@@ -1,69 +1,211 @@
-//! A file that takes the results in place of stdout, and that SIGHUP opens again, as `logrotate` needs it.
+//! Files that take results or packets. SIGHUP opens them again, as `logrotate` needs it, and they can rotate themselves.
 
 use std::{
     convert::Infallible,
-    fs::OpenOptions,
+    ffi::OsString,
+    fs::{self, File, OpenOptions},
     future::pending,
     io,
-    os::fd::AsRawFd as _,
+    os::{fd::AsRawFd as _, unix::fs::OpenOptionsExt as _},
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+    time::interval,
+};
 
-use crate::{stderr, stdout};
+use crate::{cli::rotation::RotationArgs, stderr, stdout};
 
-/// The file.
+/// The time between two looks at the size and age of files.
+const INTERVAL: Duration = Duration::from_millis(100);
+
+/// Rights of a new capture: it has the secrets of clients.
+const CAPTURE_MODE: u32 = 0o600;
+
+/// Rights of a new file of results, without those that the umask takes away.
+const RESULTS_MODE: u32 = 0o666;
+
+/// What writes to a file.
 #[derive(Debug)]
-pub(crate) struct OutputFile(PathBuf);
+enum Taker {
+    /// Everything that writes to stdout.
+    Stdout,
+    /// The capture, which gets files that were opened again.
+    Capture(mpsc::Sender<File>),
+}
+
+/// A file.
+#[derive(Debug)]
+pub(crate) struct OutputFile {
+    path: PathBuf,
+    taker: Taker,
+    rotation: RotationArgs,
+    /// The file in use, to see its size.
+    file: File,
+    opened: Instant,
+}
 
 impl OutputFile {
-    /// Opens the file, to append to it, as stdout.
-    pub(crate) fn open(path: &Path) -> Result<Self> {
-        let file = Self(path.to_owned());
-        file.redirect().with_context(|| format!("cannot open {}", path.display()))?;
-        Ok(file)
+    /// Opens a file, to append to it, as stdout.
+    pub(crate) fn as_stdout(path: &Path, rotation: RotationArgs) -> Result<Self> {
+        let file = append(path, RESULTS_MODE).and_then(|file| redirect(&file).map(|()| file));
+        let file = file.with_context(|| format!("cannot open {}", path.display()))?;
+        Ok(Self { path: path.to_owned(), taker: Taker::Stdout, rotation, file, opened: Instant::now() })
+    }
+
+    /// Creates or replaces the file of a capture. Also returns what the capture is written to: the file, and later those that
+    /// take its place.
+    pub(crate) fn of_capture(
+        path: &Path,
+        rotation: RotationArgs,
+    ) -> Result<(Self, (File, mpsc::Receiver<File>))> {
+        let mut options = OpenOptions::new();
+        let file = options.write(true).create(true).truncate(true).mode(CAPTURE_MODE).open(path);
+        let file = file.and_then(|file| Ok((file.try_clone()?, file)));
+        let (file, first) = file.with_context(|| format!("cannot create {}", path.display()))?;
+        let (taker, files) = mpsc::channel(1);
+        let taker = Taker::Capture(taker);
+        let opened = Instant::now();
+        Ok((Self { path: path.to_owned(), taker, rotation, file, opened }, (first, files)))
+    }
+
+    /// Returns whether everything that writes to stdout writes to it.
+    pub(crate) fn is_stdout(&self) -> bool {
+        matches!(self.taker, Taker::Stdout)
     }
 
     /// Returns the directory that the file is in.
     pub(crate) fn directory(&self) -> PathBuf {
-        match self.0.parent() {
+        match self.path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
             _ => PathBuf::from("."),
         }
     }
 
-    fn redirect(&self) -> io::Result<()> {
-        let file = OpenOptions::new().append(true).create(true).open(&self.0)?;
-        // SAFETY: the call takes only integers. Stdout belongs to nobody who could be surprised: it is written to by its
-        // number only.
-        if unsafe { libc::dup2(file.as_raw_fd(), libc::STDOUT_FILENO) } == -1 {
-            return Err(io::Error::last_os_error());
+    /// Opens the file again. One that cannot be opened is reported, and the old one stays in use.
+    fn reopen(&mut self) {
+        if let Err(error) = self.try_reopen() {
+            stderr::line(format_args!("cannot open {} again: {error}", self.path.display()));
         }
-        stdout::opened();
+    }
+
+    fn try_reopen(&mut self) -> io::Result<()> {
+        match &self.taker {
+            Taker::Stdout => {
+                let file = append(&self.path, RESULTS_MODE)?;
+                // Writes are whole lines, so none is divided.
+                redirect(&file)?;
+                self.file = file;
+            }
+            Taker::Capture(files) => {
+                let file = append(&self.path, CAPTURE_MODE)?;
+                let seen = file.try_clone()?;
+                // If the capture has not taken the one before, that is new enough.
+                if files.try_send(file).is_ok() {
+                    self.file = seen;
+                }
+            }
+        }
+        self.opened = Instant::now();
         Ok(())
     }
 
-    /// Opens the file again on each SIGHUP. Writes are whole lines, so none is divided. A file that cannot be opened is
-    /// reported, and the old one stays in use.
-    async fn follow_hangups(&self) -> Infallible {
-        let Ok(mut hangups) = signal(SignalKind::hangup()) else {
-            return pending().await;
-        };
-        while hangups.recv().await.is_some() {
-            if let Err(error) = self.redirect() {
-                stderr::line(format_args!("cannot open {} again: {error}", self.0.display()));
+    /// Begins another file if this one is large or old enough.
+    fn rotate_if_due(&mut self) {
+        let len = self.file.metadata().map_or(0, |metadata| metadata.len());
+        let is_large = self.rotation.rotate_size.is_some_and(|size| len >= size);
+        let is_old = self.rotation.time().is_some_and(|time| self.opened.elapsed() >= time) && len > 0;
+        if is_large || is_old {
+            match rename(&self.path, self.rotation.keep) {
+                Ok(()) => self.reopen(),
+                Err(error) => {
+                    stderr::line(format_args!("cannot rename {}: {error}", self.path.display()));
+                    // So that it is said once in a while, and not ten times a second.
+                    self.rotation.rotate_size = self.rotation.rotate_size.map(|size| size.saturating_mul(2));
+                    self.opened = Instant::now();
+                }
             }
         }
-        pending().await
     }
 }
 
-/// Opens the file, if there is one, again on each SIGHUP.
-pub(crate) async fn follow_hangups(file: Option<&OutputFile>) -> Infallible {
-    match file {
-        Some(file) => file.follow_hangups().await,
-        None => pending().await,
+/// Opens files again on each SIGHUP, and rotates those that are to be rotated.
+pub(crate) async fn follow_files(files: &mut [OutputFile]) -> Infallible {
+    if files.is_empty() {
+        return pending().await;
+    }
+    let Ok(mut hangups) = signal(SignalKind::hangup()) else {
+        return pending().await;
+    };
+    let mut looks = interval(INTERVAL);
+    let rotates = files.iter().any(|file| file.rotation.is_some());
+    loop {
+        tokio::select! {
+            hangup = hangups.recv() => match hangup {
+                Some(()) => files.iter_mut().for_each(OutputFile::reopen),
+                None => return pending().await,
+            },
+            _ = looks.tick(), if rotates => files.iter_mut().for_each(OutputFile::rotate_if_due),
+        }
+    }
+}
+
+/// Opens a file to append to it.
+fn append(path: &Path, mode: u32) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).mode(mode).open(path)
+}
+
+/// Makes a file stdout.
+fn redirect(file: &File) -> io::Result<()> {
+    // SAFETY: the call takes only integers. Stdout belongs to nobody who could be surprised: it is written to by its number
+    // only.
+    if unsafe { libc::dup2(file.as_raw_fd(), libc::STDOUT_FILENO) } == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    stdout::opened();
+    Ok(())
+}
+
+/// Appends `.1` to the name of a file, and counts up the numbers of at most `keep` old ones.
+fn rename(path: &Path, keep: u64) -> io::Result<()> {
+    let numbered = |number: u64| {
+        let mut name = OsString::from(path);
+        name.push(format!(".{number}"));
+        name
+    };
+    for number in (1..keep).rev() {
+        match fs::rename(numbered(number), numbered(number.saturating_add(1))) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    fs::rename(path, numbered(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_files_are_counted_up_and_the_oldest_is_replaced() {
+        let directory = std::env::temp_dir().join(format!("toa-tc-rotation-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let path = directory.join("out.json");
+        for content in ["a", "b", "c", "d"] {
+            fs::write(&path, content).unwrap();
+            rename(&path, 2).unwrap();
+        }
+        let mut found: Vec<_> = fs::read_dir(&directory)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .map(|path| (path.file_name().unwrap().to_owned(), fs::read_to_string(&path).unwrap()))
+            .collect();
+        found.sort();
+        fs::remove_dir_all(&directory).unwrap();
+        assert_eq!(found, [("out.json.1".into(), "d".to_owned()), ("out.json.2".into(), "c".to_owned())]);
     }
 }

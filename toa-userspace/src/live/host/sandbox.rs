@@ -23,14 +23,14 @@ pub fn enter_thread() {
     // What is impossible here is impossible for the main thread, which reports it.
     let _ = capabilities::drop_all_but(&capabilities::of_every_thread());
     let _ = set_no_new_privs(true);
-    let _ = files::restrict(None, None);
+    let _ = files::restrict(&Duties::default());
 }
 
 /// Gives up everything that is not needed to open perf events.
 pub fn enter_opener() {
     let _ = capabilities::drop_all_but(&capabilities::of_opener());
     let _ = set_no_new_privs(true);
-    let _ = files::restrict(None, None);
+    let _ = files::restrict(&Duties::default());
     let _ = system_calls::restrict_opener();
 }
 
@@ -43,11 +43,7 @@ pub fn enter(duties: &Duties) {
         capabilities::drop_all_but(&kept),
         set_no_new_privs(true).map_err(SandboxError::NoNewPrivileges),
         // Landlock forbids to look into processes outside of it.
-        if duties.reads_sockets {
-            Ok(())
-        } else {
-            files::restrict(duties.pins.as_deref(), duties.output.as_deref())
-        },
+        if duties.reads_sockets { Ok(()) } else { files::restrict(duties) },
         system_calls::restrict(duties),
     ];
     for error in results.into_iter().filter_map(Result::err) {

@@ -13,6 +13,7 @@ use super::{
     number::{duration, size},
     pin_dir::PinDirArgs,
     results::ResultArgs,
+    rotation::RotationArgs,
     select::SelectArgs,
     verbosity::VerbosityArgs,
 };
@@ -86,6 +87,9 @@ pub(crate) struct AttachArgs {
     /// comment; - for stdout, where nothing else is printed then
     #[arg(help_heading = "Output", short = 'w', value_name = "FILE")]
     pub(crate) write: Option<PathBuf>,
+
+    #[command(flatten, next_help_heading = "Output")]
+    pub(crate) rotation: RotationArgs,
 
     /// Stop after this time, such as 30s, 5m or 1d
     #[arg(help_heading = "Output", long, value_name = "TIME", value_parser = duration)]

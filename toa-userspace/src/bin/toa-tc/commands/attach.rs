@@ -4,6 +4,7 @@ mod connections;
 mod cpus;
 mod duration;
 pub(crate) mod existing;
+mod files;
 mod hints;
 mod interfaces;
 mod losses;
@@ -71,6 +72,7 @@ use connections::{TableConnections, follow_table};
 use cpus::follow_cpus;
 use duration::elapsed;
 use existing::{ExistingConnections, SharedFlows, follow_existing};
+use files::open_files;
 use hints::hint;
 use interfaces::{follow_interfaces, report_last};
 use losses::report_losses;
@@ -89,9 +91,10 @@ use super::{
     leftovers::{remove_filters, remove_pins},
 };
 use crate::{
+    capture_file::Destination,
     cli::{attach::AttachArgs, existing::Existing},
     error::UsageError,
-    output_file::{OutputFile, follow_hangups},
+    output_file::{OutputFile, follow_files},
     printer::{self, Printer},
     signals::Signals,
     stderr,
@@ -113,7 +116,7 @@ pub(crate) fn run(args: AttachArgs) -> Result<()> {
     }
     let directories = args.pins.directories()?;
     let table = args.connections.as_deref().map(BalancerTable::open).transpose()?;
-    let file = args.output_file.as_deref().map(OutputFile::open).transpose()?;
+    let files = open_files(&args)?;
     let stdout = stdout::open()?;
     privileges::check()?;
     if let Some(name) = &args.netns {
@@ -128,7 +131,7 @@ pub(crate) fn run(args: AttachArgs) -> Result<()> {
     let runtime = runtime.worker_threads(2).enable_all().on_thread_start(sandbox::enter_thread).build()?;
     let result = runtime.block_on(async {
         let mut run =
-            Prepared::new(args, rules, config, table, &directories, opener, file)?.attach(stdout)?;
+            Prepared::new(args, rules, config, table, &directories, opener, files)?.attach(stdout)?;
         let failure = run.until_done().await;
         run.finish(failure).await
     });
@@ -155,7 +158,8 @@ struct Prepared {
     cpus: Option<Cpus>,
     table: Option<TableConnections>,
     existing: Option<ExistingConnections>,
-    file: Option<OutputFile>,
+    files: Vec<OutputFile>,
+    capture: Option<Destination>,
 }
 
 /// A run that is attached.
@@ -179,7 +183,7 @@ struct Run {
     stop: watch::Sender<bool>,
     done: mpsc::Receiver<Done>,
     cpus: Option<Cpus>,
-    file: Option<OutputFile>,
+    files: Vec<OutputFile>,
     rings: mpsc::Sender<Ring>,
     losses: mpsc::Sender<Loss>,
     pipeline: watch::Receiver<Ledger>,
@@ -196,7 +200,7 @@ impl Prepared {
         table: Option<BalancerTable>,
         directories: &PinDirectories,
         opener: io::Result<Opener>,
-        file: Option<OutputFile>,
+        (files, capture): (Vec<OutputFile>, Option<Destination>),
     ) -> Result<Self> {
         let log_level = (log::max_level() == LevelFilter::Trace).then_some(aya_log::Level::Trace);
         let attachments = Attachments::find(&args.interfaces, args.netlink)?;
@@ -205,7 +209,7 @@ impl Prepared {
             LoadOptions { config: config.with_pairs(pairs), max_flows: args.bounds.flows, log_level };
         let mut loaded = Loaded::new(attachments.programs()?, &options)?;
         // Before anything is pinned: a signal that is not handled would leave the pins in place.
-        let signals = Signals::new(file.is_none())?;
+        let signals = Signals::new(files.is_empty())?;
         if log_level.is_some() {
             tokio::spawn(KernelLog::new(&mut loaded)?.read());
         }
@@ -246,7 +250,8 @@ impl Prepared {
             cpus,
             table,
             existing,
-            file,
+            files,
+            capture,
         })
     }
 
@@ -279,11 +284,12 @@ impl Prepared {
         if config.follows_any() && !rules.is_empty() {
             pipeline = pipeline.with_rules(Matcher::new(&rules));
         }
-        let sink = sink(&args, &attachments, stdout)?;
+        let sink = sink(&args, &attachments, stdout, self.capture)?;
         // After everything that needs more, and before the first packet is parsed.
         sandbox::enter(&Duties {
             reads_sockets: self.existing.is_some(),
-            output: self.file.as_ref().map(OutputFile::directory),
+            outputs: self.files.iter().map(OutputFile::directory).collect(),
+            rotates: args.rotation.is_some(),
             pins: pins.as_ref().and_then(|(pins, _)| pins.changed_directory().map(Path::to_owned)),
         });
         // Without a service manager, this does nothing. If it cannot be told, it reports that itself.
@@ -311,7 +317,7 @@ impl Prepared {
             stop,
             done,
             cpus: self.cpus,
-            file: self.file,
+            files: self.files,
             rings,
             losses,
             pipeline: seen,
@@ -345,8 +351,8 @@ impl Run {
         tokio::select! {
             () = signals.recv() => None,
             () = elapsed(args.duration) => None,
-            () = stdout::reader_gone(), if self.file.is_none() => None,
-            never = follow_hangups(self.file.as_ref()) => match never {},
+            () = stdout::reader_gone(), if !self.files.iter().any(OutputFile::is_stdout) => None,
+            never = follow_files(&mut self.files) => match never {},
             error = follow_interfaces(attachments, loaded, link_changes, pins) => Some(error),
             never = report_no_match(counters, clients, names, config) => match never {},
             never = report_tunnels(counters, names) => match never {},

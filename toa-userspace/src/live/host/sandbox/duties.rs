@@ -9,6 +9,8 @@ pub struct Duties {
     pub reads_sockets: bool,
     /// To remove pins below this directory.
     pub pins: Option<PathBuf>,
-    /// To create and write files in this directory.
-    pub output: Option<PathBuf>,
+    /// To create and write files in these directories.
+    pub outputs: Vec<PathBuf>,
+    /// To rename files there.
+    pub rotates: bool,
 }

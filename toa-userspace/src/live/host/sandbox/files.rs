@@ -1,13 +1,11 @@
 //! The files that a run may use, restricted by Landlock (`landlock(7)`).
 
-use std::path::Path;
-
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, BitFlags, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _,
     RulesetStatus, path_beneath_rules,
 };
 
-use super::error::SandboxError;
+use super::{duties::Duties, error::SandboxError};
 
 /// The newest version whose restrictions are known to leave us what we need. Older kernels restrict less.
 const ABI: ABI = ABI::V5;
@@ -15,19 +13,22 @@ const ABI: ABI = ABI::V5;
 /// What is read while a run lasts: processes, sockets and CPUs.
 const READ: [&str; 2] = ["/proc", "/sys"];
 
-/// Leaves this thread and those that it starts only reading below [`READ`], finding and removing pins below `pins`, creating and
-/// writing files below `output`, and what is open already. Also forbids TCP connections.
-pub(super) fn restrict(pins: Option<&Path>, output: Option<&Path>) -> Result<(), SandboxError> {
+/// Leaves this thread and those that it starts only reading below [`READ`] and its duties: finding and removing pins, creating,
+/// writing and perhaps renaming files; and what is open already. Also forbids TCP connections.
+pub(super) fn restrict(duties: &Duties) -> Result<(), SandboxError> {
     let removal: BitFlags<_> = AccessFs::RemoveFile | AccessFs::RemoveDir;
-    let writing: BitFlags<_> = AccessFs::WriteFile | AccessFs::MakeReg;
+    let mut writing: BitFlags<_> = AccessFs::WriteFile | AccessFs::MakeReg;
+    if duties.rotates {
+        writing |= AccessFs::RemoveFile;
+    }
     let restrict = || {
         Ruleset::default()
             .handle_access(AccessFs::from_all(ABI))?
             .handle_access(AccessNet::from_all(ABI))?
             .create()?
             .add_rules(path_beneath_rules(READ, AccessFs::from_read(ABI) & !AccessFs::Execute))?
-            .add_rules(path_beneath_rules(pins, removal | AccessFs::ReadDir))?
-            .add_rules(path_beneath_rules(output, writing))?
+            .add_rules(path_beneath_rules(&duties.pins, removal | AccessFs::ReadDir))?
+            .add_rules(path_beneath_rules(&duties.outputs, writing))?
             .restrict_self()
     };
     match restrict() {

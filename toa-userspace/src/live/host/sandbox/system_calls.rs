@@ -62,6 +62,12 @@ const FOR_SOCKETS: &[libc::c_long] = &[
     libc::SYS_sched_setscheduler,
 ];
 
+/// What [`Duties::rotates`] needs.
+#[cfg(target_arch = "x86_64")]
+const FOR_ROTATION: &[libc::c_long] = &[libc::SYS_rename, libc::SYS_renameat, libc::SYS_renameat2];
+#[cfg(not(target_arch = "x86_64"))]
+const FOR_ROTATION: &[libc::c_long] = &[libc::SYS_renameat2];
+
 /// The commands of `bpf` that use what is loaded. None of them loads a program or creates a map.
 const BPF_COMMANDS: [bpf_cmd; 13] = [
     bpf_cmd::BPF_MAP_LOOKUP_ELEM,
@@ -114,6 +120,9 @@ fn filter(duties: &Duties) -> Result<BpfProgram, BackendError> {
     // Threads, but no processes.
     let thread = libc::CLONE_THREAD as u64;
     rules.insert(libc::SYS_clone, vec![rule(SeccompCmpOp::MaskedEq(thread), thread)?]);
+    if duties.rotates {
+        rules.extend(FOR_ROTATION.iter().map(|call| (*call, Vec::new())));
+    }
     if duties.reads_sockets {
         rules.extend(FOR_SOCKETS.iter().map(|call| (*call, Vec::new())));
         rules.insert(libc::SYS_bpf, Vec::new());

@@ -6,19 +6,26 @@ use toa_userspace::{
     print::interfaces::InterfaceName,
 };
 
-use crate::{capture_file::CaptureFile, cli::attach::AttachArgs, printer::Printer, stderr, stdout::Stdout};
+use crate::{
+    capture_file::{CaptureFile, Destination},
+    cli::attach::AttachArgs,
+    printer::Printer,
+    stderr,
+    stdout::Stdout,
+};
 
-/// Opens the capture if there is one, and returns what takes the results.
+/// Returns what takes the results, and packets if a capture is written: to `capture`, or to stdout without that.
 pub(super) fn sink(
     args: &AttachArgs,
     attachments: &Attachments,
     stdout: Stdout,
+    capture: Option<Destination>,
 ) -> Result<RequestLimit<Printer>> {
     let name = || -> InterfaceName {
         let names = attachments.names();
         Box::new(move |index| names.get(index))
     };
-    let capture = args.write.as_deref().map(|path| CaptureFile::create(path, name())).transpose()?;
+    let capture = args.write.as_ref().map(|_| CaptureFile::new(capture, name())).transpose()?;
     if capture.is_some() && !args.results.show_secrets {
         stderr::note(format_args!("secrets are redacted in requests, but not in the packets that -w writes"));
     }

@@ -1,0 +1,30 @@
+//! The files of a run.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::{capture_file::Destination, cli::attach::AttachArgs, error::UsageError, output_file::OutputFile};
+
+/// Stands for stdout.
+const STDOUT: &str = "-";
+
+/// Opens the files that the arguments name. Also returns where packets are written to, if that is a file.
+pub(super) fn open_files(args: &AttachArgs) -> Result<(Vec<OutputFile>, Option<Destination>)> {
+    let rotation = args.rotation;
+    let capture = args.write.as_deref().filter(|path| *path != Path::new(STDOUT));
+    if rotation.is_some() && capture.is_none() && args.output_file.is_none() {
+        return Err(UsageError("nothing to rotate: give -w FILE or --output-file FILE".to_owned()).into());
+    }
+    let mut files = Vec::new();
+    if let Some(path) = &args.output_file {
+        files.push(OutputFile::as_stdout(path, rotation)?);
+    }
+    let capture = capture.map(|path| {
+        let (output, (file, rest)) = OutputFile::of_capture(path, rotation)?;
+        files.push(output);
+        Ok::<_, anyhow::Error>(Destination { path: path.to_owned(), file, files: rest })
+    });
+    let capture = capture.transpose()?;
+    Ok((files, capture))
+}
