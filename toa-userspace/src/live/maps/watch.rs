@@ -3,7 +3,7 @@
 //! Two processes must not change it at the same time, see [`crate::live::runs::Run::lock`]. [`crate::rule`] parses
 //! rules.
 
-use std::io;
+use std::{collections::HashSet, io};
 
 use aya::maps::{
     Array, HashMap, Map, MapData, MapError,
@@ -46,6 +46,15 @@ pub struct RuleChange {
     pub changed: usize,
     /// Rules that were there before.
     pub unchanged: usize,
+}
+
+/// The result of replacing all rules.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct RuleReplacement {
+    /// What the new rules have changed.
+    pub added: RuleChange,
+    /// Old rules that were removed.
+    pub removed: usize,
 }
 
 impl Watch {
@@ -125,6 +134,16 @@ impl Watch {
             self.shapes.set(0, shapes & (left | !removed_shapes), 0)?;
         }
         Ok(missing)
+    }
+
+    /// Replaces all rules by `rules`. The new ones are added before the old ones are removed, so both must fit.
+    pub fn set(&mut self, rules: &[Rule]) -> Result<RuleReplacement, WatchError> {
+        let mut old = self.list()?;
+        let added = self.add(rules)?;
+        let wanted: HashSet<_> = rules.iter().collect();
+        old.retain(|rule| !wanted.contains(rule));
+        let missing = self.remove(&old)?;
+        Ok(RuleReplacement { added, removed: old.len().saturating_sub(missing.len()) })
     }
 
     /// Removes every rule, and returns how many there were.

@@ -93,6 +93,7 @@ use crate::{
     error::UsageError,
     output_file::{OutputFile, follow_hangups},
     printer::{self, Printer},
+    rule_list,
     signals::Signals,
     stderr,
     stdout::{self, Blocked, Stdout},
@@ -103,6 +104,7 @@ pub(crate) fn run(args: AttachArgs) -> Result<()> {
     // Before there are threads.
     let opener = Opener::start();
     stderr::start(args.verbosity);
+    args.select.check_stdin("--connections", args.connections.as_deref().is_some_and(rule_list::is_stdin))?;
     let mut rules = args.select.watched()?;
     if args.results.only_tables && rules.is_empty() && !args.select.any_flow {
         rules.push(Rule::Any);

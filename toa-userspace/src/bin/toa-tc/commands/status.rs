@@ -39,6 +39,7 @@ use super::{
 };
 use crate::{
     cli::{run::ReportFormat, status::StatusArgs},
+    error::NothingFound,
     format::{json, local, utc},
     printer::print,
 };
@@ -150,7 +151,7 @@ struct CostReport {
     runs_per_second: u64,
 }
 
-/// Runs the command.
+/// Runs the command. Exit code 3 if there is no run.
 pub(crate) fn run(args: &StatusArgs) -> Result<()> {
     let mut runs = find_runs(&args.run.pins)?;
     let swept = remove_pins(&mut runs);
@@ -180,9 +181,10 @@ pub(crate) fn run(args: &StatusArgs) -> Result<()> {
         }
     }
     match args.output {
-        ReportFormat::Json => print(&json(&report)?),
-        ReportFormat::Text => print(&text(&report, &runs)),
+        ReportFormat::Json => print(&json(&report)?)?,
+        ReportFormat::Text => print(&text(&report, &runs))?,
     }
+    Ok(NothingFound::check(report.runs.is_empty())?)
 }
 
 /// Returns the netlink filters of killed runs, or reports why they are not known.

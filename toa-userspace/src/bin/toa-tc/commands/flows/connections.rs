@@ -17,7 +17,7 @@ use super::{
     super::balancer_table::BalancerTable,
     row::{self, Row},
 };
-use crate::{cli::run::ReportFormat, format::span, printer::print, stderr};
+use crate::{cli::run::ReportFormat, error::NothingFound, format::span, printer::print, stderr};
 
 impl Row {
     /// Returns the row of a connection. Neither the kernel's memory nor processes are looked at.
@@ -37,7 +37,7 @@ impl Row {
     }
 }
 
-/// Runs the command.
+/// Runs the command. Exit code 3 if it shows no connection.
 pub(super) fn run(rules: &[Rule], balancer: BalancerTable, format: ReportFormat) -> Result<()> {
     let watched = Matcher::new(rules);
     let is_wanted = |client: Result<SocketAddr, Unnamed>| {
@@ -58,7 +58,7 @@ pub(super) fn run(rules: &[Rule], balancer: BalancerTable, format: ReportFormat)
     print(&text)?;
     stderr::line(format_args!("{}: {}", plural(found.len(), "established connection"), found.tally()));
     found.report();
-    Ok(())
+    Ok(NothingFound::check(rows.is_empty())?)
 }
 
 fn lines(rows: &[Row]) -> String {

@@ -24,7 +24,7 @@ use toa_userspace::{
 };
 
 use super::row::{self, Executable, Process, Row};
-use crate::{cli::run::ReportFormat, format::span, printer::print, stderr};
+use crate::{cli::run::ReportFormat, error::NothingFound, format::span, printer::print, stderr};
 
 impl Row {
     /// Returns the row of a connection that a scan has found.
@@ -54,7 +54,7 @@ impl Row {
     }
 }
 
-/// Runs the command.
+/// Runs the command. Exit code 3 if it shows no connection.
 pub(super) fn run(rules: &[Rule], force: bool, format: ReportFormat) -> Result<()> {
     rights::check(force)?;
     // Before the scan, which changes the module's counters.
@@ -88,7 +88,7 @@ pub(super) fn run(rules: &[Rule], force: bool, format: ReportFormat) -> Result<(
         stderr::line(format_args!("cannot read the clients that toa-tc remember has noted: {error:#}"));
     }
     report(&counts, &module, scanner.without_memory());
-    Ok(())
+    Ok(NothingFound::check(rows.is_empty())?)
 }
 
 /// Reports the counts of the scan on stderr.
