@@ -50,6 +50,8 @@ fn existing(namespace: &Namespace, rules: &[&str]) -> Result<(Vec<Value>, String
     let row = |line: &str| {
         let row: Value = serde_json::from_str(line).with_context(|| line.to_owned())?;
         ensure!(schema.is_valid(&row), "{line}");
+        let is_there = |name: &str| row.get(name).is_some_and(|value| !value.is_null());
+        ensure!(is_there("reason") == is_there("explanation"), "{line}");
         Ok(row)
     };
     Ok((output.stdout.lines().map(row).collect::<Result<_>>()?, output.stderr))

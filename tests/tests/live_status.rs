@@ -185,7 +185,11 @@ fn flows_shows_what_is_followed() -> Result<()> {
         for part in ["203.0.113.9:54321", &local.to_string(), &server.to_string(), "syn 254:8", "open"] {
             assert!(text.contains(part), "{part} is missing: {text}");
         }
-        Ok(())
+        drop(connection);
+        wait::until("the end of the connection", || {
+            let text = succeed(&namespace, &["flows"])?;
+            Ok((text.contains(": 0 followed, 1 ended\n") && text.contains(" ended\n")).then_some(()))
+        })
     })
 }
 

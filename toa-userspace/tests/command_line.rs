@@ -75,12 +75,16 @@ fn a_table_that_cannot_be_opened_is_one_line() -> Result {
 }
 
 #[test]
-fn stdin_is_read_once_and_an_empty_file_watches_nothing() -> Result {
+fn mistakes_with_rules_and_metrics_are_one_line() -> Result {
     for (arguments, reason) in [
         (&["read", "-", "--rules", "-"][..], "only one of --rules and FILE can be read from stdin"),
         (
             &["attach", "no/device", "--rules", "-", "--connections", "-"],
             "only one of --rules and --connections can be read from stdin",
+        ),
+        (
+            &["attach", "no/device", "--metrics", "localhost"],
+            "invalid value 'localhost' for '--metrics <ADDR>': not an address such as 9464, :9464",
         ),
         (&["read", "none", "--rules", "/dev/null"], "nothing is watched: the file of --rules has no rule"),
     ] {

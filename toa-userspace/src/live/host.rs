@@ -15,3 +15,4 @@ pub mod sock_diag;
 pub mod tcp;
 pub mod tunnel_devices;
 pub mod unknown_interface;
+pub mod users;

@@ -73,6 +73,7 @@ Examples:
   sudo toa-tc status
   sudo toa-tc status --iface eth0
   sudo toa-tc status -o json | jq '.runs[].pid'
+  sudo toa-tc status -o prometheus > /var/lib/node_exporter/toa-tc.prom
 
 Exit code: 0 if a run is attached, 1 on a failure, 2 on a usage error,
 3 if none is";

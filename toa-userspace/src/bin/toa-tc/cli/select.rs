@@ -57,7 +57,7 @@ pub(crate) struct SelectArgs {
     ///
     /// Can be repeated.
     #[arg(long = "server-port", value_name = "PORT", value_parser = port)]
-    server_ports: Vec<u16>,
+    pub(crate) server_ports: Vec<u16>,
 }
 
 impl SelectArgs {

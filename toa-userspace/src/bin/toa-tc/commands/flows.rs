@@ -106,7 +106,12 @@ pub(crate) fn run(args: &FlowsArgs) -> Result<()> {
 
 fn lines(text: &mut String, run: &Run, flows: &[FollowedFlow], without_toa: bool, now_ns: u64) {
     let which = if without_toa { " without TOA" } else { "" };
-    push_fmt(text, format_args!("{run}: {} followed{which}\n", flows.len()));
+    let ended = flows.iter().filter(|followed| followed.flow.ended_ns != 0).count();
+    push_fmt(text, format_args!("{run}: {} followed{which}", flows.len().saturating_sub(ended)));
+    if ended > 0 {
+        push_fmt(text, format_args!(", {ended} ended"));
+    }
+    text.push('\n');
     if flows.is_empty() {
         return;
     }

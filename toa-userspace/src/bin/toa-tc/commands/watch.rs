@@ -1,10 +1,14 @@
 //! The command `watch`: changes what a running `attach` watches.
 
+use std::collections::HashSet;
+
 use anyhow::{Context as _, Result};
 use serde::Serialize;
+use toa_common::rule_change::{ChangeRecord, kind};
 use toa_userspace::{
     live::{
-        maps::watch::{RuleChange, RuleReplacement, Watch, wait_for_programs},
+        host::users::user_name,
+        maps::watch::{Added, Replaced, Watch, wait_for_programs},
         runs::Run,
     },
     print::{count::plural, push_fmt},
@@ -90,9 +94,10 @@ fn add(run: &Run, rules: &[Rule]) -> Result<Changed> {
     hint_at_ports(rules);
     let _lock = run.lock()?;
     let mut watch = run.watch()?;
-    let RuleChange { changed, unchanged } = watch.add(rules)?;
+    let Added { added, unchanged } = watch.add(rules)?;
     run.note_addition()?;
-    let total = watch.count()?;
+    let (changed, total) = (added.len(), watch.count()?);
+    note(run, kind::ADDED, &added, total)?;
     let known = if unchanged > 0 { format!(" ({unchanged} already there)") } else { String::new() };
     say(run, format_args!("{} added{known}, {} now", plural(changed, "rule"), plural(total, "rule")));
     Ok(Changed { added: changed, already_watched: unchanged, rules: total, ..Changed::of(run) })
@@ -102,9 +107,12 @@ fn remove(run: &Run, rules: &[Rule]) -> Result<Changed> {
     let _lock = run.lock()?;
     let mut watch = run.watch()?;
     let missing = watch.remove(rules)?;
-    let removed = rules.len().saturating_sub(missing.len());
+    let is_missing: HashSet<_> = missing.iter().collect();
+    let removed: Vec<_> = rules.iter().filter(|rule| !is_missing.contains(rule)).copied().collect();
     let dropped = end_following(run, &watch)?;
     let total = watch.count()?;
+    note(run, kind::REMOVED, &removed, total)?;
+    let removed = removed.len();
     say(
         run,
         format_args!(
@@ -123,10 +131,13 @@ fn remove(run: &Run, rules: &[Rule]) -> Result<Changed> {
 fn set(run: &Run, rules: &[Rule]) -> Result<Changed> {
     let _lock = run.lock()?;
     let mut watch = run.watch()?;
-    let RuleReplacement { added: RuleChange { changed: added, unchanged }, removed } = watch.set(rules)?;
+    let Replaced { new: Added { added, unchanged }, removed } = watch.set(rules)?;
     run.note_addition()?;
     let dropped = end_following(run, &watch)?;
     let total = watch.count()?;
+    note(run, kind::ADDED, &added, total)?;
+    note(run, kind::REMOVED, &removed, total)?;
+    let (added, removed) = (added.len(), removed.len());
     say(
         run,
         format_args!(
@@ -141,7 +152,9 @@ fn set(run: &Run, rules: &[Rule]) -> Result<Changed> {
 fn clear(run: &Run) -> Result<Changed> {
     let _lock = run.lock()?;
     let mut watch = run.watch()?;
+    let rules = watch.list()?;
     let removed = watch.clear()?;
+    note(run, kind::REMOVED, &rules, 0)?;
     let dropped = end_following(run, &watch)?;
     say(
         run,
@@ -187,6 +200,21 @@ fn end_following(run: &Run, watch: &Watch) -> Result<usize> {
     // Before they are removed, or the run could count them as evicted.
     run.add_removed_flows(unwatched.len())?;
     flows.end(&unwatched, is_watched).context("cannot drop connections")
+}
+
+/// Tells the run, which reports it, that we have changed these rules. The caller must hold the lock.
+fn note(run: &Run, kind: u32, rules: &[Rule], total: usize) -> Result<()> {
+    if rules.is_empty() {
+        return Ok(());
+    }
+    let user = rustix::process::getuid().as_raw();
+    let mut change = ChangeRecord::new(kind, std::process::id(), user);
+    change.set_user_name(&user_name(user).unwrap_or_default());
+    for rule in rules {
+        change.add_rule(&rule.to_string());
+    }
+    change.total = total as u64;
+    Ok(run.note_change(change)?)
 }
 
 fn without_repetitions(mut rules: Vec<Rule>) -> Vec<Rule> {

@@ -9,6 +9,8 @@ pub struct Duties {
     pub reads_sockets: bool,
     /// To remove pins below this directory.
     pub pins: Option<PathBuf>,
+    /// To accept connections at a socket that is open.
+    pub serves: bool,
     /// To create and write files in this directory.
     pub output: Option<PathBuf>,
 }

@@ -62,6 +62,9 @@ const FOR_SOCKETS: &[libc::c_long] = &[
     libc::SYS_sched_setscheduler,
 ];
 
+/// What [`Duties::serves`] needs.
+const FOR_SERVING: &[libc::c_long] = &[libc::SYS_accept4, libc::SYS_shutdown];
+
 /// The commands of `bpf` that use what is loaded. None of them loads a program or creates a map.
 const BPF_COMMANDS: [bpf_cmd; 13] = [
     bpf_cmd::BPF_MAP_LOOKUP_ELEM,
@@ -114,6 +117,9 @@ fn filter(duties: &Duties) -> Result<BpfProgram, BackendError> {
     // Threads, but no processes.
     let thread = libc::CLONE_THREAD as u64;
     rules.insert(libc::SYS_clone, vec![rule(SeccompCmpOp::MaskedEq(thread), thread)?]);
+    if duties.serves {
+        rules.extend(FOR_SERVING.iter().map(|call| (*call, Vec::new())));
+    }
     if duties.reads_sockets {
         rules.extend(FOR_SOCKETS.iter().map(|call| (*call, Vec::new())));
         rules.insert(libc::SYS_bpf, Vec::new());

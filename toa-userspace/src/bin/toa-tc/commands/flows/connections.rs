@@ -26,7 +26,7 @@ impl Row {
             client: client.ok().map(|it| ClientAddress { address: it.ip(), port: Some(it.port()) }),
             named_by: client.ok().map(|_| "table"),
             reason: client.err().map(Unnamed::name),
-            description: client.err().map_or("table", Unnamed::describe),
+            explanation: client.err().map(Unnamed::describe),
             network: PeerNetwork { peer: connection.peer().into() },
             server: connection.server().into(),
             saw_unknown: None,
@@ -73,7 +73,7 @@ fn lines(rows: &[Row]) -> String {
             row.network.peer.address().to_string(),
             row.server.address().to_string(),
             row.idle_ns.map_or_else(|| "-".to_owned(), span),
-            row.description.to_owned(),
+            row.named_by.or(row.explanation).unwrap_or_default().to_owned(),
         ]
     });
     table(&mut text, "", &head, cells);

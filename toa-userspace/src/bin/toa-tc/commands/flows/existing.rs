@@ -38,7 +38,7 @@ impl Row {
             }),
             named_by: named.map(|named| named.named_by.name()),
             reason: client.err().map(UnknownReason::name),
-            description: client.err().map_or("", describe),
+            explanation: client.err().map(describe),
             network: PeerNetwork { peer: connection.peer().into() },
             server: connection.server().into(),
             saw_unknown: traits.saw_unknown.then_some(true),
@@ -121,7 +121,7 @@ fn lines(rows: &[Row]) -> String {
             process,
             row.idle_ns.map_or_else(|| "-".to_owned(), span),
             if row.saw_unknown == Some(true) { "yes" } else { "-" }.to_owned(),
-            row.named_by.unwrap_or(row.description).to_owned(),
+            row.named_by.or(row.explanation).unwrap_or_default().to_owned(),
         ]
     });
     table(&mut text, "", &head, cells);
