@@ -164,7 +164,7 @@ fn a_capture_has_the_same_table_and_names_whom_nobody_watches() -> Result<()> {
     let path = path.to_str().context("no text")?;
 
     let read = |arguments: &[&str]| {
-        ToaTc::run(&lab.server.namespace, &[&["read", path], arguments].concat())?.succeeded()
+        ToaTc::run(&lab.server.namespace, &[&["read", path], arguments].concat())?.worked()
     };
     let output = read(&["--any", "--summary-by", "client"])?;
     let expected = clients.map(|client| (client.ip(), (1, 1)));

@@ -62,7 +62,7 @@ fn wait_for(tool: &ToaTc, line: &str) -> Result<()> {
 fn wait_until_accepted(lab: &Lab, count: usize) -> Result<()> {
     let named = format!(": {count} with a known client");
     wait::until("nginx to accept", || {
-        let output = ToaTc::run(&lab.server.namespace, &["flows", "--existing"])?.succeeded()?;
+        let output = ToaTc::run(&lab.server.namespace, &["flows", "--existing"])?.worked()?;
         Ok(output.stderr.contains(&named).then_some(()))
     })
 }

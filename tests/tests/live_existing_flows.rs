@@ -44,12 +44,14 @@ fn client_ipv6(number: u16) -> SocketAddr {
 /// Runs the command. Returns its rows, all of which must be valid, and its stderr.
 fn existing(namespace: &Namespace, rules: &[&str]) -> Result<(Vec<Value>, String)> {
     let output =
-        ToaTc::run(namespace, &[&["flows", "--existing", "-o", "json"], rules].concat())?.succeeded()?;
+        ToaTc::run(namespace, &[&["flows", "--existing", "-o", "json"], rules].concat())?.worked()?;
     let schema = serde_json::from_str(include_str!("../../toa-userspace/schema/commands.schema.json"))?;
     let schema = jsonschema::validator_for(&schema)?;
     let row = |line: &str| {
         let row: Value = serde_json::from_str(line).with_context(|| line.to_owned())?;
         ensure!(schema.is_valid(&row), "{line}");
+        let is_there = |name: &str| row.get(name).is_some_and(|value| !value.is_null());
+        ensure!(is_there("reason") == is_there("explanation"), "{line}");
         Ok(row)
     };
     Ok((output.stdout.lines().map(row).collect::<Result<_>>()?, output.stderr))

@@ -239,6 +239,30 @@ fn without_a_cgroup_all_servers_count() -> Result<()> {
 }
 
 #[test]
+fn remember_and_forget_print_objects_by_the_schema() -> Result<()> {
+    alone(|| {
+        let lab = Lab::new(Habit::Early)?;
+        let cgroup = Cgroup::new()?;
+        let schema = include_str!("../../toa-userspace/schema/commands.schema.json");
+        let schema = jsonschema::validator_for(&serde_json::from_str(schema)?)?;
+        let object = |output: Output| -> Result<Value> {
+            let value = serde_json::from_str(&output.succeeded()?.stdout)?;
+            ensure!(schema.is_valid(&value), "{value}");
+            Ok(value)
+        };
+        let path = path(&cgroup)?;
+        let arguments = ["--cgroup", path, "--toa", "254:8", "-o", "json"];
+        let remembering = object(remember(&lab, &arguments)?)?;
+        assert_eq!(remembering, json!({ "cgroup": path, "toa": [{ "kind": 254, "length": 8 }] }));
+        let forget = || object(ToaTc::run(&lab.server.namespace, &["forget", "-o", "json"])?);
+        let counts = json!({ "accepted": 0, "named": 0, "given_up": 0, "failed": 0 });
+        assert_eq!(forget()?, json!({ "forgotten": counts }));
+        assert_eq!(forget()?, json!({ "forgotten": null }));
+        Ok(())
+    })
+}
+
+#[test]
 fn unknown_options_without_toa_are_given_up() -> Result<()> {
     alone(|| {
         let mut site = Site::new(Habit::SynAndEarly)?;

@@ -16,8 +16,8 @@ use toa_tests::{
     lab::{Lab, marker::Habit, mounts, veth::Device},
     process::{Process, Signal},
     tool::{
-        commands::{object, succeed},
-        toa_tc::{self, Output, ToaTc},
+        commands::{find_nothing, object, succeed},
+        toa_tc::{self, NOTHING_FOUND, Output, ToaTc},
     },
     wait,
 };
@@ -121,7 +121,7 @@ fn users_do_not_exclude_each_other() -> Result<()> {
         let list = copy.run(&lab.server, &USER, &["watch", "list"])?.succeeded()?;
         assert_eq!(list.stdout, "203.0.113.9\nany\n");
         let refused = copy.run(&lab.server, &OTHER, &["watch", "list"])?;
-        assert_eq!(refused.status.code(), Some(1), "{}", refused.stdout);
+        assert_eq!(refused.status.code(), Some(NOTHING_FOUND), "{}", refused.stdout);
         assert!(refused.stderr.contains("no toa-tc is attached"), "{}", refused.stderr);
 
         // Each clears up its own, and root also what the user left.
@@ -180,7 +180,7 @@ fn a_pin_directory_can_be_chosen() -> Result<()> {
         let tool = ToaTc::attach(&lab.server, &arguments)?;
         assert_eq!(object(namespace, &["status", "-o", "json"])?["runs"], json!([]));
         assert_eq!(succeed(namespace, &["watch", "list", "--pin-dir", &chosen])?, "any\n");
-        assert!(succeed(namespace, &["flows", "--pin-dir", &chosen])?.contains("0 followed"));
+        assert!(find_nothing(namespace, &["flows", "--pin-dir", &chosen])?.stdout.contains("0 followed"));
         let status = object(namespace, &["status", "-o", "json", "--pin-dir", &chosen])?;
         assert_eq!(status["runs"][0]["pid"], tool.id());
         // One that the run has made goes with it.

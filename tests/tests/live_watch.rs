@@ -9,8 +9,8 @@ use toa_tests::{
     peers::client::{Connection, Request},
     process::Signal,
     tool::{
-        commands::{as_nobody, succeed},
-        toa_tc::{Output, ToaTc},
+        commands::{as_nobody, find_nothing, succeed},
+        toa_tc::{NOTHING_FOUND, Output, ToaTc},
     },
     wait,
 };
@@ -46,7 +46,7 @@ fn attach_without_rules_starts_empty_and_says_how_to_add_one() -> Result<()> {
     mounts::with_bpf_file_system(|| {
         let lab = Lab::new(Habit::SynAndEarly)?;
         let tool = ToaTc::attach::<&str>(&lab.server, &[])?;
-        assert_eq!(succeed(&lab.server.namespace, &["watch", "list"])?, "");
+        find_nothing(&lab.server.namespace, &["watch", "list"])?;
         let output = tool.stop(Signal::Interrupt)?.succeeded()?;
         assert!(output.stderr.contains("toa-tc watch add IP"), "{}", output.stderr);
         Ok(())
@@ -72,7 +72,7 @@ fn watch_add_shows_the_next_connection_and_remove_ends_following_at_once() -> Re
 
         let output = ToaTc::run(&namespace, &["watch", "remove", "203.0.113.9"])?.succeeded()?;
         assert!(output.stderr.contains("1 connection dropped"), "{}", output.stderr);
-        assert_eq!(succeed(&namespace, &["flows", "-o", "json"])?, "");
+        assert_eq!(find_nothing(&namespace, &["flows", "-o", "json"])?.stdout, "");
         ask(&mut watched, "/removed")?;
         ask(&mut lab.connect(Some(client))?, "/later")?;
 
@@ -122,7 +122,7 @@ fn watch_list_and_clear() -> Result<()> {
         let mut connection = lab.connect(Some(SECOND.into()))?;
         ask(&mut connection, "/any")?;
         succeed(&namespace, &["watch", "clear"])?;
-        assert_eq!(succeed(&namespace, &["watch", "list"])?, "");
+        check(&find_nothing(&namespace, &["watch", "list"])?, NOTHING_FOUND, "nothing is watched (pid ");
         ask(&mut connection, "/cleared")?;
         let output = tool.stop(Signal::Interrupt)?.succeeded()?;
         assert_eq!(targets(&output)?, [(SECOND.into(), "/any".to_owned())]);
@@ -137,7 +137,7 @@ fn watch_remove_of_what_is_not_there_says_so_and_removes_the_others() -> Result<
         let _tool = ToaTc::attach(&lab.server, &["--any", "--ip", "203.0.113.9"])?;
         let namespace = &lab.server.namespace;
         let output = ToaTc::run(namespace, &["watch", "remove", "any", "192.0.2.1"])?;
-        check(&output, FAILED, "not watched: 192.0.2.1");
+        check(&output, 0, "not watched: 192.0.2.1");
         assert_eq!(succeed(namespace, &["watch", "list"])?, "203.0.113.9\n");
         Ok(())
     })
@@ -201,7 +201,11 @@ fn many_rules_are_quick_and_a_full_set_is_one_error() -> Result<()> {
         check(&full, FAILED, "the watched set holds at most");
         assert_eq!(full.stderr.lines().count(), 1, "{}", full.stderr);
         // None of them was added.
-        let count = || Ok::<_, anyhow::Error>(succeed(namespace, &["watch", "list"])?.lines().count());
+        let count = || {
+            Ok::<_, anyhow::Error>(
+                ToaTc::run(namespace, &["watch", "list"])?.worked()?.stdout.lines().count(),
+            )
+        };
         assert_eq!(count()?, 138_001);
         let begin = std::time::Instant::now();
         succeed(namespace, &["watch", "clear"])?;
@@ -275,7 +279,7 @@ fn refusals_are_one_clear_line() -> Result<()> {
         for change in changes {
             let command = [&["watch"], change].concat();
             let output = ToaTc::run(namespace, &command)?;
-            check(&output, FAILED, "no toa-tc is attached");
+            check(&output, NOTHING_FOUND, "no toa-tc is attached");
             assert_eq!(output.stderr.lines().count(), 1, "{}", output.stderr);
             check(&as_nobody(namespace, &command)?, FAILED, "root");
         }
@@ -283,8 +287,8 @@ fn refusals_are_one_clear_line() -> Result<()> {
         check(&ToaTc::run(namespace, &["watch", "add", "203.0.113.9/24"])?, USAGE, "prefix");
         check(&ToaTc::run(namespace, &["watch", "add"])?, USAGE, "RULE");
         let tool = ToaTc::attach::<&str>(&lab.server, &[])?;
-        check(&ToaTc::run(namespace, &["watch", "list", "--iface", "nosuch0"])?, FAILED, "nosuch0");
-        check(&ToaTc::run(namespace, &["watch", "list", "--pid", "1"])?, FAILED, "process ID 1");
+        check(&ToaTc::run(namespace, &["watch", "list", "--iface", "nosuch0"])?, NOTHING_FOUND, "nosuch0");
+        check(&ToaTc::run(namespace, &["watch", "list", "--pid", "1"])?, NOTHING_FOUND, "process ID 1");
         for change in changes {
             check(&as_nobody(namespace, &[&["watch"], change].concat())?, FAILED, "root");
         }

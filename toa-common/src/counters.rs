@@ -5,14 +5,14 @@ use crate::{
     wire::toa_pairs::{KNOWN_PAIRS, MAX_PAIRS},
 };
 
-/// Declares each counter once, both as an index into the per-CPU value and as a name in the output.
+/// Declares each counter once: as an index into the per-CPU value, and as a name and a description in the output.
 macro_rules! counters {
-    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
+    ($($(#[doc = $doc:literal])* $variant:ident = $name:literal,)*) => {
         /// A counter of the kernel program.
         #[derive(Clone, Copy, Debug, Eq, PartialEq)]
         #[repr(u32)]
         pub enum Counter {
-            $($(#[$doc])* $variant,)*
+            $($(#[doc = $doc])* $variant,)*
         }
 
         impl Counter {
@@ -23,6 +23,13 @@ macro_rules! counters {
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$variant => $name,)*
+                }
+            }
+
+            /// Returns what it counts: its documentation, each line of which begins with a space.
+            pub const fn description(self) -> &'static str {
+                match self {
+                    $(Self::$variant => concat!($($doc),*),)*
                 }
             }
         }

@@ -28,6 +28,8 @@ mod pod;
 pub mod record;
 pub mod remembered;
 pub mod rule;
+pub mod rule_change;
+pub mod run_activity;
 pub mod run_info;
 pub mod seq;
 pub mod skip_reason;

@@ -7,6 +7,8 @@ use crate::{
     limits::{MAX_PREFIXES, MAX_RULES},
     remembered::{RememberCounts, Remembered},
     rule::{PrefixKey, RuleKey},
+    rule_change::{ChangeRecord, KEPT_CHANGES},
+    run_activity::RunActivity,
     run_info::{PINNED_MAPS, RunInfo},
 };
 
@@ -24,6 +26,9 @@ pub struct MapSpec {
     /// Number of entries; `None` if the run chooses it.
     pub max_entries: Option<u32>,
 }
+
+/// Size of the value of [`SETTINGS`].
+pub const SETTINGS_BYTES: usize = 16 << 10;
 
 /// Map types (`enum bpf_map_type` of `linux/bpf.h`).
 pub mod kind {
@@ -60,6 +65,12 @@ pub const FLOWS: MapSpec = MapSpec::new::<FlowKey, Flow>("FLOWS", kind::LRU_HASH
 pub const COUNTERS: MapSpec = MapSpec::new::<u32, CounterValues>("COUNTERS", kind::PER_CPU_ARRAY, Some(1));
 /// The description of the run. User space creates this map; it is not in the object.
 pub const INFO: MapSpec = MapSpec::new::<u32, RunInfo>("INFO", kind::ARRAY, Some(1));
+/// How the run was started, as JSON. User space creates this map, too.
+pub const SETTINGS: MapSpec = MapSpec::new::<u32, [u8; SETTINGS_BYTES]>("SETTINGS", kind::ARRAY, Some(1));
+/// What the run has found so far. User space creates this map, too.
+pub const ACTIVITY: MapSpec = MapSpec::new::<u32, RunActivity>("ACTIVITY", kind::ARRAY, Some(1));
+/// The last changes of rules by other processes. User space creates this map, too.
+pub const CHANGES: MapSpec = MapSpec::new::<u32, ChangeRecord>("CHANGES", kind::ARRAY, Some(KEPT_CHANGES));
 
 /// The clients of open connections, of `toa-tc remember`. If the layout of its value changes, so does its name.
 pub const REMEMBERED: MapSpec = MapSpec::new::<u32, Remembered>("REMEMBERED", kind::SK_STORAGE, Some(0));
@@ -68,5 +79,8 @@ pub const REMEMBER_COUNTS: MapSpec = MapSpec::new::<u32, RememberCounts>("COUNTS
 
 /// The program's maps that a run pins, in the order of [`RunInfo::map_ids`].
 pub const PINNED: [MapSpec; PINNED_MAPS] = [WATCH, PREFIXES, SHAPES, FLOWS, COUNTERS];
+
+/// The maps by which a run describes itself. [`INFO`] is pinned last.
+pub const DESCRIPTIONS: [MapSpec; 4] = [SETTINGS, ACTIVITY, CHANGES, INFO];
 
 const _: () = assert!(PREFIXES.key_size == 4 + size_of::<PrefixKey>() as u32);

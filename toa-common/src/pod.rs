@@ -8,6 +8,8 @@ use crate::{
     flow_key::FlowKey,
     remembered::RememberCounts,
     rule::{PrefixKey, RuleKey},
+    rule_change::ChangeRecord,
+    run_activity::RunActivity,
     run_info::RunInfo,
     socket::SocketLayout,
 };
@@ -26,6 +28,10 @@ unsafe impl aya::Pod for Config {}
 unsafe impl aya::Pod for Flow {}
 // SAFETY: as above.
 unsafe impl aya::Pod for RunInfo {}
+// SAFETY: as above.
+unsafe impl aya::Pod for RunActivity {}
+// SAFETY: as above.
+unsafe impl aya::Pod for ChangeRecord {}
 // SAFETY: as above.
 unsafe impl aya::Pod for Bypass {}
 // SAFETY: as above.

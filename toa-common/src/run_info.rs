@@ -1,7 +1,7 @@
 //! The record in which a run describes itself to other processes.
 
 /// Version of the layout of [`RunInfo`] and of the other maps that a run pins. Changes if any of them changes.
-pub const FORMAT: u32 = 7;
+pub const FORMAT: u32 = 8;
 
 /// Maximum number of interfaces of a run. The command line accepts no more.
 pub const MAX_INTERFACES: usize = 64;
@@ -17,7 +17,8 @@ pub const INTERFACE_NAME_BYTES: usize = 16;
 /// ```text
 ///  0 format              4 version (4 × u16)   12 process id         16 ids of the maps (5 × u32)
 /// 36 interfaces         40 since, ns           48 PID namespace      56 network namespace
-/// 64 flows removed      72 rule additions      80 options            88 the interfaces, 24 bytes each
+/// 64 flows removed      72 rule additions      80 rule changes       88 options
+/// 96 the interfaces, 24 bytes each
 /// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(C)]
@@ -43,6 +44,8 @@ pub struct RunInfo {
     pub flows_removed_by_others: u64,
     /// Number of times that other processes have added rules.
     pub rule_additions: u64,
+    /// Number of records that other processes have written into the map `CHANGES`.
+    pub rule_changes: u64,
     /// A set of [`options`].
     pub options: u64,
     /// The interfaces that the program is attached to.
@@ -76,7 +79,7 @@ pub mod mode {
 }
 
 const _: () = assert!(size_of::<RunInterface>() == 24);
-const _: () = assert!(size_of::<RunInfo>() == 88 + 24 * MAX_INTERFACES);
+const _: () = assert!(size_of::<RunInfo>() == 96 + 24 * MAX_INTERFACES);
 
 impl RunInterface {
     /// No interface.

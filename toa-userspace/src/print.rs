@@ -14,6 +14,7 @@ pub mod json;
 pub mod ledger;
 pub mod lines;
 pub mod loss;
+pub mod metrics;
 pub mod no_match;
 pub mod once;
 mod recent;

@@ -2,6 +2,7 @@
 
 pub mod balancers;
 mod error;
+pub mod list;
 pub mod matcher;
 
 use std::{

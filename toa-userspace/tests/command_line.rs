@@ -75,6 +75,91 @@ fn a_table_that_cannot_be_opened_is_one_line() -> Result {
 }
 
 #[test]
+fn mistakes_with_rules_and_metrics_are_one_line() -> Result {
+    for (arguments, reason) in [
+        (&["read", "-", "--rules", "-"][..], "only one of --rules and FILE can be read from stdin"),
+        (
+            &["attach", "no/device", "--rules", "-", "--connections", "-"],
+            "only one of --rules and --connections can be read from stdin",
+        ),
+        (
+            &["attach", "no/device", "--metrics", "localhost"],
+            "invalid value 'localhost' for '--metrics <ADDR>': not an address such as 9464, :9464",
+        ),
+        (&["read", "none", "--rules", "/dev/null"], "nothing is watched: the file of --rules has no rule"),
+    ] {
+        let output = tool(arguments).output()?;
+        let said = stderr(&output);
+        assert_eq!((output.status.code(), said.lines().count()), (USAGE, 1), "{arguments:?}: {said}");
+        assert!(said.starts_with(&format!("toa-tc: {reason}")), "{arguments:?}: {said}");
+    }
+    Ok(())
+}
+
+#[test]
+fn rules_that_cannot_be_read_are_one_line() -> Result {
+    let path =
+        std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("rules-{}", std::process::id()));
+    std::fs::write(&path, "# ours\n203.0.113.9\nclient.example\n")?;
+    let wrong = path.to_str().ok_or("no text")?;
+    let commands: [&[&str]; 3] =
+        [&["read", "/dev/null", "--rules"], &["attach", "no/device", "--rules"], &["watch", "set"]];
+    for command in commands {
+        for (path, code, reason) in [
+            ("/no/such/rules", 1, "cannot open /no/such/rules: No such file".to_owned()),
+            ("/", 1, "cannot read /: it is a directory".to_owned()),
+            (wrong, 2, format!("toa-tc: {wrong}: line 3: \"client.example\" is a host name")),
+        ] {
+            let output = tool(&[command, &[path]].concat()).output()?;
+            assert_eq!(
+                (output.status.code(), output.stdout.len()),
+                (Some(code), 0),
+                "{command:?}: {output:?}"
+            );
+            let stderr = stderr(&output);
+            assert!(stderr.lines().count() == 1 && stderr.contains(&reason), "{command:?}: {stderr}");
+        }
+    }
+    std::fs::remove_file(path)?;
+    Ok(())
+}
+
+#[test]
+fn the_schemas_are_printed() -> Result {
+    for (arguments, title) in [
+        (&["schema"][..], "toa-tc -o json"),
+        (&["schema", "events"], "toa-tc -o json"),
+        (&["schema", "commands"], "JSON of toa-tc status, "),
+    ] {
+        let output = tool(arguments).output()?;
+        let schema: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+        jsonschema::validator_for(&schema)?;
+        assert!(schema["title"].as_str().is_some_and(|found| found.starts_with(title)), "{arguments:?}");
+        assert_eq!((output.status.code(), stderr(&output).as_str()), (DONE, ""), "{arguments:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn exit_codes_are_in_the_help() -> Result {
+    for (command, nothing) in [
+        (&["read"][..], Some("none was")),
+        (&["flows"], Some("there is none")),
+        (&["status"], Some("none is")),
+        (&["watch", "list"], Some("there is none")),
+        (&["attach"], None),
+        (&["clients"], None),
+    ] {
+        let output = tool(&[command, &["--help"]].concat()).output()?;
+        let help = String::from_utf8(output.stdout)?.split_whitespace().collect::<Vec<_>>().join(" ");
+        let (_, codes) = help.split_once("Exit code: 0 if ").ok_or("no exit codes")?;
+        assert!(codes.contains(", 1 on a failure, 2 on a usage error"), "{command:?}: {codes}");
+        assert_eq!(codes.split_once(", 3 if ").map(|(_, nothing)| nothing), nothing, "{command:?}");
+    }
+    Ok(())
+}
+
+#[test]
 fn a_stdout_that_is_closed_at_the_start_is_a_failure() -> Result {
     for arguments in [&["attach", "no/device", "--any"][..], &["read", "/dev/null", "--any"]] {
         let mut command = Command::new("sh");

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     lab::netns::Namespace,
-    tool::toa_tc::{self, Output, ToaTc},
+    tool::toa_tc::{self, NOTHING_FOUND, Output, ToaTc},
 };
 
 /// The wrapper that runs a command without privileges.
@@ -18,16 +18,24 @@ pub fn succeed(namespace: &Namespace, arguments: &[&str]) -> Result<String> {
     Ok(ToaTc::run(namespace, arguments)?.succeeded().with_context(|| arguments.join(" "))?.stdout)
 }
 
-/// Runs a command that prints one object.
+/// Runs a command, which must find nothing to show, and returns its output.
+pub fn find_nothing(namespace: &Namespace, arguments: &[&str]) -> Result<Output> {
+    let output = ToaTc::run(namespace, arguments)?;
+    let code = output.status.code();
+    ensure!(code == Some(NOTHING_FOUND), "{arguments:?}: {code:?}: {}{}", output.stdout, output.stderr);
+    Ok(output)
+}
+
+/// Runs a command that prints one object, which may be that of nothing.
 pub fn object(namespace: &Namespace, arguments: &[&str]) -> Result<Value> {
-    let text = succeed(namespace, arguments)?;
+    let text = ToaTc::run(namespace, arguments)?.worked().with_context(|| arguments.join(" "))?.stdout;
     ensure!(text.lines().count() == 1, "not one line: {text}");
     Ok(serde_json::from_str(&text)?)
 }
 
-/// Runs a command that prints one object per line.
+/// Runs a command that prints one object per line. There may be none.
 pub fn objects(namespace: &Namespace, arguments: &[&str]) -> Result<Vec<Value>> {
-    let text = succeed(namespace, arguments)?;
+    let text = ToaTc::run(namespace, arguments)?.worked().with_context(|| arguments.join(" "))?.stdout;
     text.lines().map(|line| serde_json::from_str(line).with_context(|| line.to_owned())).collect()
 }
 

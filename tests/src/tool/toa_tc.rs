@@ -25,6 +25,9 @@ use crate::{
 /// Timeout of a run that ends by itself.
 const RUN: Duration = Duration::from_secs(30);
 
+/// Exit code of a command that found nothing to show.
+pub const NOTHING_FOUND: i32 = 3;
+
 /// Returns the path of the tool: the variable `TOA_TC`, or cargo's output directory, the parent of the
 /// test's.
 pub fn binary() -> Result<PathBuf> {
@@ -198,6 +201,11 @@ impl Output {
     /// Parses its ledger.
     pub fn ledger(&self) -> Result<Ledger> {
         Ledger::parse(&self.stderr)
+    }
+
+    /// Fails unless it exited successfully, or because it found nothing to show.
+    pub fn worked(self) -> Result<Self> {
+        if self.status.code() == Some(NOTHING_FOUND) { Ok(self) } else { self.succeeded() }
     }
 
     /// Fails unless it exited successfully.

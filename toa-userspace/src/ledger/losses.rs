@@ -59,6 +59,11 @@ static ALL: [Reason; REASONS] = [
         .with("--max-head", "a larger --max-head"),
 ];
 
+/// Returns the reasons' names for machines, in the order of [`LossCounts`].
+pub fn names() -> [&'static str; REASONS] {
+    ALL.each_ref().map(|reason| reason.name)
+}
+
 /// How much was lost since a run began, for each reason.
 pub type LossCounts = [u64; REASONS];
 

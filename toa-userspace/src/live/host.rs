@@ -16,4 +16,5 @@ pub mod sock_diag;
 pub mod tcp;
 pub mod tunnel_devices;
 pub mod unknown_interface;
+pub mod users;
 pub mod workload;

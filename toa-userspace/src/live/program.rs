@@ -8,4 +8,5 @@ pub mod leftovers;
 pub mod load;
 pub mod log;
 mod mark;
+pub mod own_cost;
 mod own_filter;

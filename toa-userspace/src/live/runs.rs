@@ -1,8 +1,10 @@
 //! Finds runs by their pins, selects one, and opens its maps after checking each.
 
+mod descriptions;
 mod life;
 pub mod pin_directories;
 pub mod pins;
+pub mod settings;
 
 use std::{
     fmt,
@@ -357,6 +359,7 @@ mod tests {
             interface_count: u32::try_from(names.len()).unwrap(),
             flows_removed_by_others: 0,
             rule_additions: 0,
+            rule_changes: 0,
             options: 0,
             interfaces,
         };

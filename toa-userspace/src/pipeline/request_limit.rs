@@ -29,18 +29,24 @@ pub trait FlushSink: Sink + Send {
 pub struct RequestLimit<S> {
     sink: S,
     left: Option<u64>,
+    passed: u64,
     is_silent: bool,
 }
 
 impl<S: FlushSink> RequestLimit<S> {
     /// Passes events on to `sink`, up to `count` requests, or without a limit.
     pub fn new(sink: S, count: Option<u64>) -> Self {
-        Self { sink, left: count, is_silent: count == Some(0) }
+        Self { sink, left: count, passed: 0, is_silent: count == Some(0) }
     }
 
     /// Returns whether the number of requests is reached.
     pub fn is_reached(&self) -> bool {
         self.left == Some(0)
+    }
+
+    /// Returns the number of requests that were passed on.
+    pub fn passed(&self) -> u64 {
+        self.passed
     }
 
     /// Discards all further events.
@@ -84,9 +90,12 @@ impl<S: FlushSink> Sink for RequestLimit<S> {
             return;
         }
         let Event::Request(request) = event else { return self.sink.event(connection, event) };
-        if let (true, Some(left)) = (self.sink.request(connection, request), &mut self.left) {
-            *left = left.saturating_sub(1);
-            self.is_silent = *left == 0;
+        if self.sink.request(connection, request) {
+            self.passed = self.passed.saturating_add(1);
+            if let Some(left) = &mut self.left {
+                *left = left.saturating_sub(1);
+                self.is_silent = *left == 0;
+            }
         }
     }
 }

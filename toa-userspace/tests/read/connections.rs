@@ -120,7 +120,8 @@ impl Balancer {
         let file =
             File::new("connections", &[header()].into_iter().chain(blocks).flatten().collect::<Vec<_>>())?;
         let output = file.read(&[&["-o", "json"], arguments].concat())?;
-        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        // 3 if none of the connections had a request.
+        assert!(matches!(output.status.code(), Some(0 | 3)), "{output:?}");
         let lines: std::result::Result<Vec<Value>, _> =
             text(&output.stdout).lines().map(serde_json::from_str).collect();
         Ok(lines?.iter().filter_map(describe).collect())

@@ -3,6 +3,7 @@
 mod compressed;
 mod connections;
 mod results;
+mod selection;
 mod several;
 mod time_zone;
 mod tunnels;

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
-use toa_tests::tool::toa_tc;
+use toa_tests::tool::toa_tc::{self, NOTHING_FOUND};
 
 use crate::request::{Ends, Host, Request, comparable};
 
@@ -42,7 +42,7 @@ impl Ours {
         let output = command.output().with_context(|| format!("{command:?}"))?;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         let code = output.status.code();
-        ensure!(matches!(code, Some(0 | 1)), "{command:?}: {}: {said}", output.status);
+        ensure!(matches!(code, Some(0 | 1 | NOTHING_FOUND)), "{command:?}: {}: {said}", output.status);
         let mut ours = Self::parse(&String::from_utf8(output.stdout)?)?;
         ours.failure = (code == Some(1)).then(|| said.lines().last().unwrap_or_default().to_owned());
         ours.said = said;

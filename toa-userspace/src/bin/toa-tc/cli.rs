@@ -10,6 +10,7 @@ mod examples;
 pub(crate) mod existing;
 pub(crate) mod filter;
 pub(crate) mod flows;
+pub(crate) mod forget;
 mod number;
 pub(crate) mod pin_dir;
 pub(crate) mod read;
@@ -17,6 +18,7 @@ pub(crate) mod remember;
 pub(crate) mod results;
 pub(crate) mod rotation;
 pub(crate) mod run;
+pub(crate) mod schema;
 pub(crate) mod select;
 pub(crate) mod status;
 pub(crate) mod toa;
@@ -28,8 +30,10 @@ use detach::DetachArgs;
 use doctor::DoctorArgs;
 use filter::FilterArgs;
 use flows::FlowsArgs;
+use forget::ForgetArgs;
 use read::ReadArgs;
 use remember::RememberArgs;
+use schema::SchemaArgs;
 use status::StatusArgs;
 use watch::WatchArgs;
 
@@ -97,10 +101,13 @@ pub(crate) enum Command {
     Remember(RememberArgs),
     /// Forget what remember has noted, and remember no more
     #[command(after_long_help = examples::FORGET)]
-    Forget,
+    Forget(ForgetArgs),
     /// Check whether this host can run attach
     #[command(after_long_help = examples::DOCTOR)]
     Doctor(DoctorArgs),
+    /// Print the JSON Schema of what -o json prints
+    #[command(after_long_help = examples::SCHEMA)]
+    Schema(SchemaArgs),
 }
 
 #[cfg(test)]

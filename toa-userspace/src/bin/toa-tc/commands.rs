@@ -11,6 +11,7 @@ pub(crate) mod interfaces;
 mod leftovers;
 pub(crate) mod read;
 pub(crate) mod remember;
+pub(crate) mod schema;
 pub(crate) mod status;
 pub(crate) mod watch;
 

@@ -25,3 +25,22 @@ impl fmt::Display for AlreadyReported {
 }
 
 impl Error for AlreadyReported {}
+
+/// The command has worked, but found none of what it looks for. The text says so, or is empty if the output does.
+#[derive(Debug)]
+pub(crate) struct NothingFound(pub(crate) String);
+
+impl fmt::Display for NothingFound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for NothingFound {}
+
+impl NothingFound {
+    /// Fails if `is_empty`.
+    pub(crate) fn check(is_empty: bool) -> Result<(), Self> {
+        if is_empty { Err(Self(String::new())) } else { Ok(()) }
+    }
+}

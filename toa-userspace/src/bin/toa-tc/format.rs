@@ -13,6 +13,11 @@ pub(crate) fn timestamp(time_ns: u64) -> Timestamp {
     Timestamp::from_nanosecond(unix_ns.into()).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
+/// Converts a time of `CLOCK_MONOTONIC` in nanoseconds to seconds since the Unix epoch.
+pub(crate) fn unix_seconds(time_ns: u64) -> f64 {
+    timestamp(time_ns).as_duration().as_secs_f64()
+}
+
 /// Formats a time of `CLOCK_MONOTONIC` in UTC, for machines.
 pub(crate) fn utc(time_ns: u64) -> String {
     format!("{:.3}", timestamp(time_ns))

@@ -7,6 +7,7 @@ mod error;
 mod format;
 mod output_file;
 mod printer;
+mod rule_list;
 mod screen;
 mod signals;
 mod stderr;
@@ -19,11 +20,14 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use cli::{Cli, Command};
-use error::{AlreadyReported, UsageError};
+use error::{AlreadyReported, NothingFound, UsageError};
 use toa_userspace::live::host::signal;
 
 /// Exit code for usage errors.
 const USAGE: u8 = 2;
+
+/// Exit code if there is nothing to show.
+const NOTHING_FOUND: u8 = 3;
 
 fn main() -> ExitCode {
     // At a limit of the size of files, a write then fails as on a full disk, and the ledger is printed.
@@ -45,14 +49,22 @@ fn main() -> ExitCode {
         Command::Filter(args) => commands::filter::run(args),
         Command::Detach(args) => commands::detach::run(&args),
         Command::Remember(args) => commands::remember::remember(&args),
-        Command::Forget => commands::remember::forget(),
+        Command::Forget(args) => commands::remember::forget(&args),
         Command::Doctor(args) => commands::doctor::run(&args),
+        Command::Schema(args) => commands::schema::run(&args),
     };
     let code = match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is::<UsageError>() => {
             usage::report_late(&error);
             ExitCode::from(USAGE)
+        }
+        Err(error) if error.is::<NothingFound>() => {
+            let text = error.to_string();
+            if !text.is_empty() {
+                stderr::line(format_args!("{text}"));
+            }
+            ExitCode::from(NOTHING_FOUND)
         }
         Err(error) if error.is::<AlreadyReported>() => ExitCode::FAILURE,
         Err(error) => {

@@ -3,7 +3,7 @@
 //! Two processes must not change it at the same time, see [`crate::live::runs::Run::lock`]. [`crate::rule`] parses
 //! rules.
 
-use std::io;
+use std::{collections::HashSet, io};
 
 use aya::maps::{
     Array, HashMap, Map, MapData, MapError,
@@ -40,12 +40,21 @@ pub struct Watch {
 }
 
 /// The result of adding rules.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct RuleChange {
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Added {
     /// Rules that were added.
-    pub changed: usize,
-    /// Rules that were there before.
+    pub added: Vec<Rule>,
+    /// How many were there before.
     pub unchanged: usize,
+}
+
+/// The result of replacing all rules.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Replaced {
+    /// What the new rules have changed.
+    pub new: Added,
+    /// Old rules that were removed.
+    pub removed: Vec<Rule>,
 }
 
 impl Watch {
@@ -76,18 +85,18 @@ impl Watch {
     }
 
     /// Adds all of `rules`, or none of them.
-    pub fn add(&mut self, rules: &[Rule]) -> Result<RuleChange, WatchError> {
+    pub fn add(&mut self, rules: &[Rule]) -> Result<Added, WatchError> {
         let mut shapes = self.shapes.get(&0, 0)?;
         let mut added = Vec::new();
         for rule in rules {
             let key = rule.key();
             match self.insert(&key) {
-                Ok(()) => added.push(key),
+                Ok(()) => added.push(*rule),
                 Err(error) if is_present(&error) => {}
                 Err(error) => {
-                    for key in added {
+                    for rule in added {
                         // A failed rollback matters less than the first error.
-                        let _ = self.delete(&key);
+                        let _ = self.delete(&rule.key());
                     }
                     // A full LPM trie returns ENOSPC, a full hash E2BIG.
                     let is_full = matches!(os_error(&error), Some(libc::E2BIG | libc::ENOSPC));
@@ -99,7 +108,7 @@ impl Watch {
         // The shapes follow the rules: a shape without a rule costs a useless lookup, a rule without its shape loses
         // connections.
         self.shapes.set(0, shapes, 0)?;
-        Ok(RuleChange { changed: added.len(), unchanged: rules.len().saturating_sub(added.len()) })
+        Ok(Added { unchanged: rules.len().saturating_sub(added.len()), added })
     }
 
     /// Removes `rules`, and returns those that were not there.
@@ -125,6 +134,16 @@ impl Watch {
             self.shapes.set(0, shapes & (left | !removed_shapes), 0)?;
         }
         Ok(missing)
+    }
+
+    /// Replaces all rules by `rules`. The new ones are added before the old ones are removed, so both must fit.
+    pub fn set(&mut self, rules: &[Rule]) -> Result<Replaced, WatchError> {
+        let mut old = self.list()?;
+        let new = self.add(rules)?;
+        let wanted: HashSet<_> = rules.iter().collect();
+        old.retain(|rule| !wanted.contains(rule));
+        self.remove(&old)?;
+        Ok(Replaced { new, removed: old })
     }
 
     /// Removes every rule, and returns how many there were.

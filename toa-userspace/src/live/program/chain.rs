@@ -157,7 +157,7 @@ pub fn users_of(map_id: u32) -> io::Result<(Vec<u32>, Cost)> {
 }
 
 /// Returns a number from the text of `/proc/PID/fdinfo/FD`, or 0 if it is missing.
-fn field(text: &str, name: &str) -> u64 {
+pub(super) fn field(text: &str, name: &str) -> u64 {
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     value.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
 }

@@ -3,6 +3,7 @@
 //! ```text
 //! run-ID/                          0700, one per run; ID is the kernel's ID of its map COUNTERS
 //!   WATCH PREFIXES SHAPES FLOWS COUNTERS      the maps
+//!   SETTINGS ACTIVITY CHANGES      how the run was started, what it has found, who has changed its rules
 //!   RULES/                         empty; who changes rules locks it
 //!   INFO                           a `RunInfo`; pinned last, so that a run is found only when it is complete
 //! ```
@@ -13,24 +14,29 @@
 use std::{
     fs::{self, DirBuilder, File},
     io,
+    ops::Range,
     os::{fd::AsFd, unix::fs::DirBuilderExt as _},
     path::{Path, PathBuf},
 };
 
 use aya::{
+    Pod,
     maps::{Array, Map, MapData, MapError},
     pin::PinError,
 };
 use rustix::fs::{AtFlags, CWD, FlockOperation, flock, unlinkat};
 use thiserror::Error;
 use toa_common::{
-    maps::{INFO, PINNED},
+    maps::{ACTIVITY, CHANGES, DESCRIPTIONS, INFO, MapSpec, PINNED, SETTINGS},
+    rule_change::{ChangeRecord, KEPT_CHANGES},
+    run_activity::RunActivity,
     run_info::RunInfo,
 };
 
 use crate::live::runs::{
     life::{Dead, Life},
     pin_directories::{DirectoryError, PinDirectories},
+    settings::Settings,
 };
 
 /// What the name of a run's directory begins with.
@@ -48,9 +54,15 @@ pub enum PinsError {
     /// The directory cannot be used.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
-    /// The map that describes this run could not be created.
-    #[error("cannot create the map {}", INFO.name)]
-    Info(#[source] MapError),
+    /// A map that describes this run could not be created.
+    #[error("cannot create the map {name}")]
+    Create {
+        /// Its name.
+        name: &'static str,
+        /// The underlying error.
+        #[source]
+        source: MapError,
+    },
     /// A map could not be pinned.
     #[error("cannot pin {path}")]
     Pin {
@@ -115,7 +127,7 @@ fn name(id: u32) -> String {
 
 /// Removes a run's directory at `path`, which is open. Only what a run pins is removed from it. Returns whether it existed.
 fn remove(path: &Path, directory: &File) -> io::Result<bool> {
-    let names = PINNED.iter().chain([&INFO]).map(|map| (map.name, AtFlags::empty()));
+    let names = PINNED.iter().chain(&DESCRIPTIONS).map(|map| (map.name, AtFlags::empty()));
     for (name, flags) in names.chain([(RULES, AtFlags::REMOVEDIR)]) {
         // Relative to what is open: another directory may be at the path by now.
         removed(directory, Path::new(name), flags)?;
@@ -174,12 +186,41 @@ impl Pins {
         map.pin(&path).map_err(|source| PinsError::Pin { path, source })
     }
 
-    /// Publishes the description of this run. From then on, other processes find it.
-    pub fn publish(&self, info: &RunInfo) -> Result<(), PinsError> {
-        let mut map = Array::<MapData, RunInfo>::create(1, 0).map_err(PinsError::Info)?;
-        map.set(0, info, 0).map_err(PinsError::Info)?;
-        let path = self.path.join(INFO.name);
+    /// Publishes the description of this run, and how it was started. From then on, other processes find it.
+    pub fn publish(&self, info: &RunInfo, settings: &Settings) -> Result<(), PinsError> {
+        self.describe(&SETTINGS, Some(&*settings.to_bytes()))?;
+        self.describe(&ACTIVITY, Some(&RunActivity::default()))?;
+        self.describe::<ChangeRecord>(&CHANGES, None)?;
+        self.describe(&INFO, Some(info))
+    }
+
+    /// Shows what the run has found so far.
+    pub fn show(&self, activity: &RunActivity) -> Result<(), MapError> {
+        Array::<MapData, RunActivity>::try_from(self.open(&ACTIVITY)?)?.set(0, activity, 0)
+    }
+
+    /// Creates a map and pins it.
+    fn describe<V: Pod>(&self, spec: &MapSpec, value: Option<&V>) -> Result<(), PinsError> {
+        let created = || {
+            let mut map = Array::<MapData, V>::create(spec.max_entries.unwrap_or(1), 0)?;
+            value.map_or(Ok(()), |value| map.set(0, value, 0))?;
+            Ok(map)
+        };
+        let map = created().map_err(|source| PinsError::Create { name: spec.name, source })?;
+        let path = self.path.join(spec.name);
         map.pin(&path).map_err(|source| PinsError::Pin { path, source })
+    }
+
+    /// Returns the changes of rules with these numbers that are still kept.
+    pub fn changes(&self, numbers: Range<u64>) -> Result<Vec<ChangeRecord>, MapError> {
+        let map = Array::<MapData, ChangeRecord>::try_from(self.open(&CHANGES)?)?;
+        let first = numbers.start.max(numbers.end.saturating_sub(KEPT_CHANGES.into()));
+        let mut changes = Vec::new();
+        for number in first..numbers.end {
+            let change = map.get(&u32::try_from(number % u64::from(KEPT_CHANGES)).unwrap_or(0), 0)?;
+            changes.extend((change.number == number).then_some(change));
+        }
+        Ok(changes)
     }
 
     /// Reads the description of this run, which other processes also change.
@@ -207,7 +248,11 @@ impl Pins {
     }
 
     fn open_info(&self) -> Result<Array<MapData, RunInfo>, MapError> {
-        Array::try_from(Map::from_map_data(MapData::from_pin(self.path.join(INFO.name))?)?)
+        Array::try_from(self.open(&INFO)?)
+    }
+
+    fn open(&self, spec: &MapSpec) -> Result<Map, MapError> {
+        Map::from_map_data(MapData::from_pin(self.path.join(spec.name))?)
     }
 }
 

@@ -1,6 +1,9 @@
 //! The arguments of `attach`.
 
-use std::path::PathBuf;
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+};
 
 use clap::Args;
 use jiff::SignedDuration;
@@ -83,8 +86,10 @@ pub(crate) struct AttachArgs {
     #[arg(help_heading = "Output", long, value_name = "FILE", hide_short_help = true)]
     pub(crate) output_file: Option<PathBuf>,
 
-    /// Also write the packets of followed connections, bodies included, to this pcapng file, each with its real client as
-    /// comment; - for stdout, where nothing else is printed then
+    /// Also write packets to this pcapng file
+    ///
+    /// Those of followed connections, bodies included, each with its real client as comment. - is stdout, where nothing else is
+    /// printed then.
     #[arg(help_heading = "Output", short = 'w', value_name = "FILE")]
     pub(crate) write: Option<PathBuf>,
 
@@ -104,6 +109,12 @@ pub(crate) struct AttachArgs {
     #[command(flatten, next_help_heading = "Limits")]
     pub(crate) bounds: BoundArgs,
 
+    /// Serve metrics for Prometheus over HTTP at this address
+    ///
+    /// PORT or :PORT is one of 127.0.0.1; IP:PORT is also possible. The path is /metrics.
+    #[arg(help_heading = "Output", long, value_name = "ADDR", value_parser = address, hide_short_help = true)]
+    pub(crate) metrics: Option<SocketAddr>,
+
     #[command(flatten, next_help_heading = "Output")]
     pub(crate) verbosity: VerbosityArgs,
 
@@ -118,6 +129,13 @@ impl AttachArgs {
         let config = self.select.live_config()?;
         Ok(if self.write.is_some() { config.copying_whole() } else { config })
     }
+}
+
+/// Parses the address for metrics. A port alone is one that other hosts cannot reach.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let port = text.strip_prefix(':').unwrap_or(text).parse().map(|port| (Ipv4Addr::LOCALHOST, port).into());
+    port.or_else(|_| text.parse())
+        .map_err(|_| "not an address such as 9464, :9464, 10.9.0.2:9464 or [::1]:9464".to_owned())
 }
 
 fn ring_size(text: &str) -> Result<usize, String> {

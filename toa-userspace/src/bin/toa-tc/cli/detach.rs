@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::pin_dir::PinDirArgs;
+use super::{pin_dir::PinDirArgs, run::ReportFormat};
 
 #[derive(Args, Debug)]
 pub(crate) struct DetachArgs {
@@ -12,4 +12,8 @@ pub(crate) struct DetachArgs {
 
     #[command(flatten)]
     pub(crate) pins: PinDirArgs,
+
+    /// Output format
+    #[arg(short, long, value_enum, default_value_t = ReportFormat::Text)]
+    pub(crate) output: ReportFormat,
 }

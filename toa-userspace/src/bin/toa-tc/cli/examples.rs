@@ -13,19 +13,26 @@ Examples:
   sudo toa-tc attach eth0 --ip 203.0.113.9 --ip 198.51.100.0/24
   sudo toa-tc attach 'eth*' --any -o json --duration 1h > requests.jsonl
   sudo toa-tc attach eth0 --existing --any             # also what is already open
-  sudo toa-tc attach -D                                # lists the interfaces";
+  sudo toa-tc attach -D                                # lists the interfaces
+
+Exit code: 0 if the run ended as asked, 1 on a failure, 2 on a usage error";
 
 pub(crate) const CLIENTS: &str = "\
 Examples:
   sudo toa-tc clients eth0                      # until Ctrl-C
   sudo toa-tc clients eth0 --duration 10m
-  sudo toa-tc clients 'eth*' --ip 203.0.113.0/24";
+  sudo toa-tc clients 'eth*' --ip 203.0.113.0/24
+
+Exit code: 0 if the run ended as asked, 1 on a failure, 2 on a usage error";
 
 pub(crate) const READ: &str = "\
 Examples:
   toa-tc read capture.pcap
   toa-tc read capture.pcap0 capture.pcap1 --ip 203.0.113.9 -o json
-  tcpdump -U -i eth0 -w - tcp | toa-tc read - --any";
+  tcpdump -U -i eth0 -w - tcp | toa-tc read - --any
+
+Exit code: 0 if a request was printed, or on a signal, 1 on a failure,
+2 on a usage error, 3 if none was";
 
 pub(crate) const WATCH: &str = "\
 Examples:
@@ -37,7 +44,8 @@ pub(crate) const WATCH_ADD: &str = "\
 Examples:
   sudo toa-tc watch add 203.0.113.9
   sudo toa-tc watch add 198.51.100.0/24 '[2001:db8::7]:443'
-  sudo toa-tc watch add any --iface eth0";
+  sudo toa-tc watch add any --iface eth0
+  sudo toa-tc watch add - < clients.txt";
 
 pub(crate) const WATCH_REMOVE: &str = "\
 Examples:
@@ -49,7 +57,10 @@ pub(crate) const WATCH_LIST: &str = "\
 Examples:
   sudo toa-tc watch list
   sudo toa-tc watch ls --iface eth0
-  sudo toa-tc watch list --pid 4242 > rules.txt";
+  sudo toa-tc watch list --pid 4242 > rules.txt
+
+Exit code: 0 if there is a rule, 1 on a failure, 2 on a usage error,
+3 if there is none";
 
 pub(crate) const WATCH_CLEAR: &str = "\
 Examples:
@@ -61,13 +72,20 @@ pub(crate) const STATUS: &str = "\
 Examples:
   sudo toa-tc status
   sudo toa-tc status --iface eth0
-  sudo toa-tc status -o json | jq '.runs[].pid'";
+  sudo toa-tc status -o json | jq '.runs[].pid'
+  sudo toa-tc status -o prometheus > /var/lib/node_exporter/toa-tc.prom
+
+Exit code: 0 if a run is attached, 1 on a failure, 2 on a usage error,
+3 if none is";
 
 pub(crate) const FLOWS: &str = "\
 Examples:
   sudo toa-tc flows
   sudo toa-tc flows --existing 203.0.113.0/24
-  ipvsadm -lnc | sudo toa-tc flows --connections -";
+  ipvsadm -lnc | sudo toa-tc flows --connections -
+
+Exit code: 0 if a connection is shown, 1 on a failure, 2 on a usage error,
+3 if there is none";
 
 pub(crate) const DETACH: &str = "\
 Examples:
@@ -98,3 +116,14 @@ Examples:
   tcpdump -ni eth0 \"$(toa-tc filter 203.0.113.9 -o json | jq -r .tcpdump)\"
   toa-tc filter --wireshark-lua > toa.lua
   tshark -X lua_script:toa.lua -r capture.pcap";
+
+pub(crate) const WATCH_SET: &str = "\
+Examples:
+  sudo toa-tc watch set clients.txt
+  ./clients-of-today | sudo toa-tc watch set -
+  sudo toa-tc watch set clients.txt --iface eth0 -o json";
+
+pub(crate) const SCHEMA: &str = "\
+Examples:
+  toa-tc schema > toa-tc.schema.json
+  toa-tc schema commands | jq '.[\"$defs\"] | keys'";

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::toa::ToaArgs;
+use super::{run::ReportFormat, toa::ToaArgs};
 
 #[derive(Args, Debug)]
 pub(crate) struct RememberArgs {
@@ -16,4 +16,8 @@ pub(crate) struct RememberArgs {
 
     #[command(flatten)]
     pub(crate) toa: ToaArgs,
+
+    /// Output format
+    #[arg(short, long, value_enum, default_value_t = ReportFormat::Text)]
+    pub(crate) output: ReportFormat,
 }

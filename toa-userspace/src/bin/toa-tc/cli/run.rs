@@ -1,6 +1,6 @@
 //! The options of commands that inspect running instances.
 
-use anyhow::{Result, anyhow};
+use anyhow::{Error, Result};
 use clap::{Args, ValueEnum};
 use toa_userspace::{
     live::runs::{NoSingleRun, Run, RunSelector, Runs, interface_name},
@@ -9,7 +9,10 @@ use toa_userspace::{
 };
 
 use super::pin_dir::PinDirArgs;
-use crate::{error::UsageError, format::local};
+use crate::{
+    error::{NothingFound, UsageError},
+    format::local,
+};
 
 /// The format of a report.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -45,7 +48,7 @@ impl RunArgs {
     }
 
     /// Returns the error for a selector that matches no run.
-    pub(crate) fn no_match(&self, runs: &Runs) -> anyhow::Error {
+    pub(crate) fn no_match(&self, runs: &Runs) -> Error {
         let mut text = match (&self.iface, self.pid) {
             _ if runs.alive.is_empty() => {
                 "no toa-tc is attached: start one with toa-tc attach IFACE".to_owned()
@@ -57,7 +60,8 @@ impl RunArgs {
         for refused in &runs.refused {
             push_fmt(&mut text, format_args!("; {refused}"));
         }
-        anyhow!(text)
+        // What cannot be looked at may be a run.
+        if runs.refused.is_empty() { NothingFound(text).into() } else { Error::msg(text) }
     }
 
     /// Returns the only run that is selected.

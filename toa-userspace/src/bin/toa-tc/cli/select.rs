@@ -1,12 +1,15 @@
 //! The options that select connections, for every source of packets.
 
+use std::path::PathBuf;
+
+use anyhow::Result;
 use clap::Args;
 use ipnet::IpNet;
 use toa_common::config::Config;
 use toa_userspace::rule::{Rule, RuleError, parse_port, parse_prefix};
 
 use super::toa::ToaArgs;
-use crate::error::UsageError;
+use crate::{error::UsageError, rule_list};
 
 #[derive(Args, Debug)]
 pub(crate) struct SelectArgs {
@@ -17,6 +20,12 @@ pub(crate) struct SelectArgs {
         long_help = "Watch this client: IP, CIDR, IP:PORT, [IPv6]:PORT or any\n\nCan be repeated."
     )]
     pub(crate) rules: Vec<Rule>,
+
+    /// Watch the clients of the rules in this file
+    ///
+    /// As for --ip: a rule on each line; # begins a comment. - is stdin.
+    #[arg(long = "rules", value_name = "FILE", hide_short_help = true)]
+    pub(crate) rules_file: Option<PathBuf>,
 
     /// Watch this client port
     ///
@@ -48,15 +57,24 @@ pub(crate) struct SelectArgs {
     ///
     /// Can be repeated.
     #[arg(long = "server-port", value_name = "PORT", value_parser = port)]
-    server_ports: Vec<u16>,
+    pub(crate) server_ports: Vec<u16>,
 }
 
 impl SelectArgs {
     /// Returns the rules of all options, sorted and without repetitions.
-    pub(crate) fn watched(&self) -> Result<Vec<Rule>, UsageError> {
-        let mut rules = Rule::combine(&self.rules, &self.ports);
-        if rules.is_empty() && !self.rules.is_empty() {
-            return Err(UsageError("--ip and --port exclude each other: their ports differ".to_owned()));
+    pub(crate) fn watched(&self) -> Result<Vec<Rule>> {
+        let mut given = self.rules.clone();
+        if let Some(path) = &self.rules_file {
+            given.extend(rule_list::read(path)?);
+        }
+        // An empty file watches nothing, and so does it together with ports.
+        let is_nothing = given.is_empty() && self.rules_file.is_some();
+        let mut rules = if is_nothing { Vec::new() } else { Rule::combine(&given, &self.ports) };
+        if rules.is_empty() && !given.is_empty() {
+            let rules = if self.rules.is_empty() { "--rules" } else { "--ip" };
+            return Err(
+                UsageError(format!("{rules} and --port exclude each other: their ports differ")).into()
+            );
         }
         if self.any {
             rules.push(Rule::Any);
@@ -64,6 +82,14 @@ impl SelectArgs {
         rules.sort_unstable();
         rules.dedup();
         Ok(rules)
+    }
+
+    /// Returns an error if stdin is to be read for `other`, too.
+    pub(crate) fn check_stdin(&self, other: &str, is_stdin: bool) -> Result<(), UsageError> {
+        if is_stdin && self.rules_file.as_deref().is_some_and(rule_list::is_stdin) {
+            return Err(UsageError(format!("only one of --rules and {other} can be read from stdin")));
+        }
+        Ok(())
     }
 
     /// Returns the settings that are fixed before the first packet.

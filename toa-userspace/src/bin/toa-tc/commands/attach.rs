@@ -1,24 +1,30 @@
 //! The command `attach`, in phases: prepare, attach, run until something ends it, finish.
 
+mod activity;
 mod connections;
 mod cpus;
 mod duration;
+mod exchange;
 pub(crate) mod existing;
 mod files;
 mod hints;
 mod interfaces;
 mod losses;
+mod metrics;
 mod no_match;
 mod outcome;
 mod pins;
 mod ready_file;
 mod rings;
+mod rule_changes;
 mod run_info;
 mod scan_thread;
 mod senders;
+mod settings;
 mod sink;
 mod sweep;
 mod tunnels;
+mod until_done;
 mod untrusted;
 
 use std::{io, path::Path, sync::Arc};
@@ -26,12 +32,7 @@ use std::{io, path::Path, sync::Arc};
 use anyhow::{Context as _, Error, Result};
 use log::LevelFilter;
 use sd_notify::NotifyState;
-use toa_common::{
-    config::Config,
-    maps::PINNED,
-    run_info::{MAX_INTERFACES, options},
-    wire::toa_pairs::ToaPairs,
-};
+use toa_common::{config::Config, maps::PINNED, run_info::MAX_INTERFACES, wire::toa_pairs::ToaPairs};
 use toa_userspace::{
     ledger::{
         Ledger,
@@ -68,23 +69,17 @@ use tokio::{
     task::JoinHandle,
 };
 
-use connections::{TableConnections, follow_table};
-use cpus::follow_cpus;
-use duration::elapsed;
-use existing::{ExistingConnections, SharedFlows, follow_existing};
+use connections::TableConnections;
+use existing::{ExistingConnections, SharedFlows};
 use files::open_files;
 use hints::hint;
-use interfaces::{follow_interfaces, report_last};
-use losses::report_losses;
-use no_match::report_no_match;
+use interfaces::report_last;
+use metrics::{Metrics, MetricsSocket};
 use outcome::{fail, half, summary};
 use pins::{cannot_be_seen, pin};
 use rings::open_rings;
 use run_info::publish;
 use sink::sink;
-use sweep::sweep;
-use tunnels::report_tunnels;
-use untrusted::report_untrusted;
 
 use super::{
     balancer_table::BalancerTable,
@@ -94,8 +89,9 @@ use crate::{
     capture_file::Destination,
     cli::{attach::AttachArgs, existing::Existing},
     error::UsageError,
-    output_file::{OutputFile, follow_files},
+    output_file::OutputFile,
     printer::{self, Printer},
+    rule_list,
     signals::Signals,
     stderr,
     stdout::{self, Blocked, Stdout},
@@ -106,6 +102,7 @@ pub(crate) fn run(args: AttachArgs) -> Result<()> {
     // Before there are threads.
     let opener = Opener::start();
     stderr::start(args.verbosity);
+    args.select.check_stdin("--connections", args.connections.as_deref().is_some_and(rule_list::is_stdin))?;
     let mut rules = args.select.watched()?;
     if args.results.only_tables && rules.is_empty() && !args.select.any_flow {
         rules.push(Rule::Any);
@@ -116,8 +113,10 @@ pub(crate) fn run(args: AttachArgs) -> Result<()> {
     }
     let directories = args.pins.directories()?;
     let table = args.connections.as_deref().map(BalancerTable::open).transpose()?;
-    let files = open_files(&args)?;
+    let (files, capture) = open_files(&args)?;
+    let metrics = args.metrics.map(MetricsSocket::open).transpose()?;
     let stdout = stdout::open()?;
+    let inputs = Inputs { opener, table, files, capture, metrics };
     privileges::check()?;
     if let Some(name) = &args.netns {
         // Before the runtime starts threads, and before anything is opened there.
@@ -130,14 +129,22 @@ pub(crate) fn run(args: AttachArgs) -> Result<()> {
     // The main thread attaches and detaches; the others need nothing for what they do.
     let runtime = runtime.worker_threads(2).enable_all().on_thread_start(sandbox::enter_thread).build()?;
     let result = runtime.block_on(async {
-        let mut run =
-            Prepared::new(args, rules, config, table, &directories, opener, files)?.attach(stdout)?;
+        let mut run = Prepared::new(args, rules, config, &directories, inputs)?.attach(stdout)?;
         let failure = run.until_done().await;
         run.finish(failure).await
     });
     // Do not wait for a reader that is still blocked in writing.
     runtime.shutdown_background();
     result
+}
+
+/// What a run opens before it enters another network namespace.
+struct Inputs {
+    opener: io::Result<Opener>,
+    table: Option<BalancerTable>,
+    files: Vec<OutputFile>,
+    capture: Option<Destination>,
+    metrics: Option<MetricsSocket>,
 }
 
 /// A run before anything is attached.
@@ -158,6 +165,7 @@ struct Prepared {
     cpus: Option<Cpus>,
     table: Option<TableConnections>,
     existing: Option<ExistingConnections>,
+    metrics: Option<Metrics>,
     files: Vec<OutputFile>,
     capture: Option<Destination>,
 }
@@ -179,6 +187,7 @@ struct Run {
     clients: Clients,
     table: Option<TableConnections>,
     existing: Option<ExistingConnections>,
+    metrics: Option<Metrics>,
     reader: JoinHandle<io::Result<(Pipeline<BypassMap>, Printer)>>,
     stop: watch::Sender<bool>,
     done: mpsc::Receiver<Done>,
@@ -197,11 +206,10 @@ impl Prepared {
         args: AttachArgs,
         rules: Vec<Rule>,
         config: Box<Config>,
-        table: Option<BalancerTable>,
         directories: &PinDirectories,
-        opener: io::Result<Opener>,
-        (files, capture): (Vec<OutputFile>, Option<Destination>),
+        inputs: Inputs,
     ) -> Result<Self> {
+        let Inputs { opener, table, files, capture, metrics } = inputs;
         let log_level = (log::max_level() == LevelFilter::Trace).then_some(aya_log::Level::Trace);
         let attachments = Attachments::find(&args.interfaces, args.netlink)?;
         let pairs = tcp::ignored_options().into_iter().fold(*config.pairs(), ToaPairs::without_noted);
@@ -230,6 +238,7 @@ impl Prepared {
             let (watch, shared) = (Arc::clone(&watch), Arc::clone(&flows));
             TableConnections { table, watch, shared, config: config.clone(), balancers: trusted.clone() }
         });
+        let metrics = metrics.map(|socket| Metrics::new(socket, Arc::clone(&watch), Arc::clone(&flows)));
         let existing =
             args.existing.map(|_| ExistingConnections::new(watch, Arc::clone(&flows), &config, trusted));
         let existing = existing.transpose()?;
@@ -250,6 +259,7 @@ impl Prepared {
             cpus,
             table,
             existing,
+            metrics,
             files,
             capture,
         })
@@ -259,8 +269,8 @@ impl Prepared {
     fn attach(self, (stdout, results): (Stdout, stdout::Reader)) -> Result<Run> {
         let Self { args, rules, config, mut attachments, mut loaded, pins, .. } = self;
         let link_changes = interfaces::start(&mut attachments, &mut loaded, &rules, &config)?;
-        let options = if config.follows_any() { options::ANY_FLOW } else { 0 };
-        let published = pins.as_ref().map(|(pins, ids)| publish(pins, *ids, attachments.attached(), options));
+        let published =
+            pins.as_ref().map(|(pins, ids)| publish(pins, *ids, attachments.attached(), &args, &config));
         if let Some(Err(error)) = &published {
             cannot_be_seen(error);
         }
@@ -288,6 +298,7 @@ impl Prepared {
         // After everything that needs more, and before the first packet is parsed.
         sandbox::enter(&Duties {
             reads_sockets: self.existing.is_some(),
+            serves: self.metrics.is_some(),
             outputs: self.files.iter().map(OutputFile::directory).collect(),
             rotates: args.rotation.is_some(),
             pins: pins.as_ref().and_then(|(pins, _)| pins.changed_directory().map(Path::to_owned)),
@@ -313,6 +324,7 @@ impl Prepared {
             clients: self.clients,
             table: self.table,
             existing: self.existing,
+            metrics: self.metrics,
             reader,
             stop,
             done,
@@ -327,48 +339,6 @@ impl Prepared {
 }
 
 impl Run {
-    /// Waits until something ends the run. Returns the reason if it is a failure other than of writing results.
-    async fn until_done(&mut self) -> Option<Error> {
-        let Self {
-            args,
-            config,
-            attachments,
-            loaded,
-            signals,
-            flows,
-            counters,
-            clients,
-            untrusted,
-            done,
-            cpus,
-            rings,
-            losses,
-            pipeline,
-            ..
-        } = self;
-        let (names, link_changes) = (&attachments.names(), self.link_changes.take());
-        let pins = self.pins.as_ref();
-        tokio::select! {
-            () = signals.recv() => None,
-            () = elapsed(args.duration) => None,
-            () = stdout::reader_gone(), if !self.files.iter().any(OutputFile::is_stdout) => None,
-            never = follow_files(&mut self.files) => match never {},
-            error = follow_interfaces(attachments, loaded, link_changes, pins) => Some(error),
-            never = report_no_match(counters, clients, names, config) => match never {},
-            never = report_tunnels(counters, names) => match never {},
-            never = report_losses(counters, flows, pipeline, losses) => match never {},
-            never = follow_cpus(cpus.as_mut(), counters, rings, pipeline.clone()) => match never {},
-            never = sweep(flows, counters, pins) => match never {},
-            never = follow_table(self.table.take(), pins) => match never {},
-            never = follow_existing(self.existing.take(), pins) => match never {},
-            never = report_untrusted(untrusted), if config.restricts_balancers() => match never {},
-            finding = done.recv() => {
-                self.unwritten = finding.and_then(Done::error);
-                None
-            }
-        }
-    }
-
     /// Detaches, reads the rest of the rings, and prints the ledger.
     async fn finish(mut self, failure: Option<Error>) -> Result<()> {
         let _ = sd_notify::notify(&[NotifyState::Stopping]);

@@ -21,7 +21,7 @@ use toa_userspace::{
 use super::{balancer_table::BalancerTable, find_runs, leftovers::remove_pins};
 use crate::{
     cli::{existing::Existing, flows::FlowsArgs, run::ReportFormat},
-    error::UsageError,
+    error::{NothingFound, UsageError},
     format::{json, span, utc},
     printer::print,
 };
@@ -63,7 +63,7 @@ impl Flow {
     }
 }
 
-/// Runs the command.
+/// Runs the command. Exit code 3 if it shows no connection.
 pub(crate) fn run(args: &FlowsArgs) -> Result<()> {
     if let Some(existing) = args.existing {
         return existing::run(&args.rules, existing == Existing::Force, args.output);
@@ -82,7 +82,7 @@ pub(crate) fn run(args: &FlowsArgs) -> Result<()> {
             "connections without TOA are followed by attach --any-flow only, and none is running here";
         return Err(UsageError(message.to_owned()).into());
     }
-    let mut text = String::new();
+    let (mut text, mut is_nothing) = (String::new(), true);
     for run in picked {
         let mut flows = run.flows()?.read()?;
         let now_ns = clock::monotonic_ns();
@@ -90,6 +90,7 @@ pub(crate) fn run(args: &FlowsArgs) -> Result<()> {
             let is_shown = !args.without_toa || followed.client().is_none();
             is_shown && !followed.flow.has_lingered(now_ns, SHORT_LINGER_NS)
         });
+        is_nothing &= flows.is_empty();
         match args.output {
             ReportFormat::Json => {
                 for followed in &flows {
@@ -99,12 +100,18 @@ pub(crate) fn run(args: &FlowsArgs) -> Result<()> {
             ReportFormat::Text => lines(&mut text, run, &flows, args.without_toa, now_ns),
         }
     }
-    print(&text)
+    print(&text)?;
+    Ok(NothingFound::check(is_nothing)?)
 }
 
 fn lines(text: &mut String, run: &Run, flows: &[FollowedFlow], without_toa: bool, now_ns: u64) {
     let which = if without_toa { " without TOA" } else { "" };
-    push_fmt(text, format_args!("{run}: {} followed{which}\n", flows.len()));
+    let ended = flows.iter().filter(|followed| followed.flow.ended_ns != 0).count();
+    push_fmt(text, format_args!("{run}: {} followed{which}", flows.len().saturating_sub(ended)));
+    if ended > 0 {
+        push_fmt(text, format_args!(", {ended} ended"));
+    }
+    text.push('\n');
     if flows.is_empty() {
         return;
     }

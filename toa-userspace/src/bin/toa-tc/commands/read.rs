@@ -23,7 +23,9 @@ use toa_userspace::{
 use super::hint_at_ports;
 use crate::{
     cli::read::ReadArgs,
+    error::{NothingFound, UsageError},
     printer::{self, Printer},
+    rule_list,
     signals::Signals,
     stderr,
     stdout::{self, Stdout},
@@ -42,7 +44,11 @@ const MAX_LINK_TYPES: usize = 8;
 /// Runs the command.
 pub(crate) fn run(args: ReadArgs) -> Result<()> {
     stderr::start(args.verbosity);
+    args.select.check_stdin("FILE", args.files.iter().any(|file| rule_list::is_stdin(file)))?;
     let (config, rules) = (args.select.config()?, args.select.watched()?);
+    if rules.is_empty() && args.select.rules_file.is_some() && !args.select.any_flow {
+        return Err(UsageError("nothing is watched: the file of --rules has no rule".to_owned()).into());
+    }
     hint_at_ports(&rules);
     let selection = Selection {
         // Without a rule, everything is of interest.
@@ -121,6 +127,7 @@ impl Session {
         self.replay.finish(&mut self.sink);
         let flushed = self.sink.flush();
         let Self { inputs, mut failures, config, replay, sink } = self;
+        let is_nothing = sink.passed() == 0;
         let mut printer = sink.into_inner();
         let summary = Summary {
             counters: replay.counters(),
@@ -143,7 +150,8 @@ impl Session {
             (None, End::Output(error), _) | (None, End::Done | End::Interrupted, Err(error)) => {
                 printer::failure(error).map_or(Ok(()), Err)
             }
-            (None, End::Done | End::Interrupted, Ok(())) => Ok(()),
+            (None, End::Done, Ok(())) => Ok(NothingFound::check(is_nothing)?),
+            (None, End::Interrupted, Ok(())) => Ok(()),
         }
     }
 

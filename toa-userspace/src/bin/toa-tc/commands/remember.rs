@@ -1,6 +1,8 @@
 //! The commands `remember` and `forget`.
 
 use anyhow::Result;
+use serde::Serialize;
+use toa_common::remembered::RememberCounts;
 use toa_userspace::{
     live::{
         host::{
@@ -12,7 +14,42 @@ use toa_userspace::{
     print::remembered::describe,
 };
 
-use crate::{cli::remember::RememberArgs, error::UsageError, stderr};
+use crate::{
+    cli::{forget::ForgetArgs, remember::RememberArgs, run::ReportFormat},
+    error::UsageError,
+    format::json,
+    printer::print,
+    stderr,
+};
+
+/// What is in effect now.
+#[derive(Serialize)]
+struct Remembering {
+    cgroup: String,
+    toa: Vec<Layout>,
+}
+
+/// A TCP option that is TOA.
+#[derive(Serialize)]
+struct Layout {
+    kind: u8,
+    length: u8,
+}
+
+/// What was in effect.
+#[derive(Serialize)]
+struct Forgotten {
+    /// What it has counted, if it was in effect.
+    forgotten: Option<Counts>,
+}
+
+#[derive(Serialize)]
+struct Counts {
+    accepted: u64,
+    named: u64,
+    given_up: u64,
+    failed: u64,
+}
 
 /// Runs the command `remember`, which ends once the program is attached.
 pub(crate) fn remember(args: &RememberArgs) -> Result<()> {
@@ -27,6 +64,10 @@ pub(crate) fn remember(args: &RememberArgs) -> Result<()> {
         path.display(),
         toa.join(" ")
     ));
+    if args.output == ReportFormat::Json {
+        let toa = config.pairs().selected().map(|(kind, length)| Layout { kind, length }).collect();
+        print(&json(&Remembering { cgroup: path.display().to_string(), toa })?)?;
+    }
     Ok(())
 }
 
@@ -37,12 +78,21 @@ fn usage_error(error: CgroupError, is_given: bool) -> anyhow::Error {
 }
 
 /// Runs the command `forget`.
-pub(crate) fn forget() -> Result<()> {
+pub(crate) fn forget(args: &ForgetArgs) -> Result<()> {
     privileges::check()?;
-    let Some(counts) = remember::forget()? else {
-        stderr::line(format_args!("nothing to forget: toa-tc remember is not in effect"));
-        return Ok(());
-    };
-    stderr::line(format_args!("forgotten: {}", describe(&counts)));
+    let counts = remember::forget()?;
+    match &counts {
+        None => stderr::line(format_args!("nothing to forget: toa-tc remember is not in effect")),
+        Some(counts) => stderr::line(format_args!("forgotten: {}", describe(counts))),
+    }
+    if args.output == ReportFormat::Json {
+        let forgotten = counts.map(|RememberCounts { accepted, named, given_up, failed }| Counts {
+            accepted,
+            named,
+            given_up,
+            failed,
+        });
+        print(&json(&Forgotten { forgotten })?)?;
+    }
     Ok(())
 }

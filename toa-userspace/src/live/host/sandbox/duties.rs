@@ -13,4 +13,6 @@ pub struct Duties {
     pub outputs: Vec<PathBuf>,
     /// To rename files there.
     pub rotates: bool,
+    /// To accept connections at a socket that is open.
+    pub serves: bool,
 }

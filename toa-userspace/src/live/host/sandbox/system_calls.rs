@@ -68,6 +68,9 @@ const FOR_ROTATION: &[libc::c_long] = &[libc::SYS_rename, libc::SYS_renameat, li
 #[cfg(not(target_arch = "x86_64"))]
 const FOR_ROTATION: &[libc::c_long] = &[libc::SYS_renameat2];
 
+/// What [`Duties::serves`] needs.
+const FOR_SERVING: &[libc::c_long] = &[libc::SYS_accept4, libc::SYS_shutdown];
+
 /// The commands of `bpf` that use what is loaded. None of them loads a program or creates a map.
 const BPF_COMMANDS: [bpf_cmd; 13] = [
     bpf_cmd::BPF_MAP_LOOKUP_ELEM,
@@ -122,6 +125,9 @@ fn filter(duties: &Duties) -> Result<BpfProgram, BackendError> {
     rules.insert(libc::SYS_clone, vec![rule(SeccompCmpOp::MaskedEq(thread), thread)?]);
     if duties.rotates {
         rules.extend(FOR_ROTATION.iter().map(|call| (*call, Vec::new())));
+    }
+    if duties.serves {
+        rules.extend(FOR_SERVING.iter().map(|call| (*call, Vec::new())));
     }
     if duties.reads_sockets {
         rules.extend(FOR_SOCKETS.iter().map(|call| (*call, Vec::new())));

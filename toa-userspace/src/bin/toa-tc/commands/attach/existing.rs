@@ -55,11 +55,18 @@ pub(crate) struct SharedFlows {
     begun_here: AtomicU64,
     /// Most open connections that the kernel was ever known to have evicted.
     evicted: AtomicU64,
+    /// How many were open when that was last counted.
+    open: AtomicU64,
 }
 
 impl SharedFlows {
     pub(crate) fn new(flows: Flows) -> Self {
-        Self { flows: Mutex::new(flows), begun_here: AtomicU64::new(0), evicted: AtomicU64::new(0) }
+        Self {
+            flows: Mutex::new(flows),
+            begun_here: AtomicU64::new(0),
+            evicted: AtomicU64::new(0),
+            open: AtomicU64::new(0),
+        }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Flows> {
@@ -72,6 +79,16 @@ impl SharedFlows {
 
     pub(crate) fn evicted(&self) -> u64 {
         self.evicted.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many were open when that was last counted.
+    pub(crate) fn open(&self) -> u64 {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// Notes how many are open.
+    pub(crate) fn note_open(&self, open: u64) {
+        self.open.store(open, Ordering::Relaxed);
     }
 
     /// Notes how many open connections the kernel has evicted at least.

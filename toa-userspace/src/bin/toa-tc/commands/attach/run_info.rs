@@ -2,8 +2,9 @@
 
 use anyhow::Result;
 use toa_common::{
+    config::Config,
     maps::PINNED,
-    run_info::{FORMAT, MAX_INTERFACES, RunInfo, RunInterface, mode},
+    run_info::{FORMAT, MAX_INTERFACES, RunInfo, RunInterface, mode, options},
 };
 use toa_userspace::live::{
     host::{clock, namespace},
@@ -11,17 +12,20 @@ use toa_userspace::live::{
     runs::pins::Pins,
 };
 
+use super::settings::settings;
+use crate::cli::attach::AttachArgs;
+
 /// The version from cargo: major, minor, patch.
 const VERSION: [&str; 3] =
     [env!("CARGO_PKG_VERSION_MAJOR"), env!("CARGO_PKG_VERSION_MINOR"), env!("CARGO_PKG_VERSION_PATCH")];
 
-/// Publishes the description of this run beside its maps, which have the IDs `map_ids`. `options` is a set
-/// of [`toa_common::run_info::options`].
+/// Publishes the description of this run beside its maps, which have the IDs `map_ids`.
 pub(crate) fn publish(
     pins: &Pins,
     map_ids: [u32; PINNED.len()],
     attached: &[Attachment],
-    options: u64,
+    args: &AttachArgs,
+    config: &Config,
 ) -> Result<()> {
     let mut version = [0; 4];
     for (to, from) in version.iter_mut().zip(VERSION) {
@@ -39,11 +43,12 @@ pub(crate) fn publish(
         interface_count: 0,
         flows_removed_by_others: 0,
         rule_additions: 0,
-        options,
+        rule_changes: 0,
+        options: if config.follows_any() { options::ANY_FLOW } else { 0 },
         interfaces: [RunInterface::EMPTY; MAX_INTERFACES],
     };
     describe(attached, &mut info);
-    Ok(pins.publish(&info)?)
+    Ok(pins.publish(&info, &settings(args, config))?)
 }
 
 /// Publishes that the run is attached to these interfaces now. Returns whether that was possible.

@@ -45,6 +45,7 @@ fn sweep_once(
     let before = counters.read()?;
     let begun_here = flows.begun_here();
     let swept = flows.lock().sweep(clock::monotonic_ns())?;
+    flows.note_open(swept.open);
     // Somebody may have removed the pin. Then other processes do not find the run, and cannot remove connections.
     if let Some(info) = pins.and_then(|pins| pins.info().ok()) {
         *removed = info.flows_removed_by_others;

@@ -17,7 +17,7 @@ use super::{
     super::balancer_table::BalancerTable,
     row::{self, Row},
 };
-use crate::{cli::run::ReportFormat, format::span, printer::print, stderr};
+use crate::{cli::run::ReportFormat, error::NothingFound, format::span, printer::print, stderr};
 
 impl Row {
     /// Returns the row of a connection. Neither the kernel's memory nor processes are looked at.
@@ -26,7 +26,7 @@ impl Row {
             client: client.ok().map(|it| ClientAddress { address: it.ip(), port: Some(it.port()) }),
             named_by: client.ok().map(|_| "table"),
             reason: client.err().map(Unnamed::name),
-            description: client.err().map_or("table", Unnamed::describe),
+            explanation: client.err().map(Unnamed::describe),
             network: PeerNetwork { peer: connection.peer().into() },
             server: connection.server().into(),
             saw_unknown: None,
@@ -37,7 +37,7 @@ impl Row {
     }
 }
 
-/// Runs the command.
+/// Runs the command. Exit code 3 if it shows no connection.
 pub(super) fn run(rules: &[Rule], balancer: BalancerTable, format: ReportFormat) -> Result<()> {
     let watched = Matcher::new(rules);
     let is_wanted = |client: Result<SocketAddr, Unnamed>| {
@@ -58,7 +58,7 @@ pub(super) fn run(rules: &[Rule], balancer: BalancerTable, format: ReportFormat)
     print(&text)?;
     stderr::line(format_args!("{}: {}", plural(found.len(), "established connection"), found.tally()));
     found.report();
-    Ok(())
+    Ok(NothingFound::check(rows.is_empty())?)
 }
 
 fn lines(rows: &[Row]) -> String {
@@ -73,7 +73,7 @@ fn lines(rows: &[Row]) -> String {
             row.network.peer.address().to_string(),
             row.server.address().to_string(),
             row.idle_ns.map_or_else(|| "-".to_owned(), span),
-            row.description.to_owned(),
+            row.named_by.or(row.explanation).unwrap_or_default().to_owned(),
         ]
     });
     table(&mut text, "", &head, cells);

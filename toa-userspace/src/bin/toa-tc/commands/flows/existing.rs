@@ -27,7 +27,7 @@ use toa_userspace::{
 };
 
 use super::row::{self, Executable, Process, Row};
-use crate::{cli::run::ReportFormat, format::span, printer::print, stderr};
+use crate::{cli::run::ReportFormat, error::NothingFound, format::span, printer::print, stderr};
 
 impl Row {
     /// Returns the row of a connection that a scan has found.
@@ -41,7 +41,7 @@ impl Row {
             }),
             named_by: named.map(|named| named.named_by.name()),
             reason: client.err().map(UnknownReason::name),
-            description: client.err().map_or("", describe),
+            explanation: client.err().map(describe),
             network: PeerNetwork { peer: connection.peer().into() },
             server: connection.server().into(),
             saw_unknown: traits.saw_unknown.then_some(true),
@@ -57,7 +57,7 @@ impl Row {
     }
 }
 
-/// Runs the command.
+/// Runs the command. Exit code 3 if it shows no connection.
 pub(super) fn run(rules: &[Rule], force: bool, format: ReportFormat) -> Result<()> {
     rights::check(force)?;
     // Before the scan, which changes the module's counters.
@@ -91,7 +91,7 @@ pub(super) fn run(rules: &[Rule], force: bool, format: ReportFormat) -> Result<(
         stderr::line(format_args!("cannot read the clients that toa-tc remember has noted: {error:#}"));
     }
     report(&counts, &module, scanner.without_memory());
-    Ok(())
+    Ok(NothingFound::check(rows.is_empty())?)
 }
 
 /// Reports the counts of the scan on stderr.
@@ -126,7 +126,7 @@ fn lines(rows: &[Row]) -> String {
             workload.map_or_else(|| "-".to_owned(), |it| Escaped(it.name().as_bytes()).to_string()),
             row.idle_ns.map_or_else(|| "-".to_owned(), span),
             if row.saw_unknown == Some(true) { "yes" } else { "-" }.to_owned(),
-            row.named_by.unwrap_or(row.description).to_owned(),
+            row.named_by.or(row.explanation).unwrap_or_default().to_owned(),
         ]
     });
     table(&mut text, "", &head, cells);

@@ -21,8 +21,8 @@ pub(super) struct Row {
     pub(super) named_by: Option<&'static str>,
     /// Why the client is not known.
     pub(super) reason: Option<&'static str>,
-    #[serde(skip)]
-    pub(super) description: &'static str,
+    /// The same as a sentence.
+    pub(super) explanation: Option<&'static str>,
     pub(super) network: PeerNetwork,
     pub(super) server: Endpoint,
     /// Whether the kernel saw an unknown TCP option, such as a TOA; `None` if that is not known.
