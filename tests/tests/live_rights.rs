@@ -209,6 +209,10 @@ fn root_keeps_what_removes_its_filter() -> Result<()> {
         let tool = ToaTc::attach_as(&lab.server, &["--any", "--netlink"], Start::default())?;
         wait_until_dropped(tool.id(), &[NET_ADMIN, BPF])?;
         ensure!(attached::filters_on(&lab.server)?.contains("toa_ingress_eth"), "no filter");
+        // The reader of the rings alone has a higher priority.
+        let mut nice: Vec<_> = thread_rights::of(tool.id())?.iter().map(|thread| thread.nice).collect();
+        nice.sort_unstable();
+        ensure!(nice.first() == Some(&-10) && nice.get(1) == Some(&0), "{nice:?}");
         tool.stop(Signal::Interrupt)?.succeeded()?;
         assert_eq!(attached::filters_on(&lab.server)?, "");
         assert_eq!(mounts::pins()?, Vec::<PathBuf>::new());

@@ -45,7 +45,7 @@ fn files(path: &Path) -> Result<Vec<PathBuf>> {
 fn load(arguments: &[&str]) -> Result<Vec<String>> {
     let mut lab = Lab::new(Habit::SynAndEarly)?;
     let nginx = lab.nginx()?;
-    let options: Vec<_> = (0..CONNECTIONS + PROBES).map(|_| toa_option(CLIENT.into())).collect();
+    let options: Vec<_> = (0..CONNECTIONS).chain(0..PROBES).map(|_| toa_option(CLIENT.into())).collect();
     lab.marker.assign_next(options.iter().map(Vec::as_slice))?;
     let tool = ToaTc::attach(&lab.server, &[&["--any"], arguments].concat())?;
     let load = Load { connections: CONNECTIONS, duration: Duration::from_secs(3), requests: Requests::Small };

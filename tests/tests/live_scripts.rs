@@ -86,13 +86,14 @@ fn a_wrong_line_is_named_and_nothing_is_changed() -> Result<()> {
         let _tool = ToaTc::attach(&lab.server, &["--ip", "203.0.113.9"])?;
         let namespace = &lab.server.namespace;
         fs::write(&path, "203.0.113.11\n\n203.0.113.9/24\n")?;
-        for (arguments, name) in [(&["watch", "set", file], file), (&["watch", "add", "-"], "stdin")] {
-            let output = with_stdin(namespace, &path, arguments)?;
+        for (command, argument, name) in [("set", file, file), ("add", "-", "stdin")] {
+            let output = with_stdin(namespace, &path, &["watch", command, argument])?;
             let stderr = String::from_utf8(output.stderr)?;
             let line = format!(
-                "toa-tc: {name}: line 3: \"203.0.113.9/24\" has bits set after its prefix: did you mean 203.0.113.0/24?\n"
+                "toa-tc: {name}: line 3: \"203.0.113.9/24\" has bits set after its prefix: did you mean 203.0.113.0/24? \
+                 (see toa-tc watch {command} --help)\n"
             );
-            assert_eq!((output.status.code(), stderr), (Some(2), line), "{arguments:?}");
+            assert_eq!((output.status.code(), stderr), (Some(2), line), "{command}");
         }
         assert_eq!(succeed(namespace, &["watch", "list"])?, "203.0.113.9\n");
 

@@ -15,6 +15,8 @@ pub struct ThreadRights {
     pub no_new_privs: bool,
     /// The mode of seccomp: 2 is a filter.
     pub seccomp: u32,
+    /// Its nice value: from -20, the highest priority, to 19.
+    pub nice: i32,
 }
 
 /// Returns the rights of each thread of a process.
@@ -22,14 +24,16 @@ pub fn of(process: u32) -> Result<Vec<ThreadRights>> {
     let mut threads = Vec::new();
     for thread in fs::read_dir(format!("/proc/{process}/task"))? {
         // A thread may end meanwhile.
-        if let Ok(status) = fs::read_to_string(thread?.path().join("status")) {
-            threads.push(parse(&status).with_context(|| status.clone())?);
+        let path = thread?.path();
+        let read = |name: &str| fs::read_to_string(path.join(name));
+        if let (Ok(status), Ok(stat)) = (read("status"), read("stat")) {
+            threads.push(parse(&status, &stat).with_context(|| status.clone())?);
         }
     }
     Ok(threads)
 }
 
-fn parse(status: &str) -> Result<ThreadRights> {
+fn parse(status: &str, stat: &str) -> Result<ThreadRights> {
     let field = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         line.map(str::trim).context(name.to_owned())
@@ -43,5 +47,7 @@ fn parse(status: &str) -> Result<ThreadRights> {
         capabilities,
         no_new_privs: field("NoNewPrivs")? == "1",
         seccomp: field("Seccomp")?.parse()?,
+        // The name, which may have spaces, is in parentheses. The 19th field is the 17th after it.
+        nice: stat.rsplit(')').next().and_then(|it| it.split(' ').nth(17)).context("nice")?.parse()?,
     })
 }

@@ -8,6 +8,7 @@ pub mod interfaces;
 pub mod links;
 pub mod memory;
 pub mod namespace;
+pub mod priority;
 pub mod privileges;
 pub(crate) mod route;
 pub mod sandbox;

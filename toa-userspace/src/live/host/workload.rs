@@ -44,7 +44,7 @@ impl Workload {
         for name in path.split('/') {
             if let Some(container) = container(name) {
                 workload.container = Some(container.to_owned());
-            } else if name.ends_with(".service") || name.ends_with(".scope") {
+            } else if name.rsplit_once('.').is_some_and(|(_, kind)| ["service", "scope"].contains(&kind)) {
                 workload.unit = Some(name.to_owned());
             }
             workload.pod = pod(name).or(workload.pod);

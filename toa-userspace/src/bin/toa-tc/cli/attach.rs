@@ -97,7 +97,7 @@ pub(crate) struct AttachArgs {
     pub(crate) rotation: RotationArgs,
 
     /// Stop after this time, such as 30s, 5m or 1d
-    #[arg(help_heading = "Output", long, value_name = "TIME", value_parser = duration)]
+    #[arg(help_heading = "Output", long, value_name = "TIME", value_parser = duration, hide_short_help = true)]
     pub(crate) duration: Option<SignedDuration>,
 
     /// Set the size of each CPU's ring, a power of two such as 1M [default: 256K to 4M, by the number of CPUs]

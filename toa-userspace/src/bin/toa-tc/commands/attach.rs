@@ -43,7 +43,7 @@ use toa_userspace::{
         host::{
             clock::{self, WallClock},
             links::LinkChanges,
-            namespace, privileges,
+            namespace, priority, privileges,
             sandbox::{self, Duties},
             tcp,
         },
@@ -295,6 +295,8 @@ impl Prepared {
             pipeline = pipeline.with_rules(Matcher::new(&rules));
         }
         let sink = sink(&args, &attachments, stdout, self.capture)?;
+        // For the reader: while it waits for a CPU, the rings fill up.
+        let priority = priority::Raised::new();
         // After everything that needs more, and before the first packet is parsed.
         sandbox::enter(&Duties {
             reads_sockets: self.existing.is_some(),
@@ -307,8 +309,9 @@ impl Prepared {
         let _ = sd_notify::notify(&[NotifyState::Ready]);
         let own_rings = self.rings;
         // On a thread of its own: a worker that is blocked in writing could serve neither signals nor timers.
-        let reader =
-            tokio::task::spawn_blocking(move || reader::read(own_rings, pipeline, clock, sink, channels));
+        let read = move || reader::read(own_rings, pipeline, clock, sink, channels);
+        let reader = tokio::task::spawn_blocking(read);
+        drop(priority);
         Ok(Run {
             args,
             config,

@@ -35,6 +35,7 @@ const ALLOWED: &[libc::c_long] = &[
     // This process: its threads, signals, times, limits and names.
     libc::SYS_capget, libc::SYS_capset, libc::SYS_clock_getres, libc::SYS_clock_gettime, libc::SYS_exit,
     libc::SYS_exit_group, libc::SYS_getcpu, libc::SYS_getegid, libc::SYS_geteuid, libc::SYS_getgid, libc::SYS_getpid,
+    libc::SYS_getpriority, libc::SYS_setpriority,
     libc::SYS_getrandom, libc::SYS_getrusage, libc::SYS_gettid, libc::SYS_gettimeofday, libc::SYS_getuid,
     libc::SYS_membarrier, libc::SYS_prctl, libc::SYS_prlimit64, libc::SYS_rseq, libc::SYS_rt_sigaction,
     libc::SYS_rt_sigprocmask, libc::SYS_rt_sigreturn, libc::SYS_sched_getaffinity, libc::SYS_set_robust_list,
