@@ -198,10 +198,9 @@ fn the_signal_of_timeout_which_comes_twice_loses_nothing() -> Result<()> {
 
 #[test]
 fn full_rings_are_printed_to_a_file_whole_however_long_that_takes() -> Result<()> {
-    // So many that even a few long turns do not suffice: where both CPUs are busy, a turn is longer than it should be.
-    let count = 40_000;
-    let arguments = ["-o", "json", "--ring-size", "33554432"];
-    let mut end = None;
+    // Where both CPUs are busy, a turn is longer than it should be, and a few of them must not suffice.
+    let (count, mut end) = (40_000, None);
+    let arguments = ["-o", "json", "--ring-size", "32M"];
     let output = end_with_full_rings(&arguments, &[Signal::Interrupt], count, |process| {
         // As on a machine that is busy with other work, so that the end takes longer than a write may stand still.
         let begin = Instant::now();
@@ -266,11 +265,7 @@ fn a_blocked_pipe_is_given_up_and_everything_is_counted() -> Result<()> {
         let output = ends(&lab, tool)?;
         assert_eq!(output.status.code(), Some(1), "{}", output.stderr);
         output.ledger()?.check()?;
-        assert!(
-            output.stderr.contains("toa-tc: 200 requests of 1 client on 1 connection, nothing lost"),
-            "{}",
-            output.stderr
-        );
+        assert!(output.stderr.contains("toa-tc: 200 requests of 1 client on"), "{}", output.stderr);
         let last = output.stderr.lines().last().context("no line")?;
         assert_eq!(last, format!("{BLOCKED}not printed"));
         // Lines are written whole.

@@ -14,7 +14,7 @@ pub struct Raised {
 
 impl Raised {
     /// Raises the priority of this thread. Without the permission for that (`CAP_SYS_NICE`), it stays.
-    pub fn new() -> Self {
+    pub fn raise() -> Self {
         // On Linux, both calls are about this thread only.
         let before = getpriority_process(None).unwrap_or(0);
         if before > NICE

@@ -296,7 +296,7 @@ impl Prepared {
         }
         let sink = sink(&args, &attachments, stdout, self.capture)?;
         // For the reader: while it waits for a CPU, the rings fill up.
-        let priority = priority::Raised::new();
+        let priority = priority::Raised::raise();
         // After everything that needs more, and before the first packet is parsed.
         sandbox::enter(&Duties {
             reads_sockets: self.existing.is_some(),
