@@ -368,13 +368,13 @@ impl<B: BypassTable> Pipeline<B> {
 
 /// Counts the client of a connection with a new request, if it is not among `clients`.
 fn count_client(entry: &mut Entry, clients: &mut HashSet<IpAddr, RandomState>, ledger: &mut Ledger) {
-    let client = entry.connection.client().map(|client| client.address);
-    if entry.counted_client != client
+    let address = entry.connection.attribution.address;
+    if entry.counted_client != Some(address)
         && clients.len() < MAX_CLIENTS
-        && let Some(address) = client
+        && let Some(client) = entry.connection.client()
     {
-        add(&mut ledger.clients, u64::from(clients.insert(address)));
-        entry.counted_client = client;
+        add(&mut ledger.clients, u64::from(clients.insert(client.address)));
+        entry.counted_client = Some(address);
     }
 }
 

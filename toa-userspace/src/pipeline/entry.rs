@@ -1,8 +1,6 @@
 //! A followed connection: what is known about it, its stream and its parser.
 
-use std::net::IpAddr;
-
-use toa_common::{body::states, bypass::Bypass, seq::Seq};
+use toa_common::{address::Address, body::states, bypass::Bypass, seq::Seq};
 
 use super::{bypass::BypassTable, connection::Connection, context::Context, receiver::Receiver, sink::Sink};
 use crate::{
@@ -22,8 +20,8 @@ pub(super) struct Entry {
     parser: Parser,
     /// Whether the sink knows it.
     is_announced: bool,
-    /// The client that was counted for its requests.
-    pub(super) counted_client: Option<IpAddr>,
+    /// The address of the client that was counted for its requests.
+    pub(super) counted_client: Option<Address>,
     /// Whether a timer is set.
     pub(super) is_timed: bool,
     /// The window that the kernel bypasses, as far as it is known.

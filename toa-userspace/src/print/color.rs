@@ -18,7 +18,11 @@ impl Colored {
     }
 
     /// Appends what `append` appends to its argument, in color if that is anything.
+    #[inline]
     pub(super) fn put(&self, out: &mut Vec<u8>, append: impl FnOnce(&mut Vec<u8>)) {
+        if self.begin.is_empty() {
+            return append(out);
+        }
         let start = out.len();
         out.extend_from_slice(&self.begin);
         let begin = out.len();

@@ -27,11 +27,13 @@ impl FieldChoice {
     }
 
     /// Returns whether all fields are chosen.
+    #[inline]
     pub fn is_everything(&self) -> bool {
         self.only.is_empty() && self.without.is_empty()
     }
 
     /// Returns whether the fields of this name are chosen.
+    #[inline]
     pub fn contains(&self, name: &[u8]) -> bool {
         self.is_everything() || self.known.get(name, || self.matches(name))
     }

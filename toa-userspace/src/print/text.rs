@@ -131,15 +131,16 @@ impl Form {
         colors.request.put(out, |out| put_request_line(redactor, request, out));
         put_endpoint(connection, out);
         colors.mark.put(out, |out| put_marks(connection, request, out));
-        let has_fields = !*is_one_line || !choice.is_everything();
-        for field in request.fields().filter(|field| has_fields && choice.contains(field.name)) {
-            fields.put(&field, out, |out| {
-                if *is_one_line {
-                    put_assignment(redactor, &colors.name, &field, out);
-                } else {
-                    put_field(redactor, &colors.name, &field, out);
-                }
-            });
+        if *is_one_line {
+            let chosen =
+                request.fields().filter(|field| !choice.is_everything() && choice.contains(field.name));
+            for field in chosen {
+                fields.put(&field, out, |out| put_assignment(redactor, &colors.name, &field, out));
+            }
+        } else {
+            for field in request.fields().filter(|field| choice.contains(field.name)) {
+                fields.put(&field, out, |out| put_field(redactor, &colors.name, &field, out));
+            }
         }
         out.push(b'\n');
     }
