@@ -4,6 +4,7 @@
 use std::{
     fs,
     net::{IpAddr, SocketAddr},
+    os::unix::fs::PermissionsExt as _,
     path::Path,
     process::{Command, Stdio},
 };
@@ -117,6 +118,26 @@ fn a_capture_is_written_to_stdout_and_nothing_else() -> Result<()> {
         output.requests()?.into_iter().map(|request| (request.server, request.target)).collect();
     assert_eq!(found, [(nginx_address(), "/tun".to_owned())]);
     tool.stop(Signal::Interrupt)?.succeeded()?.ledger()?.check()?;
+    Ok(())
+}
+
+#[test]
+fn an_old_capture_is_replaced_only_by_a_run_that_is_attached_and_for_its_owner_alone() -> Result<()> {
+    let mut lab = Lab::new(Habit::SynAndEarly)?;
+    let _nginx = lab.nginx()?;
+    let file = tempfile::NamedTempFile::new()?;
+    fs::write(file.path(), "old")?;
+    fs::set_permissions(file.path(), fs::Permissions::from_mode(0o644))?;
+    let path = file.path().to_str().context("no text")?;
+    let output = ToaTc::run(&lab.server.namespace, &["attach", "wbe0", "--any", "-w", path])?;
+    assert_eq!((output.status.code(), &*fs::read_to_string(path)?), (Some(1), "old"), "{}", output.stderr);
+    let tool = ToaTc::attach(&lab.server, &["--any", "-w", path])?;
+    lab.connect(Some(CLIENT.into()))?.ask(Request::get("/"))?;
+    tool.stop(Signal::Interrupt)?.succeeded()?;
+    assert_eq!(fs::metadata(path)?.permissions().mode() & 0o777, 0o600);
+    assert!(!fs::read(path)?.windows(3).any(|bytes| bytes == b"old"));
+    let output = ToaTc::run(&lab.server.namespace, &["read", path, "--any"])?.succeeded()?;
+    assert_eq!(output.requests()?.len(), 1);
     Ok(())
 }
 

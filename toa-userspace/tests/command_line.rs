@@ -2,7 +2,9 @@
 
 use std::{
     error::Error,
+    ffi::OsStr,
     io,
+    os::unix::ffi::OsStrExt as _,
     process::{Command, Output, Stdio},
 };
 
@@ -86,7 +88,7 @@ fn mistakes_with_rules_and_metrics_are_one_line() -> Result {
             &["attach", "no/device", "--metrics", "localhost"],
             "invalid value 'localhost' for '--metrics <ADDR>': not an address such as 9464, :9464",
         ),
-        (&["read", "none", "--rules", "/dev/null"], "nothing is watched: the file of --rules has no rule"),
+        (&["read", "none", "--rules", "/dev/null"], "the file of --rules has no rule"),
     ] {
         let output = tool(arguments).output()?;
         let said = stderr(&output);
@@ -136,6 +138,16 @@ fn the_schemas_are_printed() -> Result {
         jsonschema::validator_for(&schema)?;
         assert!(schema["title"].as_str().is_some_and(|found| found.starts_with(title)), "{arguments:?}");
         assert_eq!((output.status.code(), stderr(&output).as_str()), (DONE, ""), "{arguments:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn arguments_of_any_bytes_are_read() -> Result {
+    for arguments in [&[&b"\xff"[..]][..], &[b"read", b"caf\xe9.pcap", b"--bogus"]] {
+        let output = tool(&[]).args(arguments.iter().map(|it| OsStr::from_bytes(it))).output()?;
+        let said = stderr(&output);
+        assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1), "{said}");
     }
     Ok(())
 }

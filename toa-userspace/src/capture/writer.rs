@@ -23,7 +23,7 @@ use super::recorded::Recorded;
 /// Times are in nanoseconds (`if_tsresol`).
 const NANOSECONDS: u8 = 9;
 
-/// Where a VLAN tag stands: after two MAC addresses (IEEE 802.1Q).
+/// Where a VLAN tag is: after two MAC addresses (IEEE 802.1Q).
 const TAG_AT: usize = 12;
 
 /// The length of a VLAN tag, in bytes.
@@ -46,24 +46,30 @@ pub struct Writer {
     /// The described interfaces, in their order: the index, and whether packets begin with an Ethernet header.
     interfaces: Vec<(u32, bool)>,
     blocks: PcapNgWriter<Vec<u8>>,
+    /// Whether the section header must wait for a packet, so that a file without packets stays empty.
+    is_waiting: bool,
 }
 
 impl Writer {
     /// Begins a capture.
     pub fn new(interface_name: InterfaceName) -> Result<Self, WriterError> {
         let blocks = PcapNgWriter::with_section_header(Vec::new(), section())?;
-        Ok(Self { interface_name, interfaces: Vec::new(), blocks })
+        Ok(Self { interface_name, interfaces: Vec::new(), blocks, is_waiting: false })
     }
 
-    /// Begins another section, for another file. What was not taken yet is dropped.
+    /// Begins another section, for another file, once there is a packet for it. What was not taken yet is dropped.
     pub fn restart(&mut self) -> Result<(), WriterError> {
         self.interfaces.clear();
+        self.is_waiting = true;
         self.blocks = PcapNgWriter::with_section_header(Vec::new(), section())?;
         Ok(())
     }
 
     /// Returns what was not taken yet.
     pub fn take(&mut self) -> Vec<u8> {
+        if self.is_waiting {
+            return Vec::new();
+        }
         mem::take(self.blocks.get_mut())
     }
 
@@ -137,6 +143,7 @@ impl Writer {
             options: name.into_iter().chain([InterfaceDescriptionOption::IfTsResol(NANOSECONDS)]).collect(),
         };
         self.blocks.write_block(&block.into_block())?;
+        self.is_waiting = false;
         self.interfaces.push((index, is_ethernet));
         Ok(self.interfaces.len().saturating_sub(1))
     }
@@ -206,5 +213,16 @@ mod tests {
         let (before, behind) = plain.bytes.split_at(TAG_AT);
         assert_eq!(tagged.bytes, [before, &[0x81, 0x00, 0x0f, 0xff], behind].concat());
         assert_eq!(tagged.wire_len, plain.wire_len + TAG_LEN);
+    }
+
+    #[test]
+    fn a_further_file_without_packets_stays_empty() {
+        let mut writer = Writer::new(Box::new(|_| None)).unwrap();
+        assert!(!writer.take().is_empty());
+        writer.restart().unwrap();
+        writer.statistics(1, 0, 1).unwrap();
+        assert!(writer.take().is_empty());
+        writer.packet(&sample_bytes(b"x"), 0).unwrap();
+        assert_eq!(read(&writer.take()).0.len(), 1);
     }
 }

@@ -18,8 +18,8 @@ pub enum TimeForm {
     DateTime(TimeZone),
     /// Seconds since the Unix epoch, with microseconds.
     Epoch,
-    /// Seconds since the time before, with microseconds.
-    Delta,
+    /// Seconds since the time before, with microseconds. Tables have times in a zone.
+    Delta(TimeZone),
 }
 
 /// Writes times in one form.
@@ -72,7 +72,7 @@ impl Clock {
     /// Appends a time, given in nanoseconds since the Unix epoch.
     pub(super) fn write(&mut self, time_ns: u64, out: &mut Vec<u8>) {
         let time_ns = self.shifted(time_ns);
-        if matches!(self.form, Form::People(TimeForm::Delta)) {
+        if matches!(self.form, Form::People(TimeForm::Delta(_))) {
             let last_ns = self.last_ns.replace(time_ns).unwrap_or(time_ns);
             out.push(if time_ns < last_ns { b'-' } else { b'+' });
             push_micros(time_ns.abs_diff(last_ns), out);
@@ -90,15 +90,21 @@ impl Clock {
         out.extend_from_slice(&self.end);
     }
 
-    /// Returns the date and time to the second, in the zone of the form.
+    /// Returns a time to the second: the seconds since the Unix epoch if that is the form, otherwise date and time.
     pub(super) fn date_time(&self, time_ns: u64) -> String {
-        let zone = match &self.form {
-            Form::People(TimeForm::OfDay(zone) | TimeForm::DateTime(zone)) => zone.clone(),
-            _ => TimeZone::UTC,
+        let second = self.shifted(time_ns) / SECOND_NS;
+        let (zone, has_offset) = match &self.form {
+            Form::People(TimeForm::OfDay(zone) | TimeForm::Delta(zone)) => (zone.clone(), zone.is_unknown()),
+            Form::People(TimeForm::DateTime(zone)) => (zone.clone(), true),
+            Form::People(TimeForm::Epoch) => return second.to_string(),
+            Form::Rfc3339 => (TimeZone::UTC, true),
         };
-        let offset = if zone.is_unknown() { "+00:00" } else { "" };
-        let time = zone.to_datetime(timestamp(self.shifted(time_ns) / SECOND_NS));
-        time.strftime("%Y-%m-%d %H:%M:%S").to_string() + offset
+        let offset = match () {
+            () if !has_offset => String::new(),
+            () if zone == TimeZone::UTC => "Z".to_owned(),
+            () => timestamp(second).to_zoned(zone.clone()).strftime("%:z").to_string(),
+        };
+        zone.to_datetime(timestamp(second)).strftime("%Y-%m-%d %H:%M:%S").to_string() + &offset
     }
 
     fn begin(&mut self, second: u64) {
@@ -125,7 +131,7 @@ impl Clock {
                 self.end.push(b'Z');
                 write!(begin, "{:.0}.", TimeZone::UTC.to_datetime(time))
             }
-            Form::People(TimeForm::Epoch | TimeForm::Delta) => write!(begin, "{second}."),
+            Form::People(TimeForm::Epoch | TimeForm::Delta(_)) => write!(begin, "{second}."),
         };
         self.second = Some(second);
     }
@@ -193,7 +199,7 @@ mod tests {
     #[test]
     fn a_delta_is_the_time_since_the_one_before() {
         let times = [TIME_NS, TIME_NS + 1_500_000_000, TIME_NS + 1_499_999_000];
-        assert_eq!(written(TimeForm::Delta, &times), ["+0.000000", "+1.500000", "-0.000001"]);
+        assert_eq!(written(TimeForm::Delta(TimeZone::UTC), &times), ["+0.000000", "+1.500000", "-0.000001"]);
     }
 
     #[test]
@@ -201,6 +207,10 @@ mod tests {
         let date_time = |form| Clock::new(form).date_time(TIME_NS);
         assert_eq!(date_time(TimeForm::OfDay(TimeZone::fixed(jiff::tz::offset(-13)))), "2026-11-21 23:01:02");
         assert_eq!(date_time(TimeForm::OfDay(TimeZone::unknown())), "2026-11-22 12:01:02+00:00");
-        assert_eq!(date_time(TimeForm::Delta), "2026-11-22 12:01:02");
+        assert_eq!(date_time(TimeForm::Delta(TimeZone::UTC)), "2026-11-22 12:01:02");
+        assert_eq!(date_time(TimeForm::DateTime(TimeZone::UTC)), "2026-11-22 12:01:02Z");
+        let zone = TimeZone::fixed(jiff::tz::offset(8));
+        assert_eq!(date_time(TimeForm::DateTime(zone)), "2026-11-22 20:01:02+08:00");
+        assert_eq!(date_time(TimeForm::Epoch), "1795348862");
     }
 }

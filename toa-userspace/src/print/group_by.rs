@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{http::head::HttpRequest, pipeline::connection::Connection, print::escape::escape};
 
-/// Longest value that is kept whole, in bytes. Of a longer one, the beginning stands for it.
+/// Longest value that is kept whole, in bytes. Of a longer one, only the beginning is kept.
 const MAX_VALUE_LEN: usize = 256;
 
 /// Ends a value in a key. Escaped text has no control characters.

@@ -5,7 +5,14 @@ use std::fmt;
 use super::count::{Count, plural};
 use crate::{
     address::ClientAddress,
-    ledger::{Ledger, account::Account, counters::Snapshot, examples::Examples, remarks::Remark},
+    ledger::{
+        Ledger,
+        account::Account,
+        counters::Snapshot,
+        examples::Examples,
+        losses::{self, Loss, Losses},
+        remarks::Remark,
+    },
 };
 
 /// Both ledgers, for printing line by line.
@@ -17,6 +24,8 @@ pub struct Summary<'a> {
     pub pipeline: &'a Ledger,
     /// Clients for whom the pipeline counted something worth a remark.
     pub examples: &'a Examples,
+    /// Open connections that were evicted from the table of followed ones.
+    pub evicted: u64,
     /// Whether packets were counted after GRO, which merges several packets of the wire: true for a live run, false for
     /// a capture.
     pub after_gro: bool,
@@ -43,16 +52,19 @@ impl<'a> Summary<'a> {
 impl Summary<'_> {
     /// Returns whether everything that matched was read and used, so that the counts of packets and bytes say nothing more.
     pub fn is_whole(&self) -> bool {
-        let stream = &self.pipeline.stream;
-        let adds_up = |account: &Account| account.matched == account.accounted();
-        let (packets, bytes) = (self.packets(), self.bytes());
-        self.is_lossless() && stream.discarded_bytes() == 0 && adds_up(&packets) && adds_up(&bytes)
+        self.is_lossless() && self.pipeline.stream.discarded_bytes() == 0
     }
 
-    /// Returns whether every byte was read that was not bypassed.
+    /// Returns whether every connection was followed, and every byte read that was not bypassed.
     fn is_lossless(&self) -> bool {
-        let kernel = self.counters.ledger();
-        kernel.packets().lost.total() == 0 && kernel.cut_packets == 0 && self.pipeline.stream.gaps == 0
+        let adds_up = |account: &Account| account.matched == account.accounted();
+        let is_read = self.counters.ledger().cut_packets == 0 && self.pipeline.stream.gaps == 0;
+        is_read && self.losses().next().is_none() && adds_up(&self.packets()) && adds_up(&self.bytes())
+    }
+
+    /// Returns what was lost, by reason.
+    fn losses(&self) -> impl Iterator<Item = Loss> + use<> {
+        Losses::default().until(losses::counts(self.counters, self.evicted, self.pipeline), 0)
     }
 
     /// Returns the first line, and the remarks.
@@ -74,15 +86,23 @@ impl Summary<'_> {
             write!(out, " of {}", plural(*clients, "client"))?;
         }
         write!(out, " on {}, ", plural(*connections, "connection"))?;
-        let kernel = self.counters.ledger();
         if self.is_lossless() {
-            writeln!(out, "nothing lost")
-        } else if stream.gaps > 0 {
-            writeln!(out, "{} of {}", plural(stream.gaps, "gap"), plural(stream.gap_bytes, "byte"))
-        } else {
-            let lost = plural(kernel.packets().lost.total(), "packet");
-            writeln!(out, "{lost} lost and {} cut, without a gap in what was read", Count(kernel.cut_packets))
+            return writeln!(out, "nothing lost");
         }
+        let (cut, gap_bytes) = (self.counters.ledger().cut_packets, plural(stream.gap_bytes, "byte"));
+        // Of packets, the sums have the reasons.
+        let others = self.losses().filter(|loss| loss.reason.noun != "packet");
+        let others =
+            others.map(|loss| format!("{} {}", plural(loss.count, loss.reason.noun), loss.reason.fate));
+        let lost = self.packets().lost.total();
+        let lost = (lost > 0).then(|| format!("{} lost", plural(lost, "packet")));
+        let cut = (cut > 0).then(|| format!("{} cut", plural(cut, "packet")));
+        let gaps = (stream.gaps > 0).then(|| format!("{} of {gap_bytes}", plural(stream.gaps, "gap")));
+        let mut parts: Vec<_> = gaps.into_iter().chain(lost).chain(cut).chain(others).collect();
+        if parts.is_empty() {
+            parts.push("the counts do not add up".to_owned());
+        }
+        writeln!(out, "{}", parts.join(", "))
     }
 
     /// Writes what is worth a remark, with clients for example.
@@ -192,7 +212,7 @@ mod tests {
     }
 
     fn summary(counters: &Snapshot, pipeline: &Ledger, after_gro: bool) -> String {
-        Summary { counters, pipeline, examples: &Examples::default(), after_gro }.to_string()
+        Summary { counters, pipeline, examples: &Examples::default(), evicted: 0, after_gro }.to_string()
     }
 
     fn pipeline() -> Ledger {
@@ -214,7 +234,7 @@ mod tests {
     #[test]
     fn sums_add_up() {
         let expected = "\
-toa-tc: 2,000 requests (3 incomplete) of 7 clients on 56 connections, 3 gaps of 4,344 bytes
+toa-tc: 2,000 requests (3 incomplete) of 7 clients on 56 connections, 3 gaps of 4,344 bytes, 34 packets lost, 1 packet cut
 toa-tc: packets (after GRO): 1,234 matched = 1,200 delivered + 34 lost (30 ring full, 4 no reader, 0 other) + 0 bypassed
 toa-tc: payload bytes: 1,000,000 matched = 990,000 delivered + 4,000 cut + 6,000 lost (5,000 ring full, 1,000 no reader, 0 other) + 0 bypassed
 toa-tc: delivered bytes: 980,000 used, 9,000 duplicate, 0 conflicting, 1,000 discarded
@@ -249,11 +269,16 @@ toa-tc: 1,000 bytes discarded: arrived after their gap was reported
     fn a_run_without_losses_is_one_sentence() {
         let (none, examples) = (Snapshot::default(), Examples::default());
         let is_whole = |counters: &Snapshot, pipeline: &Ledger| {
-            Summary { counters, pipeline, examples: &examples, after_gro: true }.is_whole()
+            Summary { counters, pipeline, examples: &examples, evicted: 0, after_gro: true }.is_whole()
         };
         assert!(is_whole(&none, &Ledger::default()));
-        let brief =
-            Summary { counters: &none, pipeline: &Ledger::default(), examples: &examples, after_gro: true };
+        let brief = Summary {
+            counters: &none,
+            pipeline: &Ledger::default(),
+            examples: &examples,
+            evicted: 0,
+            after_gro: true,
+        };
         assert_eq!(brief.brief(), "toa-tc: 0 requests on 0 connections, nothing lost\n");
         let lost = [Counter::LostRingFull, Counter::Cut, Counter::Matched];
         for counter in lost {
@@ -263,6 +288,14 @@ toa-tc: 1,000 bytes discarded: arrived after their gap was reported
         }
         let mut gap = Ledger::default();
         gap.stream.gaps = 1;
+        let evicted = Summary {
+            counters: &none,
+            pipeline: &Ledger::default(),
+            examples: &examples,
+            evicted: 5,
+            after_gro: true,
+        };
+        assert!(!evicted.is_whole() && evicted.brief().ends_with(", 5 open connections evicted\n"));
         let mut late = Ledger::default();
         late.stream.late_bytes = 1;
         assert!(!is_whole(&none, &gap) && !is_whole(&none, &late));
@@ -277,8 +310,14 @@ toa-tc: 1,000 bytes discarded: arrived after their gap was reported
         let client = ClientAddress { address: [192, 0, 2, 1].into(), port: Some(7) };
         examples.add(&before, &ledger.remark_counts(), || client);
         let counters = counters(|counters| counters.add(Counter::Signed, 2));
-        let text = Summary { counters: &counters, pipeline: &ledger, examples: &examples, after_gro: true }
-            .to_string();
+        let text = Summary {
+            counters: &counters,
+            pipeline: &ledger,
+            examples: &examples,
+            evicted: 0,
+            after_gro: true,
+        }
+        .to_string();
         let late =
             "toa-tc: 7 bytes discarded: arrived after their gap was reported (for example 192.0.2.1:7)\n";
         assert!(text.contains(late), "{text}");

@@ -285,6 +285,20 @@ fn escape_spaces(out: &mut Vec<u8>, start: usize) {
     }
 }
 
+/// Escapes what would end a name in `out` from `start` on: a malformed name may have it.
+fn escape_delimiters(out: &mut Vec<u8>, start: usize) {
+    if memchr::memchr3(b' ', b'=', b'"', out.get(start..).unwrap_or_default()).is_some() {
+        for byte in out.split_off(start) {
+            match byte {
+                b' ' => out.extend_from_slice(br"\x20"),
+                b'=' => out.extend_from_slice(br"\x3d"),
+                b'"' => out.extend_from_slice(br"\x22"),
+                byte => out.push(byte),
+            }
+        }
+    }
+}
+
 /// Appends a field on a line of its own.
 fn put_field(redactor: &Redactor, color: &Colored, field: &Field<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\n    ");
@@ -294,11 +308,15 @@ fn put_field(redactor: &Redactor, color: &Colored, field: &Field<'_>, out: &mut 
     shown.value(field.value, &mut |part| put(out, part));
 }
 
-/// Appends a field as `name=value`. The value stands in quotation marks if it could be taken for another or for several.
+/// Appends a field as `name=value`. The value is quoted if it could be taken for another or for several.
 fn put_assignment(redactor: &Redactor, color: &Colored, field: &Field<'_>, out: &mut Vec<u8>) {
     out.push(b' ');
     let shown = redactor.field(field.name);
-    color.put(out, |out| put_name(&shown, out));
+    color.put(out, |out| {
+        let start = out.len();
+        put_name(&shown, out);
+        escape_delimiters(out, start);
+    });
     out.push(b'=');
     let start = out.len();
     shown.value(field.value, &mut |part| put(out, part));

@@ -3,15 +3,19 @@
 use std::{
     convert::Infallible,
     ffi::OsString,
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, Permissions},
     future::pending,
     io,
-    os::{fd::AsRawFd as _, unix::fs::OpenOptionsExt as _},
+    os::{
+        fd::AsRawFd as _,
+        unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    },
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result};
+use rustix::process::geteuid;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
@@ -23,7 +27,10 @@ use crate::{cli::rotation::RotationArgs, stderr, stdout};
 /// The time between two looks at the size and age of files.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// Rights of a new capture: it has the secrets of clients.
+/// Time between two attempts to rotate a file if that fails.
+const RETRY: Duration = Duration::from_secs(10);
+
+/// Rights of a capture.
 const CAPTURE_MODE: u32 = 0o600;
 
 /// Rights of a new file of results, without those that the umask takes away.
@@ -47,6 +54,8 @@ pub(crate) struct OutputFile {
     /// The file in use, to see its size.
     file: File,
     opened: Instant,
+    /// When it could not be rotated, if that was so the last time.
+    failed: Option<Instant>,
 }
 
 impl OutputFile {
@@ -54,23 +63,34 @@ impl OutputFile {
     pub(crate) fn as_stdout(path: &Path, rotation: RotationArgs) -> Result<Self> {
         let file = append(path, RESULTS_MODE).and_then(|file| redirect(&file).map(|()| file));
         let file = file.with_context(|| format!("cannot open {}", path.display()))?;
-        Ok(Self { path: path.to_owned(), taker: Taker::Stdout, rotation, file, opened: Instant::now() })
+        Ok(Self::new(path, Taker::Stdout, rotation, file))
     }
 
-    /// Creates or replaces the file of a capture. Also returns what the capture is written to: the file, and later those that
-    /// take its place.
+    /// Opens the file of a capture, which [`Self::begin`] empties. Also returns what the capture is written to: the file, and
+    /// later those that take its place. If files rotate, one that has anything in it is an old one.
     pub(crate) fn of_capture(
         path: &Path,
         rotation: RotationArgs,
     ) -> Result<(Self, (File, mpsc::Receiver<File>))> {
-        let mut options = OpenOptions::new();
-        let file = options.write(true).create(true).truncate(true).mode(CAPTURE_MODE).open(path);
-        let file = file.and_then(|file| Ok((file.try_clone()?, file)));
+        let has_content = fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() > 0);
+        if rotation.is_some() && has_content {
+            rename(path, rotation.keep).with_context(|| format!("cannot rename {}", path.display()))?;
+        }
+        let file = append_capture(path).and_then(|file| Ok((file.try_clone()?, file)));
         let (file, first) = file.with_context(|| format!("cannot create {}", path.display()))?;
         let (taker, files) = mpsc::channel(1);
-        let taker = Taker::Capture(taker);
-        let opened = Instant::now();
-        Ok((Self { path: path.to_owned(), taker, rotation, file, opened }, (first, files)))
+        let file = Self::new(path, Taker::Capture(taker), rotation, file);
+        Ok((file, (first, files)))
+    }
+
+    fn new(path: &Path, taker: Taker, rotation: RotationArgs, file: File) -> Self {
+        Self { path: path.to_owned(), taker, rotation, file, opened: Instant::now(), failed: None }
+    }
+
+    /// Empties the file of a capture, once nothing can fail any more before it is written.
+    pub(crate) fn begin(&self) -> io::Result<()> {
+        let is_capture = matches!(self.taker, Taker::Capture(_)) && self.file.metadata()?.is_file();
+        if is_capture { self.file.set_len(0) } else { Ok(()) }
     }
 
     /// Returns whether everything that writes to stdout writes to it.
@@ -102,7 +122,7 @@ impl OutputFile {
                 self.file = file;
             }
             Taker::Capture(files) => {
-                let file = append(&self.path, CAPTURE_MODE)?;
+                let file = append_capture(&self.path)?;
                 let seen = file.try_clone()?;
                 // If the capture has not taken the one before, that is new enough.
                 if files.try_send(file).is_ok() {
@@ -119,17 +139,26 @@ impl OutputFile {
         let len = self.file.metadata().map_or(0, |metadata| metadata.len());
         let is_large = self.rotation.rotate_size.is_some_and(|size| len >= size);
         let is_old = self.rotation.time().is_some_and(|time| self.opened.elapsed() >= time) && len > 0;
-        if is_large || is_old {
-            match rename(&self.path, self.rotation.keep) {
-                Ok(()) => self.reopen(),
-                Err(error) => {
-                    stderr::line(format_args!("cannot rename {}: {error}", self.path.display()));
-                    // So that it is said once in a while, and not ten times a second.
-                    self.rotation.rotate_size = self.rotation.rotate_size.map(|size| size.saturating_mul(2));
-                    self.opened = Instant::now();
-                }
-            }
+        let has_failed = self.failed.is_some_and(|failed| failed.elapsed() < RETRY);
+        if (!is_large && !is_old) || has_failed {
+            return;
         }
+        // Somebody has moved or removed the file: there is nothing to rename.
+        let renamed = if self.is_in_place() { rename(&self.path, self.rotation.keep) } else { Ok(()) };
+        self.failed = match renamed.and_then(|()| self.try_reopen()) {
+            Ok(()) => None,
+            Err(error) => {
+                stderr::line(format_args!("cannot rotate {}: {error}", self.path.display()));
+                Some(Instant::now())
+            }
+        };
+    }
+
+    /// Returns whether the file in use still has its name.
+    fn is_in_place(&self) -> bool {
+        let id = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+        let (named, used) = (fs::metadata(&self.path).map(id), self.file.metadata().map(id));
+        matches!((named, used), (Ok(named), Ok(used)) if named == used)
     }
 }
 
@@ -154,6 +183,19 @@ pub(crate) async fn follow_files(files: &mut [OutputFile]) -> Infallible {
     }
 }
 
+/// Opens the file of a capture, which only its owner may read: it has the secrets of clients.
+fn append_capture(path: &Path) -> io::Result<File> {
+    let file = append(path, CAPTURE_MODE)?;
+    let metadata = file.metadata()?;
+    if metadata.is_file() {
+        if metadata.uid() != geteuid().as_raw() {
+            return Err(io::Error::other("it belongs to another user"));
+        }
+        file.set_permissions(Permissions::from_mode(CAPTURE_MODE))?;
+    }
+    Ok(file)
+}
+
 /// Opens a file to append to it.
 fn append(path: &Path, mode: u32) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).mode(mode).open(path)
@@ -161,8 +203,7 @@ fn append(path: &Path, mode: u32) -> io::Result<File> {
 
 /// Makes a file stdout.
 fn redirect(file: &File) -> io::Result<()> {
-    // SAFETY: the call takes only integers. Stdout belongs to nobody who could be surprised: it is written to by its number
-    // only.
+    // SAFETY: the call takes only integers, and stdout is written to by its number only.
     if unsafe { libc::dup2(file.as_raw_fd(), libc::STDOUT_FILENO) } == -1 {
         return Err(io::Error::last_os_error());
     }

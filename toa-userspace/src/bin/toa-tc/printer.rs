@@ -158,7 +158,7 @@ fn time_form(time: Option<Time>) -> TimeForm {
         Some(Time::Local) => TimeForm::DateTime(time_zone::get()),
         Some(Time::Utc) => TimeForm::DateTime(TimeZone::UTC),
         Some(Time::Epoch) => TimeForm::Epoch,
-        Some(Time::Delta) => TimeForm::Delta,
+        Some(Time::Delta) => TimeForm::Delta(time_zone::get()),
     }
 }
 

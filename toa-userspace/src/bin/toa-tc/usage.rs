@@ -1,5 +1,7 @@
 //! Usage errors: one line with what was probably meant and the help to read.
 
+use std::env;
+
 use clap::{
     CommandFactory as _,
     error::{ContextKind, ContextValue, ErrorKind},
@@ -14,7 +16,7 @@ pub(crate) fn report(error: &clap::Error) {
     let mut lines = text.lines().map(str::trim).take_while(|line| !line.is_empty());
     let first = lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
     let mut line = lines.fold(first, |line, more| format!("{line} {more}"));
-    let command = command(std::env::args().skip(1));
+    let command = called();
     if let Some(hint) = habit(error, &command).or_else(|| suggestion(error)) {
         line.push_str(": ");
         line.push_str(&hint);
@@ -28,12 +30,17 @@ pub(crate) fn report_late(error: &anyhow::Error) {
     if text.contains('\n') {
         stderr::line(format_args!("{text}"));
     } else {
-        report_line(&text, &command(std::env::args().skip(1)));
+        report_line(&text, &called());
     }
 }
 
 fn report_line(line: &str, command: &str) {
     stderr::line(format_args!("{line} (see {command} --help)"));
+}
+
+/// Returns the name of the command that was called. Arguments may be any bytes.
+fn called() -> String {
+    command(env::args_os().skip(1).map_while(|argument| argument.into_string().ok()))
 }
 
 /// Returns the name of the command that these arguments call, as far as they name one.

@@ -78,6 +78,7 @@ fn run(file: &[u8]) -> (Vec<String>, Result<(), CaptureError>) {
         counters: replay.counters(),
         pipeline: replay.ledger(),
         examples: replay.examples(),
+        evicted: 0,
         after_gro: false,
     }
     .to_string();

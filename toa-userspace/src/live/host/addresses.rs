@@ -76,7 +76,9 @@ mod tests {
         let expected = InterfaceAddress { interface: 7, address: "192.0.2.2/32".parse().unwrap() };
         assert_eq!(decode(&bytes).unwrap(), Some(expected));
         for length in 0..bytes.len() {
-            assert_ne!(decode(&bytes[..length]).ok().flatten().map(|it| it.interface), Some(0), "{length}");
+            let decoded = decode(&bytes[..length]);
+            assert!(decoded.is_err() || length >= 8, "{length}");
+            assert!(decoded.ok().flatten().is_none_or(|it| it.interface == 7), "{length}");
         }
     }
 }

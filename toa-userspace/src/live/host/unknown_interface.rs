@@ -21,7 +21,7 @@ impl UnknownInterface {
     /// Returns the error for `name`. If the interfaces cannot be listed, it names none.
     pub fn new(name: &str) -> Self {
         let links = links::list().unwrap_or_default();
-        Self { name: name.to_owned(), existing: links.into_iter().map(|link| link.name).collect() }
+        Self { name: name.to_owned(), existing: links.into_iter().map(|link| shown(link.name)).collect() }
     }
 }
 
@@ -46,6 +46,11 @@ impl fmt::Display for UnknownInterface {
             },
         }
     }
+}
+
+/// Returns a name without control characters: whoever has rights in the namespace has chosen it.
+fn shown(name: String) -> String {
+    if name.chars().any(char::is_control) { name.escape_debug().to_string() } else { name }
 }
 
 #[cfg(test)]

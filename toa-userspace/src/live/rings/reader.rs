@@ -68,19 +68,21 @@ pub fn read<S: FlushSink, B: BypassTable>(
     mut sink: RequestLimit<S>,
     mut channels: Channels,
 ) -> io::Result<(Pipeline<B>, S)> {
-    let mut is_done = false;
+    // How far the wall clock is ahead of what it was at the start.
+    let (mut is_done, mut ahead_ns) = (false, 0);
     loop {
         rings.wait(TICK)?;
         // The sender is dropped only at the end of the run.
         let stops = *channels.stop.borrow() || channels.stop.has_changed().is_err();
         // Taken before reading: see "Order of calls" in the documentation of the pipeline.
         let now_ns = clock.now_ns();
-        if let Some(ahead_ns) = clock.update() {
+        if let Some(now_ahead_ns) = clock.update() {
+            ahead_ns = now_ahead_ns;
             debug!("the wall clock was set: it is {ahead_ns} ns ahead of what it was at the start");
             sink.shift_times(ahead_ns);
         }
         let drained = rings.drain(|sample| {
-            sink.packet(sample, clock.offset_ns());
+            sink.packet(sample, clock.offset_ns().saturating_add_signed(ahead_ns));
             // Errors are counted in the ledger.
             let _ = pipeline.sample(sample, &mut sink);
         });

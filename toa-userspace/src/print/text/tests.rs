@@ -163,6 +163,13 @@ fn a_line_has_only_the_fields_that_were_chosen_and_each_is_one_word() {
 }
 
 #[test]
+fn a_name_cannot_pose_as_another_field() {
+    let layout = Layout { is_one_line: true, ..Layout::of_day(TimeZone::UTC) };
+    let text = print_as(layout, &["x-*"], "GET / HTTP/1.1\r\nhost: a\r\nx-a=1 x-team: payments\r\n\r\n");
+    assert!(text.contains(r" x-a\x3d1\x20x-team=payments"), "{text}");
+}
+
+#[test]
 fn colors_enclose_parts_of_a_line_and_change_nothing_else() {
     let colored = print_as(Layout { is_colored: true, ..Layout::of_day(TimeZone::UTC) }, &[], HEAD);
     let plain = print_as(Layout::of_day(TimeZone::UTC), &[], HEAD);

@@ -65,11 +65,14 @@ impl SelectArgs {
     pub(crate) fn watched(&self) -> Result<Vec<Rule>> {
         let mut given = self.rules.clone();
         if let Some(path) = &self.rules_file {
-            given.extend(rule_list::read(path)?);
+            let listed = rule_list::read(path)?;
+            // Without rules, everything would be watched where none are needed. What wrote the file has failed.
+            if listed.is_empty() {
+                return Err(UsageError("the file of --rules has no rule".to_owned()).into());
+            }
+            given.extend(listed);
         }
-        // An empty file watches nothing, and so does it together with ports.
-        let is_nothing = given.is_empty() && self.rules_file.is_some();
-        let mut rules = if is_nothing { Vec::new() } else { Rule::combine(&given, &self.ports) };
+        let mut rules = Rule::combine(&given, &self.ports);
         if rules.is_empty() && !given.is_empty() {
             let rules = if self.rules.is_empty() { "--rules" } else { "--ip" };
             return Err(

@@ -90,7 +90,7 @@ pub(crate) enum RuleArg {
 }
 
 impl RuleArg {
-    /// Returns the rules of all arguments, of which `-` stands for those of stdin.
+    /// Returns the rules of all arguments, where `-` means those of stdin.
     pub(crate) fn rules(arguments: &[Self]) -> Result<Vec<Rule>> {
         let mut rules = Vec::new();
         for argument in arguments {

@@ -294,7 +294,7 @@ impl Prepared {
         if config.follows_any() && !rules.is_empty() {
             pipeline = pipeline.with_rules(Matcher::new(&rules));
         }
-        let sink = sink(&args, &attachments, stdout, self.capture)?;
+        let sink = sink(&args, &attachments, stdout, self.capture, &self.files)?;
         // For the reader: while it waits for a CPU, the rings fill up.
         let priority = priority::Raised::raise();
         // After everything that needs more, and before the first packet is parsed.
@@ -361,10 +361,11 @@ impl Run {
                 return fail([failure, Some(error)]);
             }
         };
-        stderr::summary(&summary(&counters, &pipeline));
+        let evicted = self.flows.evicted();
+        stderr::summary(&summary(&counters, &pipeline, evicted));
         tunnels::counted(&counters).for_each(|line| stderr::line(format_args!("{line}")));
         let last_line = tokio::task::spawn_blocking(move || {
-            printer.finish(&summary(&counters, &pipeline), clock::unix_ns())
+            printer.finish(&summary(&counters, &pipeline, evicted), clock::unix_ns())
         });
         let written = self.signals.join(last_line, &mut self.results).await?;
         // What the reader found too late to end the run.

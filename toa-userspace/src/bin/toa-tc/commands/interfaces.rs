@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 use toa_userspace::{
     live::host::{addresses, links, namespace},
-    print::table::table,
+    print::{escape::Escaped, table::table},
 };
 
 use crate::printer::print;
@@ -18,9 +18,14 @@ pub(crate) fn run(netns: Option<&str>) -> Result<()> {
     let rows = links.iter().map(|link| {
         let own = addresses.iter().filter(|it| it.interface == link.index);
         let own: Vec<_> = own.map(|it| it.address.to_string()).collect();
-        [link.name.clone(), link.state.to_string(), link.kind.clone(), own.join(" ")]
+        [escaped(&link.name), link.state.to_string(), escaped(&link.kind), own.join(" ")]
     });
     let mut text = String::new();
     table(&mut text, "", &["interface", "state", "kind", "addresses"], rows);
     print(&text)
+}
+
+/// Returns a name, which whoever has rights in the namespace has chosen, without control characters.
+fn escaped(name: &str) -> String {
+    Escaped(name.as_bytes()).to_string()
 }

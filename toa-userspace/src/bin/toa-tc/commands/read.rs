@@ -23,7 +23,7 @@ use toa_userspace::{
 use super::hint_at_ports;
 use crate::{
     cli::read::ReadArgs,
-    error::{NothingFound, UsageError},
+    error::NothingFound,
     printer::{self, Printer},
     rule_list,
     signals::Signals,
@@ -46,9 +46,6 @@ pub(crate) fn run(args: ReadArgs) -> Result<()> {
     stderr::start(args.verbosity);
     args.select.check_stdin("FILE", args.files.iter().any(|file| rule_list::is_stdin(file)))?;
     let (config, rules) = (args.select.config()?, args.select.watched()?);
-    if rules.is_empty() && args.select.rules_file.is_some() && !args.select.any_flow {
-        return Err(UsageError("nothing is watched: the file of --rules has no rule".to_owned()).into());
-    }
     hint_at_ports(&rules);
     let selection = Selection {
         // Without a rule, everything is of interest.
@@ -133,6 +130,7 @@ impl Session {
             counters: replay.counters(),
             pipeline: replay.ledger(),
             examples: replay.examples(),
+            evicted: replay.evicted(),
             after_gro: false,
         };
         // Input that is not a capture has no counts.

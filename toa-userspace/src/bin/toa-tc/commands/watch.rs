@@ -154,8 +154,8 @@ fn clear(run: &Run) -> Result<Changed> {
     let mut watch = run.watch()?;
     let rules = watch.list()?;
     let removed = watch.clear()?;
-    note(run, kind::REMOVED, &rules, 0)?;
     let dropped = end_following(run, &watch)?;
+    note(run, kind::REMOVED, &rules, 0)?;
     say(
         run,
         format_args!(

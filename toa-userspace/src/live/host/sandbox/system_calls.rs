@@ -17,7 +17,8 @@ use super::{duties::Duties, error::SandboxError};
 #[rustfmt::skip]
 const ALLOWED: &[libc::c_long] = &[
     // Files and descriptors. Landlock and file modes decide which files.
-    libc::SYS_close, libc::SYS_dup, libc::SYS_dup3, libc::SYS_faccessat, libc::SYS_faccessat2, libc::SYS_fcntl,
+    libc::SYS_close, libc::SYS_dup, libc::SYS_dup3, libc::SYS_faccessat, libc::SYS_faccessat2, libc::SYS_fchmod,
+    libc::SYS_fcntl,
     libc::SYS_fdatasync, libc::SYS_flock, libc::SYS_fstat, libc::SYS_fstatfs, libc::SYS_fsync, libc::SYS_ftruncate, libc::SYS_getdents64,
     libc::SYS_ioctl, libc::SYS_lseek, libc::SYS_newfstatat, libc::SYS_openat, libc::SYS_pipe2, libc::SYS_pread64,
     libc::SYS_preadv, libc::SYS_pwrite64, libc::SYS_read, libc::SYS_readlinkat, libc::SYS_readv, libc::SYS_statfs,
@@ -66,7 +67,9 @@ const FOR_SOCKETS: &[libc::c_long] = &[
 /// What [`Duties::rotates`] needs.
 #[cfg(target_arch = "x86_64")]
 const FOR_ROTATION: &[libc::c_long] = &[libc::SYS_rename, libc::SYS_renameat, libc::SYS_renameat2];
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(target_arch = "aarch64")]
+const FOR_ROTATION: &[libc::c_long] = &[libc::SYS_renameat, libc::SYS_renameat2];
+#[cfg(not(any(target_arch = "aarch64", target_arch = "x86_64")))]
 const FOR_ROTATION: &[libc::c_long] = &[libc::SYS_renameat2];
 
 /// What [`Duties::serves`] needs.

@@ -24,8 +24,13 @@ fn the_ledger_has_every_term() {
     (pipeline.stream.gaps, pipeline.stream.gap_bytes) = (2, 350);
     (pipeline.http.requests, pipeline.http.incomplete_requests) = (5, 1);
     let mut json = printer(Redactor::default());
-    let summary =
-        Summary { counters: &counters, pipeline: &pipeline, examples: &Examples::default(), after_gro: true };
+    let summary = Summary {
+        counters: &counters,
+        pipeline: &pipeline,
+        examples: &Examples::default(),
+        evicted: 0,
+        after_gro: true,
+    };
     json.ledger(&summary, TIME_NS);
     let mut lines = lines(&mut json);
     let remarks = lines[0].as_object_mut().unwrap().remove("remarks").unwrap();

@@ -27,7 +27,7 @@ pub(crate) async fn show_activity(
     pipeline: &watch::Receiver<Ledger>,
     found: watch::Sender<RunActivity>,
 ) -> Infallible {
-    let mut shown = RunActivity::default();
+    let (mut last, mut is_shown) = (RunActivity::default(), true);
     loop {
         sleep(INTERVAL).await;
         // Counters that cannot be read now cannot be read at the end either, where that is an error.
@@ -37,11 +37,15 @@ pub(crate) async fn show_activity(
         let ledger = *pipeline.borrow();
         let mut activity = activity(&ledger, &losses::counts(&counters, flows.evicted(), &ledger));
         activity.last_request_ns =
-            if activity.requests > shown.requests { clock::monotonic_ns() } else { shown.last_request_ns };
-        // If it cannot be shown now, it is after the next interval.
-        if activity != shown && pins.is_none_or(|pins| pins.show(&activity).is_ok()) {
-            shown = activity;
+            if activity.requests > last.requests { clock::monotonic_ns() } else { last.last_request_ns };
+        let is_new = activity != last;
+        if is_new {
+            last = activity;
             found.send_replace(activity);
+        }
+        // If it cannot be shown now, it is after the next interval.
+        if is_new || !is_shown {
+            is_shown = pins.is_none_or(|pins| pins.show(&activity).is_ok());
         }
     }
 }

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::{capture_file::Destination, cli::attach::AttachArgs, error::UsageError, output_file::OutputFile};
 
-/// Stands for stdout.
+/// Means stdout.
 const STDOUT: &str = "-";
 
 /// Opens the files that the arguments name. Also returns where packets are written to, if that is a file.
@@ -15,6 +15,13 @@ pub(super) fn open_files(args: &AttachArgs) -> Result<(Vec<OutputFile>, Option<D
     let capture = args.write.as_deref().filter(|path| *path != Path::new(STDOUT));
     if rotation.is_some() && capture.is_none() && args.output_file.is_none() {
         return Err(UsageError("nothing to rotate: give -w FILE or --output-file FILE".to_owned()).into());
+    }
+    if let (Some(write), Some(output)) = (&args.write, &args.output_file)
+        && (capture.is_none() || write == output)
+    {
+        let error =
+            "-w and --output-file cannot write to the same file: with -w -, packets go where results do";
+        return Err(UsageError(error.to_owned()).into());
     }
     let mut files = Vec::new();
     if let Some(path) = &args.output_file {

@@ -6,7 +6,7 @@ use std::{
     io,
     net::{SocketAddr, TcpListener as Bound},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result};
@@ -31,10 +31,13 @@ use super::existing::SharedFlows;
 use crate::{format::unix_seconds, stderr};
 
 /// How many clients are served at a time; others wait.
-const MAX_CLIENTS: usize = 4;
+const MAX_CLIENTS: usize = 32;
 
-/// How long a client may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a client may take to send its request, and to read the answer.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How old metrics may be.
+const MAX_AGE: Duration = Duration::from_secs(1);
 
 /// Pause after a failure to accept, such as for want of descriptors.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -104,6 +107,7 @@ pub(super) async fn serve(
         }
     };
     let places = Arc::new(Semaphore::new(MAX_CLIENTS));
+    let mut latest: Option<(Instant, Arc<Result<String>>)> = None;
     loop {
         // The semaphore is never closed.
         let place = Arc::clone(&places).acquire_owned().await.ok();
@@ -115,10 +119,16 @@ pub(super) async fn serve(
                 continue;
             }
         };
-        // As of now: the request follows at once, or is given up.
-        let text = metrics.text(counters, &activity.borrow());
+        // As of now: the request follows at once, or is given up. However many clients connect, it costs little.
+        let text = match &latest {
+            Some((since, text)) if since.elapsed() < MAX_AGE => Arc::clone(text),
+            _ => Arc::new(metrics.text(counters, &activity.borrow())),
+        };
+        if latest.as_ref().is_none_or(|(_, latest)| !Arc::ptr_eq(latest, &text)) {
+            latest = Some((Instant::now(), Arc::clone(&text)));
+        }
         tokio::spawn(async move {
-            let answered = timeout(PATIENCE, answer(client, text)).await;
+            let answered = timeout(PATIENCE, answer(client, &text)).await;
             if let Ok(Err(error)) = answered {
                 debug!("metrics: {error}");
             }
@@ -128,7 +138,7 @@ pub(super) async fn serve(
 }
 
 /// Reads a request, and answers it.
-async fn answer(mut client: TcpStream, text: Result<String>) -> io::Result<()> {
+async fn answer(mut client: TcpStream, text: &Result<String>) -> io::Result<()> {
     let mut head = Vec::new();
     while !head.windows(4).any(|end| end == b"\r\n\r\n") {
         if head.len() >= MAX_HEAD || client.read_buf(&mut head).await? == 0 {
@@ -142,7 +152,7 @@ async fn answer(mut client: TcpStream, text: Result<String>) -> io::Result<()> {
     let has_body = method != b"HEAD";
     let response = match (method, path) {
         (b"GET" | b"HEAD", b"/metrics") => match text {
-            Ok(text) => response("200 OK", CONTENT_TYPE, &text, has_body),
+            Ok(text) => response("200 OK", CONTENT_TYPE, text, has_body),
             Err(error) => {
                 response("500 Internal Server Error", "text/plain", &format!("{error:#}\n"), has_body)
             }

@@ -11,8 +11,12 @@ use toa_userspace::{
 use crate::stderr;
 
 /// Returns the counts of the whole run.
-pub(super) fn summary<'a>(counters: &'a Snapshot, pipeline: &'a Pipeline<BypassMap>) -> Summary<'a> {
-    Summary { counters, pipeline: pipeline.ledger(), examples: pipeline.examples(), after_gro: true }
+pub(super) fn summary<'a>(
+    counters: &'a Snapshot,
+    pipeline: &'a Pipeline<BypassMap>,
+    evicted: u64,
+) -> Summary<'a> {
+    Summary { counters, pipeline: pipeline.ledger(), examples: pipeline.examples(), evicted, after_gro: true }
 }
 
 /// Returns the kernel's half of the ledger.

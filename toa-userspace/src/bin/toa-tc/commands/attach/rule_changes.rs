@@ -20,7 +20,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// Reports on stderr what other processes change, after each interval.
 pub(crate) async fn report_rule_changes(pins: Option<&Pins>) -> Infallible {
     let Some(pins) = pins else {
-        // Nobody can find the run.
+        // No process can find the run.
         return pending().await;
     };
     let mut reported = 0;

@@ -1,6 +1,6 @@
 //! Where the results of a run go: to stdout, and packets also to a capture.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use toa_userspace::{
     live::program::attachments::Attachments, pipeline::request_limit::RequestLimit,
     print::interfaces::InterfaceName,
@@ -9,6 +9,7 @@ use toa_userspace::{
 use crate::{
     capture_file::{CaptureFile, Destination},
     cli::attach::AttachArgs,
+    output_file::OutputFile,
     printer::Printer,
     stderr,
     stdout::Stdout,
@@ -20,7 +21,9 @@ pub(super) fn sink(
     attachments: &Attachments,
     stdout: Stdout,
     capture: Option<Destination>,
+    files: &[OutputFile],
 ) -> Result<RequestLimit<Printer>> {
+    files.iter().try_for_each(OutputFile::begin).context("cannot empty the capture")?;
     let name = || -> InterfaceName {
         let names = attachments.names();
         Box::new(move |index| names.get(index))

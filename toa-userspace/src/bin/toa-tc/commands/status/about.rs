@@ -49,8 +49,16 @@ fn shown<T: fmt::Display>(items: &[T]) -> String {
 /// Returns a word as a shell reads it, without control characters.
 fn quoted(word: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:,=@%+[]".contains(&byte);
-    let escaped = Escaped(word.as_bytes());
-    if !word.is_empty() && word.bytes().all(is_plain) { word.to_owned() } else { format!("'{escaped}'") }
+    if !word.is_empty() && word.bytes().all(is_plain) {
+        word.to_owned()
+    } else if word.chars().any(char::is_control)
+        || Escaped(word.as_bytes()).to_string() != word.replace('\\', r"\\")
+    {
+        // With the escapes of `$'...'`, which bash and others read.
+        format!("$'{}'", Escaped(word.as_bytes()).to_string().replace('\'', r"\'"))
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
 }
 
 /// Returns what a counter counts, to follow its name.
@@ -84,7 +92,7 @@ mod tests {
             ..Settings::default()
         };
         let text = About(&settings).to_string();
-        let expected = "  started by 1000: toa-tc attach 'eth*' --ip [2001:db8::7]:443 'a\\x1b'\n  TOA 254:8 253:20, the \
+        let expected = "  started by 1000: toa-tc attach 'eth*' --ip [2001:db8::7]:443 $'a\\x1b'\n  TOA 254:8 253:20, the \
                         first of a packet, from every source\n  only connections to 1 2 3 4 5 6 7 8 and 1 more\n  output: \
                         json\n";
         assert_eq!(text, expected);
