@@ -113,7 +113,9 @@ fn metrics_agree_with_status_while_wrk_runs_and_afterwards() -> Result<()> {
             let agree = [Some(requests(&over_http)), Some(requests(&by_status))] == [total, total];
             let is_last = over_http.get("toa_tc_losses_total ring_full")
                 == over_http.get("toa_tc_kernel_events_total lost_ring_full");
-            Ok((agree && is_last).then_some((over_http, by_status, json)))
+            let delivered = |samples: &Samples| samples.get("toa_tc_packets_total delivered").copied();
+            let is_same_age = delivered(&over_http) == delivered(&by_status);
+            Ok((agree && is_last && is_same_age).then_some((over_http, by_status, json)))
         })?;
         println!("wrk: {} requests, metrics: {}", report.requests, requests(&over_http));
         assert!(requests(&over_http) > 0.0);
