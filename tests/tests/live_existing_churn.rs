@@ -45,11 +45,12 @@ const PORTS: std::ops::Range<u16> = 20_000..60_000;
 /// Every line of `flows --existing`, and of `attach --existing`, contains one of these after `toa-tc: `.
 const OF_FLOWS: [&str; 3] =
     [" established connections: ", "not scanned: ", " came through something that marks TCP options"];
-const OF_ATTACH: [&str; 10] = [
+const OF_ATTACH: [&str; 11] = [
     // A connection that was open before is searched for its next request.
     "found by searching: may be part of a body",
     "attached to web0",
     "nothing is watched yet: ",
+    " added by process ",
     " TCP packets in ",
     " connections, ",
     "open connections: ",
