@@ -50,7 +50,7 @@ const OF_ATTACH: [&str; 11] = [
     "found by searching: may be part of a body",
     "attached to web0",
     "nothing is watched yet: ",
-    " added by process ",
+    " by process ",
     " TCP packets in ",
     " connections, ",
     "open connections: ",

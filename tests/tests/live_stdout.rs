@@ -76,7 +76,7 @@ fn check_end(command: &[&str], arguments: &[&str], stdout: impl Into<Stdio>, rea
     })?;
     let said = std::fs::read_to_string(&stderr)?;
     assert_eq!(status.code(), Some(1), "{status}: {said}");
-    assert!(said.contains("toa-tc: payload bytes: "), "{said}");
+    assert!(said.contains(" of 1 client on 1 connection, "), "{said}");
     let reason = format!("toa-tc: cannot write to stdout: {reason}");
     assert_eq!(said.lines().last(), Some(reason.as_str()), "{said}");
     assert_eq!(attached::on(&lab.server)?, []);

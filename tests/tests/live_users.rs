@@ -201,10 +201,13 @@ fn a_pin_directory_can_be_chosen() -> Result<()> {
 #[test]
 fn a_pin_directory_elsewhere_is_one_line_and_exit_code_2() -> Result<()> {
     let lab = Lab::new(Habit::SynAndEarly)?;
-    for command in [&["attach", "web0"][..], &["watch", "list"], &["status"], &["flows"], &["detach"]] {
-        let output = ToaTc::run(&lab.server.namespace, &[command, &["--pin-dir", "/tmp"]].concat())?;
-        let line = "toa-tc: --pin-dir: /tmp is not in a BPF file system\n";
-        assert_eq!((output.status.code(), output.stderr.as_str()), (Some(2), line), "{command:?}");
+    for command in ["attach", "watch list", "status", "flows", "detach"] {
+        let interface = (command == "attach").then_some("web0");
+        let arguments: Vec<_> = command.split(' ').chain(interface).chain(["--pin-dir", "/tmp"]).collect();
+        let output = ToaTc::run(&lab.server.namespace, &arguments)?;
+        let line =
+            format!("toa-tc: --pin-dir: /tmp is not in a BPF file system (see toa-tc {command} --help)\n");
+        assert_eq!((output.status.code(), output.stderr), (Some(2), line), "{command}");
     }
     Ok(())
 }
