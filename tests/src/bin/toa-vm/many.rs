@@ -56,7 +56,9 @@ fn cost(namespace: &Namespace) -> Result<Duration> {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut process = Process::new("toa-tc", command.spawn().context("starting toa-tc")?);
     let cpu = usage::until_end(process.id(), LIMIT)?.cpu;
-    ensure!(process.wait(LIMIT)?.success(), "toa-tc flows --existing failed");
+    // Queries name nobody here, so nothing is found.
+    let status = process.wait(LIMIT)?;
+    ensure!([Some(0), Some(3)].contains(&status.code()), "toa-tc flows --existing ended with {status}");
     Ok(cpu)
 }
 
