@@ -153,6 +153,15 @@ fn a_capture_that_cannot_be_written_is_one_line_and_exit_code_1() -> Result<()> 
         "{}",
         output.stderr
     );
+    // Also where the file is spelled in another way.
+    let directory = tempfile::tempdir()?;
+    let name = |name: &str| format!("{}/{name}", directory.path().display());
+    let (file, same) = (name("x.pcapng"), name("./x.pcapng"));
+    for (capture, results) in [(file.as_str(), same.as_str()), ("-", file.as_str())] {
+        let arguments = ["attach", &lab.server.name, "--any", "-w", capture, "--output-file", results];
+        let output = ToaTc::run(&lab.server.namespace, &arguments)?;
+        assert_eq!((output.status.code(), output.stderr.lines().count()), (Some(2), 1), "{}", output.stderr);
+    }
     let tool = ToaTc::attach_as(&lab.server, &["--any", "-w", "/dev/full"], Start::default())?;
     lab.connect(Some(CLIENT.into()))?.ask(Request::get("/"))?;
     let output = tool.wait(std::time::Duration::from_secs(20))?;

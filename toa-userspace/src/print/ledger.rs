@@ -56,7 +56,7 @@ impl Summary<'_> {
     }
 
     /// Returns whether every connection was followed, and every byte read that was not bypassed.
-    fn is_lossless(&self) -> bool {
+    pub fn is_lossless(&self) -> bool {
         let adds_up = |account: &Account| account.matched == account.accounted();
         let is_read = self.counters.ledger().cut_packets == 0 && self.pipeline.stream.gaps == 0;
         is_read && self.losses().next().is_none() && adds_up(&self.packets()) && adds_up(&self.bytes())

@@ -123,6 +123,18 @@ fn the_end_is_a_sentence_and_more_with_v_and_nothing_with_q() -> Result {
 }
 
 #[test]
+fn a_keep_alive_probe_is_no_loss_for_q() -> Result {
+    let mut bytes = capture();
+    // A byte before the next one, which the server has.
+    bytes.extend(block_at(9, &packet(7, 9, ACK, &[], b"x")));
+    let file = File::new("probe", &bytes)?;
+    let said = |options: &[&str]| Ok::<_, Box<dyn std::error::Error>>(text(&file.read(options)?.stderr));
+    assert_eq!(said(&["--any", "-q"])?, "");
+    assert!(said(&["--any"])?.contains("discarded"), "the probe is not discarded");
+    Ok(())
+}
+
+#[test]
 fn colors_are_for_terminals_and_can_be_forced() -> Result {
     let file = File::new("color", &capture())?;
     let read = |color: &str, no_color: &str| {

@@ -3,7 +3,7 @@
 use std::{
     convert::Infallible,
     ffi::OsString,
-    fs::{self, File, OpenOptions, Permissions},
+    fs::{self, File, Metadata, OpenOptions, Permissions},
     future::pending,
     io,
     os::{
@@ -154,11 +154,15 @@ impl OutputFile {
         };
     }
 
+    /// Returns whether both are one regular file.
+    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
+        let is_file = self.file.metadata().is_ok_and(|metadata| metadata.is_file());
+        is_file && is_one(self.file.metadata(), other.file.metadata())
+    }
+
     /// Returns whether the file in use still has its name.
     fn is_in_place(&self) -> bool {
-        let id = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
-        let (named, used) = (fs::metadata(&self.path).map(id), self.file.metadata().map(id));
-        matches!((named, used), (Ok(named), Ok(used)) if named == used)
+        is_one(fs::metadata(&self.path), self.file.metadata())
     }
 }
 
@@ -181,6 +185,12 @@ pub(crate) async fn follow_files(files: &mut [OutputFile]) -> Infallible {
             _ = looks.tick(), if rotates => files.iter_mut().for_each(OutputFile::rotate_if_due),
         }
     }
+}
+
+/// Returns whether both are of one file.
+fn is_one(one: io::Result<Metadata>, other: io::Result<Metadata>) -> bool {
+    let id = |metadata: Metadata| (metadata.dev(), metadata.ino());
+    matches!((one.map(id), other.map(id)), (Ok(one), Ok(other)) if one == other)
 }
 
 /// Opens the file of a capture, which only its owner may read: it has the secrets of clients.

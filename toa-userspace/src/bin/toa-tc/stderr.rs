@@ -61,10 +61,11 @@ pub(crate) fn note(text: fmt::Arguments<'_>) {
 
 /// Writes what a run comes to: a sentence, and all counts if something was lost or diagnostics are wanted.
 pub(crate) fn summary(summary: &Summary<'_>) {
-    let needs_counts = !summary.is_whole();
-    if needs_counts || log::max_level() > LevelFilter::Off {
+    let is_quiet = IS_QUIET.load(Ordering::Relaxed);
+    let is_verbose = log::max_level() > LevelFilter::Off;
+    if !summary.is_lossless() || (!is_quiet && (is_verbose || !summary.is_whole())) {
         ledger(summary.to_string());
-    } else if !IS_QUIET.load(Ordering::Relaxed) {
+    } else if !is_quiet {
         ledger(summary.brief());
     }
 }

@@ -113,7 +113,7 @@ impl SelectArgs {
         let config = self.config()?;
         if config.follows_any() && !config.restricts_ports() && !config.restricts_balancers() {
             let reason = "it follows every connection to these ports or from these balancers";
-            return Err(UsageError(format!("attach --any-flow needs --server-port or --lb: {reason}")));
+            return Err(UsageError(format!("--any-flow needs --server-port or --lb: {reason}")));
         }
         Ok(config)
     }

@@ -16,11 +16,8 @@ pub(super) fn open_files(args: &AttachArgs) -> Result<(Vec<OutputFile>, Option<D
     if rotation.is_some() && capture.is_none() && args.output_file.is_none() {
         return Err(UsageError("nothing to rotate: give -w FILE or --output-file FILE".to_owned()).into());
     }
-    if let (Some(write), Some(output)) = (&args.write, &args.output_file)
-        && (capture.is_none() || write == output)
-    {
-        let error =
-            "-w and --output-file cannot write to the same file: with -w -, packets go where results do";
+    if args.write.is_some() && capture.is_none() && args.output_file.is_some() {
+        let error = "-w - writes packets to stdout, which --output-file replaces: give -w a file";
         return Err(UsageError(error.to_owned()).into());
     }
     let mut files = Vec::new();
@@ -33,5 +30,11 @@ pub(super) fn open_files(args: &AttachArgs) -> Result<(Vec<OutputFile>, Option<D
         Ok::<_, anyhow::Error>(Destination { path: path.to_owned(), file, files: rest })
     });
     let capture = capture.transpose()?;
+    // However they are spelled.
+    if let [one, other] = &files[..]
+        && one.is_same_as(other)
+    {
+        return Err(UsageError("-w and --output-file name the same file".to_owned()).into());
+    }
     Ok((files, capture))
 }
