@@ -86,6 +86,14 @@ fn a_server_and_the_tool_take_the_same_segments() -> Result<()> {
     let ledger = output.ledger()?;
     ledger.check()?;
     ensure!((ledger.bytes("lost")?, ledger.bytes("cut")?) == (0, 0), "the rings are too small");
+    if count == MANY {
+        let output: Vec<serde_json::Value> =
+            output.stdout.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+        let remarks = output.last().and_then(|last| last.get("remarks")).context("no ledger")?;
+        for name in ["ack_unacceptable", "ack_old", "server_closed"] {
+            ensure!(remarks[name]["count"].as_u64() > Some(0), "no {name} in {remarks}");
+        }
+    }
     // Of these, a beginning was seen, which had no target yet.
     let (unmentioned, unfinished) = (verdict.unmentioned, verdict.unfinished);
     ensure!(unmentioned <= unfinished, "{unmentioned} of {unfinished} heads, {SEED}={seed}");

@@ -47,6 +47,13 @@ impl Address {
         ])
     }
 
+    /// Returns the address in network order, if it is IPv4-mapped.
+    #[inline(always)]
+    pub fn ipv4(&self) -> Option<u32> {
+        let Self([a, b, c, d]) = *self;
+        (a | b == 0 && c == MAPPED).then_some(d)
+    }
+
     /// Returns the sixteen bytes in network order.
     pub fn octets(&self) -> [u8; 16] {
         let mut bytes = [0; 16];
@@ -83,5 +90,8 @@ mod tests {
         bytes[10..].copy_from_slice(&[0xff, 0xff, 203, 0, 113, 9]);
         assert_eq!(Address::from_ipv6(&bytes), Address::from_ipv4(&[203, 0, 113, 9]));
         assert_eq!(Address::from_ipv4(&[203, 0, 113, 9]).octets(), bytes);
+        assert_eq!(Address::from_ipv6(&bytes).ipv4(), Some(u32::from_ne_bytes([203, 0, 113, 9])));
+        bytes[0] = 1;
+        assert_eq!(Address::from_ipv6(&bytes).ipv4(), None);
     }
 }

@@ -71,6 +71,10 @@ counters! {
     OtherHost = "other_host",
     /// Packets of followed connections, or with a TOA, that are signed (MD5, TCP-AO).
     Signed = "signed",
+    /// Packets of followed connections with an ACK number that the server's socket does not accept.
+    AckUnacceptable = "ack_unacceptable",
+    /// Packets with payload or FIN that came after the server had closed its side of a followed connection.
+    ServerClosed = "server_closed",
     /// TCP packets of connections that are not followed, without a trusted TOA.
     Unmarked = "unmarked",
     /// TCP packets of connections that are not followed, with a trusted TOA that no rule matches or that is in a
@@ -102,6 +106,8 @@ counters! {
     Reopened = "reopened",
     /// Packets of followed connections outside of the window, and resets at another place than the next byte.
     Stray = "stray",
+    /// Packets of followed connections with an ACK number so old that the server may have discarded them.
+    AckOld = "ack_old",
     /// Packets with payload after the end of their connection that do not continue it.
     AfterEnd = "after_end",
     /// Packets of followed connections on another interface or VLAN than the first packet.

@@ -6,12 +6,7 @@
 //! callers share a stack of 512 bytes. They use it for `TcpPacket` (64), `RuleKey` (24), `PrefixKey` (24), and spilled
 //! registers.
 
-use aya_ebpf::{
-    bindings::{BPF_ANY, BPF_NOEXIST},
-    helpers::bpf_ktime_get_ns,
-    programs::TcContext,
-};
-use aya_log_ebpf::debug;
+use aya_ebpf::programs::TcContext;
 use toa_common::{
     counters::Counter,
     flow::{Flow, flags},
@@ -28,14 +23,13 @@ use toa_common::{
 use crate::{
     counters::Counters,
     emit::emit,
+    learn::{count_replaced, learn, now_ns, remember},
     maps::{CONFIG, FLOWS, FlowRef, handshakes, is_balancer, is_trusted, is_watched, keep_example},
     outcome::Outcome,
     scratch::{Scratch, due},
+    server_socket::{fate, fate_of},
     skb::{Copied, Linear, Metadata},
 };
-
-/// `-EEXIST`.
-const EXISTS: i32 = -17;
 
 /// Reports the outcome to a test. Two methods instead of a `Result`, because the discriminant and the pointer of a
 /// spilled `Result` share a stack slot, which the verifier rejects.
@@ -229,12 +223,6 @@ fn act(ctx: &TcContext, scratch: &mut Scratch, flow: Option<FlowRef>, report: im
 }
 
 #[inline(always)]
-fn now_ns() -> u64 {
-    // SAFETY: the helper has no arguments.
-    unsafe { bpf_ktime_get_ns() }
-}
-
-#[inline(always)]
 fn carry_out(
     ctx: &TcContext,
     counters: &Counters,
@@ -242,13 +230,17 @@ fn carry_out(
     decision: Decision,
     flow: Option<FlowRef>,
 ) {
-    let Inspected { tcp, toa, walk } = &scratch.inspected;
+    let walk = &scratch.inspected.walk;
     if walk.unselected() != 0 {
         counters.unselected(walk.unselected());
     }
     if walk.stop().is_malformed() {
         counters.increment(Counter::MalformedOptions);
     }
+    if let Some(counter) = refusal(ctx, scratch, decision.action, flow.as_ref()) {
+        return counters.increment(counter);
+    }
+    let Inspected { tcp, toa, .. } = &scratch.inspected;
     if decision.conflict {
         counters.increment(Counter::Conflict);
     }
@@ -291,67 +283,28 @@ fn carry_out(
     follow(ctx, counters, scratch, flow);
 }
 
-/// Counts the flow that is removed or overwritten, unless it had ended.
+/// Returns the counter of a packet that the server's socket will not take, so that it must not change anything here.
 #[inline(always)]
-fn count_replaced(counters: &Counters, flow: Option<FlowRef>) {
-    if flow.is_some_and(|flow| flow.get().ended_ns == 0) {
-        counters.increment(Counter::ReplacedOpen);
-    }
-}
-
-/// Remembers the SYN in the scratch map, unless the handshake there outlasts it.
-#[inline(always)]
-fn remember(counters: &Counters, scratch: &mut Scratch, watched: bool) {
-    let Scratch { inspected, handshake, .. } = scratch;
-    counters.increment(Counter::Handshakes);
-    if handshake.outlasts(inspected) {
-        return;
-    }
-    handshake.syn_seq = inspected.tcp.seq.0;
-    handshake.used = 0;
-    // Enough to say that no TOA named a watched client: see `Handshake::is_watched`.
-    handshake.attribution.learned_from = 0;
-    if watched {
-        inspected.name(&mut handshake.attribution);
-    }
-    if !handshakes::remember(&inspected.tcp.key, handshake) {
-        counters.increment(Counter::FlowInsertFailed);
-    }
-}
-
-/// Begins to follow the connection of the packet in the scratch map.
-#[inline(always)]
-fn learn(
+fn refusal(
     ctx: &TcContext,
-    counters: &Counters,
     scratch: &mut Scratch,
-    completed: bool,
-    old: Option<FlowRef>,
-) -> Option<FlowRef> {
-    let Scratch { inspected, flow, handshake, .. } = scratch;
-    let key = &inspected.tcp.key;
-    flow.begin(inspected, completed.then_some(&*handshake), now_ns());
-    let metadata = Metadata::new(ctx);
-    flow.interface_index = metadata.interface_index();
-    flow.vlan_tci = metadata.vlan_tci();
-    // If another CPU learns the connection at the same time, its entry stays.
-    let condition = if old.is_some() { BPF_ANY } else { BPF_NOEXIST };
-    count_replaced(counters, old);
-    match FLOWS.insert(key, flow, u64::from(condition)) {
-        Ok(()) => counters.increment(Counter::Learned),
-        Err(EXISTS) => {}
-        Err(_) => {
-            counters.increment(Counter::FlowInsertFailed);
-            return None;
+    action: Action,
+    flow: Option<&FlowRef>,
+) -> Option<Counter> {
+    scratch.fate = fate::UNKNOWN;
+    if matches!(action, Action::Ignore | Action::Reject | Action::Remember) {
+        return None;
+    }
+    let is_current = matches!(action, Action::Follow | Action::Replace);
+    scratch.fate = fate_of(ctx, scratch);
+    match scratch.fate {
+        fate::ACK_UNACCEPTABLE => Some(Counter::AckUnacceptable),
+        fate::CLOSED if is_current => Some(Counter::ServerClosed),
+        fate::NO_CONNECTION if is_current && flow.is_some_and(|flow| flow.get().has(flags::SOCKET_SEEN)) => {
+            Some(Counter::ServerClosed)
         }
+        _ => None,
     }
-    if completed {
-        handshakes::mark_used(key);
-    }
-    // A local copy, because the macro takes a reference to it.
-    let port = key.source_port();
-    debug!(ctx, "a watched client's connection from port {}", port);
-    FlowRef::find(key)
 }
 
 /// Counts a packet of a followed connection. It is to be copied to user space if it has payload, SYN, FIN or RST.
@@ -367,12 +320,19 @@ fn follow(ctx: &TcContext, counters: &Counters, scratch: &mut Scratch, flow: &mu
     record.attribution.copy_from(&flow.attribution);
     record.start_seq = flow.start_seq;
     record.flags = flow.flags;
+    if scratch.fate == fate::DOUBTFUL {
+        counters.increment(Counter::AckOld);
+        record.flags |= flags::DOUBTFUL;
+    }
     if FlowRef::find(&tcp.key).is_none_or(|found| found.get().generation != record.generation) {
         return counters.increment(Counter::FlowReused);
     }
     let metadata = Metadata::new(ctx);
     if flow.is_elsewhere(metadata.interface_index(), metadata.vlan_tci()) {
         counters.increment(Counter::OtherInterface);
+    }
+    if matches!(scratch.fate, fate::READ | fate::DOUBTFUL) {
+        flow.flags |= flags::SOCKET_SEEN;
     }
     let is_next = flow.has(flags::NEXT_KNOWN) && tcp.seq.0 == flow.next_seq;
     let change = flow.track(tcp, now_ns);

@@ -10,9 +10,11 @@ mod body;
 mod counters;
 mod emit;
 pub mod ingress;
+mod learn;
 mod maps;
 mod outcome;
 mod scratch;
+mod server_socket;
 mod skb;
 
 /// The verdict on every packet: leave it to the next program (`TC_ACT_UNSPEC`, which is also `TCX_NEXT`).

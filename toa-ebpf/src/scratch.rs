@@ -26,6 +26,8 @@ pub(crate) struct Scratch {
     pub(crate) headers: [u8; MAX_HEADERS_BYTES + MAX_VIEW_BYTES],
     /// Whether the packet is to be copied, unless it is bypassed: see [`due`].
     pub(crate) due: u32,
+    /// What the server does with the packet: see [`crate::server_socket::fate`].
+    pub(crate) fate: u32,
     /// How much of the packet's payload is to be copied.
     pub(crate) copied: u32,
     /// A position in a body.

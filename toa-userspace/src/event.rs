@@ -26,7 +26,7 @@ pub enum Event<'a> {
         /// Its first bytes, at most [`crate::http::PREVIEW_BYTES`].
         preview: &'a [u8],
     },
-    /// Bytes that arrived twice with different content.
+    /// Bytes that arrived twice with different content, or in a segment that the server may have discarded.
     Conflict {
         /// How many bytes.
         bytes: u64,

@@ -48,6 +48,8 @@ pub struct Segment<'a> {
     pub start: Start,
     /// Whether the kernel takes it for a stray: a reset at another place than the next byte.
     pub is_stray: bool,
+    /// Whether the server may have discarded it, according to its socket.
+    pub is_doubtful: bool,
     /// The captured part of the payload.
     pub payload: &'a [u8],
     /// Bytes of the payload without those that the kernel left out on purpose. The last `payload_len - payload.len()` of
@@ -195,6 +197,7 @@ impl<'a> Segment<'a> {
             details: Details::read(packet, &tcp, record.gso_segments > 1),
             start: Start::of_flow(record.flags, record.start_seq),
             is_stray: record.flags & flow_flags::STRAY != 0,
+            is_doubtful: record.flags & flow_flags::DOUBTFUL != 0,
             payload,
             payload_len,
             left_out,

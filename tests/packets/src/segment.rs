@@ -30,6 +30,7 @@ pub fn segment(connection: u32, seq: u32, flags: u8, payload: &[u8]) -> Segment<
         details: Details { is_fast_open: true, ..Details::default() },
         start: Start::Unknown,
         is_stray: false,
+        is_doubtful: false,
         payload,
         payload_len: u32::try_from(payload.len()).unwrap_or(u32::MAX),
         left_out: None,

@@ -56,9 +56,9 @@ pub enum Forgery {
     AckOfAnother,
     /// A bare ACK at an old number.
     OldAck,
-    /// Payload that acknowledges what was never sent. Only the server can tell.
+    /// Payload that acknowledges what was never sent. The server's socket tells.
     FutureAck,
-    /// Payload that acknowledges what was acknowledged long ago. Only the server can tell.
+    /// Payload that acknowledges what was acknowledged long ago. The server's socket tells.
     AncientAck,
 }
 
@@ -68,8 +68,8 @@ use Forgery::{
     SynAck, SynOfAnother, SynWithPayload, WrongChecksum, WrongChecksumFlag,
 };
 
-/// All that can be told from the client's own segments.
-const TOLD: [Forgery; 21] = [
+/// All.
+const ALL: [Forgery; 23] = [
     WrongChecksum,
     WrongChecksumFlag,
     NoAck,
@@ -91,6 +91,8 @@ const TOLD: [Forgery; 21] = [
     KeepAliveByte,
     AckOfAnother,
     OldAck,
+    FutureAck,
+    AncientAck,
 ];
 
 /// A client that other TOA name. The tool watches it.
@@ -115,25 +117,22 @@ impl Forgery {
     pub fn told(knowledge: Knowledge, random: &mut Rng) -> Self {
         let Knowledge { is_watched, is_marked, has_begun, discards_signed } = knowledge;
         loop {
-            let forgery = random.choice(TOLD).unwrap_or(KeepAlive);
+            let forgery = random.choice(ALL).unwrap_or(KeepAlive);
             let can_be_told = match forgery {
                 // The kernel program remembers no connection of a client that is not watched, so it learns this one.
                 AckOfAnother => is_watched && is_marked,
                 AuthenticationOption => discards_signed,
                 // Nor does it read the timestamps of SYNs and bare ACKs. And until it has an ACK, the server resets the
                 // connection when another SYN comes.
-                OldTimestamp | Syn | SynOfAnother | SynWithPayload | SynAck => has_begun,
+                OldTimestamp | Syn | SynOfAnother | SynWithPayload | SynAck | FutureAck | AncientAck => {
+                    has_begun
+                }
                 _ => true,
             };
             if can_be_told {
                 return forgery;
             }
         }
-    }
-
-    /// Returns any that cannot.
-    pub fn blind(random: &mut Rng) -> Self {
-        if random.bool() { FutureAck } else { AncientAck }
     }
 
     /// Returns the packet, and its flags and number. `tip` is the sequence number that the server expects next, `bytes`

@@ -36,7 +36,6 @@ struct Script<'a, 'b> {
     is_watched: bool,
     is_clean: bool,
     discards_signed: bool,
-    is_blind: bool,
     forged: u32,
     is_late: bool,
 }
@@ -52,27 +51,16 @@ pub fn run(station: &Station, port: u16, id: u32, is_clean: bool, random: &mut R
     let timestamp = random.bool().then(|| random.u32(..));
     let client = RawClient::new(station, port, random.u32(..), marking, timestamp);
     let discards_signed = !tcp::ignored_options().contains(&TCP_AO_KIND);
-    let is_blind = !is_clean && random.u8(0..20) == 0;
-    let mut script = Script {
-        client,
-        random,
-        id,
-        is_watched,
-        is_clean,
-        discards_signed,
-        is_blind,
-        forged: 0,
-        is_late: false,
-    };
+    let mut script =
+        Script { client, random, id, is_watched, is_clean, discards_signed, forged: 0, is_late: false };
     script.client.trace.push(format!("{habit:?}, client {client_address}"));
     script.run()?;
-    let Script { client, is_blind, is_late, .. } = script;
+    let Script { client, is_late, .. } = script;
     let left_open = client.is_open().then_some([client.acknowledged, client.next]);
     Ok(Sent {
         id,
         client: client_address,
         peer: station.local(port),
-        is_blind,
         is_late,
         left_open,
         trace: client.trace,
@@ -153,11 +141,7 @@ impl Script<'_, '_> {
     fn forge(&mut self, of_100: u8, tip: u32) -> Result<()> {
         while !self.is_clean && self.client.is_open() && self.chance(of_100) {
             let bytes = self.false_request();
-            let forgery = if self.is_blind && self.chance(30) {
-                Forgery::blind(self.random)
-            } else {
-                Forgery::told(self.knowledge(tip), self.random)
-            };
+            let forgery = Forgery::told(self.knowledge(tip), self.random);
             let (packet, flags, seq) = forgery.packet(&self.client, tip, &bytes, self.random);
             self.client.inject(&format!("{forgery:?}"), flags, seq, bytes.len(), &packet)?;
         }

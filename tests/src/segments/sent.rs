@@ -14,8 +14,6 @@ pub struct Sent {
     pub client: SocketAddr,
     /// The station's side.
     pub peer: SocketAddr,
-    /// Whether a forgery cannot be told from the client's own segments with what is visible of the connection.
-    pub is_blind: bool,
     /// Whether part of the first request came before any packet that named the client.
     pub is_late: bool,
     /// Where a RST may end the connection, if it was left open.

@@ -23,8 +23,6 @@ pub struct Verdict {
     pub unmarked: usize,
     /// Printed requests with a mark, by mark.
     pub marked: BTreeMap<String, usize>,
-    /// Requests that differ on connections with a forgery that cannot be told.
-    pub blind: usize,
     /// Requests that were not printed on connections whose first request came in part before their client was named.
     /// What follows that hole waits, and may be in conflict with what a server takes for a copy of old bytes.
     pub late: usize,
@@ -53,9 +51,7 @@ impl Verdict {
     /// Adds a request that was printed without a mark although the server did not log it.
     fn add_unlogged(&mut self, request: &Printed, connection: &Sent) {
         let is_forged = request.key.0.contains("/forged/");
-        if connection.is_blind {
-            self.blind += 1;
-        } else if is_closed(connection) && !is_forged {
+        if is_closed(connection) && !is_forged {
             self.unread += 1;
         } else if connection.is_late && (is_forged || request.key.0.ends_with("/0")) {
             self.unseen += 1;
@@ -68,6 +64,11 @@ impl Verdict {
 /// Returns whether the server ended the connection.
 fn is_closed(connection: &Sent) -> bool {
     connection.trace.iter().any(|line| line == "the server resets" || line == "the server closes")
+}
+
+/// Returns whether a forged segment had an ACK number so old that a server may discard it, or not.
+fn has_old_ack(connection: &Sent) -> bool {
+    connection.trace.iter().any(|line| line.starts_with("AncientAck"))
 }
 
 /// A request as the tool printed it.
@@ -92,7 +93,8 @@ pub fn compare(
 ) -> Result<Verdict> {
     let connections: HashMap<u32, &Sent> = sent.iter().map(|sent| (sent.id, sent)).collect();
     let mut verdict = Verdict::default();
-    let (mut printed, mut with_gap, mut with_conflict) = (Vec::new(), HashSet::new(), HashSet::new());
+    let (mut printed, mut with_gap) = (Vec::new(), HashSet::new());
+    let (mut with_conflict, mut doubted) = (HashSet::new(), HashSet::new());
     for line in output.lines() {
         let object: Value = serde_json::from_str(line).with_context(|| format!("no JSON: {line}"))?;
         match object.get("event").and_then(Value::as_str) {
@@ -102,7 +104,11 @@ pub fn compare(
                 verdict.unfinished = usize::try_from(count.and_then(Value::as_u64).unwrap_or_default())?;
             }
             Some("gap") => _ = with_gap.insert(endpoint(object.get("client"))?),
-            Some("conflict") => _ = with_conflict.insert(endpoint(object.get("client"))?),
+            Some("conflict") => {
+                with_conflict.insert(endpoint(object.get("client"))?);
+                // A forged TOA may have given the connection another client.
+                doubted.insert(endpoint(object.pointer("/network/peer"))?);
+            }
             _ => {}
         }
     }
@@ -183,8 +189,9 @@ pub fn compare(
         } else if !key.0.contains("/own/") && with_conflict.contains(&connection.client) {
             // A body, unless the head before has other bytes.
             verdict.in_conflict += 1;
-        } else if connection.is_blind {
-            verdict.blind += 1;
+        } else if has_old_ack(connection) && doubted.contains(&connection.peer) {
+            // It follows bytes that the server may have discarded.
+            verdict.in_conflict += 1;
         } else if with_gap.contains(&connection.client) {
             verdict.in_gap += 1;
         } else {

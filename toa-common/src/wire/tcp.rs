@@ -29,6 +29,8 @@ pub struct Tcp<'a>(pub &'a [u8; 20]);
 impl Tcp<'_> {
     /// Length of the fixed header, in bytes.
     pub const FIXED_LEN: u32 = 20;
+    /// Offset of the acknowledgment number.
+    pub const ACK_OFFSET: u32 = 8;
 
     /// Returns the source and destination ports as the first four bytes of the header, in network order.
     #[inline(always)]

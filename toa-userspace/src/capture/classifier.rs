@@ -352,6 +352,7 @@ fn segment<'a>(
         details: details.unwrap_or_else(|| self::details(captured, tcp, false)),
         start: Start::of_flow(flow.flags, flow.start_seq),
         is_stray,
+        is_doubtful: false,
         payload,
         payload_len: tcp.payload_len,
         left_out: None,

@@ -29,6 +29,8 @@ use crate::{
 
 /// In `flags`, follows those of the attribution: the packet is a reset at another place than the next byte.
 const STRAY: u16 = 1 << 8;
+/// Likewise: the server may have discarded the packet.
+const DOUBTFUL: u16 = 1 << 9;
 
 /// What was known about a packet.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -40,6 +42,7 @@ pub(super) struct Recorded {
     /// Where its stream starts.
     pub(super) start: Start,
     pub(super) is_stray: bool,
+    pub(super) is_doubtful: bool,
     /// Number of segments that were merged into the packet.
     pub(super) segments: u16,
 }
@@ -51,6 +54,7 @@ impl From<&SegmentRecord> for Recorded {
             generation: record.generation,
             start: Start::of_flow(record.flags, record.start_seq),
             is_stray: record.flags & flow_flags::STRAY != 0,
+            is_doubtful: record.flags & flow_flags::DOUBTFUL != 0,
             segments: record.gso_segments,
         }
     }
@@ -58,11 +62,13 @@ impl From<&SegmentRecord> for Recorded {
 
 impl fmt::Display for Recorded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { attribution, generation, start, is_stray, segments } = self;
+        let Self { attribution, generation, start, is_stray, is_doubtful, segments } = self;
         let client = OrUnknown(ClientAddress::named(attribution));
         let learned_from = attribution.learned_from().map_or("unknown", LearnedFrom::name);
         let (kind, length) = attribution.toa().unwrap_or_default();
-        let flags = u16::from(attribution.flags) | if *is_stray { STRAY } else { 0 };
+        let stray = if *is_stray { STRAY } else { 0 };
+        let doubtful = if *is_doubtful { DOUBTFUL } else { 0 };
+        let flags = u16::from(attribution.flags) | stray | doubtful;
         write!(
             f,
             "client={client} learned_from={learned_from} toa={kind}:{length} connection={generation:x} "
@@ -113,7 +119,8 @@ impl Recorded {
             flags: flags as u8,
             ..Attribution::from_outside(&client, learned_from)
         };
-        Some(Self { attribution, generation, start, is_stray: flags & STRAY != 0, segments })
+        let (is_stray, is_doubtful) = (flags & STRAY != 0, flags & DOUBTFUL != 0);
+        Some(Self { attribution, generation, start, is_stray, is_doubtful, segments })
     }
 }
 
@@ -153,7 +160,14 @@ mod tests {
             flags: flags::AMBIGUOUS,
             ..Attribution::from_outside(&client, from)
         };
-        Recorded { attribution, generation: 7, start: Start::Unknown, is_stray: false, segments: 0 }
+        Recorded {
+            attribution,
+            generation: 7,
+            start: Start::Unknown,
+            is_stray: false,
+            is_doubtful: false,
+            segments: 0,
+        }
     }
 
     #[test]
@@ -176,14 +190,15 @@ mod tests {
         fn what_is_written_is_read(
             address in any::<[u8; 16]>(), port in any::<u16>(), learned_from in 1_u8..=7,
             pair in prop_oneof![Just((254, 8)), Just((254, 20)), Just((28, 7)), Just((28, 18))],
-            generation in any::<u64>(), seq in any::<u32>(), start in 0_usize..3, is_stray in any::<bool>(), segments in any::<u16>(),
+            generation in any::<u64>(), seq in any::<u32>(), start in 0_usize..3, is_stray in any::<bool>(),
+            is_doubtful in any::<bool>(), segments in any::<u16>(),
         ) {
             let start = [Start::Unknown, Start::Data(Seq(seq)), Start::Known(Seq(seq))][start];
             let mut recorded = recorded(address, port, pair, learned_from);
             if !recorded.attribution.has_port() {
                 recorded.attribution.port_be = 0;
             }
-            let recorded = Recorded { generation, start, is_stray, segments, ..recorded };
+            let recorded = Recorded { generation, start, is_stray, is_doubtful, segments, ..recorded };
             prop_assert_eq!(recorded.to_string().parse(), Ok(recorded));
         }
 

@@ -84,6 +84,8 @@ impl Snapshot {
                 Counter::OtherHost,
                 Counter::OtherPort,
                 Counter::Signed,
+                Counter::AckUnacceptable,
+                Counter::ServerClosed,
             ]),
             other_port_packets: self.get(Counter::OtherPort),
             untrusted_packets: self.get(Counter::Untrusted),

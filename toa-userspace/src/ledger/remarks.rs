@@ -104,7 +104,7 @@ impl Ledger {
 
 /// Counters of the kernel program, or of the classifier for a capture, that are worth a line. A server ignores most of
 /// these packets, so they are no loss.
-const KERNEL: [(Counter, Words); 11] = [
+const KERNEL: [(Counter, Words); 14] = [
     (
         Counter::Conflict,
         ("toa_conflicts", "packet", " with the TOA of another client than their connection's"),
@@ -119,6 +119,12 @@ const KERNEL: [(Counter, Words); 11] = [
         ("other_interface", "packet", " on another interface or VLAN than their connection's first packet"),
     ),
     (Counter::Signed, ("signed", "packet", " with a signature (MD5, TCP-AO)")),
+    (
+        Counter::AckUnacceptable,
+        ("ack_unacceptable", "packet", " with an ACK number that the server does not accept"),
+    ),
+    (Counter::AckOld, ("ack_old", "packet", " with an old ACK number: the server may not have read them")),
+    (Counter::ServerClosed, ("server_closed", "packet", " after the server had closed their connection")),
     (Counter::OtherHost, ("other_host", "packet", " addressed to another host")),
     (Counter::FlowReused, ("flow_reused", "packet", " of connections that were just evicted (--max-flows)")),
     (Counter::FlowInsertFailed, ("flow_insert_failed", "connection", " not followed: the table refused it")),

@@ -38,6 +38,7 @@ pub(crate) fn segment(generation: u64, seq: u32, payload: &[u8]) -> Segment<'_> 
         details: Details { is_fast_open: true, ..Details::default() },
         start: Start::Unknown,
         is_stray: false,
+        is_doubtful: false,
         payload,
         payload_len: u32::try_from(payload.len()).unwrap(),
         left_out: None,

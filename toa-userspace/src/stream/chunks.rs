@@ -115,6 +115,15 @@ impl Chunks {
         inserted
     }
 
+    /// Counts the bytes in `range` as if they had arrived twice with different content.
+    pub(super) fn doubt(&mut self, range: Range<u64>) {
+        for at in self.overlapping(range.clone()) {
+            let Some(chunk) = self.by_position.get_mut(&at) else { continue };
+            let end = at.saturating_add(chunk.bytes.len() as u64).min(range.end);
+            chunk.conflicting = chunk.conflicting.saturating_add(end.saturating_sub(at.max(range.start)));
+        }
+    }
+
     /// Returns how many of `bytes`, the first of which is at `position`, differ from what waits.
     pub(super) fn differing(&self, position: u64, bytes: &[u8]) -> u64 {
         let end = position.saturating_add(bytes.len() as u64);

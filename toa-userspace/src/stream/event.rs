@@ -17,7 +17,8 @@ pub enum StreamEvent<'a> {
         /// Their segment.
         arrival: Arrival,
     },
-    /// Bytes arrived twice with different content: the next ones, or some that were handed on before.
+    /// Bytes arrived twice with different content, or in a segment that the server may have discarded: the next ones, or
+    /// some that were handed on before.
     Conflict {
         /// How many bytes, at least one.
         bytes: u64,

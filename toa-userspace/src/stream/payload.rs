@@ -42,7 +42,8 @@ impl Stream {
         if self.started && from == self.next && from < end {
             let new = part(payload, start, from..end);
             let conflicting = self.pending.as_ref().map_or(0, |pending| pending.chunks.differing(from, new));
-            report_conflict(conflicting, cx);
+            let doubtful = if segment.is_doubtful { new.len() as u64 } else { 0 };
+            report_conflict(conflicting.max(doubtful), cx);
             self.hand_on(new, arrival, cx);
             from = end;
             let duplicate = self.discard_below(end, cx);
@@ -57,6 +58,9 @@ impl Stream {
             } else {
                 chunks.insert_before_start(from, bytes, arrival)
             };
+            if segment.is_doubtful {
+                chunks.doubt(from..end);
+            }
             let duplicate = end.saturating_sub(from).saturating_sub(inserted.added);
             add(&mut cx.ledger.duplicate_bytes, duplicate.saturating_sub(inserted.conflicting));
             add(&mut cx.ledger.conflicting_bytes, inserted.conflicting);

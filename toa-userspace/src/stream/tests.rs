@@ -154,6 +154,20 @@ fn those_bytes_of_an_overlap_win_that_linux_delivers() {
 }
 
 #[test]
+fn what_the_server_may_have_discarded_is_reported_before_its_bytes() {
+    let doubtful = |seq, payload| Segment { is_doubtful: true, ..segment(1, seq, payload) };
+    let mut rig = Rig::new();
+    rig.flags(0, b"", SYN);
+    rig.feed(&doubtful(1, b"aa"));
+    assert_eq!(rig.got, [Got::Start(true), Got::Conflict(2), data(b"aa")]);
+    // Also if it waits.
+    rig.feed(&doubtful(5, b"cc"));
+    rig.data(3, b"bb");
+    assert_eq!(rig.got[2..], [data(b"aabb"), Got::Conflict(2), data(b"cc")]);
+    assert_eq!(rig.ledger.conflicting_bytes, 0);
+}
+
+#[test]
 fn a_keep_alive_probe_is_nothing_new() {
     let mut rig = Rig::new();
     rig.flags(0, b"abc", SYN);

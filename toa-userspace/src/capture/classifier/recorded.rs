@@ -25,7 +25,7 @@ impl Classifier {
         });
         let (captured, inspected) = entered.map_err(|reason| self.counters.skipped(reason)).ok()?;
         let tcp = &inspected.tcp;
-        let Recorded { mut attribution, generation, start, is_stray, segments } = *recorded;
+        let Recorded { mut attribution, generation, start, is_stray, is_doubtful, segments } = *recorded;
         if !attribution.is_named() {
             (attribution.address, attribution.port_be) = (tcp.key.source, tcp.key.source_port_be());
         }
@@ -50,6 +50,7 @@ impl Classifier {
             details: details(&captured, tcp, segments > 1),
             start,
             is_stray,
+            is_doubtful,
             payload: payload(&captured, &inspected),
             payload_len: tcp.payload_len,
             left_out: None,

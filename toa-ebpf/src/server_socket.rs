@@ -1,0 +1,117 @@
+//! The server's socket, if it is on this host. It shows what the client's packets cannot: which ACK numbers are possible, and
+//! whether the server still reads.
+
+use aya_ebpf::{
+    EbpfContext as _,
+    bindings::bpf_sock_tuple,
+    helpers::generated::{bpf_sk_lookup_tcp, bpf_sk_release, bpf_skb_load_bytes, bpf_tcp_sock},
+    programs::TcContext,
+};
+use toa_common::{
+    flow::WINDOW_BYTES,
+    flow_key::FlowKey,
+    seq::Seq,
+    wire::tcp::{FIN, RST, SYN, Tcp},
+};
+
+use crate::scratch::Scratch;
+
+/// The network namespace of the packet's device (`BPF_F_CURRENT_NETNS`).
+const CURRENT_NAMESPACE: u64 = u64::MAX;
+
+/// States of a socket (`enum bpf_tcp_state`) in which the server has not closed its side.
+const ESTABLISHED: u32 = 1;
+const CLOSE_WAIT: u32 = 8;
+/// States before a connection is established.
+const SYN_RECEIVED: u32 = 3;
+const LISTEN: u32 = 10;
+
+/// What the server does with a packet.
+pub(crate) mod fate {
+    /// Not known: it is of a kind that is not checked.
+    pub(crate) const UNKNOWN: u32 = 0;
+    /// No connection of this host has its addresses.
+    pub(crate) const NO_CONNECTION: u32 = 1;
+    /// It reads it, unless its sequence number or the like is against that.
+    pub(crate) const READ: u32 = 2;
+    /// It may discard it, because its ACK number is too old (RFC 5961 section 5). On its fast path, Linux does not check that.
+    pub(crate) const DOUBTFUL: u32 = 3;
+    /// It discards it because its ACK number is of what it has not sent (RFC 9293 section 3.10.7.4).
+    pub(crate) const ACK_UNACCEPTABLE: u32 = 4;
+    /// It has closed its side of the connection and answers nothing any more.
+    pub(crate) const CLOSED: u32 = 5;
+}
+
+/// Returns the [`fate`] of the packet in the scratch map, as far as its socket tells. A function of its own for the sake of
+/// the stack.
+#[inline(never)]
+pub(crate) fn fate_of(ctx: &TcContext, scratch: &mut Scratch) -> u32 {
+    let Scratch { inspected, headers, .. } = scratch;
+    let tcp = &inspected.tcp;
+    if tcp.flags & (SYN | RST) != 0 || (tcp.payload_len == 0 && tcp.flags & FIN == 0) {
+        return fate::UNKNOWN;
+    }
+    let memory = headers.as_mut_ptr();
+    let ack_offset = tcp.transport_offset.wrapping_add(Tcp::ACK_OFFSET);
+    // SAFETY: there is room for the four bytes.
+    let ack = unsafe {
+        if bpf_skb_load_bytes(ctx.as_ptr(), ack_offset, memory.cast(), 4) != 0 {
+            return fate::UNKNOWN;
+        }
+        Seq(u32::from_be(memory.cast::<u32>().read_unaligned()))
+    };
+    // SAFETY: there is room for the words of a `bpf_sock_tuple`.
+    let len = unsafe { write_tuple(&tcp.key, memory.cast()) };
+    // SAFETY: the tuple has `len` bytes. A socket that was found is valid until it is released, once, and its fields are
+    // copied by the kernel, whatever writes to them.
+    unsafe {
+        let tuple = memory.cast::<bpf_sock_tuple>();
+        let socket = bpf_sk_lookup_tcp(ctx.as_ptr(), tuple, len, CURRENT_NAMESPACE, 0);
+        if socket.is_null() {
+            return fate::NO_CONNECTION;
+        }
+        let state = (*socket).state;
+        let tcp = bpf_tcp_sock(socket);
+        let fate = if tcp.is_null() || state == LISTEN {
+            fate::NO_CONNECTION
+        } else if state == SYN_RECEIVED {
+            fate::UNKNOWN
+        } else if state != ESTABLISHED && state != CLOSE_WAIT {
+            fate::CLOSED
+        } else if ack.distance(Seq((*tcp).snd_nxt)) > 0 {
+            fate::ACK_UNACCEPTABLE
+        } else if Seq((*tcp).snd_una).distance(ack) > oldest_ack((*tcp).bytes_acked) {
+            fate::DOUBTFUL
+        } else {
+            fate::READ
+        };
+        bpf_sk_release(socket.cast());
+        fate
+    }
+}
+
+/// Returns by how much an ACK number of a client may be older than what it has acknowledged.
+#[inline(always)]
+fn oldest_ack(acknowledged: u64) -> i32 {
+    acknowledged.min(u64::from(WINDOW_BYTES)) as i32
+}
+
+/// Writes a `bpf_sock_tuple` and returns its length: 12 bytes for IPv4, 36 for IPv6.
+///
+/// # Safety
+/// There must be room for 36 bytes.
+#[inline(always)]
+unsafe fn write_tuple(key: &FlowKey, words: *mut u32) -> u32 {
+    let (Some(source), Some(destination)) = (key.source.ipv4(), key.destination.ipv4()) else {
+        // SAFETY: the caller's promise. The addresses are words in network order.
+        unsafe {
+            words.cast::<[u32; 4]>().write(key.source.0);
+            words.add(4).cast::<[u32; 4]>().write(key.destination.0);
+            words.add(8).write(key.ports);
+        }
+        return 36;
+    };
+    // SAFETY: likewise.
+    unsafe { words.cast::<[u32; 3]>().write([source, destination, key.ports]) };
+    12
+}
