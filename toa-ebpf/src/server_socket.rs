@@ -26,6 +26,10 @@ const CLOSE_WAIT: u32 = 8;
 const SYN_RECEIVED: u32 = 3;
 const LISTEN: u32 = 10;
 
+/// By how much an ACK number may exceed what the socket says it has sent: the kernel transmits a packet, of at most 512 KiB
+/// (BIG TCP), before it notes that, and the answer may come sooner.
+const UNNOTED_BYTES: i32 = 1 << 20;
+
 /// What the server does with a packet.
 pub(crate) mod fate {
     /// Not known: it is of a kind that is not checked.
@@ -78,7 +82,7 @@ pub(crate) fn fate_of(ctx: &TcContext, scratch: &mut Scratch) -> u32 {
             fate::UNKNOWN
         } else if state != ESTABLISHED && state != CLOSE_WAIT {
             fate::CLOSED
-        } else if ack.distance(Seq((*tcp).snd_nxt)) > 0 {
+        } else if ack.distance(Seq((*tcp).snd_nxt)) > UNNOTED_BYTES {
             fate::ACK_UNACCEPTABLE
         } else if Seq((*tcp).snd_una).distance(ack) > oldest_ack((*tcp).bytes_acked) {
             fate::DOUBTFUL

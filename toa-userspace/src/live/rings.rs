@@ -41,10 +41,10 @@ use records::{Records, merge};
 /// Default size of all rings together, in bytes.
 const RINGS_BYTES: usize = 64 << 20;
 /// Smallest and largest default size of one ring, in bytes.
-const RING_BYTES: (usize, usize) = (256 << 10, 4 << 20);
+const RING_BYTES: (usize, usize) = (256 << 10, 16 << 20);
 
 /// Returns the default size of one ring in bytes for this many possible CPUs: a share of 64 MiB, between 256 KiB and
-/// 4 MiB.
+/// 16 MiB, which is a whole upload that was copied because its end was lost sight of.
 pub fn default_ring_bytes(cpus: usize) -> usize {
     let (least, most) = RING_BYTES;
     let share = (RINGS_BYTES / cpus.max(1)).max(1);

@@ -100,7 +100,7 @@ pub(crate) struct AttachArgs {
     #[arg(help_heading = "Output", long, value_name = "TIME", value_parser = duration, hide_short_help = true)]
     pub(crate) duration: Option<SignedDuration>,
 
-    /// Set the size of each CPU's ring, a power of two such as 1M [default: 256K to 4M, by the number of CPUs]
+    /// Set the size of each CPU's ring, a power of two such as 1M [default: 256K to 16M, by the number of CPUs]
     ///
     /// A K is 1024 bytes.
     #[arg(help_heading = "Limits", long, value_name = "SIZE", value_parser = ring_size, hide_short_help = true)]
