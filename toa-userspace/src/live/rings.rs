@@ -236,8 +236,8 @@ mod tests {
     fn the_default_rings_share_64_mib_within_the_bounds_of_one() {
         let mib = 1 << 20;
         for (cpus, bytes) in [
-            (1, 4 * mib),
-            (2, 4 * mib),
+            (1, 16 * mib),
+            (4, 16 * mib),
             (16, 4 * mib),
             (17, 2 * mib),
             (64, mib),
