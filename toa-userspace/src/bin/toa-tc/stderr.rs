@@ -7,13 +7,13 @@ mod queue;
 
 use std::{
     fmt,
-    io::{self, Write},
+    io::{self, IsTerminal as _, Write},
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use env_logger::Target;
@@ -37,6 +37,9 @@ static LINES: AtomicU64 = AtomicU64::new(0);
 /// Whether only failures and losses are written.
 static IS_QUIET: AtomicBool = AtomicBool::new(false);
 
+/// The latest line, and when it was written.
+static LATEST: Mutex<Option<(Instant, String)>> = Mutex::new(None);
+
 /// Returns how many lines were written with [`line()`].
 pub(crate) fn line_count() -> u64 {
     LINES.load(Ordering::Relaxed)
@@ -45,6 +48,7 @@ pub(crate) fn line_count() -> u64 {
 /// Writes one line.
 pub(crate) fn line(text: fmt::Arguments<'_>) {
     LINES.fetch_add(1, Ordering::Relaxed);
+    *LATEST.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), text.to_string()));
     let line = format!("toa-tc: {text}\n");
     match QUEUE.get() {
         Some(queue) => queue.push(line.into_bytes()),
@@ -104,6 +108,27 @@ pub(crate) fn start(verbosity: VerbosityArgs) {
         })
         .target(Target::Pipe(Box::new(Diagnostics)))
         .init();
+}
+
+/// Keeps lines back from now on if stderr is a terminal, because something else fills it.
+pub(crate) fn hold() {
+    if let (Some(queue), true) = (QUEUE.get(), io::stderr().is_terminal()) {
+        queue.flush(PATIENCE);
+        queue.hold(true);
+    }
+}
+
+/// Writes the lines that were kept back, and further ones.
+pub(crate) fn release() {
+    if let Some(queue) = QUEUE.get() {
+        queue.hold(false);
+    }
+}
+
+/// Returns the latest line that was written with [`line()`] since `start`, without its prefix, and when that was.
+pub(crate) fn latest_since(start: Instant) -> Option<(Instant, String)> {
+    let latest = LATEST.lock().unwrap_or_else(PoisonError::into_inner);
+    latest.as_ref().filter(|(written, _)| *written >= start).cloned()
 }
 
 /// Waits until everything is written. Returns false if stderr took nothing for too long.

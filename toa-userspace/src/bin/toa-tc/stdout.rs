@@ -103,6 +103,14 @@ pub(crate) fn open() -> Result<(Stdout, Reader)> {
     Ok((stdout, Reader { progress, give_up: Some(giver) }))
 }
 
+impl Stdout {
+    /// Returns another writer, which is given up with this one. They are used by turns.
+    pub(crate) fn try_clone(&self) -> io::Result<Self> {
+        let Self { progress, given_up, is_file } = self;
+        Ok(Self { progress: Arc::clone(progress), given_up: given_up.try_clone()?, is_file: *is_file })
+    }
+}
+
 impl Write for Stdout {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let piece = if self.is_file { bytes } else { piece(bytes) };

@@ -31,7 +31,7 @@ fn ask(table: &mut SummaryTable, id: u64, last: u8, team: &str, time_ns: u64) {
 
 /// Returns the rows as text: the values, requests and connections.
 fn rows(table: &SummaryTable) -> Vec<String> {
-    let row = |(values, counts): (Vec<Option<&str>>, Counts)| {
+    let row = |Row { values, counts, .. }: Row<'_>| {
         let values: Vec<_> = values.into_iter().map(|value| value.unwrap_or("-")).collect();
         format!("{} {} {}", values.join(" "), counts.requests, counts.connections)
     };

@@ -23,6 +23,7 @@ mod senders;
 mod settings;
 mod sink;
 mod sweep;
+mod top;
 mod tunnels;
 mod until_done;
 mod untrusted;
@@ -87,7 +88,7 @@ use super::{
 };
 use crate::{
     capture_file::Destination,
-    cli::{attach::AttachArgs, existing::Existing},
+    cli::{attach::AttachArgs, existing::Existing, results::Shown},
     error::UsageError,
     output_file::OutputFile,
     printer::{self, Printer},
@@ -95,6 +96,7 @@ use crate::{
     signals::Signals,
     stderr,
     stdout::{self, Blocked, Stdout},
+    top::Session,
 };
 
 /// Runs the command.
@@ -104,7 +106,7 @@ pub(crate) fn run(args: AttachArgs) -> Result<()> {
     stderr::start(args.verbosity);
     args.select.check_stdin("--connections", args.connections.as_deref().is_some_and(rule_list::is_stdin))?;
     let mut rules = args.select.watched()?;
-    if args.results.only_tables && rules.is_empty() && !args.select.any_flow {
+    if args.results.shown != Shown::Requests && rules.is_empty() && !args.select.any_flow {
         rules.push(Rule::Any);
     }
     let config = Box::new(args.config()?);
@@ -196,6 +198,7 @@ struct Run {
     rings: mpsc::Sender<Ring>,
     losses: mpsc::Sender<Loss>,
     pipeline: watch::Receiver<Ledger>,
+    top: Option<Session>,
     /// Why results could not be written.
     unwritten: Option<io::Error>,
 }
@@ -294,7 +297,8 @@ impl Prepared {
         if config.follows_any() && !rules.is_empty() {
             pipeline = pipeline.with_rules(Matcher::new(&rules));
         }
-        let sink = sink(&args, &attachments, stdout, self.capture, &self.files)?;
+        let (session, top) = top::open(&args, &rules, &config, &stdout)?.unzip();
+        let sink = sink(&args, &attachments, stdout, self.capture, &self.files, top)?;
         // For the reader: while it waits for a CPU, the rings fill up.
         let priority = priority::Raised::raise();
         // After everything that needs more, and before the first packet is parsed.
@@ -336,6 +340,7 @@ impl Prepared {
             rings,
             losses,
             pipeline: seen,
+            top: session,
             unwritten: None,
         })
     }
@@ -351,6 +356,8 @@ impl Run {
         // The receiver is dropped early only if the reader failed, which is reported below.
         let _ = self.stop.send(true);
         let read = self.signals.join(self.reader, &mut self.results).await;
+        // Nothing is drawn any more, and what follows is to be read.
+        drop(self.top);
         drop(self.pins);
         let counters = self.counters.read()?;
         let read = read.and_then(|read| read.context(stdout::GAVE_UP)?.context("cannot read the rings"));

@@ -26,6 +26,8 @@ struct State {
     /// Lines that were dropped since the last one that was accepted.
     dropped: u64,
     is_writing: bool,
+    /// Whether nothing may be written for now.
+    is_held: bool,
     /// Number of entries that were written.
     written: u64,
 }
@@ -70,11 +72,18 @@ impl Queue {
         self.changed.notify_all();
     }
 
+    /// Keeps lines back from now on, or no more.
+    pub(super) fn hold(&self, is_held: bool) {
+        self.lock().is_held = is_held;
+        self.changed.notify_all();
+    }
+
     /// Passes all lines to `write`. Never returns, because more lines may follow.
     pub(super) fn write_to(&self, mut write: impl FnMut(&[u8])) -> ! {
         let mut state = self.lock();
         loop {
-            let Some(lines) = state.waiting.pop_front() else {
+            let next = if state.is_held { None } else { state.waiting.pop_front() };
+            let Some(lines) = next else {
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
@@ -169,6 +178,18 @@ mod tests {
         let lines: Vec<_> = lines.try_iter().collect();
         assert!(lines.iter().take(3).all(|line| line.len() == long.len()));
         assert_eq!(lines[3..], ["toa-tc: 5 lines not written: stderr was blocked\n", "ledger\n"]);
+    }
+
+    #[test]
+    fn lines_are_kept_back_while_they_are_held() {
+        let (queue, permit, lines) = gated();
+        permit.send(()).unwrap();
+        queue.hold(true);
+        queue.push(b"1\n".to_vec());
+        assert!(!queue.flush(Duration::from_millis(50)), "written: {:?}", lines.try_recv());
+        queue.hold(false);
+        assert!(queue.flush(PATIENCE));
+        assert_eq!(lines.recv_timeout(PATIENCE).unwrap(), "1\n");
     }
 
     #[test]
