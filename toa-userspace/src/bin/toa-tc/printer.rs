@@ -119,15 +119,23 @@ impl Printer {
             };
             Lines::Text(Text::new(stdout, view, layout))
         };
-        let is_live =
-            args.shown == Shown::Clients && matches!(lines, Lines::Text(_)) && io::stdout().is_terminal();
-        let screen = is_live.then(Screen::default);
+        let screen = is_replacing(args).then(Screen::default);
         Self { lines, scope, grep: args.grep.clone(), once, tables, screen, top: None, capture }
     }
 
     /// Shows the first table on the whole terminal while it grows, if `top` is given.
     pub(crate) fn with_top(self, top: Option<Top>) -> Self {
         Self { top, ..self }
+    }
+
+    /// Ends the table that was shown while it grew: the last one takes its place.
+    pub(crate) fn end_screen(&mut self) {
+        if let (Some(screen), Lines::Text(text)) = (self.screen.take(), &mut self.lines) {
+            let end = screen.end(stderr::line_count(), terminal::size());
+            text.lines().add(|out| out.extend_from_slice(end.as_bytes()));
+            // What fails here also fails when the last table is written.
+            let _ = text.lines().flush();
+        }
     }
 
     /// Prints what comes last, as of `time_ns` nanoseconds since the Unix epoch: the tables, and the ledger if the format has
@@ -158,6 +166,12 @@ impl Printer {
         }
         self.flush()
     }
+}
+
+/// Returns whether the table is shown while it grows: each time in place of the one before, among other lines.
+pub(crate) fn is_replacing(args: &ResultArgs) -> bool {
+    let is_text = args.output != Format::Json;
+    args.shown == Shown::Clients && is_text && io::stdout().is_terminal() && !terminal::is_dumb()
 }
 
 /// Returns the form of times in text.
@@ -230,7 +244,9 @@ impl FlushSink for Printer {
         if let (Some(screen), Some(table), Lines::Text(text)) =
             (&mut self.screen, self.tables.first(), &mut self.lines)
             && let Some(shown) =
-                screen.update(Instant::now(), stderr::line_count(), || text.summary(table, Screen::ROWS))
+                screen.update(Instant::now(), stderr::line_count(), terminal::size(), |rows| {
+                    text.summary(table, rows)
+                })
         {
             text.lines().add(|out| out.extend_from_slice(shown.as_bytes()));
         }

@@ -23,7 +23,7 @@ use toa_userspace::{live::host::sandbox, print::ledger::Summary};
 
 use queue::Queue;
 
-use crate::cli::verbosity::VerbosityArgs;
+use crate::{cli::verbosity::VerbosityArgs, stdout};
 
 /// How long a flush waits while nothing is written.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -60,6 +60,17 @@ pub(crate) fn line(text: fmt::Arguments<'_>) {
 pub(crate) fn note(text: fmt::Arguments<'_>) {
     if !IS_QUIET.load(Ordering::Relaxed) {
         line(text);
+    }
+}
+
+/// Ends the line on which the terminal has shown `^C`, so that the next one begins at its start.
+pub(crate) fn end_line() {
+    let end = b"\n";
+    match QUEUE.get() {
+        Some(queue) if io::stderr().is_terminal() => queue.push(end.to_vec()),
+        // Nothing can be done if the terminal is gone.
+        _ if io::stdout().is_terminal() && stdout::is_writable() => _ = write(io::stdout(), end),
+        _ => {}
     }
 }
 

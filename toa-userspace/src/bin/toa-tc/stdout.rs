@@ -20,7 +20,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use memchr::memrchr;
 use rustix::{
-    event::{PollFd, PollFlags, poll},
+    event::{PollFd, PollFlags, Timespec, poll},
     fs::{FileType, fstat},
     io::{Errno, retry_on_intr, write},
     pipe::{PipeFlags, pipe_with},
@@ -57,6 +57,14 @@ pub(crate) fn check() -> Result<()> {
         bail!("stdout is closed: nothing can be printed");
     }
     Ok(())
+}
+
+/// Returns whether stdout takes something now.
+pub(crate) fn is_writable() -> bool {
+    let stdout = io::stdout();
+    let mut descriptors = [PollFd::new(&stdout, PollFlags::OUT)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    retry_on_intr(|| poll(&mut descriptors, Some(&now))).is_ok_and(|ready| ready > 0)
 }
 
 /// Why a task that writes results did not end.

@@ -313,7 +313,11 @@ impl Prepared {
         let _ = sd_notify::notify(&[NotifyState::Ready]);
         let own_rings = self.rings;
         // On a thread of its own: a worker that is blocked in writing could serve neither signals nor timers.
-        let read = move || reader::read(own_rings, pipeline, clock, sink, channels);
+        let read = move || {
+            let (pipeline, mut printer) = reader::read(own_rings, pipeline, clock, sink, channels)?;
+            printer.end_screen();
+            Ok((pipeline, printer))
+        };
         let reader = tokio::task::spawn_blocking(read);
         drop(priority);
         Ok(Run {

@@ -76,7 +76,10 @@ async fn read(
         tokio::task::spawn_blocking(move || Session::new(&args, selection, inputs, stdout).run(&stopped));
     let ended = tokio::select! {
         ended = &mut session => Some(ended.context("a task failed")?),
-        () = signals.recv() => {
+        is_interrupt = signals.recv() => {
+            if is_interrupt {
+                stderr::end_line();
+            }
             drop(stop);
             signals.join(session, &mut results).await?
         }

@@ -14,12 +14,8 @@ use crossterm::{
     execute,
     terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode},
 };
-use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
-    io::retry_on_intr,
-};
 
-use crate::stderr;
+use crate::{stderr, stdout};
 
 /// Whether the alternate screen is shown.
 static IS_ENTERED: AtomicBool = AtomicBool::new(false);
@@ -63,16 +59,9 @@ impl Drop for FullScreen {
 fn leave() {
     if IS_ENTERED.swap(false, Ordering::SeqCst) {
         // Nothing more can be done if the terminal is gone. One that takes nothing would block the end.
-        if is_writable() {
+        if stdout::is_writable() {
             let _ = execute!(io::stdout(), LeaveAlternateScreen, Show);
         }
         let _ = disable_raw_mode();
     }
-}
-
-fn is_writable() -> bool {
-    let stdout = io::stdout();
-    let mut descriptors = [PollFd::new(&stdout, PollFlags::OUT)];
-    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    retry_on_intr(|| poll(&mut descriptors, Some(&now))).is_ok_and(|ready| ready > 0)
 }

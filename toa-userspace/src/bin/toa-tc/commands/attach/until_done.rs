@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     output_file::{OutputFile, follow_files},
-    stdout,
+    printer, stderr, stdout,
 };
 
 impl Run {
@@ -38,7 +38,12 @@ impl Run {
         let pins = self.pins.as_ref();
         let is_read = !self.files.iter().any(OutputFile::is_stdout);
         tokio::select! {
-            () = signals.recv() => None,
+            is_interrupt = signals.recv() => {
+                if is_interrupt && !printer::is_replacing(&args.results) && top.is_none() {
+                    stderr::end_line();
+                }
+                None
+            }
             () = elapsed(args.duration) => None,
             () = quit(top.as_mut()) => None,
             () = stdout::reader_gone(), if is_read => None,
