@@ -1,17 +1,23 @@
 //! What a person sees on a terminal, which is a real one: `top`, the table of `clients`, and where sentences begin.
 #![cfg(feature = "kernel")]
 
-use std::net::SocketAddr;
+use std::{
+    fs::{self, File},
+    io::BufWriter,
+    net::SocketAddr,
+};
 
 use anyhow::{Context as _, Result, ensure};
+use toa_packets::capture_file::PcapFile;
 use toa_tests::{
     lab::{Lab, marker::Habit, mounts},
-    peers::{client::Request, nginx::Nginx},
+    peers::{client::Request, nginx::Nginx, tcpdump::Capture},
     process::Signal,
     tool::{
         terminal::{Ended, Terminal},
         toa_tc::ToaTc,
     },
+    wait,
 };
 
 /// The clients, in the order of their requests.
@@ -19,6 +25,9 @@ const CLIENTS: [&str; 3] = ["120.120.111.111:1", "203.0.113.9:2", "[2001:db8::7]
 
 /// The sizes of terminals.
 const SIZES: [(u16, u16); 3] = [(80, 24), (50, 24), (200, 50)];
+
+/// Packets of a capture that is not read at once.
+const LARGE: usize = 600_000;
 
 /// The control sequences of keys.
 const DOWN: &str = "\x1b[B";
@@ -240,15 +249,74 @@ fn the_table_of_clients_leaves_no_remnants_on_a_narrow_terminal() -> Result<()> 
 fn a_sentence_does_not_follow_the_keys_that_end_a_run() -> Result<()> {
     let (mut lab, _nginx) = lab()?;
     let namespace = lab.server.namespace.clone();
-    for options in [&["attach", "web0", "--any", "-o", "oneline"][..], &["clients", "web0", "-o", "json"]] {
-        let mut terminal = Terminal::start(&namespace, (200, 24), options)?;
-        terminal.wait_for("the tool to attach", is_attached)?;
-        lab.connect(Some(CLIENTS[0].parse()?))?.ask(Request::get("/"))?;
-        terminal.press(CTRL_C)?;
-        let Ended { code, lines } = terminal.wait()?;
-        let at = lines.iter().position(|line| line == "^C").with_context(|| lines.join("\n"))?;
-        let next = lines.get(at + 1).context("no line")?;
-        assert!(code == 0 && next.starts_with("toa-tc: 1 request of 1 client"), "{lines:?}");
+    let options = ["attach", "web0", "--any", "-o", "oneline"];
+    let mut terminal = Terminal::start(&namespace, (200, 24), &options)?;
+    terminal.wait_for("the tool to attach", is_attached)?;
+    lab.connect(Some(CLIENTS[0].parse()?))?.ask(Request::get("/"))?;
+    terminal.wait_for("the request", |lines| lines.iter().any(|line| line.ends_with(" GET / HTTP/1.1")))?;
+    terminal.press(CTRL_C)?;
+    let Ended { code, lines } = terminal.wait()?;
+    let expected = ["^C", "toa-tc: 1 request of 1 client on 1 connection, nothing lost"];
+    assert_eq!((code, lines.last_chunk()), (0, Some(&expected.map(str::to_owned))), "{lines:?}");
+    Ok(())
+}
+
+#[test]
+fn progress_is_one_line_while_results_go_to_a_file_and_is_erased() -> Result<()> {
+    let (mut lab, _nginx) = lab()?;
+    let namespace = lab.server.namespace.clone();
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("results");
+    let results = path.to_str().context("no text")?;
+    let options = ["attach", "web0", "--any", "--output-file", results];
+    let mut terminal = Terminal::start(&namespace, (80, 24), &options)?;
+    talk(&mut lab)?;
+    let found = "s: 12 requests on 3 connections, nothing lost so far";
+    let lines = terminal.wait_for("the progress", |lines| lines.iter().any(|line| line.ends_with(found)))?;
+    assert_eq!(lines.iter().filter(|line| line.contains(" so far")).count(), 1, "{lines:?}");
+    terminal.press(CTRL_C)?;
+    let Ended { code, lines } = terminal.wait()?;
+    let text = lines.join("\n");
+    assert!(code == 0 && !text.contains("so far") && !text.contains("^C"), "{text}");
+    let last = lines.last().context("no line")?;
+    assert_eq!(last, "toa-tc: 12 requests of 3 clients on 3 connections, nothing lost");
+    assert_eq!(fs::read_to_string(&path)?.matches(" HTTP/1.1").count(), 12);
+    // With -q, and where the results are on the terminal, there is none.
+    let mut terminal = Terminal::start(&namespace, (80, 24), &[&options[..], &["-q"]].concat())?;
+    talk(&mut lab)?;
+    wait::until("all requests of the second run", || {
+        terminal.screen()?;
+        Ok((fs::read_to_string(&path)?.matches(" HTTP/1.1").count() == 24).then_some(()))
+    })?;
+    terminal.signal(Signal::Terminate)?;
+    let Ended { code, lines } = terminal.wait()?;
+    ensure!(code == 0 && !lines.join("\n").contains("so far"), "{lines:?}");
+    Ok(())
+}
+
+#[test]
+fn progress_of_a_large_capture_is_shown_in_percent() -> Result<()> {
+    let (mut lab, _nginx) = lab()?;
+    let namespace = lab.server.namespace.clone();
+    let capture = Capture::start(&lab.server, "tcp port 80")?;
+    let mut connection = lab.connect(Some(CLIENTS[0].parse()?))?;
+    connection.ask(Request::get("/"))?;
+    let port = connection.local().port();
+    drop(connection);
+    let frames = capture.stop_at_end_of(port)?;
+    let directory = tempfile::tempdir()?;
+    let (path, results) = (directory.path().join("large.pcap"), directory.path().join("results"));
+    let mut file = PcapFile::new(BufWriter::new(File::create(&path)?))?;
+    // One connection, again and again.
+    for _ in 0..LARGE / frames.len() {
+        frames.iter().try_for_each(|frame| file.write(frame))?;
     }
+    file.finish()?;
+    let arguments = ["read", path.to_str().context("no text")?, "--any"];
+    let mut terminal = Terminal::start_storing(&namespace, (80, 24), &results, &arguments)?;
+    let lines = terminal.wait_for("the progress", |lines| lines[0].contains(" % read, "))?;
+    ensure!(lines[0].starts_with("toa-tc: ") && lines[0].ends_with(" so far"), "{lines:?}");
+    let Ended { code, lines } = terminal.wait()?;
+    ensure!(code == 0 && !lines.join("\n").contains(" % read"), "{lines:?}");
     Ok(())
 }

@@ -25,6 +25,9 @@ const SCROLLBACK: usize = 2000;
 /// Runs the tool, says how it has ended, and then waits as a shell does. The terminal signals `^C` to both.
 const SHELL: &str = r#"trap : INT; "$@"; echo "exit code $?"; read -r line"#;
 
+/// Runs its arguments with stdout in a file, whose name comes before them.
+const STORING: &str = r#"exec "$@" > "$0""#;
+
 /// What the shell says at the end.
 const END: &str = "exit code ";
 
@@ -50,7 +53,27 @@ pub struct Ended {
 
 impl Terminal {
     /// Starts the tool on a terminal with this number of columns and rows.
-    pub fn start(namespace: &Namespace, (columns, rows): (u16, u16), arguments: &[&str]) -> Result<Self> {
+    pub fn start(namespace: &Namespace, size: (u16, u16), arguments: &[&str]) -> Result<Self> {
+        Self::start_through(namespace, size, &[], arguments)
+    }
+
+    /// Like [`Self::start`], but with stdout in a file.
+    pub fn start_storing(
+        namespace: &Namespace,
+        size: (u16, u16),
+        stdout: &Path,
+        arguments: &[&str],
+    ) -> Result<Self> {
+        let stdout = stdout.to_str().context("no text")?;
+        Self::start_through(namespace, size, &["sh", "-c", STORING, stdout], arguments)
+    }
+
+    fn start_through(
+        namespace: &Namespace,
+        (columns, rows): (u16, u16),
+        wrapper: &[&str],
+        arguments: &[&str],
+    ) -> Result<Self> {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
         grantpt(&master)?;
         unlockpt(&master)?;
@@ -59,7 +82,12 @@ impl Terminal {
         set_size(&master, columns, rows)?;
         fcntl_setfl(&master, fcntl_getfl(&master)? | OFlags::NONBLOCK)?;
         let mut command = namespace.command("sh");
-        command.args(["-c", SHELL, "sh"]).arg(binary()?).args(arguments).env("TERM", "xterm-256color");
+        command
+            .args(["-c", SHELL, "sh"])
+            .args(wrapper)
+            .arg(binary()?)
+            .args(arguments)
+            .env("TERM", "xterm-256color");
         command.stdin(slave.try_clone()?).stdout(slave.try_clone()?).stderr(Stdio::from(slave.try_clone()?));
         let prepare = || {
             setsid()?;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::terminal::{cut, width};
+use crate::terminal::{USUAL, cut, width};
 
 /// Shortest time between two updates.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -12,9 +12,6 @@ const ROWS: usize = 20;
 
 /// Lines of the terminal that are not rows: the heading, the sum of what is not shown, and that of the cursor.
 const OTHER_LINES: usize = 3;
-
-/// The size of a terminal that tells none.
-const USUAL: (u16, u16) = (80, 24);
 
 /// The part of the terminal that the table takes.
 #[derive(Debug, Default)]

@@ -23,7 +23,7 @@ use toa_userspace::{live::host::sandbox, print::ledger::Summary};
 
 use queue::Queue;
 
-use crate::{cli::verbosity::VerbosityArgs, stdout};
+use crate::{cli::verbosity::VerbosityArgs, stdout, terminal};
 
 /// How long a flush waits while nothing is written.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -67,10 +67,36 @@ pub(crate) fn note(text: fmt::Arguments<'_>) {
 pub(crate) fn end_line() {
     let end = b"\n";
     match QUEUE.get() {
-        Some(queue) if io::stderr().is_terminal() => queue.push(end.to_vec()),
+        Some(queue) if io::stderr().is_terminal() => queue.end_line(),
         // Nothing can be done if the terminal is gone.
         _ if io::stdout().is_terminal() && stdout::is_writable() => _ = write(io::stdout(), end),
         _ => {}
+    }
+}
+
+/// Returns whether a line about the progress may be shown: on a terminal that shows nothing else, because the results go to
+/// a file. They may be on the terminal if they go through a pipe.
+pub(crate) fn shows_progress() -> bool {
+    let is_alone = io::stderr().is_terminal() && !terminal::is_dumb() && stdout::is_stored();
+    is_alone && !IS_QUIET.load(Ordering::Relaxed) && QUEUE.get().is_some()
+}
+
+/// Shows a line about the progress after all others, in place of the one before.
+pub(crate) fn progress(text: fmt::Arguments<'_>) {
+    if let Some(queue) = QUEUE.get() {
+        let (columns, _) = terminal::size_of(io::stderr()).unwrap_or(terminal::USUAL);
+        // Without the last column, in which the cursor would not move on.
+        queue.show_progress(&terminal::cut(
+            &format!("toa-tc: {text}"),
+            usize::from(columns).saturating_sub(1),
+        ));
+    }
+}
+
+/// Erases that line.
+pub(crate) fn end_progress() {
+    if let Some(queue) = QUEUE.get() {
+        queue.show_progress("");
     }
 }
 

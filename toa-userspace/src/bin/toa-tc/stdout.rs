@@ -8,7 +8,7 @@ use std::{
     error::Error,
     fmt,
     future::pending,
-    io::{self, Write},
+    io::{self, IsTerminal as _, Write},
     os::fd::OwnedFd,
     sync::{
         Arc,
@@ -57,6 +57,16 @@ pub(crate) fn check() -> Result<()> {
         bail!("stdout is closed: nothing can be printed");
     }
     Ok(())
+}
+
+/// Returns whether nothing can show what is written to stdout: it is a file or `/dev/null`.
+pub(crate) fn is_stored() -> bool {
+    let stdout = io::stdout();
+    fstat(&stdout).is_ok_and(|status| match FileType::from_raw_mode(status.st_mode) {
+        FileType::RegularFile => true,
+        FileType::CharacterDevice => !stdout.is_terminal(),
+        _ => false,
+    })
 }
 
 /// Returns whether stdout takes something now.

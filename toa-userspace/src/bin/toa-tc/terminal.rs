@@ -3,6 +3,7 @@
 use std::{
     env,
     io::{self, IsTerminal as _},
+    os::fd::AsFd,
 };
 
 use rustix::termios::tcgetwinsize;
@@ -10,6 +11,9 @@ use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// Takes the place of the rest of a text.
 const REST: &str = "…";
+
+/// The columns and rows of a terminal that tells none.
+pub(crate) const USUAL: (u16, u16) = (80, 24);
 
 /// Returns whether both stdin and stdout are a terminal that can move its cursor.
 pub(crate) fn is_interactive() -> bool {
@@ -23,7 +27,12 @@ pub(crate) fn is_dumb() -> bool {
 
 /// Returns the columns and rows of the terminal that stdout is, if they are known.
 pub(crate) fn size() -> Option<(u16, u16)> {
-    let size = tcgetwinsize(io::stdout()).ok()?;
+    size_of(io::stdout())
+}
+
+/// Returns the same of another terminal.
+pub(crate) fn size_of(terminal: impl AsFd) -> Option<(u16, u16)> {
+    let size = tcgetwinsize(terminal).ok()?;
     (size.ws_col > 0 && size.ws_row > 0).then_some((size.ws_col, size.ws_row))
 }
 

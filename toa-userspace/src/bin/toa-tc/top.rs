@@ -35,7 +35,7 @@ use keys::Key;
 use rates::Rates;
 use view::{Around, Body, Cells};
 
-use crate::{format::span, stderr, stdout::Stdout, terminal};
+use crate::{format::age, stderr, stdout::Stdout, terminal};
 
 /// Time between two updates without a key.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -235,13 +235,5 @@ impl Top {
             0..100 => format!("{}.{}", tenths / 10, tenths % 10),
             _ => Count((tenths + 5) / 10).to_string(),
         }
-    }
-}
-
-/// Returns a time span in whole seconds, or minutes if it is long.
-fn age(time: Duration) -> String {
-    match time.as_secs() {
-        seconds @ 0..60 => format!("{seconds}s"),
-        _ => span(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)),
     }
 }

@@ -14,6 +14,7 @@ mod metrics;
 mod no_match;
 mod outcome;
 mod pins;
+mod progress;
 mod ready_file;
 mod rings;
 mod rule_changes;
@@ -133,6 +134,7 @@ pub(crate) fn run(args: AttachArgs) -> Result<()> {
     let result = runtime.block_on(async {
         let mut run = Prepared::new(args, rules, config, &directories, inputs)?.attach(stdout)?;
         let failure = run.until_done().await;
+        stderr::end_progress();
         run.finish(failure).await
     });
     // Do not wait for a reader that is still blocked in writing.

@@ -65,3 +65,61 @@ fn leave() {
         let _ = disable_raw_mode();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        env,
+        fs::File,
+        io::{ErrorKind, Read},
+        process::Command,
+        thread,
+    };
+
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+    use super::*;
+
+    /// Tells the test that it runs on a terminal.
+    const ON_TERMINAL: &str = "TOA_TC_TEST_ON_TERMINAL";
+
+    /// Runs itself on a terminal, where a thread panics.
+    #[test]
+    fn a_panic_is_printed_after_the_alternate_screen() {
+        if env::var_os(ON_TERMINAL).is_some() {
+            let _screen = FullScreen::enter().unwrap();
+            thread::spawn(|| panic!("as expected")).join().unwrap_err();
+            return;
+        }
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
+        let slave = || File::options().read(true).write(true).open(&name).unwrap();
+        let mut child = Command::new(env::current_exe().unwrap())
+            .args(["--exact", "top::full_screen::tests::a_panic_is_printed_after_the_alternate_screen"])
+            .arg("--nocapture")
+            .env(ON_TERMINAL, "1")
+            .stdin(slave())
+            .stdout(slave())
+            .stderr(slave())
+            .spawn()
+            .unwrap();
+        let (mut shown, mut master) = (Vec::new(), File::from(master));
+        let mut buffer = [0; 4096];
+        // The kernel says EIO when nothing has the terminal open any more.
+        loop {
+            match master.read(&mut buffer) {
+                Ok(len) => shown.extend_from_slice(&buffer[..len]),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
+        assert!(child.wait().unwrap().success());
+        let shown = String::from_utf8_lossy(&shown);
+        let at = |text: &str| shown.find(text).unwrap_or_else(|| panic!("no {text:?}: {shown}"));
+        assert!(at("\x1b[?1049h") < at("\x1b[?1049l"), "{shown}");
+        assert!(at("\x1b[?1049l") < at("as expected"), "{shown}");
+        assert_eq!(shown.matches("\x1b[?1049l").count(), 1, "{shown}");
+    }
+}

@@ -157,3 +157,61 @@ impl Body {
         format!("{keys}{}{}", " ".repeat(gap), self.position)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ratatui::{Terminal, backend::TestBackend};
+
+    use super::*;
+
+    fn drawn((columns, rows): (u16, u16), message: Option<&str>, rows_of_table: usize) -> Vec<String> {
+        let around = Around {
+            title: "eth0: every client with TOA".to_owned(),
+            run_time: "1m03s".to_owned(),
+            found: "1,234 requests (12 per s) on 56 connections".to_owned(),
+            lost: Some("7 packets lost".to_owned()),
+            message: message.map(str::to_owned),
+        };
+        let area = Rect::new(0, 0, columns, rows);
+        let areas = around.areas(area);
+        let row = |number: usize| {
+            let cells = ["9", "1.5", "1", "5s ago", "0s ago"].map(str::to_owned);
+            (vec![format!("203.0.113.{number}"), r"b\xffd".to_owned()], cells)
+        };
+        let body = Body {
+            keys: vec!["client".to_owned(), "header:x-team".to_owned()],
+            rows: (0..rows_of_table.min(areas.rows())).map(row).collect(),
+            sorted_by: Column::Requests,
+            position: "1-2 of 2".to_owned(),
+        };
+        let mut terminal = Terminal::new(TestBackend::new(columns, rows)).unwrap();
+        terminal.draw(|frame| around.draw(frame, &areas, &body)).unwrap();
+        let text = terminal.backend().to_string();
+        text.lines().map(|line| line.trim_matches('"').trim_end().to_owned()).collect()
+    }
+
+    #[test]
+    fn losses_and_messages_are_shown_beside_the_table() {
+        let lines = drawn((60, 9), Some("added 203.0.113.10"), 2);
+        let expected = [
+            "eth0: every client with TOA                            1m03s",
+            "1,234 requests (12 per s) on 56 connections, 7 packets lost",
+            "client       header:x-team  requests  per s  last seen",
+            r"203.0.113.0  b\xffd                9    1.5     0s ago",
+            r"203.0.113.1  b\xffd                9    1.5     0s ago",
+            "",
+            "",
+            "added 203.0.113.10",
+            "q quit  ↑↓ PgUp PgDn scroll  s sort: requests       1-2 of 2",
+        ];
+        assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn nothing_fails_on_the_smallest_terminals() {
+        for size in [(1, 1), (2, 2), (10, 3), (200, 1), (1, 50)] {
+            drawn(size, Some("a message of a few words"), 50);
+        }
+        assert!(drawn((50, 5), None, 0).contains(&"nothing seen yet".to_owned()));
+    }
+}
