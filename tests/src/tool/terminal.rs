@@ -1,6 +1,9 @@
 //! Runs the tool on a terminal, from a shell, and interprets what it writes there.
 
-use std::{fs::File, num::NonZeroU16, os::fd::OwnedFd, os::unix::process::CommandExt as _, process::Stdio};
+use std::{
+    fs::File, num::NonZeroU16, os::fd::OwnedFd, os::unix::process::CommandExt as _, path::Path,
+    process::Stdio,
+};
 
 use anyhow::{Context, Result, bail};
 use rustix::{

@@ -80,6 +80,7 @@ pub(crate) enum Command {
         mut_args(|arg| match arg.get_id().as_str() {
             "show_secrets" | "redact" | "headers" | "not_headers" | "once_by" | "time" | "color" | "output"
             | "output_file" => arg.hide(true),
+            "summary_by" => arg.help("Show a table by client, path or header").long_help(examples::TOP_KEYS),
             _ => arg,
         }),
         after_long_help = examples::TOP
