@@ -270,6 +270,7 @@ fn progress_is_one_line_while_results_go_to_a_file_and_is_erased() -> Result<()>
     let results = path.to_str().context("no text")?;
     let options = ["attach", "web0", "--any", "--output-file", results];
     let mut terminal = Terminal::start(&namespace, (80, 24), &options)?;
+    terminal.wait_for("the tool to attach", is_attached)?;
     talk(&mut lab)?;
     let found = "s: 12 requests on 3 connections, nothing lost so far";
     let lines = terminal.wait_for("the progress", |lines| lines.iter().any(|line| line.ends_with(found)))?;
@@ -281,8 +282,11 @@ fn progress_is_one_line_while_results_go_to_a_file_and_is_erased() -> Result<()>
     let last = lines.last().context("no line")?;
     assert_eq!(last, "toa-tc: 12 requests of 3 clients on 3 connections, nothing lost");
     assert_eq!(fs::read_to_string(&path)?.matches(" HTTP/1.1").count(), 12);
-    // With -q, and where the results are on the terminal, there is none.
-    let mut terminal = Terminal::start(&namespace, (80, 24), &[&options[..], &["-q"]].concat())?;
+    // With -q, there is none.
+    let ready = directory.path().join("ready");
+    let quiet = ["-q", "--ready-file", ready.to_str().context("no text")?];
+    let mut terminal = Terminal::start(&namespace, (80, 24), &[&options[..], &quiet].concat())?;
+    wait::until("the tool to attach", || Ok(ready.exists().then_some(())))?;
     talk(&mut lab)?;
     wait::until("all requests of the second run", || {
         terminal.screen()?;

@@ -72,7 +72,7 @@ pub(crate) struct Top {
     start: Instant,
     updated: Option<Instant>,
     rates: Rates,
-    /// What was lost, as name of its reason, noun and fate.
+    /// What was lost, by reason, with the sum of each.
     lost: Vec<(Loss, u64)>,
     /// Position in [`ORDERS`].
     order: usize,
