@@ -195,6 +195,15 @@ impl Terminal {
     }
 }
 
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // The end of the shell alone may not end it: SIGHUP has another meaning for some runs.
+        if let Ok(tool) = self.id() {
+            let _ = Signal::Terminate.send(tool);
+        }
+    }
+}
+
 fn size(length: u16) -> Result<NonZeroU16> {
     NonZeroU16::new(length).context("no size")
 }

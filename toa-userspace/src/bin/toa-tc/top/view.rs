@@ -92,7 +92,7 @@ impl Around {
     pub(super) fn draw(&self, frame: &mut Frame<'_>, areas: &Areas, body: &Body) {
         frame.render_widget(Paragraph::new(self.lines(areas.top.width.into())), areas.top);
         if body.rows.is_empty() {
-            frame.render_widget(Paragraph::new("\nnothing seen yet"), areas.table);
+            frame.render_widget(Paragraph::new("nothing seen yet"), areas.table);
         } else {
             frame.render_widget(body.table(areas.table.width.into()), areas.table);
         }
