@@ -48,6 +48,15 @@ impl Signal {
             Self::Continue => libc::SIGCONT,
         }
     }
+
+    /// Sends it to a process that this one has started, and that has not ended.
+    pub fn send(self, process: u32) -> Result<()> {
+        // SAFETY: the call takes only integers.
+        if unsafe { libc::kill(libc::pid_t::try_from(process)?, self.number()) } != 0 {
+            return Err(std::io::Error::last_os_error()).context("kill");
+        }
+        Ok(())
+    }
 }
 
 /// A child that is stopped when it is dropped.
@@ -81,11 +90,8 @@ impl Process {
     /// Sends a signal unless it has exited.
     pub fn signal(&mut self, signal: Signal) -> Result<()> {
         if self.status()?.is_none() {
-            let id = libc::pid_t::try_from(self.child.id())?;
-            // SAFETY: the call takes only integers. The id is still the child's, which has not been reaped.
-            if unsafe { libc::kill(id, signal.number()) } != 0 {
-                return Err(std::io::Error::last_os_error()).context("kill");
-            }
+            // The id is still the child's, which has not been reaped.
+            signal.send(self.child.id())?;
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ pub mod printed;
 pub mod recorder;
 pub mod remember;
 pub mod seccomp;
+pub mod terminal;
 pub mod thread_rights;
 pub mod toa_tc;
 pub mod usage;

@@ -203,3 +203,15 @@ fn filters_conform_to_their_schema() -> Result {
     }
     Ok(())
 }
+
+#[test]
+fn top_needs_a_terminal() -> Result {
+    for options in [&[][..], &["-o", "json"], &["--output-file", "/dev/null"]] {
+        let output = tool(&[&["top", "lo"], options].concat()).output()?;
+        assert_eq!(output.status.code(), USAGE, "{output:?}");
+        let expected = "toa-tc: top needs a terminal: elsewhere, use toa-tc clients, or toa-tc attach --summary-by KEYS (see \
+                        toa-tc top --help)\n";
+        assert_eq!((stderr(&output).as_str(), output.stdout.is_empty()), (expected, true));
+    }
+    Ok(())
+}

@@ -132,6 +132,15 @@ impl GroupBy {
     }
 }
 
+/// Returns a value as tables show it. An empty column could not be told from none.
+pub fn shown(value: Option<&str>) -> &str {
+    match value {
+        None => "-",
+        Some("") => r#""""#,
+        Some(value) => value,
+    }
+}
+
 fn put_client(connection: &Connection, key: &mut Vec<u8>) -> bool {
     let client = connection.client();
     if let Some(client) = client {

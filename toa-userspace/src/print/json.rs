@@ -59,7 +59,7 @@ impl<W: Write> Json<W> {
     pub fn summary(&mut self, groups: &SummaryTable, time_ns: u64) {
         let Self { lines, host_name, form } = self;
         let by: Vec<_> = groups.by().names().collect();
-        let rows = groups.rows().into_iter().map(|(values, counts)| (Some(values), counts));
+        let rows = groups.rows().into_iter().map(|row| (Some(row.values), row.counts));
         let others = (groups.others() != Counts::default()).then_some((None, groups.others()));
         for (values, mut counts) in rows.chain(others) {
             counts.first_ns = form.shifted(counts.first_ns);

@@ -2,9 +2,10 @@
 
 use super::{
     clock::Clock,
-    count::plural,
+    count::{Count, plural},
+    group_by::shown,
     push_fmt,
-    summary_table::{Counts, SummaryTable},
+    summary_table::{Counts, Row, SummaryTable},
     table::table,
 };
 
@@ -14,27 +15,21 @@ pub(super) fn text(groups: &SummaryTable, max_rows: usize, clock: &Clock) -> Str
     let headings: Vec<_> =
         names.chain(["requests", "connections", "first seen", "last seen"].map(str::to_owned)).collect();
     let rows = groups.rows();
-    let row = |values: Vec<Option<&str>>, counts: Counts| {
-        let values = values.into_iter().map(|value| match value {
-            None => "-".to_owned(),
-            // A column that is empty cannot be told from none.
-            Some("") => r#""""#.to_owned(),
-            Some(value) => value.to_owned(),
-        });
+    let row = |Row { values, counts, .. }: &Row<'_>| {
+        let values = values.iter().map(|value| shown(*value).to_owned());
         let counted = [counts.requests.to_string(), counts.connections.to_string()];
         values.chain(counted).chain([counts.first_ns, counts.last_ns].map(|ns| clock.date_time(ns))).collect()
     };
-    let shown: Vec<Vec<String>> =
-        rows.iter().take(max_rows).map(|(values, counts)| row(values.clone(), *counts)).collect();
+    let first: Vec<Vec<String>> = rows.iter().take(max_rows).map(row).collect();
     let mut text = String::new();
-    table(&mut text, "", &headings, shown);
-    let hidden = rows.iter().skip(max_rows).map(|(_, counts)| *counts);
+    table(&mut text, "", &headings, first);
+    let hidden = rows.iter().skip(max_rows).map(|row| row.counts);
     let rest = Counts::sum(hidden.chain([groups.others()]));
     if rest != Counts::default() {
         let more = match rows.len().saturating_sub(max_rows) {
             0 => "others".to_owned(),
-            more if groups.others() == Counts::default() => format!("{more} more"),
-            more => format!("more than {more} others"),
+            more if groups.others() == Counts::default() => format!("{} more", Count::from(more)),
+            more => format!("more than {} others", Count::from(more)),
         };
         let (requests, connections) =
             (plural(rest.requests, "request"), plural(rest.connections, "connection"));

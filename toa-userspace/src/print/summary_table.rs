@@ -57,6 +57,17 @@ struct Group {
     counts: Counts,
 }
 
+/// A group as it is shown.
+#[derive(Clone, Debug)]
+pub struct Row<'a> {
+    /// The values that its requests have in common; `None` for what is missing.
+    pub values: Vec<Option<&'a str>>,
+    /// Its number among the groups, in the order in which they were first seen.
+    pub number: u32,
+    /// Its counts.
+    pub counts: Counts,
+}
+
 /// The groups.
 #[derive(Debug)]
 pub struct SummaryTable {
@@ -92,17 +103,66 @@ impl SummaryTable {
         &self.by
     }
 
-    /// Returns the values of each group with its counts. Those with the most requests come first.
-    pub(super) fn rows(&self) -> Vec<(Vec<Option<&str>>, Counts)> {
-        let mut rows: Vec<_> = self.groups.iter().map(|(key, group)| (key, group.counts)).collect();
-        rows.sort_unstable_by_key(|(key, counts)| {
-            (Reverse(counts.requests), Reverse(counts.connections), *key)
-        });
-        rows.into_iter().map(|(key, counts)| (GroupBy::values(key).collect(), counts)).collect()
+    /// Returns the number of groups.
+    pub fn len(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// Returns whether there are no groups.
+    pub fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+
+    /// Returns all groups. Those with the most requests come first.
+    pub(super) fn rows(&self) -> Vec<Row<'_>> {
+        self.first_rows(usize::MAX, |_, _| ())
+    }
+
+    /// Returns the first `limit` groups in the order of `key`, which is called with the number and counts of each. Among
+    /// equals, those with the most requests come first.
+    pub fn first_rows<K: Ord>(&self, limit: usize, key: impl Fn(u32, &Counts) -> K) -> Vec<Row<'_>> {
+        let mut groups: Vec<_> = self.groups.iter().collect();
+        let order = |(one, one_group): &(&Vec<u8>, &Group), (other, other_group): &(&Vec<u8>, &Group)| {
+            let rank = |group: &Group| {
+                let Group { number, counts } = group;
+                (key(*number, counts), Reverse(counts.requests), Reverse(counts.connections))
+            };
+            rank(one_group).cmp(&rank(other_group)).then_with(|| one.cmp(other))
+        };
+        // Sorting all of very many would keep the rings waiting.
+        if limit < groups.len() {
+            groups.select_nth_unstable_by(limit, order);
+            groups.truncate(limit);
+        }
+        groups.sort_unstable_by(order);
+        groups
+            .into_iter()
+            .map(|(key, group)| Row {
+                values: GroupBy::values(key).collect(),
+                number: group.number,
+                counts: group.counts,
+            })
+            .collect()
+    }
+
+    /// Returns the number of requests of each group, by its number.
+    pub fn requests(&self) -> Vec<u64> {
+        let mut requests = vec![0; self.groups.len()];
+        for group in self.groups.values() {
+            if let Some(of_group) = usize::try_from(group.number).ok().and_then(|at| requests.get_mut(at)) {
+                *of_group = group.counts.requests;
+            }
+        }
+        requests
+    }
+
+    /// Returns the counts of all groups together.
+    pub fn total(&self) -> Counts {
+        Counts::sum(self.groups.values().map(|group| group.counts).chain([self.others]))
     }
 
     /// Returns the counts of the groups for which the table had no room, together.
-    pub(super) fn others(&self) -> Counts {
+    pub fn others(&self) -> Counts {
         self.others
     }
 

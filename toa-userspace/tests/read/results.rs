@@ -162,3 +162,46 @@ fn without_a_rule_everything_is_read() -> Result {
     assert_eq!(text(&file.read(&["--any"])?.stdout), PRINTED);
     Ok(())
 }
+
+#[test]
+fn ten_thousand_groups_are_sorted_and_the_rest_is_added_up() -> Result {
+    let mut bytes = header();
+    bytes.extend(block_at(0, &packet(7, 9, SYN, &TOA, b"")));
+    let mut seq = 10;
+    // In an order that is not that of the table.
+    let numbers = (0..10_000_u32).map(|number| number * 7919 % 10_000);
+    for number in numbers.chain([4321]) {
+        let request = request(&format!("/{number:04}"), "payments");
+        bytes.extend(block_at(0, &packet(7, seq, ACK, &[], &request)));
+        seq += u32::try_from(request.len())?;
+    }
+    let file = File::new("groups", &bytes)?;
+    let output = file.read(&["--any", "-o", "oneline", "--summary-by", "path"])?;
+    let lines = text(&output.stdout);
+    let (_, table) = lines.split_once("\n\n").ok_or("no table")?;
+    let rows: Vec<_> =
+        table.lines().map(|line| line.split_whitespace().take(3).collect::<Vec<_>>()).collect();
+    assert_eq!(rows.len(), 1 + 1000 + 1);
+    assert_eq!(rows[..3], [["path", "requests", "connections"], ["/4321", "2", "1"], ["/0000", "1", "1"]]);
+    assert!(rows[2..1001].is_sorted(), "{table}");
+    assert_eq!(table.lines().last(), Some("and 9,000 more: 9,000 requests on 9,000 connections"));
+    Ok(())
+}
+
+#[test]
+fn values_of_any_bytes_are_rows_of_a_table() -> Result {
+    let mut bytes = header();
+    bytes.extend(block_at(0, &packet(7, 9, SYN, &TOA, b"")));
+    let mut seq = 10;
+    for team in [&b"b\xffd"[..], b"\xe6\x94\xaf", b"\x1b[2J", b"b\xffd", b""] {
+        let request = [b"GET / HTTP/1.1\r\nhost: a\r\nx-team: ", team, b"\r\n\r\n"].concat();
+        bytes.extend(block_at(0, &packet(7, seq, ACK, &[], &request)));
+        seq += u32::try_from(request.len())?;
+    }
+    let file = File::new("bytes", &bytes)?;
+    let lines = printed(&file, &["-o", "oneline", "--summary-by", "header:x-team"])?;
+    let (_, table) = lines.split_once("\n\n").ok_or("no table")?;
+    let rows: Vec<_> = table.lines().skip(1).map(|row| row.split("  ").next().unwrap_or_default()).collect();
+    assert_eq!(rows, [r"b\xffd", r#""""#, r"\x1b[2J", "支"]);
+    Ok(())
+}

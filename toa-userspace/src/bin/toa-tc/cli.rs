@@ -70,6 +70,22 @@ pub(crate) enum Command {
         after_long_help = examples::CLIENTS
     )]
     Clients(AttachArgs),
+    /// Watch a table of the real clients grow
+    ///
+    /// Attaches to the interfaces, and fills the terminal with the clients that call now: requests, their rate, connections,
+    /// and how long ago they were seen; by other keys with --summary-by. Prints the table at the end. Without --ip and
+    /// --port, shows all clients with TOA.
+    #[command(
+        override_usage = "toa-tc top [OPTIONS] <IFACE>...",
+        mut_args(|arg| match arg.get_id().as_str() {
+            "show_secrets" | "redact" | "headers" | "not_headers" | "once_by" | "time" | "color" | "output"
+            | "output_file" => arg.hide(true),
+            "summary_by" => arg.help("Show a table by client, path or header").long_help(examples::TOP_KEYS),
+            _ => arg,
+        }),
+        after_long_help = examples::TOP
+    )]
+    Top(AttachArgs),
     /// Print the requests of capture files
     ///
     /// Needs no privileges. Without --ip, --port and --any, prints all requests, as with --any-flow.

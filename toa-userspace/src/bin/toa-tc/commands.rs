@@ -13,6 +13,7 @@ pub(crate) mod read;
 pub(crate) mod remember;
 pub(crate) mod schema;
 pub(crate) mod status;
+pub(crate) mod top;
 pub(crate) mod watch;
 
 use anyhow::{Result, bail};

@@ -1,5 +1,7 @@
 //! Formats times, time spans and JSON values.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -40,6 +42,14 @@ pub(crate) fn span(ns: u64) -> String {
     }
 }
 
+/// Formats a time span in whole seconds if it is short.
+pub(crate) fn age(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ 0..60 => format!("{seconds}s"),
+        _ => span(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)),
+    }
+}
+
 /// Formats a value as one line of JSON.
 pub(crate) fn json(value: &impl Serialize) -> Result<String> {
     Ok(serde_json::to_string(value)? + "\n")
@@ -53,5 +63,6 @@ mod tests {
     fn time_spans_are_short() {
         let spans = [0, 1_250_000_000, 61_000_000_000, 3_720_000_000_000].map(span);
         assert_eq!(spans, ["0.0s", "1.2s", "1m01s", "1h02m"]);
+        assert_eq!([1999, 61_999].map(|ms| age(Duration::from_millis(ms))), ["1s", "1m01s"]);
     }
 }

@@ -12,7 +12,9 @@ mod screen;
 mod signals;
 mod stderr;
 mod stdout;
+mod terminal;
 mod time_zone;
+mod top;
 mod usage;
 
 use std::process::ExitCode;
@@ -37,11 +39,12 @@ fn main() -> ExitCode {
         Err(error) => return not_parsed(&error),
     };
     let result = match cli.command {
-        Command::Attach(args) | Command::Clients(args) if args.list_interfaces => {
+        Command::Attach(args) | Command::Clients(args) | Command::Top(args) if args.list_interfaces => {
             commands::interfaces::run(args.netns.as_deref())
         }
         Command::Attach(args) => commands::attach::run(args),
         Command::Clients(args) => commands::clients::run(args),
+        Command::Top(args) => commands::top::run(args),
         Command::Read(args) => commands::read::run(args),
         Command::Watch(args) => commands::watch::run(args),
         Command::Status(args) => commands::status::run(&args),

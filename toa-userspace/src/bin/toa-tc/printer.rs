@@ -36,11 +36,12 @@ use toa_userspace::{
 
 use crate::{
     capture_file::{CaptureFile, NotWritten},
-    cli::results::{Color, Format, ResultArgs, Time},
+    cli::results::{Color, Format, ResultArgs, Shown, Time},
     screen::Screen,
     stderr,
     stdout::{self, Blocked, Stdout},
-    time_zone,
+    terminal, time_zone,
+    top::Top,
 };
 
 /// Most rows of a table in text, which is for people. JSON has all.
@@ -57,6 +58,8 @@ pub(crate) struct Printer {
     tables: Vec<SummaryTable>,
     /// The terminal, if the first table is shown while it grows.
     screen: Option<Screen>,
+    /// The same on the whole terminal.
+    top: Option<Top>,
     capture: Option<CaptureFile>,
 }
 
@@ -95,12 +98,12 @@ impl Printer {
         let redactor = args.redact.iter().fold(redactor, |redactor, name| redactor.with_name(name));
         let fields = FieldChoice::new(args.headers.clone(), args.not_headers.clone());
         let table = |by: GroupBy| SummaryTable::new(by, redactor.clone());
-        let client = args.only_tables.then(GroupBy::client);
+        let client = (args.shown == Shown::Clients).then(GroupBy::client);
         let tables = client.into_iter().chain(args.summary_by.iter().cloned()).map(table).collect();
         let once = args.once_by.clone().map(|by| Once::new(by, redactor.clone()));
         let scope = match () {
             () if capture.as_ref().is_some_and(CaptureFile::is_stdout) => Scope::Packets,
-            () if args.only_tables => Scope::Tables,
+            () if args.shown != Shown::Requests => Scope::Tables,
             () if args.grep.is_some() || once.is_some() => Scope::Requests,
             () => Scope::Everything,
         };
@@ -116,9 +119,23 @@ impl Printer {
             };
             Lines::Text(Text::new(stdout, view, layout))
         };
-        let is_live = args.only_tables && matches!(lines, Lines::Text(_)) && io::stdout().is_terminal();
-        let screen = is_live.then(Screen::default);
-        Self { lines, scope, grep: args.grep.clone(), once, tables, screen, capture }
+        let screen = is_replacing(args).then(Screen::default);
+        Self { lines, scope, grep: args.grep.clone(), once, tables, screen, top: None, capture }
+    }
+
+    /// Shows the first table on the whole terminal while it grows, if `top` is given.
+    pub(crate) fn with_top(self, top: Option<Top>) -> Self {
+        Self { top, ..self }
+    }
+
+    /// Ends the table that was shown while it grew: the last one takes its place.
+    pub(crate) fn end_screen(&mut self) {
+        if let (Some(screen), Lines::Text(text)) = (self.screen.take(), &mut self.lines) {
+            let end = screen.end(stderr::line_count(), terminal::size());
+            text.lines().add(|out| out.extend_from_slice(end.as_bytes()));
+            // What fails here also fails when the last table is written.
+            let _ = text.lines().flush();
+        }
     }
 
     /// Prints what comes last, as of `time_ns` nanoseconds since the Unix epoch: the tables, and the ledger if the format has
@@ -151,6 +168,12 @@ impl Printer {
     }
 }
 
+/// Returns whether the table is shown while it grows: each time in place of the one before, among other lines.
+pub(crate) fn is_replacing(args: &ResultArgs) -> bool {
+    let is_text = args.output != Format::Json;
+    args.shown == Shown::Clients && is_text && io::stdout().is_terminal() && !terminal::is_dumb()
+}
+
 /// Returns the form of times in text.
 fn time_form(time: Option<Time>) -> TimeForm {
     match time {
@@ -165,11 +188,10 @@ fn time_form(time: Option<Time>) -> TimeForm {
 /// Returns whether text is colored. For `NO_COLOR`, see no-color.org; a terminal of the type `dumb` has no colors.
 fn is_colored(color: Color) -> bool {
     let is_set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
-    let is_dumb = || env::var_os("TERM").is_some_and(|term| term == "dumb");
     match color {
         Color::Always => true,
         Color::Never => false,
-        Color::Auto => io::stdout().is_terminal() && !is_set("NO_COLOR") && !is_dumb(),
+        Color::Auto => io::stdout().is_terminal() && !is_set("NO_COLOR") && !terminal::is_dumb(),
     }
 }
 
@@ -222,10 +244,16 @@ impl FlushSink for Printer {
         if let (Some(screen), Some(table), Lines::Text(text)) =
             (&mut self.screen, self.tables.first(), &mut self.lines)
             && let Some(shown) =
-                screen.update(Instant::now(), stderr::line_count(), || text.summary(table, Screen::ROWS))
+                screen.update(Instant::now(), stderr::line_count(), terminal::size(), |rows| {
+                    text.summary(table, rows)
+                })
         {
             text.lines().add(|out| out.extend_from_slice(shown.as_bytes()));
         }
+        let drawn = match (&mut self.top, self.tables.first()) {
+            (Some(top), Some(table)) => top.update(table),
+            _ => Ok(()),
+        };
         let capture = self.capture.as_mut().map_or(Ok(()), |capture| {
             capture.flush(|bytes| match &mut self.lines {
                 Lines::Text(text) => text.lines().add(|out| out.extend_from_slice(bytes)),
@@ -236,7 +264,7 @@ impl FlushSink for Printer {
             Lines::Text(text) => text.lines().flush(),
             Lines::Json(json) => json.lines().flush(),
         };
-        lines.and(capture)
+        drawn.and(lines).and(capture)
     }
 
     fn packet(&mut self, sample: &[u8], clock_offset_ns: u64) {
@@ -246,6 +274,9 @@ impl FlushSink for Printer {
     }
 
     fn shift_times(&mut self, ns: i64) {
+        if let Some(top) = &mut self.top {
+            top.shift_times(ns);
+        }
         match &mut self.lines {
             Lines::Text(text) => text.shift_times(ns),
             Lines::Json(json) => json.shift_times(ns),
@@ -253,7 +284,10 @@ impl FlushSink for Printer {
     }
 
     fn loss(&mut self, loss: &Loss, time_ns: u64) {
-        // In text, it is a line on stderr.
+        if let Some(top) = &mut self.top {
+            top.loss(loss);
+        }
+        // In other text, it is a line on stderr.
         if let (Lines::Json(json), true) = (&mut self.lines, self.scope < Scope::Tables) {
             json.loss(loss, time_ns);
         }

@@ -47,12 +47,12 @@ impl Signals {
         })
     }
 
-    /// Waits for the next signal.
-    pub(crate) async fn recv(&mut self) {
+    /// Waits for the next signal. Returns whether it is SIGINT, for which terminals show `^C`.
+    pub(crate) async fn recv(&mut self) -> bool {
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-            () = next(&mut self.hangup) => {}
+            _ = self.interrupt.recv() => true,
+            _ = self.terminate.recv() => false,
+            () = next(&mut self.hangup) => false,
         }
     }
 
@@ -71,7 +71,7 @@ impl Signals {
                     looks += 1;
                     LOOKS
                 }
-                () = self.recv() => LOOKS_AFTER_SIGNAL,
+                _ = self.recv() => LOOKS_AFTER_SIGNAL,
             };
             let pending_write = reader.pending_write();
             if pending_write.is_none() || pending_write != write {

@@ -7,13 +7,13 @@ mod queue;
 
 use std::{
     fmt,
-    io::{self, Write},
+    io::{self, IsTerminal as _, Write},
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use env_logger::Target;
@@ -23,7 +23,7 @@ use toa_userspace::{live::host::sandbox, print::ledger::Summary};
 
 use queue::Queue;
 
-use crate::cli::verbosity::VerbosityArgs;
+use crate::{cli::verbosity::VerbosityArgs, stdout, terminal};
 
 /// How long a flush waits while nothing is written.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -37,6 +37,9 @@ static LINES: AtomicU64 = AtomicU64::new(0);
 /// Whether only failures and losses are written.
 static IS_QUIET: AtomicBool = AtomicBool::new(false);
 
+/// The latest line, and when it was written.
+static LATEST: Mutex<Option<(Instant, String)>> = Mutex::new(None);
+
 /// Returns how many lines were written with [`line()`].
 pub(crate) fn line_count() -> u64 {
     LINES.load(Ordering::Relaxed)
@@ -45,6 +48,7 @@ pub(crate) fn line_count() -> u64 {
 /// Writes one line.
 pub(crate) fn line(text: fmt::Arguments<'_>) {
     LINES.fetch_add(1, Ordering::Relaxed);
+    *LATEST.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), text.to_string()));
     let line = format!("toa-tc: {text}\n");
     match QUEUE.get() {
         Some(queue) => queue.push(line.into_bytes()),
@@ -56,6 +60,43 @@ pub(crate) fn line(text: fmt::Arguments<'_>) {
 pub(crate) fn note(text: fmt::Arguments<'_>) {
     if !IS_QUIET.load(Ordering::Relaxed) {
         line(text);
+    }
+}
+
+/// Ends the line on which the terminal has shown `^C`, so that the next one begins at its start.
+pub(crate) fn end_line() {
+    let end = b"\n";
+    match QUEUE.get() {
+        Some(queue) if io::stderr().is_terminal() => queue.end_line(),
+        // Nothing can be done if the terminal is gone.
+        _ if io::stdout().is_terminal() && stdout::is_writable() => _ = write(io::stdout(), end),
+        _ => {}
+    }
+}
+
+/// Returns whether a line about the progress may be shown: on a terminal that shows nothing else, because the results go to
+/// a file. They may be on the terminal if they go through a pipe.
+pub(crate) fn shows_progress() -> bool {
+    let is_alone = io::stderr().is_terminal() && !terminal::is_dumb() && stdout::is_stored();
+    is_alone && !IS_QUIET.load(Ordering::Relaxed) && QUEUE.get().is_some()
+}
+
+/// Shows a line about the progress after all others, in place of the one before.
+pub(crate) fn progress(text: fmt::Arguments<'_>) {
+    if let Some(queue) = QUEUE.get() {
+        let (columns, _) = terminal::size_of(io::stderr()).unwrap_or(terminal::USUAL);
+        // Without the last column, in which the cursor would not move on.
+        queue.show_progress(&terminal::cut(
+            &format!("toa-tc: {text}"),
+            usize::from(columns).saturating_sub(1),
+        ));
+    }
+}
+
+/// Erases that line.
+pub(crate) fn end_progress() {
+    if let Some(queue) = QUEUE.get() {
+        queue.show_progress("");
     }
 }
 
@@ -104,6 +145,27 @@ pub(crate) fn start(verbosity: VerbosityArgs) {
         })
         .target(Target::Pipe(Box::new(Diagnostics)))
         .init();
+}
+
+/// Keeps lines back from now on if stderr is a terminal, because something else fills it.
+pub(crate) fn hold() {
+    if let (Some(queue), true) = (QUEUE.get(), io::stderr().is_terminal()) {
+        queue.flush(PATIENCE);
+        queue.hold(true);
+    }
+}
+
+/// Writes the lines that were kept back, and further ones.
+pub(crate) fn release() {
+    if let Some(queue) = QUEUE.get() {
+        queue.hold(false);
+    }
+}
+
+/// Returns the latest line that was written with [`line()`] since `start`, without its prefix, and when that was.
+pub(crate) fn latest_since(start: Instant) -> Option<(Instant, String)> {
+    let latest = LATEST.lock().unwrap_or_else(PoisonError::into_inner);
+    latest.as_ref().filter(|(written, _)| *written >= start).cloned()
 }
 
 /// Waits until everything is written. Returns false if stderr took nothing for too long.

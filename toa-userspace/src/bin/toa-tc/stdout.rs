@@ -8,7 +8,7 @@ use std::{
     error::Error,
     fmt,
     future::pending,
-    io::{self, Write},
+    io::{self, IsTerminal as _, Write},
     os::fd::OwnedFd,
     sync::{
         Arc,
@@ -20,7 +20,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use memchr::memrchr;
 use rustix::{
-    event::{PollFd, PollFlags, poll},
+    event::{PollFd, PollFlags, Timespec, poll},
     fs::{FileType, fstat},
     io::{Errno, retry_on_intr, write},
     pipe::{PipeFlags, pipe_with},
@@ -57,6 +57,24 @@ pub(crate) fn check() -> Result<()> {
         bail!("stdout is closed: nothing can be printed");
     }
     Ok(())
+}
+
+/// Returns whether nothing can show what is written to stdout: it is a file or `/dev/null`.
+pub(crate) fn is_stored() -> bool {
+    let stdout = io::stdout();
+    fstat(&stdout).is_ok_and(|status| match FileType::from_raw_mode(status.st_mode) {
+        FileType::RegularFile => true,
+        FileType::CharacterDevice => !stdout.is_terminal(),
+        _ => false,
+    })
+}
+
+/// Returns whether stdout takes something now.
+pub(crate) fn is_writable() -> bool {
+    let stdout = io::stdout();
+    let mut descriptors = [PollFd::new(&stdout, PollFlags::OUT)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    retry_on_intr(|| poll(&mut descriptors, Some(&now))).is_ok_and(|ready| ready > 0)
 }
 
 /// Why a task that writes results did not end.
@@ -101,6 +119,14 @@ pub(crate) fn open() -> Result<(Stdout, Reader)> {
         .is_ok_and(|status| FileType::from_raw_mode(status.st_mode) == FileType::RegularFile);
     let stdout = Stdout { progress: Arc::clone(&progress), given_up, is_file };
     Ok((stdout, Reader { progress, give_up: Some(giver) }))
+}
+
+impl Stdout {
+    /// Returns another writer, which is given up with this one. They are used by turns.
+    pub(crate) fn try_clone(&self) -> io::Result<Self> {
+        let Self { progress, given_up, is_file } = self;
+        Ok(Self { progress: Arc::clone(progress), given_up: given_up.try_clone()?, is_file: *is_file })
+    }
 }
 
 impl Write for Stdout {

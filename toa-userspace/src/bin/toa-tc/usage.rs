@@ -75,7 +75,7 @@ fn habit(error: &clap::Error, command: &str) -> Option<String> {
     }
     let ContextValue::String(argument) = error.get(ContextKind::InvalidArg)? else { return None };
     match (command, argument.as_str()) {
-        ("toa-tc attach" | "toa-tc clients", "-i" | "--iface" | "--interface") => {
+        ("toa-tc attach" | "toa-tc clients" | "toa-tc top", "-i" | "--iface" | "--interface") => {
             Some(format!("give the interface without an option, as in {command} eth0"))
         }
         (_, "-i" | "--interface") => Some("did you mean --iface?".to_owned()),

@@ -31,7 +31,7 @@ fn ask(table: &mut SummaryTable, id: u64, last: u8, team: &str, time_ns: u64) {
 
 /// Returns the rows as text: the values, requests and connections.
 fn rows(table: &SummaryTable) -> Vec<String> {
-    let row = |(values, counts): (Vec<Option<&str>>, Counts)| {
+    let row = |Row { values, counts, .. }: Row<'_>| {
         let values: Vec<_> = values.into_iter().map(|value| value.unwrap_or("-")).collect();
         format!("{} {} {}", values.join(" "), counts.requests, counts.connections)
     };
@@ -72,9 +72,9 @@ fn groups_know_when_they_were_seen_first_and_last() {
     for (team, time_ns) in [("a", 5), ("b", 3), ("a", 2), ("a", 7)] {
         ask(&mut table, 1, 9, team, time_ns);
     }
-    let times: Vec<_> = table.rows().iter().map(|(_, counts)| (counts.first_ns, counts.last_ns)).collect();
+    let times: Vec<_> = table.rows().iter().map(|row| (row.counts.first_ns, row.counts.last_ns)).collect();
     assert_eq!(times, [(2, 7), (3, 3)]);
-    let sum = Counts::sum(table.rows().into_iter().map(|(_, counts)| counts).chain([Counts::default()]));
+    let sum = Counts::sum(table.rows().into_iter().map(|row| row.counts).chain([Counts::default()]));
     assert_eq!(sum, Counts { requests: 4, connections: 2, first_ns: 2, last_ns: 7 });
 }
 
@@ -94,4 +94,26 @@ fn groups_without_room_are_counted_together() {
     }
     assert_eq!(rows(&table), ["203.0.113.2 0 2", "203.0.113.1 0 1"]);
     assert_eq!((table.others().requests, table.others().connections), (0, 2));
+}
+
+#[test]
+fn the_first_groups_of_any_order_are_those_of_all() {
+    let mut table = table("header:x-team");
+    for number in 0..50 {
+        // The first one has most requests, and was seen first.
+        for _ in number..50 {
+            ask(&mut table, number, 9, &format!("{number:02}"), number);
+        }
+    }
+    let first = |limit| -> Vec<_> {
+        let rows = table.first_rows(limit, |_, counts| Reverse(counts.last_ns));
+        rows.into_iter().map(|row| row.number).collect()
+    };
+    assert_eq!(first(3), [49, 48, 47]);
+    assert_eq!(first(100), (0..50).rev().collect::<Vec<_>>());
+    assert_eq!(first(0), [0; 0]);
+    let all: Vec<_> = table.rows().iter().map(|row| row.number).collect();
+    assert_eq!(all, (0..50).collect::<Vec<_>>());
+    assert_eq!(table.requests(), (1..=50).rev().collect::<Vec<_>>());
+    assert_eq!((table.len(), table.total().requests, table.total().connections), (50, 1275, 50));
 }

@@ -25,6 +25,24 @@ Examples:
 
 Exit code: 0 if the run ended as asked, 1 on a failure, 2 on a usage error";
 
+pub(crate) const TOP_KEYS: &str = "\
+Show a table by client, path or header
+
+Requests and connections by client, path or value of a header field, or by combinations, such as client,header:x-team \
+[default: client]. Can be repeated: the first table is shown, and all are printed at the end.";
+
+pub(crate) const TOP: &str = "\
+Examples:
+  sudo toa-tc top eth0                          # until q
+  sudo toa-tc top eth0 --summary-by client,header:x-team
+  sudo toa-tc top 'eth*' --ip 203.0.113.0/24
+
+Keys: q or Ctrl-C ends it; arrows, PgUp and PgDn scroll; s sorts by another
+column: requests, requests per second, last seen
+
+Exit code: 0 if the run ended as asked, 1 on a failure, 2 on a usage error,
+also where there is no terminal";
+
 pub(crate) const READ: &str = "\
 Examples:
   toa-tc read capture.pcap

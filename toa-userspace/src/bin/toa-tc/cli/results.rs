@@ -70,9 +70,9 @@ pub(crate) struct ResultArgs {
     #[arg(long, conflicts_with = "redact", hide_short_help = true)]
     pub(crate) show_secrets: bool,
 
-    /// Print nothing but the tables
+    /// What is printed, which is up to the command
     #[arg(skip)]
-    pub(crate) only_tables: bool,
+    pub(crate) shown: Shown,
 
     /// Stop after this many requests
     #[arg(short = 'c', value_name = "N", value_parser = count)]
@@ -81,6 +81,18 @@ pub(crate) struct ResultArgs {
 
 fn count(text: &str) -> Result<u64, String> {
     number(text, 1..=u64::MAX)
+}
+
+/// What a command prints.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Shown {
+    /// Requests, and then the tables.
+    #[default]
+    Requests,
+    /// The tables, first of all that of the clients.
+    Clients,
+    /// The tables, and the first one also while it grows, on the whole terminal.
+    Top,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]

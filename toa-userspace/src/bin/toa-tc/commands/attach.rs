@@ -14,6 +14,7 @@ mod metrics;
 mod no_match;
 mod outcome;
 mod pins;
+mod progress;
 mod ready_file;
 mod rings;
 mod rule_changes;
@@ -23,6 +24,7 @@ mod senders;
 mod settings;
 mod sink;
 mod sweep;
+mod top;
 mod tunnels;
 mod until_done;
 mod untrusted;
@@ -87,7 +89,7 @@ use super::{
 };
 use crate::{
     capture_file::Destination,
-    cli::{attach::AttachArgs, existing::Existing},
+    cli::{attach::AttachArgs, existing::Existing, results::Shown},
     error::UsageError,
     output_file::OutputFile,
     printer::{self, Printer},
@@ -95,6 +97,7 @@ use crate::{
     signals::Signals,
     stderr,
     stdout::{self, Blocked, Stdout},
+    top::Session,
 };
 
 /// Runs the command.
@@ -104,7 +107,7 @@ pub(crate) fn run(args: AttachArgs) -> Result<()> {
     stderr::start(args.verbosity);
     args.select.check_stdin("--connections", args.connections.as_deref().is_some_and(rule_list::is_stdin))?;
     let mut rules = args.select.watched()?;
-    if args.results.only_tables && rules.is_empty() && !args.select.any_flow {
+    if args.results.shown != Shown::Requests && rules.is_empty() && !args.select.any_flow {
         rules.push(Rule::Any);
     }
     let config = Box::new(args.config()?);
@@ -131,6 +134,7 @@ pub(crate) fn run(args: AttachArgs) -> Result<()> {
     let result = runtime.block_on(async {
         let mut run = Prepared::new(args, rules, config, &directories, inputs)?.attach(stdout)?;
         let failure = run.until_done().await;
+        stderr::end_progress();
         run.finish(failure).await
     });
     // Do not wait for a reader that is still blocked in writing.
@@ -196,6 +200,7 @@ struct Run {
     rings: mpsc::Sender<Ring>,
     losses: mpsc::Sender<Loss>,
     pipeline: watch::Receiver<Ledger>,
+    top: Option<Session>,
     /// Why results could not be written.
     unwritten: Option<io::Error>,
 }
@@ -294,7 +299,8 @@ impl Prepared {
         if config.follows_any() && !rules.is_empty() {
             pipeline = pipeline.with_rules(Matcher::new(&rules));
         }
-        let sink = sink(&args, &attachments, stdout, self.capture, &self.files)?;
+        let (session, top) = top::open(&args, &rules, &config, &stdout)?.unzip();
+        let sink = sink(&args, &attachments, stdout, self.capture, &self.files, top)?;
         // For the reader: while it waits for a CPU, the rings fill up.
         let priority = priority::Raised::raise();
         // After everything that needs more, and before the first packet is parsed.
@@ -309,7 +315,11 @@ impl Prepared {
         let _ = sd_notify::notify(&[NotifyState::Ready]);
         let own_rings = self.rings;
         // On a thread of its own: a worker that is blocked in writing could serve neither signals nor timers.
-        let read = move || reader::read(own_rings, pipeline, clock, sink, channels);
+        let read = move || {
+            let (pipeline, mut printer) = reader::read(own_rings, pipeline, clock, sink, channels)?;
+            printer.end_screen();
+            Ok((pipeline, printer))
+        };
         let reader = tokio::task::spawn_blocking(read);
         drop(priority);
         Ok(Run {
@@ -336,6 +346,7 @@ impl Prepared {
             rings,
             losses,
             pipeline: seen,
+            top: session,
             unwritten: None,
         })
     }
@@ -351,6 +362,8 @@ impl Run {
         // The receiver is dropped early only if the reader failed, which is reported below.
         let _ = self.stop.send(true);
         let read = self.signals.join(self.reader, &mut self.results).await;
+        // Nothing is drawn any more, and what follows is to be read.
+        drop(self.top);
         drop(self.pins);
         let counters = self.counters.read()?;
         let read = read.and_then(|read| read.context(stdout::GAVE_UP)?.context("cannot read the rings"));

@@ -3,10 +3,10 @@
 use anyhow::Result;
 
 use super::attach;
-use crate::cli::attach::AttachArgs;
+use crate::cli::{attach::AttachArgs, results::Shown};
 
 /// Runs the command.
 pub(crate) fn run(mut args: AttachArgs) -> Result<()> {
-    args.results.only_tables = true;
+    args.results.shown = Shown::Clients;
     attach::run(args)
 }

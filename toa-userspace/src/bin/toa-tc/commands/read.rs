@@ -1,6 +1,7 @@
 //! The command `read`: prints the requests of watched clients from capture files.
 
 mod inputs;
+mod progress;
 
 use std::{fs::File, io, os::fd::OwnedFd};
 
@@ -31,6 +32,7 @@ use crate::{
     stdout::{self, Stdout},
 };
 use inputs::{Inputs, Step};
+use progress::Progress;
 
 /// How long a pipe may be silent before streams that wait for their beginning start with what they have.
 const SILENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
@@ -76,7 +78,10 @@ async fn read(
         tokio::task::spawn_blocking(move || Session::new(&args, selection, inputs, stdout).run(&stopped));
     let ended = tokio::select! {
         ended = &mut session => Some(ended.context("a task failed")?),
-        () = signals.recv() => {
+        is_interrupt = signals.recv() => {
+            if is_interrupt {
+                stderr::end_line();
+            }
             drop(stop);
             signals.join(session, &mut results).await?
         }
@@ -102,6 +107,7 @@ struct Session {
     config: Config,
     replay: Replay,
     sink: RequestLimit<Printer>,
+    progress: Option<Progress>,
 }
 
 impl Session {
@@ -112,7 +118,8 @@ impl Session {
         let printer =
             Printer::new(&args.results, stdout, Box::new(move |interface| names.get(interface)), false, None);
         let sink = RequestLimit::new(printer, args.results.count);
-        Self { inputs, failures: Vec::new(), config, replay, sink }
+        let progress = Progress::new(inputs.size());
+        Self { inputs, failures: Vec::new(), config, replay, sink, progress }
     }
 
     /// Reads to the end, or until the other end of `stopped` is closed, and reports the counts.
@@ -123,7 +130,8 @@ impl Session {
         }
         self.replay.finish(&mut self.sink);
         let flushed = self.sink.flush();
-        let Self { inputs, mut failures, config, replay, sink } = self;
+        let Self { inputs, mut failures, config, replay, sink, progress } = self;
+        drop(progress);
         let is_nothing = sink.passed() == 0;
         let mut printer = sink.into_inner();
         let summary = Summary {
@@ -172,7 +180,10 @@ impl Session {
 
     /// Reads input for the capture with this number, and prints what is complete if that has to wait.
     fn fill(&mut self, number: usize, stopped: &OwnedFd) -> Result<(), End> {
-        let Self { inputs, replay, sink, failures, .. } = self;
+        let Self { inputs, replay, sink, failures, progress, .. } = self;
+        if let Some(progress) = progress {
+            progress.show(|| inputs.position(), sink.passed());
+        }
         let Some(input) = inputs.get(number) else { return Ok(()) };
         let mut waited = wait(input.file(), stopped, Some(&NOW));
         if let (Ok(Wait::Silent), false) = (&waited, input.is_ready()) {

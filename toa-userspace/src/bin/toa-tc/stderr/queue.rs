@@ -11,6 +11,9 @@ use toa_userspace::print::count::plural;
 /// Most bytes that wait. Further lines are dropped and counted.
 const BYTES: usize = 1 << 20;
 
+/// Erases a line: the control sequences "carriage return" and "erase in line" (ECMA-48).
+const ERASE: &[u8] = b"\r\x1b[K";
+
 /// The queue.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
@@ -26,11 +29,32 @@ struct State {
     /// Lines that were dropped since the last one that was accepted.
     dropped: u64,
     is_writing: bool,
+    /// The line that follows all others, and is replaced. Empty if there is none.
+    progress: String,
+    /// As it was written last.
+    shown: String,
+    /// Whether nothing may be written for now.
+    is_held: bool,
     /// Number of entries that were written.
     written: u64,
 }
 
 impl State {
+    /// Returns what is to be written next, if anything is.
+    fn next(&mut self) -> Option<Vec<u8>> {
+        if self.is_held || (self.waiting.is_empty() && self.progress == self.shown) {
+            return None;
+        }
+        let mut next = if self.shown.is_empty() { Vec::new() } else { ERASE.to_vec() };
+        if let Some(lines) = self.waiting.pop_front() {
+            self.bytes = self.bytes.saturating_sub(lines.len());
+            next.extend(lines);
+        }
+        next.extend(self.progress.as_bytes());
+        self.shown.clone_from(&self.progress);
+        Some(next)
+    }
+
     /// Adds lines, after one that says how many were dropped before them.
     fn add(&mut self, lines: Vec<u8>) {
         self.add_notice();
@@ -70,15 +94,36 @@ impl Queue {
         self.changed.notify_all();
     }
 
+    /// Keeps lines back from now on, or no more.
+    pub(super) fn hold(&self, is_held: bool) {
+        self.lock().is_held = is_held;
+        self.changed.notify_all();
+    }
+
+    /// Keeps this line after all others from now on, in place of the one before. An empty one is none.
+    pub(super) fn show_progress(&self, line: &str) {
+        line.clone_into(&mut self.lock().progress);
+        self.changed.notify_all();
+    }
+
+    /// Ends the line on which others have written, which may be that of progress.
+    pub(super) fn end_line(&self) {
+        let mut state = self.lock();
+        if state.progress.is_empty() {
+            state.add(b"\n".to_vec());
+        }
+        state.progress.clear();
+        self.changed.notify_all();
+    }
+
     /// Passes all lines to `write`. Never returns, because more lines may follow.
     pub(super) fn write_to(&self, mut write: impl FnMut(&[u8])) -> ! {
         let mut state = self.lock();
         loop {
-            let Some(lines) = state.waiting.pop_front() else {
+            let Some(lines) = state.next() else {
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
-            state.bytes -= lines.len();
             state.is_writing = true;
             drop(state);
             write(&lines);
@@ -95,7 +140,7 @@ impl Queue {
         state.add_notice();
         self.changed.notify_all();
         let (mut written, mut since) = (state.written, Instant::now());
-        while !state.waiting.is_empty() || state.is_writing {
+        while !state.waiting.is_empty() || state.is_writing || state.progress != state.shown {
             if state.written != written {
                 (written, since) = (state.written, Instant::now());
             }
@@ -169,6 +214,38 @@ mod tests {
         let lines: Vec<_> = lines.try_iter().collect();
         assert!(lines.iter().take(3).all(|line| line.len() == long.len()));
         assert_eq!(lines[3..], ["toa-tc: 5 lines not written: stderr was blocked\n", "ledger\n"]);
+    }
+
+    #[test]
+    fn progress_follows_all_lines_and_is_erased() {
+        let (queue, permit, lines) = gated();
+        let next = || {
+            permit.send(()).unwrap();
+            assert!(queue.flush(PATIENCE));
+            lines.try_iter().collect::<String>()
+        };
+        queue.show_progress("1 request");
+        assert_eq!(next(), "1 request");
+        queue.push(b"lost\n".to_vec());
+        assert_eq!(next(), "\r\x1b[Klost\n1 request");
+        queue.show_progress("2 requests");
+        assert_eq!(next(), "\r\x1b[K2 requests");
+        queue.end_line();
+        assert_eq!(next(), "\r\x1b[K");
+        queue.end_line();
+        assert_eq!(next(), "\n");
+    }
+
+    #[test]
+    fn lines_are_kept_back_while_they_are_held() {
+        let (queue, permit, lines) = gated();
+        permit.send(()).unwrap();
+        queue.hold(true);
+        queue.push(b"1\n".to_vec());
+        assert!(!queue.flush(Duration::from_millis(50)), "written: {:?}", lines.try_recv());
+        queue.hold(false);
+        assert!(queue.flush(PATIENCE));
+        assert_eq!(lines.recv_timeout(PATIENCE).unwrap(), "1\n");
     }
 
     #[test]

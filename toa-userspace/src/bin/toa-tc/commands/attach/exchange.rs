@@ -13,6 +13,7 @@ use super::{
     activity::show_activity,
     existing::SharedFlows,
     metrics::{Metrics, serve},
+    progress::show_progress,
     rule_changes::report_rule_changes,
 };
 
@@ -29,5 +30,6 @@ pub(super) async fn exchange(
         never = show_activity(pins, counters, flows, pipeline, found) => never,
         never = report_rule_changes(pins) => never,
         never = serve(metrics, counters, &seen) => never,
+        never = show_progress(seen.clone()) => never,
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     printer::Printer,
     stderr,
     stdout::Stdout,
+    top::Top,
 };
 
 /// Returns what takes the results, and packets if a capture is written: to `capture`, or to stdout without that.
@@ -22,6 +23,7 @@ pub(super) fn sink(
     stdout: Stdout,
     capture: Option<Destination>,
     files: &[OutputFile],
+    top: Option<Top>,
 ) -> Result<RequestLimit<Printer>> {
     files.iter().try_for_each(OutputFile::begin).context("cannot empty the capture")?;
     let name = || -> InterfaceName {
@@ -33,5 +35,5 @@ pub(super) fn sink(
         stderr::note(format_args!("secrets are redacted in requests, but not in the packets that -w writes"));
     }
     let printer = Printer::new(&args.results, stdout, name(), attachments.may_be_several(), capture);
-    Ok(RequestLimit::new(printer, args.results.count))
+    Ok(RequestLimit::new(printer.with_top(top), args.results.count))
 }

@@ -6,11 +6,11 @@ use toa_userspace::live::rings::reader::Done;
 use super::{
     Run, connections::follow_table, cpus::follow_cpus, duration::elapsed, exchange::exchange,
     existing::follow_existing, interfaces::follow_interfaces, losses::report_losses,
-    no_match::report_no_match, sweep::sweep, tunnels::report_tunnels, untrusted::report_untrusted,
+    no_match::report_no_match, sweep::sweep, top::quit, tunnels::report_tunnels, untrusted::report_untrusted,
 };
 use crate::{
     output_file::{OutputFile, follow_files},
-    stdout,
+    printer, stderr, stdout,
 };
 
 impl Run {
@@ -31,14 +31,21 @@ impl Run {
             rings,
             losses,
             pipeline,
+            top,
             ..
         } = self;
         let (names, link_changes) = (&attachments.names(), self.link_changes.take());
         let pins = self.pins.as_ref();
         let is_read = !self.files.iter().any(OutputFile::is_stdout);
         tokio::select! {
-            () = signals.recv() => None,
+            is_interrupt = signals.recv() => {
+                if is_interrupt && !printer::is_replacing(&args.results) && top.is_none() {
+                    stderr::end_line();
+                }
+                None
+            }
             () = elapsed(args.duration) => None,
+            () = quit(top.as_mut()) => None,
             () = stdout::reader_gone(), if is_read => None,
             never = follow_files(&mut self.files) => match never {},
             error = follow_interfaces(attachments, loaded, link_changes, pins) => Some(error),

@@ -2,8 +2,8 @@
 
 use std::{
     collections::BTreeMap,
-    fs::File,
-    io::{self, IsTerminal as _},
+    fs::{File, Metadata},
+    io::{self, IsTerminal as _, Seek as _},
     os::fd::AsFd as _,
     path::{Path, PathBuf},
 };
@@ -20,6 +20,10 @@ pub(super) struct Inputs {
     waiting: Vec<Waiting>,
     open: Vec<Input>,
     names: Names,
+    /// Size of all captures in bytes, if all are files.
+    size: Option<u64>,
+    /// The number of bytes that were read of the captures that ended.
+    ended: u64,
     /// The number of packets that were skipped in the captures that ended, by link type.
     skipped: BTreeMap<u16, u64>,
 }
@@ -56,12 +60,13 @@ impl Inputs {
             return Err(UsageError("stdin (-) can be read only once".to_owned()).into());
         }
         let names = Names::default();
-        let (mut waiting, mut open) = (Vec::new(), Vec::new());
+        let (mut waiting, mut open, mut size) = (Vec::new(), Vec::new(), Some(0_u64));
         for path in paths {
             let mut file = open_file(path)?;
+            let len = file.metadata().ok().filter(Metadata::is_file).map(|metadata| metadata.len());
+            size = size.zip(len).map(|(size, len)| size.saturating_add(len));
             // What is not a file cannot be opened again.
-            if paths.len() > 1 && !is_stdin(path) && file.metadata().is_ok_and(|metadata| metadata.is_file())
-            {
+            if paths.len() > 1 && !is_stdin(path) && len.is_some() {
                 waiting.push(Waiting { first_ns: first_time(&mut file), path: path.clone() });
             } else {
                 open.push(Input::new(path.clone(), file, names.clone()));
@@ -70,7 +75,17 @@ impl Inputs {
         // Files of the same time are read in the order in which they were given.
         waiting.reverse();
         waiting.sort_by_key(|file| std::cmp::Reverse(file.first_ns));
-        Ok(Self { waiting, open, names, skipped: BTreeMap::new() })
+        Ok(Self { waiting, open, names, size, ended: 0, skipped: BTreeMap::new() })
+    }
+
+    /// Returns the size of all captures in bytes, if all are files.
+    pub(super) fn size(&self) -> Option<u64> {
+        self.size
+    }
+
+    /// Returns how many bytes of them were read.
+    pub(super) fn position(&self) -> u64 {
+        self.open.iter().map(Input::position).fold(self.ended, u64::saturating_add)
     }
 
     /// Returns the names of the interfaces. More may be added as the captures are read.
@@ -144,6 +159,7 @@ impl Inputs {
     fn remove(&mut self, number: usize) -> Option<Input> {
         let input = (number < self.open.len()).then(|| self.open.remove(number))?;
         add(&mut self.skipped, input.reader.skipped());
+        self.ended = self.ended.saturating_add(input.position());
         Some(input)
     }
 }
@@ -156,6 +172,11 @@ impl Input {
     /// Returns its file.
     pub(super) fn file(&self) -> &File {
         &self.file
+    }
+
+    /// Returns how many bytes of its file were read.
+    fn position(&self) -> u64 {
+        (&self.file).stream_position().unwrap_or(0)
     }
 
     /// Returns whether [`Self::fill`] has something to add without reading from the file.
