@@ -23,6 +23,7 @@ use toa_userspace::{
         clock::TimeForm,
         field_choice::FieldChoice,
         group_by::GroupBy,
+        hidden::Hidden,
         interfaces::InterfaceName,
         json::Json,
         ledger::Summary,
@@ -54,6 +55,7 @@ pub(crate) struct Printer {
     grep: Option<Regex>,
     /// The groups of which only the first request is printed.
     once: Option<Once>,
+    hidden: Hidden,
     tables: Vec<SummaryTable>,
     /// The terminal, if the first table is shown while it grows.
     screen: Option<Screen>,
@@ -118,7 +120,21 @@ impl Printer {
         };
         let is_live = args.only_tables && matches!(lines, Lines::Text(_)) && io::stdout().is_terminal();
         let screen = is_live.then(Screen::default);
-        Self { lines, scope, grep: args.grep.clone(), once, tables, screen, capture }
+        Self {
+            lines,
+            scope,
+            grep: args.grep.clone(),
+            once,
+            hidden: Hidden::default(),
+            tables,
+            screen,
+            capture,
+        }
+    }
+
+    /// Returns how many requests were not printed.
+    pub(crate) fn hidden(&self) -> Hidden {
+        self.hidden
     }
 
     /// Prints what comes last, as of `time_ns` nanoseconds since the Unix epoch: the tables, and the ledger if the format has
@@ -261,11 +277,13 @@ impl FlushSink for Printer {
 
     fn request(&mut self, connection: &Connection, request: &HttpRequest<'_>) -> bool {
         if self.grep.as_ref().is_some_and(|regex| !regex.is_match(request.raw())) {
+            self.hidden.grep = self.hidden.grep.saturating_add(1);
             return false;
         }
         let event = Event::Request(request);
         self.tables.iter_mut().for_each(|table| table.event(connection, &event));
         if self.once.as_mut().is_some_and(|once| !once.is_first(connection, request)) {
+            self.hidden.once_by = self.hidden.once_by.saturating_add(1);
             return false;
         }
         if self.scope < Scope::Tables {

@@ -29,7 +29,8 @@ pub(crate) struct ResultArgs {
 
     /// Print only requests whose head matches
     ///
-    /// A regular expression of the regex crate. It is matched before secrets are redacted; ^ and $ match at lines.
+    /// A regular expression of the regex crate. It is matched with the head as it was sent, before
+    /// secrets are redacted; ^ and $ match at lines, and (?i) ignores case.
     #[arg(long, value_name = "REGEX", value_parser = regex)]
     pub(crate) grep: Option<Regex>,
 
