@@ -255,7 +255,7 @@ toa-tc: 2,000 requests (3 incomplete) of 7 clients on 56 connections, 3 gaps of 
 toa-tc: packets (after GRO): 1,234 matched = 1,200 delivered + 34 lost (30 ring full, 4 no reader, 0 other) + 0 bypassed
 toa-tc: payload bytes: 1,000,000 matched = 990,000 delivered + 4,000 cut + 6,000 lost (5,000 ring full, 1,000 no reader, 0 other) + 0 bypassed
 toa-tc: delivered bytes: 980,000 used, 9,000 duplicate, 0 conflicting, 1,000 discarded
-toa-tc: 1,000 bytes discarded: arrived after their gap was reported
+toa-tc: 1,000 bytes discarded: arrived after the gap was reported
 ";
         assert_eq!(summary(&counters(|_| ()), &pipeline(), true), expected);
     }
@@ -342,7 +342,7 @@ toa-tc: 1,000 bytes discarded: arrived after their gap was reported
         let counters = counters(|counters| counters.add(Counter::Signed, 2));
         let text = of(&counters, &ledger, &examples).to_string();
         let late =
-            "toa-tc: 7 bytes discarded: arrived after their gap was reported (for example 192.0.2.1:7)\n";
+            "toa-tc: 7 bytes discarded: arrived after the gap was reported (for example 192.0.2.1:7)\n";
         assert!(text.contains(late), "{text}");
         assert!(text.ends_with("toa-tc: 2 packets with a signature (MD5, TCP-AO)\n"), "{text}");
     }

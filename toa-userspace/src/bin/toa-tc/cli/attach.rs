@@ -82,7 +82,7 @@ pub(crate) struct AttachArgs {
 
     /// Append results to this file instead of printing them
     ///
-    /// SIGHUP opens it again.
+    /// SIGHUP opens it again. - is stdout.
     #[arg(help_heading = "Output", long, value_name = "FILE", hide_short_help = true)]
     pub(crate) output_file: Option<PathBuf>,
 

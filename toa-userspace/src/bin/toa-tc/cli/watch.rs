@@ -78,7 +78,7 @@ pub(crate) struct WatchedRun {
     pub(crate) run: RunArgs,
 
     /// Output format
-    #[arg(short, long, value_enum, default_value_t = ReportFormat::Text)]
+    #[arg(short, long, value_enum, default_value_t = ReportFormat::Text, value_name = "FORMAT")]
     pub(crate) output: ReportFormat,
 }
 
