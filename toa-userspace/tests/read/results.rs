@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use super::{ACK, File, PRINTED, Result, SYN, TOA, block, block_at, capture, header, packet, text, tool};
+use super::{
+    ACK, File, PRINTED, REQUEST, Result, SYN, TOA, block, block_at, capture, header, packet, text, tool,
+};
 
 /// A TOA of the client 203.0.113.9.
 const OTHER: [u8; 8] = [254, 8, 0, 1, 203, 0, 113, 9];
@@ -172,14 +174,24 @@ fn nothing_is_said_to_be_lost_or_not_if_results_could_not_be_written() -> Result
 }
 
 #[test]
-fn a_keep_alive_probe_is_no_loss_for_q() -> Result {
-    let mut bytes = capture();
-    // A byte before the next one, which the server has.
-    bytes.extend(block_at(9, &packet(7, 9, ACK, &[], b"x")));
-    let file = File::new("probe", &bytes)?;
-    let said = |options: &[&str]| Ok::<_, Box<dyn std::error::Error>>(text(&file.read(options)?.stderr));
-    assert_eq!(said(&["--any", "-q"])?, "");
-    assert!(said(&["--any"])?.contains("discarded"), "the probe is not discarded");
+fn a_keep_alive_probe_is_not_worth_a_line() -> Result {
+    let request = block_at(20, &packet(7, 10, ACK, &[], REQUEST));
+    let sentence = "toa-tc: 1 request of 1 client on 1 connection, nothing lost\n";
+    // A byte of garbage, or none, before the next one, with the sequence number of the SYN.
+    for payload in [&b"x"[..], b""] {
+        let handshake = [packet(7, 9, SYN, &TOA, b""), packet(7, 10, ACK, &[], b"")];
+        let probe = packet(7, 9, ACK, &[], payload);
+        let blocks =
+            [handshake.map(|packet| block(&packet)), [block_at(9, &probe), block_at(18, &probe)]].concat();
+        let file = File::new("probe", &[header(), blocks.concat(), request.clone()].concat())?;
+        let said = |options: &[&str]| Ok::<_, Box<dyn std::error::Error>>(text(&file.read(options)?.stderr));
+        assert_eq!(said(&["--any"])?, sentence);
+        assert_eq!(said(&["--any", "-q"])?, "");
+        let used =
+            format!("{} used, {} duplicate, 0 conflicting, 0 discarded", REQUEST.len(), 2 * payload.len());
+        let all = said(&["--any", "-v"])?;
+        assert!(all.contains(&used), "{payload:?}: {all}");
+    }
     Ok(())
 }
 
