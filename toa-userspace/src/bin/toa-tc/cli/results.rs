@@ -47,7 +47,7 @@ pub(crate) struct ResultArgs {
     #[arg(long, value_name = "KEYS")]
     pub(crate) summary_by: Vec<GroupBy>,
 
-    /// How times are printed [default: the local time of day]
+    /// Print times in this form [default: the local time of day]
     #[arg(long, value_enum, value_name = "FORM", hide_short_help = true)]
     pub(crate) time: Option<Time>,
 
@@ -75,7 +75,7 @@ pub(crate) struct ResultArgs {
     #[arg(skip)]
     pub(crate) only_tables: bool,
 
-    /// Stop after this many requests
+    /// Stop after printing this many requests
     #[arg(short = 'c', value_name = "N", value_parser = count)]
     pub(crate) count: Option<u64>,
 }
@@ -99,7 +99,7 @@ pub(crate) enum Format {
     Text,
     /// One line per request, with the fields of --header as name=value
     Oneline,
-    /// JSON Lines: one object per request, connection event and gap; the last line is the ledger
+    /// JSON Lines: one object per request, connection event and gap; the last line has the counts
     Json,
 }
 

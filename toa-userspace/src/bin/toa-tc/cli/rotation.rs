@@ -18,7 +18,7 @@ pub(crate) struct RotationArgs {
 
     /// Begin new files of -w and --output-file after this time, such as 1h
     ///
-    /// A file without anything in it goes on.
+    /// An empty file stays in use.
     #[arg(long, value_name = "TIME", value_parser = duration, hide_short_help = true)]
     rotate_time: Option<SignedDuration>,
 
