@@ -5,6 +5,7 @@
 //! - [`tool`]: the tool itself, what it prints, and what it should have printed;
 //! - [`http_rows`]: what clients send to HTTP servers;
 //! - [`differential`]: the kernel's program compared with the classifier of `toa-tc read`.
+//! - [`recording`]: terminal sessions for the documentation;
 //! - [`segments`]: random segments, compared with a real server.
 
 pub mod differential;
@@ -13,6 +14,7 @@ pub mod lab;
 pub mod paired_rate;
 pub mod peers;
 pub mod process;
+pub mod recording;
 pub mod segments;
 pub mod tool;
 pub mod wait;

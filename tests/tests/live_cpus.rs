@@ -107,7 +107,7 @@ fn a_cpu_without_a_ring_gets_one_and_what_it_lost_is_said() -> Result<()> {
     })?;
     lab.connect(Some(CLIENT.into()))?.ask(Request::get("/read"))?;
     wait::until("its packets", || Ok(tool.stdout()?.contains("GET /read ").then_some(())))?;
-    let lost = " lost in 10 s: their CPU had no ring\n";
+    let lost = " lost in 10 s: a CPU had no ring\n";
     wait::until("the line", || Ok(tool.stderr()?.contains(lost).then_some(())))?;
     let output = tool.stop(Signal::Interrupt)?.succeeded()?;
     assert_eq!(output.stderr.matches(&line).count(), 1, "{}", output.stderr);

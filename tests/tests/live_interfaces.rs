@@ -292,7 +292,7 @@ fn a_port_and_its_bridge_are_told_apart_and_print_a_request_once() -> Result<()>
     )?;
     for (tool, is_elsewhere) in [(port, false), (both, true)] {
         let output = tool.stop(Signal::Interrupt)?.succeeded()?;
-        let elsewhere = " on another interface or VLAN than their connection's first packet";
+        let elsewhere = " on another interface or VLAN than the connection's first packet";
         assert_eq!(output.stderr.contains(elsewhere), is_elsewhere, "{}", output.stderr);
         assert_eq!(asked(&output)?, [(nginx_address(), "/".to_owned())], "{}", output.stderr);
         output.ledger()?.check()?;

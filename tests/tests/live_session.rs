@@ -8,6 +8,7 @@ use toa_tests::{
     lab::{Lab, balancer::Balancer, marker::Habit, mounts, veth::Device},
     peers::client::{Connection, Request},
     process::Signal,
+    recording::record,
     tool::toa_tc::{Output, Start, ToaTc},
 };
 
@@ -80,6 +81,15 @@ fn three_commands_name_the_team_that_still_calls() -> Result<()> {
         ensure!(matches!(printed[..], [line] if line.ends_with(" x-team=payments")), "{}", teams.stdout);
         Ok(())
     })
+}
+
+#[test]
+fn the_recorded_sessions_show_what_the_commands_print_now() -> Result<()> {
+    for recording in record()? {
+        let path = recording.path();
+        ensure!(recording.is_up_to_date()?, "{} is out of date: cargo xtask sessions", path.display());
+    }
+    Ok(())
 }
 
 #[test]

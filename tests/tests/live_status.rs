@@ -185,6 +185,13 @@ fn flows_shows_what_is_followed() -> Result<()> {
         for part in ["203.0.113.9:54321", &local.to_string(), &server.to_string(), "syn 254:8", "open"] {
             assert!(text.contains(part), "{part} is missing: {text}");
         }
+        for (rule, count) in [("203.0.113.9", 1), (":54321", 1), ("203.0.113.0/24", 1), ("203.0.113.10", 0)] {
+            assert_eq!(objects(&namespace, &["flows", rule, "-o", "json"])?.len(), count, "{rule}");
+        }
+        assert!(
+            succeed(&namespace, &["flows", ":54321", "192.0.2.1"])?
+                .contains(": 1 followed of these clients\n")
+        );
         drop(connection);
         wait::until("the end of the connection", || {
             let text = succeed(&namespace, &["flows"])?;

@@ -9,6 +9,7 @@ pub mod existing;
 pub mod field_choice;
 mod fields;
 pub mod group_by;
+pub mod hidden;
 pub mod interfaces;
 pub mod json;
 pub mod ledger;

@@ -128,10 +128,21 @@ fn profiles() -> impl Iterator<Item = &'static str> {
     PROFILES.iter().map(|(name, _)| *name)
 }
 
-/// Returns a question after the profile that was probably meant.
+/// Returns a question after the pair or the profile that was probably meant.
 fn meant(text: &str) -> String {
-    let profile = nearest(&text.to_ascii_lowercase(), profiles());
-    profile.map(|name| format!(": did you mean {name}?")).unwrap_or_default()
+    let profile = || nearest(&text.to_ascii_lowercase(), profiles()).map(str::to_owned);
+    meant_pair(text).or_else(profile).map(|meant| format!(": did you mean {meant}?")).unwrap_or_default()
+}
+
+/// Returns the pair of which a text lacks the length, or `0x` before the kind.
+fn meant_pair(text: &str) -> Option<String> {
+    let (kind, length) = text.split_once(':').map_or((text, None), |(kind, length)| (kind, Some(length)));
+    let digits = kind.strip_prefix("0x").or_else(|| kind.strip_prefix("0X")).unwrap_or(kind);
+    let decimal = number(kind, 10);
+    let kind = decimal.or_else(|| number(digits, 16)).filter(|kind| *kind > 1)?;
+    let known = || KNOWN_PAIRS.iter().find(|pair| pair.0 == kind).map_or(LENGTH_IPV4, |pair| pair.1);
+    let length = length.map_or_else(|| Some(known()), |length| number(length, 10))?;
+    Some(if decimal.is_some() { format!("{kind}:{length}") } else { format!("{kind:#x}:{length}") })
 }
 
 /// Parses digits. Unlike the standard library, does not accept a sign.
@@ -202,6 +213,14 @@ mod tests {
         let profiles = "default, lvs, dpvs, tencent, alibaba, ucloud, huawei, akamai, netscaler, f5, all)";
         assert!(error("xyz").ends_with(profiles));
         assert!(error("LSV").ends_with(": did you mean lvs?"), "{}", error("LSV"));
+        for (typed, meant) in
+            [("fe:8", "0xfe:8"), ("fd:20", "0xfd:20"), ("254", "254:8"), ("0xfe", "0xfe:8"), ("28", "28:7")]
+        {
+            assert!(error(typed).ends_with(&format!(": did you mean {meant}?")), "{}", error(typed));
+        }
+        for typed in ["xyz:8", "300", "fe:"] {
+            assert!(!error(typed).contains("did you mean"), "{}", error(typed));
+        }
         assert!(error("tencnet").ends_with(": did you mean tencent?"));
         assert!(error("254:12").ends_with("252:20, 249:40, 254:16, 28:7, 28:19, 254:24"));
         assert!(error("200:7").contains("200:7"));

@@ -3,10 +3,13 @@
 use std::{
     error::Error,
     ffi::OsStr,
+    fs::File,
     io,
     os::unix::ffi::OsStrExt as _,
     process::{Command, Output, Stdio},
 };
+
+use rustix::pty::{OpenptFlags, grantpt, ptsname, unlockpt};
 
 type Result = std::result::Result<(), Box<dyn Error>>;
 
@@ -99,6 +102,40 @@ fn mistakes_with_rules_and_metrics_are_one_line() -> Result {
 }
 
 #[test]
+fn a_capture_is_not_written_to_a_terminal() -> Result {
+    let terminal = rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
+    grantpt(&terminal)?;
+    unlockpt(&terminal)?;
+    let name = ptsname(&terminal, Vec::new())?;
+    for arguments in [&["-w", "-"][..], &["-w", "-", "--output-file", "-"]] {
+        let open = File::options().read(true).write(true).open(OsStr::from_bytes(name.as_bytes()))?;
+        let output = tool(&[&["attach", "no/device", "--any"], arguments].concat()).stdout(open).output()?;
+        let said = stderr(&output);
+        assert_eq!((output.status.code(), said.lines().count()), (USAGE, 1), "{said}");
+        assert!(
+            said.starts_with("toa-tc: -w - writes binary data: redirect it to a file, or pipe it"),
+            "{said}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn an_output_file_that_is_a_dash_is_stdout() -> Result {
+    let directory =
+        std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("dash-{}", std::process::id()));
+    std::fs::create_dir(&directory)?;
+    let mut command = tool(&["attach", "no/device", "--any", "--output-file", "-"]);
+    let output = command.current_dir(&directory).output()?;
+    let files = std::fs::read_dir(&directory)?.count();
+    std::fs::remove_dir_all(&directory)?;
+    assert_eq!((output.status.code(), files), (Some(1), 0), "{output:?}");
+    let output = tool(&["attach", "no/device", "--output-file", "-", "--rotate-size", "1M"]).output()?;
+    assert!(stderr(&output).starts_with("toa-tc: nothing to rotate: "), "{output:?}");
+    Ok(())
+}
+
+#[test]
 fn rules_that_cannot_be_read_are_one_line() -> Result {
     let path =
         std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("rules-{}", std::process::id()));
@@ -110,6 +147,7 @@ fn rules_that_cannot_be_read_are_one_line() -> Result {
         for (path, code, reason) in [
             ("/no/such/rules", 1, "cannot open /no/such/rules: No such file".to_owned()),
             ("/", 1, "cannot read /: it is a directory".to_owned()),
+            ("203.0.113.0/24", 2, "203.0.113.0/24 is a rule, not a file of rules: ".to_owned()),
             (wrong, 2, format!("toa-tc: {wrong}: line 3: \"client.example\" is a host name")),
         ] {
             let output = tool(&[command, &[path]].concat()).output()?;

@@ -44,6 +44,24 @@ pub(crate) fn demo(workspace: &Workspace, options: &DemoOptions) -> Result<ExitC
     }
 }
 
+/// Options of `cargo xtask sessions`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SessionsOptions {
+    /// Only compare them with what the commands print now; exit with 1 if they differ
+    #[arg(long)]
+    check: bool,
+}
+
+/// Installs what is missing, builds and runs the recorder of terminal sessions.
+pub(crate) fn sessions(workspace: &Workspace, options: &SessionsOptions) -> Result<ExitCode> {
+    let mut command = match prepare(workspace, Scope::Demo, "sessions")? {
+        Ready::Not(code) => return Ok(code),
+        Ready::Yes(command) => command,
+    };
+    command.args(options.check.then_some("--check"));
+    run(&mut command)
+}
+
 /// Installs what is missing, builds and runs the comparison of toa-tc with tshark.
 pub(crate) fn conformance(workspace: &Workspace, options: &ConformanceOptions) -> Result<ExitCode> {
     let ready = match &options.captures {
@@ -56,12 +74,15 @@ pub(crate) fn conformance(workspace: &Workspace, options: &ConformanceOptions) -
     };
     match ready {
         Ready::Not(code) => Ok(code),
-        Ready::Yes(mut command) => {
-            exec::echo(&command);
-            let status = command.status()?;
-            Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-        }
+        Ready::Yes(mut command) => run(&mut command),
     }
+}
+
+/// Runs a program of the lab.
+fn run(command: &mut Command) -> Result<ExitCode> {
+    exec::echo(command);
+    let status = command.status()?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Makes a path independent of the current directory, which will be the workspace.

@@ -38,6 +38,8 @@ enum Task {
     Fuzz(fuzz::Options),
     /// Check formatting, lints, documentation and house rules
     Lint,
+    /// Record the terminal sessions of the documentation in the load-balancer lab
+    Sessions(lab::SessionsOptions),
     /// Run all tests, including those that need root and the VM
     Test(test::Options),
     /// Check the eBPF programs and the tool on this kernel and on Debian's 6.1 in a VM
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         Task::Conformance(options) => lab::conformance(&workspace, &options),
         Task::Fuzz(options) => fuzz::run(&workspace, &options),
         Task::Lint => lint::run(&workspace),
+        Task::Sessions(options) => lab::sessions(&workspace, &options),
         Task::Test(options) => test::run(&workspace, &options),
         Task::Vm(options) => vm::run(&workspace, &options),
     });

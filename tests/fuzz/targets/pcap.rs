@@ -8,7 +8,7 @@ use toa_userspace::{
     event::Event,
     limits::Limits,
     pipeline::{Sink, connection::Connection},
-    print::ledger::Summary,
+    print::{hidden::Hidden, ledger::Summary},
 };
 
 /// A sink that discards everything.
@@ -45,7 +45,10 @@ fuzz_target!(|file: &[u8]| {
         counters: replay.counters(),
         pipeline: replay.ledger(),
         examples: replay.examples(),
+        evicted: 0,
         after_gro: false,
+        hidden: Hidden::default(),
+        is_unwritten: false,
     }
     .to_string();
     assert!(!summary.contains("do not add up"), "{summary}");

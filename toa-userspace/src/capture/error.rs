@@ -10,6 +10,9 @@ pub enum CaptureError {
     /// The file does not begin like a capture.
     #[error("not a pcap or pcapng file")]
     NoCapture,
+    /// The file is compressed in a way that is not read.
+    #[error("it is compressed with {0}: decompress it first, as in {0} -dc FILE | toa-tc read -")]
+    Compressed(&'static str),
     /// The file is empty.
     #[error("the capture is empty: it has no header")]
     Empty,

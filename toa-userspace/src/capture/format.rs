@@ -14,6 +14,15 @@ use super::{
 const BLOCK_HEADER_LEN: usize = 8;
 const SECTION_START_LEN: usize = 12;
 
+/// How files begin that other programs have compressed, and what these are called.
+const COMPRESSED: [(&[u8], &str); 3] = [(b"\xfd7zX", "xz"), (b"BZh", "bzip2"), (b"\x04\x22\x4d\x18", "lz4")];
+
+/// Returns the error of a file that begins with `bytes` and is no capture.
+fn no_capture(bytes: &[u8]) -> CaptureError {
+    let compressed = COMPRESSED.iter().find(|(magic, _)| bytes.starts_with(magic));
+    compressed.map_or(CaptureError::NoCapture, |(_, name)| CaptureError::Compressed(name))
+}
+
 /// The format of the file.
 #[derive(Debug, Default)]
 pub(super) enum Format {
@@ -53,7 +62,7 @@ impl Format {
             _ if Pcap::is_begun_by(rest) => {
                 return Ok(Ok(Measured { kind: FILE_HEADER, len: pcap::FILE_HEADER_LEN }));
             }
-            _ => return Err(CaptureError::NoCapture),
+            _ => return Err(no_capture(rest)),
         };
         let Some(block_len) = word(rest, 4, big_endian) else {
             return Ok(Err(BLOCK_HEADER_LEN));

@@ -256,8 +256,11 @@ fn a_truncated_file_gives_what_is_whole_and_an_error() {
 #[test]
 fn what_is_no_capture_is_said_to_be_none() {
     assert_eq!(read(b"").1, Err(CaptureError::Empty));
-    for file in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"GET", b"BZh9", b"\x0a\x0d\x0d\x0a\0\0\0\0\0\0\0\0"] {
+    for file in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"GET", b"BZ", b"\x0a\x0d\x0d\x0a\0\0\0\0\0\0\0\0"] {
         assert_eq!(read(file), (vec![], Err(CaptureError::NoCapture)), "{file:?}");
+    }
+    for (file, name) in [(&b"\xfd7zXZ\0"[..], "xz"), (b"BZh9", "bzip2"), (b"\x04\x22\x4d\x18", "lz4")] {
+        assert_eq!(read(file).1, Err(CaptureError::Compressed(name)));
     }
     let unknown = Order::Little.pcap(false, 105);
     assert_eq!(read(&unknown).1, Err(CaptureError::LinkType { number: 105 }));

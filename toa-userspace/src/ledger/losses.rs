@@ -40,8 +40,8 @@ impl Reason {
 static ALL: [Reason; REASONS] = [
     Reason::new("ring_full", "packet", "lost", "the rings were full")
         .with("--ring-size", "a larger --ring-size, or a faster reader of the output"),
-    Reason::new("no_reader", "packet", "lost", "their CPU had no ring"),
-    Reason::new("other", "packet", "lost", "the kernel could not write to the ring of their CPU"),
+    Reason::new("no_reader", "packet", "lost", "a CPU had no ring"),
+    Reason::new("other", "packet", "lost", "the kernel could not write to the ring of a CPU"),
     Reason {
         is_least: true,
         ..Reason::new("evicted", "open connection", "evicted", "the table was full")

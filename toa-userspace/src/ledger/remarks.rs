@@ -33,7 +33,7 @@ const WORDS: [Words; PIPELINE_REMARKS] = [
     ("range_limits", "hole", " given up: too many ranges waiting on one connection"),
     ("total_bytes_limits", "wait", " given up: --max-memory reached"),
     ("conflicting_bytes", "byte", " arrived again with different content"),
-    ("late_bytes", "byte", " discarded: arrived after their gap was reported"),
+    ("late_bytes", "byte", " discarded: arrived after the gap was reported"),
     ("before_start_bytes", "byte", " discarded: before the start of the connection"),
     ("after_end_bytes", "byte", " discarded: after the end of the connection"),
     ("out_of_window_bytes", "byte", " discarded: outside the TCP window"),
@@ -46,9 +46,9 @@ const WORDS: [Words; PIPELINE_REMARKS] = [
     ("ended_evicted", "ended connection", " forgotten early: too many"),
     ("not_http", "connection", " not HTTP/1, or not any more"),
     ("resynchronized_requests", "request", " found by searching: may be part of a body"),
-    ("malformed_requests", "request", " malformed: a server may refuse it"),
+    ("malformed_requests", "request", " malformed: servers may refuse such requests"),
     ("conflicting_requests", "request", " of which bytes arrived again with different content"),
-    ("reopened_requests", "request", " after what seemed to be the end of their connection"),
+    ("reopened_requests", "request", " after what seemed to be the end of the connection"),
     ("possibly_unread_requests", "request", " after one that a server may refuse: possibly not read"),
     ("faulty_framings", "request", " with ambiguous body length"),
     ("oversized_heads", "request head", " longer than --max-head"),
@@ -105,18 +105,15 @@ impl Ledger {
 /// Counters of the kernel program, or of the classifier for a capture, that are worth a line. A server ignores most of
 /// these packets, so they are no loss.
 const KERNEL: [(Counter, Words); 14] = [
-    (
-        Counter::Conflict,
-        ("toa_conflicts", "packet", " with the TOA of another client than their connection's"),
-    ),
+    (Counter::Conflict, ("toa_conflicts", "packet", " with the TOA of another client than the connection's")),
     (Counter::Stray, ("stray_packets", "packet", " outside the TCP window, or a reset at the wrong place")),
     (Counter::Challenged, ("challenges", "SYN", " on an open connection")),
-    (Counter::AfterEnd, ("after_end_packets", "packet", " after the end of their connection")),
+    (Counter::AfterEnd, ("after_end_packets", "packet", " after the end of the connection")),
     (Counter::Reopened, ("reopened", "connection", " that went on after an end")),
     (Counter::ReplacedOpen, ("replaced_open", "connection", " replaced by another of the same addresses")),
     (
         Counter::OtherInterface,
-        ("other_interface", "packet", " on another interface or VLAN than their connection's first packet"),
+        ("other_interface", "packet", " on another interface or VLAN than the connection's first packet"),
     ),
     (Counter::Signed, ("signed", "packet", " with a signature (MD5, TCP-AO)")),
     (
@@ -126,7 +123,7 @@ const KERNEL: [(Counter, Words); 14] = [
     (Counter::AckOld, ("ack_old", "packet", " with an old ACK number: the server may not have read them")),
     (Counter::ServerClosed, ("server_closed", "packet", " after the server had closed their connection")),
     (Counter::OtherHost, ("other_host", "packet", " addressed to another host")),
-    (Counter::FlowReused, ("flow_reused", "packet", " of connections that were just evicted (--max-flows)")),
+    (Counter::FlowReused, ("flow_reused", "packet", " of just evicted connections (--max-flows)")),
     (Counter::FlowInsertFailed, ("flow_insert_failed", "connection", " not followed: the table refused it")),
 ];
 

@@ -37,6 +37,9 @@ pub enum GroupByError {
     /// A part is none of the properties.
     #[error("{0:?} is none of client, path and header:NAME")]
     Unknown(String),
+    /// A header field has a pattern for a name, or something that no field can have.
+    #[error("{0:?} does not name one header field, and patterns are not possible")]
+    Name(String),
     /// A property is repeated.
     #[error("{0} is given twice")]
     Repeated(String),
@@ -56,6 +59,9 @@ impl FromStr for GroupBy {
                 None if part.eq_ignore_ascii_case("client") => Dimension::Client,
                 None if part.eq_ignore_ascii_case("path") => Dimension::Path,
                 Some((kind, name)) if kind.eq_ignore_ascii_case("header") && !name.is_empty() => {
+                    if !is_field_name(name) {
+                        return Err(GroupByError::Name(part.to_owned()));
+                    }
                     Dimension::Header(name.to_ascii_lowercase())
                 }
                 _ => return Err(GroupByError::Unknown(part.to_owned())),
@@ -139,6 +145,12 @@ pub fn shown(value: Option<&str>) -> &str {
         Some("") => r#""""#,
         Some(value) => value,
     }
+}
+
+/// Returns whether a text is the name of a header field (RFC 9110 section 5.6.2). `*` may be part of one, but no known one has
+/// it: it is meant as a pattern.
+fn is_field_name(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'+-.^_`|~".contains(&byte))
 }
 
 fn put_client(connection: &Connection, key: &mut Vec<u8>) -> bool {
@@ -255,5 +267,10 @@ mod tests {
         assert_eq!(error("client,"), r#""" is none of client, path and header:NAME"#);
         assert_eq!(error("header:"), r#""header:" is none of client, path and header:NAME"#);
         assert_eq!(error("header:a,header:A"), "header:a is given twice");
+        for pattern in ["header:*", "header:x-*", "header:x-[ab]", "header:x team", "header:x-team:"] {
+            let expected =
+                format!("{pattern:?} does not name one header field, and patterns are not possible");
+            assert_eq!(error(pattern), expected);
+        }
     }
 }

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use super::count::{Count, plural};
+use super::{
+    count::{Count, plural},
+    hidden::Hidden,
+};
 use crate::{
     address::ClientAddress,
     ledger::{
@@ -29,6 +32,10 @@ pub struct Summary<'a> {
     /// Whether packets were counted after GRO, which merges several packets of the wire: true for a live run, false for
     /// a capture.
     pub after_gro: bool,
+    /// Requests that were not printed.
+    pub hidden: Hidden,
+    /// Whether results could not be written.
+    pub is_unwritten: bool,
 }
 
 impl<'a> Summary<'a> {
@@ -79,15 +86,19 @@ impl Summary<'_> {
     fn write_sentence(&self, out: &mut impl fmt::Write) -> fmt::Result {
         let Ledger { clients, connections, stream, http, .. } = self.pipeline;
         write!(out, "toa-tc: {}", plural(http.requests, "request"))?;
-        if http.incomplete_requests > 0 {
-            write!(out, " ({} incomplete)", Count(http.incomplete_requests))?;
+        let incomplete = http.incomplete_requests;
+        let incomplete = (incomplete > 0).then(|| format!("{} incomplete", Count(incomplete)));
+        let details: Vec<_> = incomplete.into_iter().chain(self.hidden.parts()).collect();
+        if !details.is_empty() {
+            write!(out, " ({})", details.join(", "))?;
         }
         if *clients > 0 {
             write!(out, " of {}", plural(*clients, "client"))?;
         }
         write!(out, " on {}, ", plural(*connections, "connection"))?;
+        let unwritten = self.is_unwritten.then(|| "not all results were written".to_owned());
         if self.is_lossless() {
-            return writeln!(out, "nothing lost");
+            return writeln!(out, "{}", unwritten.as_deref().unwrap_or("nothing lost"));
         }
         let (cut, gap_bytes) = (self.counters.ledger().cut_packets, plural(stream.gap_bytes, "byte"));
         // Of packets, the sums have the reasons.
@@ -102,6 +113,7 @@ impl Summary<'_> {
         if parts.is_empty() {
             parts.push("the counts do not add up".to_owned());
         }
+        parts.extend(unwritten);
         writeln!(out, "{}", parts.join(", "))
     }
 
@@ -211,8 +223,13 @@ mod tests {
         counters
     }
 
+    fn of<'a>(counters: &'a Snapshot, pipeline: &'a Ledger, examples: &'a Examples) -> Summary<'a> {
+        let hidden = Hidden::default();
+        Summary { counters, pipeline, examples, evicted: 0, after_gro: true, hidden, is_unwritten: false }
+    }
+
     fn summary(counters: &Snapshot, pipeline: &Ledger, after_gro: bool) -> String {
-        Summary { counters, pipeline, examples: &Examples::default(), evicted: 0, after_gro }.to_string()
+        Summary { after_gro, ..of(counters, pipeline, &Examples::default()) }.to_string()
     }
 
     fn pipeline() -> Ledger {
@@ -238,7 +255,7 @@ toa-tc: 2,000 requests (3 incomplete) of 7 clients on 56 connections, 3 gaps of 
 toa-tc: packets (after GRO): 1,234 matched = 1,200 delivered + 34 lost (30 ring full, 4 no reader, 0 other) + 0 bypassed
 toa-tc: payload bytes: 1,000,000 matched = 990,000 delivered + 4,000 cut + 6,000 lost (5,000 ring full, 1,000 no reader, 0 other) + 0 bypassed
 toa-tc: delivered bytes: 980,000 used, 9,000 duplicate, 0 conflicting, 1,000 discarded
-toa-tc: 1,000 bytes discarded: arrived after their gap was reported
+toa-tc: 1,000 bytes discarded: arrived after the gap was reported
 ";
         assert_eq!(summary(&counters(|_| ()), &pipeline(), true), expected);
     }
@@ -268,17 +285,10 @@ toa-tc: 1,000 bytes discarded: arrived after their gap was reported
     #[test]
     fn a_run_without_losses_is_one_sentence() {
         let (none, examples) = (Snapshot::default(), Examples::default());
-        let is_whole = |counters: &Snapshot, pipeline: &Ledger| {
-            Summary { counters, pipeline, examples: &examples, evicted: 0, after_gro: true }.is_whole()
-        };
-        assert!(is_whole(&none, &Ledger::default()));
-        let brief = Summary {
-            counters: &none,
-            pipeline: &Ledger::default(),
-            examples: &examples,
-            evicted: 0,
-            after_gro: true,
-        };
+        let is_whole = |counters: &Snapshot, pipeline: &Ledger| of(counters, pipeline, &examples).is_whole();
+        let nothing = Ledger::default();
+        assert!(is_whole(&none, &nothing));
+        let brief = of(&none, &nothing, &examples);
         assert_eq!(brief.brief(), "toa-tc: 0 requests on 0 connections, nothing lost\n");
         let lost = [Counter::LostRingFull, Counter::Cut, Counter::Matched];
         for counter in lost {
@@ -288,17 +298,37 @@ toa-tc: 1,000 bytes discarded: arrived after their gap was reported
         }
         let mut gap = Ledger::default();
         gap.stream.gaps = 1;
-        let evicted = Summary {
-            counters: &none,
-            pipeline: &Ledger::default(),
-            examples: &examples,
-            evicted: 5,
-            after_gro: true,
-        };
+        let evicted = Summary { evicted: 5, ..brief };
         assert!(!evicted.is_whole() && evicted.brief().ends_with(", 5 open connections evicted\n"));
         let mut late = Ledger::default();
         late.stream.late_bytes = 1;
         assert!(!is_whole(&none, &gap) && !is_whole(&none, &late));
+    }
+
+    #[test]
+    fn what_was_not_printed_is_no_loss_and_told() {
+        let (none, examples, pipeline) = (Snapshot::default(), Examples::default(), pipeline());
+        let hidden = Hidden { grep: 1200, once_by: 7 };
+        let text = Summary { hidden, ..of(&none, &pipeline, &examples) }.brief();
+        let details =
+            "2,000 requests (3 incomplete, 1,200 hidden by --grep, 7 hidden by --once-by) of 7 clients";
+        assert!(text.contains(details), "{text}");
+        let nothing = Ledger::default();
+        let hidden = Summary { hidden: Hidden { grep: 1, once_by: 0 }, ..of(&none, &nothing, &examples) };
+        let expected = "toa-tc: 0 requests (1 hidden by --grep) on 0 connections, nothing lost\n";
+        assert!(hidden.is_whole() && hidden.brief() == expected);
+    }
+
+    #[test]
+    fn results_that_were_not_written_are_told_beside_what_was_lost() {
+        let (none, examples, nothing) = (Snapshot::default(), Examples::default(), Ledger::default());
+        let unwritten =
+            |counters| Summary { is_unwritten: true, ..of(counters, &nothing, &examples) }.brief();
+        assert_eq!(unwritten(&none), "toa-tc: 0 requests on 0 connections, not all results were written\n");
+        let expected = "toa-tc: 0 requests on 0 connections, 1 packet cut, not all results were written\n";
+        let mut cut = Snapshot::default();
+        cut.add(Counter::Cut, 1);
+        assert_eq!(unwritten(&cut), expected);
     }
 
     #[test]
@@ -310,16 +340,9 @@ toa-tc: 1,000 bytes discarded: arrived after their gap was reported
         let client = ClientAddress { address: [192, 0, 2, 1].into(), port: Some(7) };
         examples.add(&before, &ledger.remark_counts(), || client);
         let counters = counters(|counters| counters.add(Counter::Signed, 2));
-        let text = Summary {
-            counters: &counters,
-            pipeline: &ledger,
-            examples: &examples,
-            evicted: 0,
-            after_gro: true,
-        }
-        .to_string();
+        let text = of(&counters, &ledger, &examples).to_string();
         let late =
-            "toa-tc: 7 bytes discarded: arrived after their gap was reported (for example 192.0.2.1:7)\n";
+            "toa-tc: 7 bytes discarded: arrived after the gap was reported (for example 192.0.2.1:7)\n";
         assert!(text.contains(late), "{text}");
         assert!(text.ends_with("toa-tc: 2 packets with a signature (MD5, TCP-AO)\n"), "{text}");
     }

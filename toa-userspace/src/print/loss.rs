@@ -44,7 +44,7 @@ mod tests {
             [
                 "1,203 packets lost in 10 s: the rings were full (a larger --ring-size, or a faster reader of the \
                  output)",
-                "1 packet lost in 10 s: their CPU had no ring",
+                "1 packet lost in 10 s: a CPU had no ring",
                 "at least 7 open connections evicted in 10 s: the table was full (a larger --max-flows)",
             ]
         );

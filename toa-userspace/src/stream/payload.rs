@@ -36,7 +36,9 @@ impl Stream {
         // A keep-alive probe may have a byte of garbage (RFC 9293 section 3.8.4).
         let is_probe = payload.len() == 1 && end == self.next;
         let again = if is_probe { &[] } else { part(payload, start, old.clone()) };
-        self.count_old(old.clone(), again, cx);
+        // Where it precedes the first byte, the server has its sequence number: it is the SYN's.
+        let first_byte = if is_probe { old.start } else { self.start };
+        self.count_old(old.clone(), again, first_byte, cx);
         let mut from = old.end;
         let arrival = Arrival { time_ns: segment.time_ns, ack: segment.details.ack };
         if self.started && from == self.next && from < end {
@@ -74,9 +76,10 @@ impl Stream {
         }
     }
 
-    /// Counts the positions `old`, which were handed on or passed over, and compares `bytes` with what was there.
-    fn count_old(&mut self, old: std::ops::Range<u64>, bytes: &[u8], cx: &mut Context<'_>) {
-        let before = old.end.min(self.start).saturating_sub(old.start);
+    /// Counts the positions `old`, which were handed on or passed over or are before `first`, and compares `bytes` with what was
+    /// there.
+    fn count_old(&mut self, old: std::ops::Range<u64>, bytes: &[u8], first: u64, cx: &mut Context<'_>) {
+        let before = old.end.min(first).saturating_sub(old.start);
         let late = self.pending.as_ref().map_or(0, |pending| pending.in_gaps(&old));
         let again = old.end.saturating_sub(old.start).saturating_sub(before).saturating_sub(late);
         let differing = self.history.as_ref().map_or(0, |history| history.differing(old.start, bytes));

@@ -39,6 +39,20 @@ fn a_compressed_capture_is_read_whatever_its_name_is() -> Result {
 }
 
 #[test]
+fn a_capture_in_another_compression_is_told() -> Result {
+    for (name, beginning) in
+        [("xz", &b"\xfd7zXZ\0\0\x04"[..]), ("bzip2", b"BZh91AY&"), ("lz4", b"\x04\x22\x4d\x18dp\xb9")]
+    {
+        let output = File::new(name, beginning)?.read(&["--any"])?;
+        let expected = format!(
+            ": it is compressed with {name}: decompress it first, as in {name} -dc FILE | toa-tc read -\n"
+        );
+        assert!(output.status.code() == Some(1) && text(&output.stderr).ends_with(&expected), "{output:?}");
+    }
+    Ok(())
+}
+
+#[test]
 fn compressed_data_that_ends_early_is_printed_up_to_its_end_and_is_a_failure() -> Result {
     for (name, bytes) in [("gzip", gzip(&capture())?), ("zstd", zstd(&capture()))] {
         let cut = bytes.get(..bytes.len() - 3).ok_or("a short file")?;

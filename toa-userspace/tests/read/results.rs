@@ -1,6 +1,10 @@
 //! The options that choose what is printed of requests, and how.
 
-use super::{ACK, File, PRINTED, Result, SYN, TOA, block_at, capture, header, packet, text, tool};
+use std::fs;
+
+use super::{
+    ACK, File, PRINTED, REQUEST, Result, SYN, TOA, block, block_at, capture, header, packet, text, tool,
+};
 
 /// A TOA of the client 203.0.113.9.
 const OTHER: [u8; 8] = [254, 8, 0, 1, 203, 0, 113, 9];
@@ -123,14 +127,71 @@ fn the_end_is_a_sentence_and_more_with_v_and_nothing_with_q() -> Result {
 }
 
 #[test]
-fn a_keep_alive_probe_is_no_loss_for_q() -> Result {
-    let mut bytes = capture();
-    // A byte before the next one, which the server has.
-    bytes.extend(block_at(9, &packet(7, 9, ACK, &[], b"x")));
-    let file = File::new("probe", &bytes)?;
-    let said = |options: &[&str]| Ok::<_, Box<dyn std::error::Error>>(text(&file.read(options)?.stderr));
-    assert_eq!(said(&["--any", "-q"])?, "");
-    assert!(said(&["--any"])?.contains("discarded"), "the probe is not discarded");
+fn the_end_tells_how_many_requests_were_not_printed() -> Result {
+    let file = requests()?;
+    let options = ["--any", "--grep", "orders", "--once-by", "header:X-Team"];
+    let shown = file.read(&options)?;
+    let sentence = "toa-tc: 4 requests (1 hidden by --grep, 2 hidden by --once-by) of 2 clients on 3 connections, \
+                    nothing lost\n";
+    assert_eq!(text(&shown.stderr), sentence);
+    let json = text(&file.read(&[&options[..], &["-o", "json"]].concat())?.stdout);
+    let ledger = json.lines().last().unwrap_or_default();
+    assert!(ledger.contains(r#""requests":4,"incomplete":0,"hidden":{"grep":1,"once_by":2},"#), "{ledger}");
+    Ok(())
+}
+
+#[test]
+fn names_of_fields_are_compared_in_any_case_and_shown_in_lower_case() -> Result {
+    let mixed = b"GET / HTTP/1.1\r\nHOST: a\r\nX-Team: payments\r\n\r\n";
+    let packets = [packet(7, 9, SYN, &TOA, b""), packet(7, 10, ACK, &[], mixed)];
+    let file = File::new("mixed", &[header(), packets.map(|packet| block(&packet)).concat()].concat())?;
+    for name in ["X-Team", "x-team", "X-TEAM"] {
+        let by = format!("header:{name}");
+        let options = ["-o", "oneline", "--header", name, "--once-by", &by, "--summary-by", &by];
+        let shown = printed(&file, &options)?;
+        assert!(shown.contains(" HTTP/1.1 x-team=payments\n\nheader:x-team  requests"), "{shown}");
+        assert!(!printed(&file, &["--not-header", name])?.contains("x-team"), "{name}");
+        assert!(!printed(&file, &["--redact", name])?.contains("payments"), "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn nothing_is_said_to_be_lost_or_not_if_results_could_not_be_written() -> Result {
+    let file = requests()?;
+    for options in [&["-o", "json"][..], &["-o", "oneline"], &["--grep", "none", "--summary-by", "path"]] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full")?;
+        let output = tool().args(["read", "--any"]).args(options).arg(&file.0).stdout(full).output()?;
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(
+            said.contains(", not all results were written\n") && !said.contains("nothing lost"),
+            "{said}"
+        );
+        assert!(said.ends_with("cannot write to stdout: No space left on device (os error 28)\n"), "{said}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_keep_alive_probe_is_not_worth_a_line() -> Result {
+    let request = block_at(20, &packet(7, 10, ACK, &[], REQUEST));
+    let sentence = "toa-tc: 1 request of 1 client on 1 connection, nothing lost\n";
+    // A byte of garbage, or none, before the next one, with the sequence number of the SYN.
+    for payload in [&b"x"[..], b""] {
+        let handshake = [packet(7, 9, SYN, &TOA, b""), packet(7, 10, ACK, &[], b"")];
+        let probe = packet(7, 9, ACK, &[], payload);
+        let blocks =
+            [handshake.map(|packet| block(&packet)), [block_at(9, &probe), block_at(18, &probe)]].concat();
+        let file = File::new("probe", &[header(), blocks.concat(), request.clone()].concat())?;
+        let said = |options: &[&str]| Ok::<_, Box<dyn std::error::Error>>(text(&file.read(options)?.stderr));
+        assert_eq!(said(&["--any"])?, sentence);
+        assert_eq!(said(&["--any", "-q"])?, "");
+        let used =
+            format!("{} used, {} duplicate, 0 conflicting, 0 discarded", REQUEST.len(), 2 * payload.len());
+        let all = said(&["--any", "-v"])?;
+        assert!(all.contains(&used), "{payload:?}: {all}");
+    }
     Ok(())
 }
 

@@ -92,12 +92,19 @@ pub(crate) enum Command {
     #[command(after_long_help = examples::READ)]
     Read(ReadArgs),
     /// Show or change the rules of a running attach
+    ///
+    /// Rules say which clients are watched; changes take effect at once. If several are running, --iface or --pid selects one.
     #[command(after_long_help = examples::WATCH)]
     Watch(WatchArgs),
     /// Show each running attach: interfaces, rules, counters, cost
+    ///
+    /// Also how it was started, by whom, and what it has counted.
     #[command(after_long_help = examples::STATUS)]
     Status(StatusArgs),
     /// Show the followed connections, or all open ones
+    ///
+    /// These are the connections that a running attach follows, each with its real client; with --existing or --connections,
+    /// all that this host has, whether or not anything is attached.
     #[command(after_long_help = examples::FLOWS)]
     Flows(FlowsArgs),
     /// Print filters for tcpdump and Wireshark
@@ -195,6 +202,10 @@ mod tests {
         for mut command in all(&root) {
             let help = command.render_long_help().to_string();
             assert!(help.contains("\nExamples:\n  "), "{help}");
+            // Longer lines would be wrapped, and the examples could not be copied.
+            let examples = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
+            let widest = examples.lines().map(|line| line.chars().count()).max();
+            assert!(widest <= Some(80), "{examples}");
         }
     }
 
@@ -251,7 +262,8 @@ mod tests {
             &["flows", "--existing", "client.example"],
             &["flows", "--existing", "--pid", "1"],
             &["flows", "--existing", "--pin-dir", "/sys/fs/bpf"],
-            &["flows", "203.0.113.9"],
+            &["flows", "client.example"],
+            &["flows", "--without-toa", "203.0.113.9"],
             &["status", "-o", "xml"],
         ] {
             assert!(Cli::try_parse_from([&["toa-tc"], wrong].concat()).is_err(), "{wrong:?}");

@@ -23,6 +23,7 @@ use toa_userspace::{
         clock::TimeForm,
         field_choice::FieldChoice,
         group_by::GroupBy,
+        hidden::Hidden,
         interfaces::InterfaceName,
         json::Json,
         ledger::Summary,
@@ -55,6 +56,7 @@ pub(crate) struct Printer {
     grep: Option<Regex>,
     /// The groups of which only the first request is printed.
     once: Option<Once>,
+    hidden: Hidden,
     tables: Vec<SummaryTable>,
     /// The terminal, if the first table is shown while it grows.
     screen: Option<Screen>,
@@ -120,12 +122,27 @@ impl Printer {
             Lines::Text(Text::new(stdout, view, layout))
         };
         let screen = is_replacing(args).then(Screen::default);
-        Self { lines, scope, grep: args.grep.clone(), once, tables, screen, top: None, capture }
+        Self {
+            lines,
+            scope,
+            grep: args.grep.clone(),
+            once,
+            hidden: Hidden::default(),
+            tables,
+            screen,
+            top: None,
+            capture,
+        }
     }
 
     /// Shows the first table on the whole terminal while it grows, if `top` is given.
     pub(crate) fn with_top(self, top: Option<Top>) -> Self {
         Self { top, ..self }
+    }
+
+    /// Returns how many requests were not printed.
+    pub(crate) fn hidden(&self) -> Hidden {
+        self.hidden
     }
 
     /// Ends the table that was shown while it grew: the last one takes its place.
@@ -295,11 +312,13 @@ impl FlushSink for Printer {
 
     fn request(&mut self, connection: &Connection, request: &HttpRequest<'_>) -> bool {
         if self.grep.as_ref().is_some_and(|regex| !regex.is_match(request.raw())) {
+            self.hidden.grep = self.hidden.grep.saturating_add(1);
             return false;
         }
         let event = Event::Request(request);
         self.tables.iter_mut().for_each(|table| table.event(connection, &event));
         if self.once.as_mut().is_some_and(|once| !once.is_first(connection, request)) {
+            self.hidden.once_by = self.hidden.once_by.saturating_add(1);
             return false;
         }
         if self.scope < Scope::Tables {

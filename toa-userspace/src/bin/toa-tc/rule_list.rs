@@ -20,7 +20,13 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Rule>> {
         return named(list::read(io::stdin().lock()), "stdin");
     }
     let name = path.display().to_string();
-    let file = File::open(path).with_context(|| format!("cannot open {name}"))?;
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && name.parse::<Rule>().is_ok() => {
+            let hint = "give it to --ip or to watch add, or rules in a file";
+            return Err(UsageError(format!("{name} is a rule, not a file of rules: {hint}")).into());
+        }
+        opened => opened.with_context(|| format!("cannot open {name}"))?,
+    };
     if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
         bail!("cannot read {name}: it is a directory");
     }

@@ -7,6 +7,8 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
+use toa_userspace::nearest::nearest;
+
 use crate::{cli::Cli, stderr};
 
 /// Reports an error of the command-line parser.
@@ -17,7 +19,7 @@ pub(crate) fn report(error: &clap::Error) {
     let first = lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
     let mut line = lines.fold(first, |line, more| format!("{line} {more}"));
     let command = called();
-    if let Some(hint) = habit(error, &command).or_else(|| suggestion(error)) {
+    if let Some(hint) = habit(error, &command).or_else(|| suggestion(error, &command)) {
         line.push_str(": ");
         line.push_str(&hint);
     }
@@ -43,11 +45,11 @@ fn called() -> String {
     command(env::args_os().skip(1).map_while(|argument| argument.into_string().ok()))
 }
 
-/// Returns the name of the command that these arguments call, as far as they name one.
+/// Returns the name of the command that these arguments call, or ask help for, as far as they name one.
 fn command(arguments: impl Iterator<Item = String>) -> String {
     let root = Cli::command();
     let (mut command, mut name) = (&root, "toa-tc".to_owned());
-    for argument in arguments {
+    for argument in arguments.enumerate().filter_map(|(at, it)| (at > 0 || it != "help").then_some(it)) {
         let Some(subcommand) = command.find_subcommand(&argument) else { break };
         command = subcommand;
         name.push(' ');
@@ -57,7 +59,7 @@ fn command(arguments: impl Iterator<Item = String>) -> String {
 }
 
 /// Returns a question after the command, option or value that clap finds most similar.
-fn suggestion(error: &clap::Error) -> Option<String> {
+fn suggestion(error: &clap::Error, called: &str) -> Option<String> {
     let kinds = [ContextKind::SuggestedSubcommand, ContextKind::SuggestedArg, ContextKind::SuggestedValue];
     let meant = kinds.into_iter().find_map(|kind| match error.get(kind)? {
         ContextValue::String(name) => Some(name.as_str()),
@@ -65,7 +67,16 @@ fn suggestion(error: &clap::Error) -> Option<String> {
         ContextValue::Strings(names) => names.last().map(String::as_str),
         _ => None,
     });
+    let meant = meant.map(str::to_owned).or_else(|| subcommand(error, called));
     meant.map(|meant| format!("did you mean {meant}?"))
+}
+
+/// Returns the command after `help` that was probably meant, which clap does not look for.
+fn subcommand(error: &clap::Error, called: &str) -> Option<String> {
+    let ContextValue::String(typed) = error.get(ContextKind::InvalidSubcommand)? else { return None };
+    let root = Cli::command();
+    let within = called.split(' ').skip(1).try_fold(&root, |command, name| command.find_subcommand(name))?;
+    nearest(typed, within.get_subcommands().map(clap::Command::get_name)).map(str::to_owned)
 }
 
 /// Returns a hint for those who are used to other programs.
@@ -94,5 +105,6 @@ mod tests {
         assert_eq!(named(&["atach", "eth0"]), "toa-tc");
         assert_eq!(named(&["attach", "watch"]), "toa-tc attach");
         assert_eq!(named(&["watch", "rm", "list"]), "toa-tc watch remove");
+        assert_eq!(named(&["help", "watch", "ad"]), "toa-tc watch");
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     capture::{CaptureError, Next, Reader, classifier::tests::ip_packet, replay::*, tests::Order},
     event::Event,
     pipeline::connection::Connection,
-    print::ledger::Summary,
+    print::{hidden::Hidden, ledger::Summary},
 };
 
 /// Records the targets of requests.
@@ -80,6 +80,8 @@ fn run(file: &[u8]) -> (Vec<String>, Result<(), CaptureError>) {
         examples: replay.examples(),
         evicted: 0,
         after_gro: false,
+        hidden: Hidden::default(),
+        is_unwritten: false,
     }
     .to_string();
     assert!(!summary.contains("do not add up"), "{summary}");

@@ -7,7 +7,7 @@ use super::value::{Host, Time};
 use crate::{
     address::ClientAddress,
     ledger::{account::Account, losses::Loss},
-    print::{ledger::Summary, summary_table::Counts},
+    print::{hidden::Hidden, ledger::Summary, summary_table::Counts},
 };
 
 /// The ledger, which is the last line.
@@ -20,6 +20,7 @@ pub(super) struct Ledger<'a> {
     bytes: BytesAccount,
     requests: u64,
     incomplete: u64,
+    hidden: Hidden,
     clients: u64,
     connections: u64,
     gaps: Gaps,
@@ -44,6 +45,7 @@ impl<'a> Ledger<'a> {
             },
             requests: pipeline.http.requests,
             incomplete: pipeline.http.incomplete_requests,
+            hidden: summary.hidden,
             clients: pipeline.clients,
             connections: pipeline.connections,
             gaps: Gaps { count: stream.gaps, bytes: stream.gap_bytes },

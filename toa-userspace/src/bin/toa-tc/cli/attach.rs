@@ -36,7 +36,7 @@ pub(crate) struct AttachArgs {
 
     /// Work on the interfaces and sockets of another network namespace
     ///
-    /// A name of ip netns, a path, or the ID of a process.
+    /// A name as in ip netns, a path, or the ID of a process.
     #[arg(
         long,
         value_name = "NAME|PATH|PID",
@@ -65,15 +65,15 @@ pub(crate) struct AttachArgs {
         require_equals = true,
         default_missing_value = "yes",
         hide_possible_values = true,
-        long_help = "Also follow connections that are already open\n\nNeeds toa-tc remember before, or a loaded TOA \
-                     kernel module. With =force, does so even if that resets the cgroup-v1 net_cls/net_prio class of \
-                     the servers' sockets."
+        long_help = "Also follow connections that are already open\n\nNeeds an earlier toa-tc remember, or a \
+                     loaded TOA kernel module. --existing=force does so even if that resets the cgroup-v1 \
+                     net_cls/net_prio class of the servers' sockets."
     )]
     pub(crate) existing: Option<Existing>,
 
     /// Also follow open connections whose clients are in the balancer's own table
     ///
-    /// The output of ipvsadm -lnc of DPVS, or lines of CLIENT LOCAL; - for stdin.
+    /// The output of ipvsadm -lnc of DPVS, or lines with the client's and the balancer's own IP:PORT; - is stdin.
     #[arg(help_heading = "Selection", long, value_name = "FILE", hide_short_help = true)]
     pub(crate) connections: Option<PathBuf>,
 
@@ -82,14 +82,14 @@ pub(crate) struct AttachArgs {
 
     /// Append results to this file instead of printing them
     ///
-    /// SIGHUP opens it again.
+    /// SIGHUP opens it again. - is stdout.
     #[arg(help_heading = "Output", long, value_name = "FILE", hide_short_help = true)]
     pub(crate) output_file: Option<PathBuf>,
 
     /// Also write packets to this pcapng file
     ///
-    /// Those of followed connections, bodies included, each with its real client as comment. - is stdout, where nothing else is
-    /// printed then.
+    /// Those of followed connections, bodies included, each with its real client as comment. With -, they go to stdout, and
+    /// no results are printed.
     #[arg(help_heading = "Output", short = 'w', value_name = "FILE")]
     pub(crate) write: Option<PathBuf>,
 
@@ -100,9 +100,9 @@ pub(crate) struct AttachArgs {
     #[arg(help_heading = "Output", long, value_name = "TIME", value_parser = duration, hide_short_help = true)]
     pub(crate) duration: Option<SignedDuration>,
 
-    /// Set the size of each CPU's ring, a power of two such as 1M [default: 256K to 16M, by the number of CPUs]
+    /// Use a ring buffer of this size per CPU, a power of two such as 1M [default: 256K to 16M, by the number of CPUs]
     ///
-    /// A K is 1024 bytes.
+    /// A larger one absorbs longer bursts. A K is 1024 bytes.
     #[arg(help_heading = "Limits", long, value_name = "SIZE", value_parser = ring_size, hide_short_help = true)]
     pub(crate) ring_size: Option<usize>,
 
@@ -111,7 +111,7 @@ pub(crate) struct AttachArgs {
 
     /// Serve metrics for Prometheus over HTTP at this address
     ///
-    /// PORT or :PORT is one of 127.0.0.1; IP:PORT is also possible. The path is /metrics.
+    /// PORT or :PORT listens on 127.0.0.1 only, IP:PORT on that address. The path is /metrics.
     #[arg(help_heading = "Output", long, value_name = "ADDR", value_parser = address, hide_short_help = true)]
     pub(crate) metrics: Option<SocketAddr>,
 

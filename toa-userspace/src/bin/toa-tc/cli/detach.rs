@@ -14,6 +14,6 @@ pub(crate) struct DetachArgs {
     pub(crate) pins: PinDirArgs,
 
     /// Output format
-    #[arg(short, long, value_enum, default_value_t = ReportFormat::Text)]
+    #[arg(short, long, value_enum, default_value_t = ReportFormat::Text, value_name = "FORMAT")]
     pub(crate) output: ReportFormat,
 }

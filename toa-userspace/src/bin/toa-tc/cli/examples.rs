@@ -12,8 +12,8 @@ pub(crate) const ATTACH: &str = "\
 Examples:
   sudo toa-tc attach eth0 --ip 203.0.113.9 --ip 198.51.100.0/24
   sudo toa-tc attach 'eth*' --any -o json --duration 1h > requests.jsonl
-  sudo toa-tc attach eth0 --existing --any             # also what is already open
-  sudo toa-tc attach -D                                # lists the interfaces
+  sudo toa-tc attach eth0 --existing --any      # also what is already open
+  sudo toa-tc attach -D                         # lists the interfaces
 
 Exit code: 0 if the run ended as asked, 1 on a failure, 2 on a usage error";
 
@@ -99,6 +99,7 @@ Exit code: 0 if a run is attached, 1 on a failure, 2 on a usage error,
 pub(crate) const FLOWS: &str = "\
 Examples:
   sudo toa-tc flows
+  sudo toa-tc flows 203.0.113.9                 # those of one client
   sudo toa-tc flows --existing 203.0.113.0/24
   ipvsadm -lnc | sudo toa-tc flows --connections -
 
@@ -125,7 +126,7 @@ Examples:
 pub(crate) const DOCTOR: &str = "\
 Examples:
   sudo toa-tc doctor
-  toa-tc doctor                                 # what a user without privileges lacks
+  toa-tc doctor                                 # which privileges you lack
   sudo toa-tc doctor -o json";
 
 pub(crate) const FILTER: &str = "\

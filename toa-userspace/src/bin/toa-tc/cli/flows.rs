@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgGroup, Args};
+use clap::Args;
 use toa_userspace::rule::Rule;
 
 use super::{
@@ -11,7 +11,6 @@ use super::{
 };
 
 #[derive(Args, Debug)]
-#[command(group = ArgGroup::new("established").args(["existing", "connections"]))]
 pub(crate) struct FlowsArgs {
     #[command(flatten)]
     pub(crate) run: RunArgs,
@@ -27,25 +26,25 @@ pub(crate) struct FlowsArgs {
         conflicts_with_all = ["iface", "pid", "pin_dir"],
         hide_possible_values = true,
         long_help = "Show all established connections and their real clients instead\n\nWithout attaching. Needs \
-                     toa-tc remember before, or a loaded TOA kernel module. With =force, does so even if that resets \
-                     the cgroup-v1 net_cls/net_prio class of the servers' sockets."
+                     an earlier toa-tc remember, or a loaded TOA kernel module. --existing=force does so even if that \
+                     resets the cgroup-v1 net_cls/net_prio class of the servers' sockets."
     )]
     pub(crate) existing: Option<Existing>,
 
-    /// The same with clients of the balancer's own table
+    /// Show them with the clients of the balancer's own table instead
     ///
-    /// The output of ipvsadm -lnc of DPVS, or lines of CLIENT LOCAL; - for stdin.
+    /// The output of ipvsadm -lnc of DPVS, or lines with the client's and the balancer's own IP:PORT; - is stdin.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["iface", "pid", "pin_dir"])]
     pub(crate) connections: Option<PathBuf>,
 
-    /// With --existing or --connections, show only connections of these clients
-    #[arg(value_name = "RULE", requires = "established")]
+    /// Show only connections of these clients: IP, CIDR, IP:PORT, [IPv6]:PORT, :PORT or any
+    #[arg(value_name = "RULE")]
     pub(crate) rules: Vec<Rule>,
 
     /// Show only connections whose client no TOA names
     ///
-    /// These are direct callers, or those of balancers that do not mark them (of a run with --any-flow).
-    #[arg(long, conflicts_with = "existing")]
+    /// These call directly, or through balancers that do not mark them. Only attach --any-flow follows them.
+    #[arg(long, conflicts_with_all = ["existing", "rules"])]
     pub(crate) without_toa: bool,
 
     /// Output format

@@ -11,6 +11,8 @@ use crate::error::UsageError;
 #[derive(Args, Debug)]
 pub(crate) struct PinDirArgs {
     /// Use this directory of a BPF file system for pins [default: /sys/fs/bpf/toa-tc of root, or /sys/fs/bpf/toa-tc-UID]
+    ///
+    /// By its pins, other commands such as watch and status find a run.
     #[arg(long, value_name = "DIR", hide_short_help = true)]
     pub(crate) pin_dir: Option<PathBuf>,
 }

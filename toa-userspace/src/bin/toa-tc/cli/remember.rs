@@ -18,6 +18,6 @@ pub(crate) struct RememberArgs {
     pub(crate) toa: ToaArgs,
 
     /// Output format
-    #[arg(short, long, value_enum, default_value_t = ReportFormat::Text)]
+    #[arg(short, long, value_enum, default_value_t = ReportFormat::Text, value_name = "FORMAT")]
     pub(crate) output: ReportFormat,
 }

@@ -29,7 +29,8 @@ pub(crate) struct ResultArgs {
 
     /// Print only requests whose head matches
     ///
-    /// A regular expression of the regex crate. It is matched before secrets are redacted; ^ and $ match at lines.
+    /// A regular expression of the regex crate. It is matched with the head as it was sent, before
+    /// secrets are redacted; ^ and $ match at lines, and (?i) ignores case.
     #[arg(long, value_name = "REGEX", value_parser = regex)]
     pub(crate) grep: Option<Regex>,
 
@@ -46,7 +47,7 @@ pub(crate) struct ResultArgs {
     #[arg(long, value_name = "KEYS")]
     pub(crate) summary_by: Vec<GroupBy>,
 
-    /// How times are printed [default: the local time of day]
+    /// Print times in this form [default: the local time of day]
     #[arg(long, value_enum, value_name = "FORM", hide_short_help = true)]
     pub(crate) time: Option<Time>,
 
@@ -63,7 +64,7 @@ pub(crate) struct ResultArgs {
     /// Also redact header fields and parameters of this name
     ///
     /// Can be repeated.
-    #[arg(long, value_name = "NAME", hide_short_help = true)]
+    #[arg(long, value_name = "NAME", value_parser = secret_name, hide_short_help = true)]
     pub(crate) redact: Vec<String>,
 
     /// Print secrets (authorization, cookies, ...) unredacted
@@ -74,9 +75,18 @@ pub(crate) struct ResultArgs {
     #[arg(skip)]
     pub(crate) shown: Shown,
 
-    /// Stop after this many requests
+    /// Stop after printing this many requests
     #[arg(short = 'c', value_name = "N", value_parser = count)]
     pub(crate) count: Option<u64>,
+}
+
+/// Parses a name. A pattern would match nothing, and what it was meant for would be printed.
+fn secret_name(text: &str) -> Result<String, &'static str> {
+    if text.contains('*') {
+        Err("patterns are not possible: repeat --redact for each name")
+    } else {
+        Ok(text.to_owned())
+    }
 }
 
 fn count(text: &str) -> Result<u64, String> {
@@ -101,7 +111,7 @@ pub(crate) enum Format {
     Text,
     /// One line per request, with the fields of --header as name=value
     Oneline,
-    /// JSON Lines: one object per request, connection event and gap; the last line is the ledger
+    /// JSON Lines: one object per request, connection event and gap; the last line has the counts
     Json,
 }
 

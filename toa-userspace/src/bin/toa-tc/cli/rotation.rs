@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use jiff::SignedDuration;
 
 use super::number::{duration, number, size};
 
 #[derive(Args, Clone, Copy, Debug)]
+#[command(group = ArgGroup::new("rotation").args(["rotate_size", "rotate_time"]).multiple(true))]
 pub(crate) struct RotationArgs {
     /// Begin new files of -w and --output-file once they have this size, such as 100M
     ///
@@ -17,14 +18,21 @@ pub(crate) struct RotationArgs {
 
     /// Begin new files of -w and --output-file after this time, such as 1h
     ///
-    /// A file without anything in it goes on.
+    /// An empty file stays in use.
     #[arg(long, value_name = "TIME", value_parser = duration, hide_short_help = true)]
     rotate_time: Option<SignedDuration>,
 
     /// Keep this many old files
     ///
     /// The oldest one is replaced.
-    #[arg(long, value_name = "N", value_parser = old_files, default_value_t = 10, hide_short_help = true)]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = old_files,
+        default_value_t = 10,
+        requires = "rotation",
+        hide_short_help = true
+    )]
     pub(crate) keep: u64,
 }
 

@@ -23,11 +23,11 @@ pub(crate) struct SelectArgs {
 
     /// Watch the clients of the rules in this file
     ///
-    /// As for --ip: a rule on each line; # begins a comment. - is stdin.
+    /// A rule on each line, as for --ip; # begins a comment. - is stdin.
     #[arg(long = "rules", value_name = "FILE", hide_short_help = true)]
     pub(crate) rules_file: Option<PathBuf>,
 
-    /// Watch this client port
+    /// Watch connections from this port of a client
     ///
     /// With --ip, both must match. Can be repeated.
     #[arg(long = "port", value_name = "PORT", value_parser = port)]
@@ -39,8 +39,8 @@ pub(crate) struct SelectArgs {
 
     /// Also follow connections without TOA
     ///
-    /// Every one or, with --ip or --port, those of watched clients. The client is that of a PROXY protocol header, if there is
-    /// one; where nothing names it, a sender that a rule matches counts as the client.
+    /// All of them or, with --ip or --port, those of watched clients; attach also needs --server-port or --lb. A PROXY protocol
+    /// header names the client. Without one, the sender counts as the client if a rule matches it.
     #[arg(long, conflicts_with = "any", hide_short_help = true)]
     pub(crate) any_flow: bool,
 
@@ -49,7 +49,7 @@ pub(crate) struct SelectArgs {
 
     /// Trust TOA only from these load balancers
     ///
-    /// Addresses or prefixes of the packets' sources [default: any source]. Can be repeated.
+    /// The addresses or prefixes that packets come from [default: any]. Can be repeated.
     #[arg(long = "lb", value_name = "CIDR", value_parser = balancer, hide_short_help = true)]
     pub(crate) balancers: Vec<IpNet>,
 

@@ -10,7 +10,7 @@ pub(crate) struct VerbosityArgs {
     #[arg(short, action = ArgAction::Count)]
     pub(crate) verbose: u8,
 
-    /// Print no diagnostics but failures and what was lost
+    /// Print nothing on stderr but failures and losses
     #[arg(short, hide_short_help = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
 }

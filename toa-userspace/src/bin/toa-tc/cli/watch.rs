@@ -23,7 +23,7 @@ pub(crate) struct WatchArgs {
 pub(crate) enum Change {
     /// Add rules
     ///
-    /// A connection is followed from its next packet with TOA; with attach --existing, open ones at once.
+    /// A connection is followed from its next packet with TOA; open ones at once if attach runs with --existing.
     #[command(after_long_help = examples::WATCH_ADD)]
     Add {
         #[arg(
@@ -78,7 +78,7 @@ pub(crate) struct WatchedRun {
     pub(crate) run: RunArgs,
 
     /// Output format
-    #[arg(short, long, value_enum, default_value_t = ReportFormat::Text)]
+    #[arg(short, long, value_enum, default_value_t = ReportFormat::Text, value_name = "FORMAT")]
     pub(crate) output: ReportFormat,
 }
 

@@ -77,7 +77,7 @@ use files::open_files;
 use hints::hint;
 use interfaces::report_last;
 use metrics::{Metrics, MetricsSocket};
-use outcome::{fail, half, summary};
+use outcome::{Counts, fail, half};
 use pins::{cannot_be_seen, pin};
 use rings::open_rings;
 use run_info::publish;
@@ -374,18 +374,25 @@ impl Run {
                 return fail([failure, Some(error)]);
             }
         };
-        let evicted = self.flows.evicted();
-        stderr::summary(&summary(&counters, &pipeline, evicted));
-        tunnels::counted(&counters).for_each(|line| stderr::line(format_args!("{line}")));
-        let last_line = tokio::task::spawn_blocking(move || {
-            printer.finish(&summary(&counters, &pipeline, evicted), clock::unix_ns())
-        });
+        let counts = Counts {
+            counters,
+            pipeline: *pipeline.ledger(),
+            examples: pipeline.examples().clone(),
+            evicted: self.flows.evicted(),
+            hidden: printer.hidden(),
+        };
+        let printed = counts.clone();
+        let last_line =
+            tokio::task::spawn_blocking(move || printer.finish(&printed.summary(false), clock::unix_ns()));
         let written = self.signals.join(last_line, &mut self.results).await?;
         // What the reader found too late to end the run.
         let found = || self.done.try_recv().ok().and_then(Done::error);
         let last = || written.map_or_else(|| Some(io::Error::other(Blocked)), Result::err);
         // The first error is the cause of later ones.
-        let unwritten = self.unwritten.or_else(found).or_else(last);
-        fail([failure, unwritten.and_then(printer::failure)])
+        let unwritten = self.unwritten.or_else(found).or_else(last).and_then(printer::failure);
+        // Last, so that it is known whether the results were written.
+        stderr::summary(&counts.summary(unwritten.is_some()));
+        tunnels::counted(&counts.counters).for_each(|line| stderr::line(format_args!("{line}")));
+        fail([failure, unwritten])
     }
 }

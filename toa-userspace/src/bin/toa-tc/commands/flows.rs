@@ -16,6 +16,7 @@ use toa_userspace::{
         push_fmt,
         table::table,
     },
+    rule::matcher::Matcher,
 };
 
 use super::{balancer_table::BalancerTable, find_runs, leftovers::remove_pins};
@@ -82,13 +83,23 @@ pub(crate) fn run(args: &FlowsArgs) -> Result<()> {
             "connections without TOA are followed by attach --any-flow only, and none is running here";
         return Err(UsageError(message.to_owned()).into());
     }
+    let watched = Matcher::new(&args.rules);
+    let is_wanted = |followed: &FollowedFlow| {
+        let is_watched = || followed.client().is_some() && watched.watches(&followed.flow.attribution);
+        args.rules.is_empty() || is_watched()
+    };
+    let which = match () {
+        () if args.without_toa => " without TOA",
+        () if !args.rules.is_empty() => " of these clients",
+        () => "",
+    };
     let (mut text, mut is_nothing) = (String::new(), true);
     for run in picked {
         let mut flows = run.flows()?.read()?;
         let now_ns = clock::monotonic_ns();
         flows.retain(|followed| {
             let is_shown = !args.without_toa || followed.client().is_none();
-            is_shown && !followed.flow.has_lingered(now_ns, SHORT_LINGER_NS)
+            is_shown && is_wanted(followed) && !followed.flow.has_lingered(now_ns, SHORT_LINGER_NS)
         });
         is_nothing &= flows.is_empty();
         match args.output {
@@ -97,15 +108,14 @@ pub(crate) fn run(args: &FlowsArgs) -> Result<()> {
                     text.push_str(&json(&Flow::new(run, followed, now_ns))?);
                 }
             }
-            ReportFormat::Text => lines(&mut text, run, &flows, args.without_toa, now_ns),
+            ReportFormat::Text => lines(&mut text, run, &flows, which, now_ns),
         }
     }
     print(&text)?;
     Ok(NothingFound::check(is_nothing)?)
 }
 
-fn lines(text: &mut String, run: &Run, flows: &[FollowedFlow], without_toa: bool, now_ns: u64) {
-    let which = if without_toa { " without TOA" } else { "" };
+fn lines(text: &mut String, run: &Run, flows: &[FollowedFlow], which: &str, now_ns: u64) {
     let ended = flows.iter().filter(|followed| followed.flow.ended_ns != 0).count();
     push_fmt(text, format_args!("{run}: {} followed{which}", flows.len().saturating_sub(ended)));
     if ended > 0 {

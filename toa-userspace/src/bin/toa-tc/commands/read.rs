@@ -140,24 +140,31 @@ impl Session {
             examples: replay.examples(),
             evicted: replay.evicted(),
             after_gro: false,
+            hidden: printer.hidden(),
+            is_unwritten: false,
         };
+        let written = flushed.and_then(|()| printer.finish(&summary, replay.now_ns()));
+        // The first error is the cause of later ones.
+        let (is_interrupted, unwritten) = match end {
+            End::Output(error) => (false, Some(error)),
+            End::Done => (false, written.err()),
+            End::Interrupted => (true, written.err()),
+        };
+        let is_output_closed = unwritten.is_some();
+        let unwritten = unwritten.and_then(printer::failure);
         // Input that is not a capture has no counts.
         if replay.packets() > 0 || failures.is_empty() {
-            say(&inputs, &replay, &summary);
+            say(&inputs, &replay, &Summary { is_unwritten: unwritten.is_some(), ..summary });
             say_no_match(&replay, &config);
         }
-        let written = flushed.and_then(|()| printer.finish(&summary, replay.now_ns()));
         let last = failures.pop();
         for failure in failures {
             stderr::line(format_args!("{failure:#}"));
         }
-        match (last, end, written) {
-            (Some(failure), ..) => Err(failure),
-            (None, End::Output(error), _) | (None, End::Done | End::Interrupted, Err(error)) => {
-                printer::failure(error).map_or(Ok(()), Err)
-            }
-            (None, End::Done, Ok(())) => Ok(NothingFound::check(is_nothing)?),
-            (None, End::Interrupted, Ok(())) => Ok(()),
+        match last.or(unwritten) {
+            Some(failure) => Err(failure),
+            None if is_interrupted || is_output_closed => Ok(()),
+            None => Ok(NothingFound::check(is_nothing)?),
         }
     }
 

@@ -1,7 +1,10 @@
 use toa_common::counters::Counter;
 
 use super::*;
-use crate::ledger::{Ledger, counters::Snapshot, examples::Examples};
+use crate::{
+    ledger::{Ledger, counters::Snapshot, examples::Examples},
+    print::hidden::Hidden,
+};
 
 #[test]
 fn the_ledger_has_every_term() {
@@ -30,6 +33,8 @@ fn the_ledger_has_every_term() {
         examples: &Examples::default(),
         evicted: 0,
         after_gro: true,
+        hidden: Hidden { grep: 2, once_by: 1 },
+        is_unwritten: false,
     };
     json.ledger(&summary, TIME_NS);
     let mut lines = lines(&mut json);
@@ -46,7 +51,7 @@ fn the_ledger_has_every_term() {
             "matched": 1000, "delivered": 650, "cut": 100, "lost": lost(200, 50), "bypassed": 0,
             "used": 600, "duplicate": 30, "conflicting": 10, "discarded": 10
         },
-        "requests": 5, "incomplete": 1, "clients": 3, "connections": 4, "gaps": {"count": 2, "bytes": 350}
+        "requests": 5, "incomplete": 1, "hidden": {"grep": 2, "once_by": 1}, "clients": 3, "connections": 4, "gaps": {"count": 2, "bytes": 350}
     });
     assert_eq!(lines, [expected]);
 }

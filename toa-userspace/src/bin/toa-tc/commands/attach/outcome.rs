@@ -2,21 +2,39 @@
 
 use anyhow::{Error, Result};
 use toa_userspace::{
-    ledger::{counters::Snapshot, kernel::KernelLedger},
-    live::maps::bypass::BypassMap,
-    pipeline::Pipeline,
-    print::ledger::{Equation, PACKETS_AFTER_GRO, PAYLOAD_BYTES, Summary},
+    ledger::{Ledger, counters::Snapshot, examples::Examples, kernel::KernelLedger},
+    print::{
+        hidden::Hidden,
+        ledger::{Equation, PACKETS_AFTER_GRO, PAYLOAD_BYTES, Summary},
+    },
 };
 
 use crate::stderr;
 
-/// Returns the counts of the whole run.
-pub(super) fn summary<'a>(
-    counters: &'a Snapshot,
-    pipeline: &'a Pipeline<BypassMap>,
-    evicted: u64,
-) -> Summary<'a> {
-    Summary { counters, pipeline: pipeline.ledger(), examples: pipeline.examples(), evicted, after_gro: true }
+/// The counts of the whole run.
+#[derive(Clone)]
+pub(super) struct Counts {
+    pub(super) counters: Snapshot,
+    pub(super) pipeline: Ledger,
+    pub(super) examples: Examples,
+    pub(super) evicted: u64,
+    pub(super) hidden: Hidden,
+}
+
+impl Counts {
+    /// Returns them for printing. `is_unwritten` says whether results could not be written.
+    pub(super) fn summary(&self, is_unwritten: bool) -> Summary<'_> {
+        let Self { counters, pipeline, examples, evicted, hidden } = self;
+        Summary {
+            counters,
+            pipeline,
+            examples,
+            evicted: *evicted,
+            after_gro: true,
+            hidden: *hidden,
+            is_unwritten,
+        }
+    }
 }
 
 /// Returns the kernel's half of the ledger.
