@@ -35,6 +35,9 @@ const PAGE_DOWN: &str = "\x1b[6~";
 const PAGE_UP: &str = "\x1b[5~";
 const CTRL_C: &str = "\x03";
 
+/// Ends a run.
+type End = fn(&mut Terminal) -> Result<()>;
+
 fn lab() -> Result<(Lab, Nginx)> {
     let lab = Lab::new(Habit::SynAndEarly)?;
     let nginx = lab.nginx()?;
@@ -163,12 +166,12 @@ fn keys_sort_and_scroll_ten_thousand_rows() -> Result<()> {
 
 #[test]
 fn every_end_of_top_leaves_the_terminal_as_it_was() -> Result<()> {
-    let ends: [(&str, &dyn Fn(&mut Terminal) -> Result<()>); 5] = [
-        ("q", &|terminal| terminal.press("q")),
-        ("Ctrl-C", &|terminal| terminal.press(CTRL_C)),
-        ("SIGINT", &|terminal| terminal.signal(Signal::Interrupt)),
-        ("SIGTERM", &|terminal| terminal.signal(Signal::Terminate)),
-        ("SIGHUP", &|terminal| terminal.signal(Signal::Hangup)),
+    let ends: [(&str, End); 5] = [
+        ("q", |terminal| terminal.press("q")),
+        ("Ctrl-C", |terminal| terminal.press(CTRL_C)),
+        ("SIGINT", |terminal| terminal.signal(Signal::Interrupt)),
+        ("SIGTERM", |terminal| terminal.signal(Signal::Terminate)),
+        ("SIGHUP", |terminal| terminal.signal(Signal::Hangup)),
     ];
     for (name, end) in ends {
         let (mut lab, _nginx) = lab()?;

@@ -150,9 +150,9 @@ impl Body {
     fn bottom(&self, columns: usize) -> String {
         let sort = self.sorted_by.heading();
         let long = format!("q quit  ↑↓ PgUp PgDn scroll  s sort: {sort}");
-        let short = format!("q quit  ↑↓ scroll  s sort: {sort}");
+        let brief = format!("q quit  ↑↓ scroll  s sort: {sort}");
         let room = columns.saturating_sub(width(&self.position).saturating_add(2));
-        let keys = if width(&long) <= room { long } else { cut(&short, room) };
+        let keys = if width(&long) <= room { long } else { cut(&brief, room) };
         let gap = columns.saturating_sub(width(&keys)).saturating_sub(width(&self.position));
         format!("{keys}{}{}", " ".repeat(gap), self.position)
     }
