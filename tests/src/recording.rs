@@ -1,6 +1,6 @@
 //! Terminal sessions for the documentation: recorded from real runs in the lab, and drawn as SVG.
 
-mod sessions;
+pub mod sessions;
 mod terminal;
 
 use std::{fs, io, path::PathBuf};
@@ -8,8 +8,6 @@ use std::{fs, io, path::PathBuf};
 use anstyle_svg::Term;
 use anyhow::{Context as _, Result};
 use regex::Regex;
-
-pub use sessions::record;
 
 /// What differs from run to run and from host to host, and what takes its place in comparisons.
 const VARYING: [(&str, &str); 6] = [

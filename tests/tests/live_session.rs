@@ -8,7 +8,7 @@ use toa_tests::{
     lab::{Lab, balancer::Balancer, marker::Habit, mounts, veth::Device},
     peers::client::{Connection, Request},
     process::Signal,
-    recording::record,
+    recording::sessions::record,
     tool::toa_tc::{Output, Start, ToaTc},
 };
 

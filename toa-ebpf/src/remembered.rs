@@ -1,52 +1,34 @@
 //! The object that reads what `toa-tc remember` has noted: an iterator (`bpf_iter/tcp`), which the kernel calls for each
 //! socket of the network namespace of the process that reads it.
 //!
-//! It is an object of its own, because only commands that look for open connections load it. Its context is
-//! also in `sockets.rs`: the library of this crate cannot share it, because all maps of the library come with it.
+//! It is an object of its own, because only commands that look for open connections load it.
 #![no_std]
 #![no_main]
+
+mod socket_iterator;
 
 use core::ptr::null_mut;
 
 use aya_ebpf::{
-    bindings::seq_file,
     btf_maps::SkStorage,
-    cty::c_void,
-    helpers::{
-        bpf_get_socket_cookie,
-        generated::{bpf_seq_write, bpf_sk_storage_get},
-    },
+    helpers::{bpf_get_socket_cookie, generated::bpf_sk_storage_get},
     macros::btf_map,
 };
 use toa_common::remembered::{Remembered, RememberedRecord};
+
+use socket_iterator::{Context, NEXT};
 
 /// The clients of open connections: the pinned map of `toa-tc remember`.
 #[btf_map]
 static REMEMBERED: SkStorage<Remembered> = SkStorage::new();
 
-/// Call me again for the next socket.
-const NEXT: i32 = 0;
-
-/// `struct bpf_iter_meta` of `linux/bpf.h`.
-#[repr(C)]
-struct Meta {
-    output: *mut seq_file,
-}
-
-/// `struct bpf_iter__tcp` of `net/ipv4/tcp_ipv4.c`.
-#[repr(C)]
-struct Context {
-    meta: *const Meta,
-    /// Null after the last socket.
-    socket: *mut c_void,
-}
-
 /// Writes a [`RememberedRecord`] for each connection whose client is remembered.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/tcp")]
 extern "C" fn toa_remembered(context: *const Context) -> i32 {
-    // SAFETY: the kernel passes such a context, and its `meta` is never null.
-    let (output, socket) = unsafe { ((*(*context).meta).output, (*context).socket) };
+    // SAFETY: the kernel passes such a context.
+    let context = unsafe { &*context };
+    let socket = context.socket();
     if socket.is_null() {
         return NEXT;
     }
@@ -62,8 +44,7 @@ extern "C" fn toa_remembered(context: *const Context) -> i32 {
             cookie: unsafe { bpf_get_socket_cookie(socket) },
             attribution: remembered.attribution,
         };
-        // SAFETY: the record has that many bytes. If it does not fit, the kernel calls again with the same socket.
-        unsafe { bpf_seq_write(output, (&raw const record).cast_mut().cast(), RememberedRecord::LEN as u32) };
+        context.write(&record);
     }
     NEXT
 }

@@ -5,52 +5,33 @@
 #![no_std]
 #![no_main]
 
+mod socket_iterator;
+
 use core::ptr::read_volatile;
 
-use aya_ebpf::{
-    bindings::seq_file,
-    cty::c_void,
-    helpers::{bpf_probe_read_kernel, generated::bpf_seq_write},
-};
+use aya_ebpf::{cty::c_void, helpers::bpf_probe_read_kernel};
 use toa_common::socket::{Entry, LENGTH_IPV4, LENGTH_IPV6, SocketLayout, SocketRecord, UserData};
+
+use socket_iterator::{Context, NEXT};
 
 /// `TCP_ESTABLISHED` of `net/tcp_states.h`. Sockets in this state are whole ones (`struct tcp_sock`).
 const ESTABLISHED: u8 = 1;
-
-/// Call me again for the next socket.
-const NEXT: i32 = 0;
 
 /// Where the fields are in this kernel, written by user space before the program is loaded.
 #[unsafe(no_mangle)]
 static LAYOUT: SocketLayout = SocketLayout::UNSET;
 
-/// `struct bpf_iter_meta` of `linux/bpf.h`.
-#[repr(C)]
-struct Meta {
-    output: *mut seq_file,
-}
-
-/// `struct bpf_iter__tcp` of `net/ipv4/tcp_ipv4.c`.
-#[repr(C)]
-struct Context {
-    meta: *const Meta,
-    /// Null after the last socket.
-    socket: *const c_void,
-}
-
 /// Writes a [`SocketRecord`] for each established socket.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/tcp")]
 extern "C" fn toa_sockets(context: *const Context) -> i32 {
-    // SAFETY: the kernel passes such a context, and its `meta` is never null.
-    let (output, socket) = unsafe { ((*(*context).meta).output, (*context).socket) };
+    // SAFETY: the kernel passes such a context.
+    let context = unsafe { &*context };
+    let socket = context.socket();
     if !socket.is_null()
         && let Some(record) = read(socket)
     {
-        // SAFETY: the record has that many bytes. If it does not fit, the kernel calls again with the same socket.
-        unsafe {
-            bpf_seq_write(output, (&raw const record).cast_mut().cast(), size_of::<SocketRecord>() as u32)
-        };
+        context.write(&record);
     }
     NEXT
 }

@@ -4,7 +4,7 @@
 use std::{env, process::ExitCode};
 
 use anyhow::{Result, bail};
-use toa_tests::recording::record;
+use toa_tests::recording::sessions::record;
 
 /// Exit code for usage errors.
 const USAGE: u8 = 2;

@@ -9,6 +9,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use regex::Regex;
 use tempfile::TempDir;
+use toa_userspace::print::push_fmt;
 
 use crate::{
     lab::veth::Device,
@@ -77,7 +78,7 @@ impl<'a> Terminal<'a> {
         if !self.shown.is_empty() {
             self.shown.push('\n');
         }
-        self.shown.push_str(&format!("\x1b[1m$ sudo toa-tc {}\x1b[0m\n", arguments.join(" ")));
+        push_fmt(&mut self.shown, format_args!("\x1b[1m$ sudo toa-tc {}\x1b[0m\n", arguments.join(" ")));
         let mut command = self.server.namespace.command(toa_tc::binary()?);
         command.args(arguments).env("TZ", "UTC").env("TERM", "xterm-256color");
         Ok(command)

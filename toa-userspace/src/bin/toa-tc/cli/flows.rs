@@ -37,8 +37,10 @@ pub(crate) struct FlowsArgs {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["iface", "pid", "pin_dir"])]
     pub(crate) connections: Option<PathBuf>,
 
-    /// Show only connections of these clients: IP, CIDR, IP:PORT, [IPv6]:PORT, :PORT or any
-    #[arg(value_name = "RULE")]
+    #[arg(
+        value_name = "RULE",
+        help = "Show only connections of these clients: IP, CIDR, IP:PORT, [IPv6]:PORT, :PORT or any"
+    )]
     pub(crate) rules: Vec<Rule>,
 
     /// Show only connections whose client no TOA names

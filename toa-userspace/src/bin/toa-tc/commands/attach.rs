@@ -381,9 +381,9 @@ impl Run {
             evicted: self.flows.evicted(),
             hidden: printer.hidden(),
         };
-        let printed = counts.clone();
+        let shown = counts.clone();
         let last_line =
-            tokio::task::spawn_blocking(move || printer.finish(&printed.summary(false), clock::unix_ns()));
+            tokio::task::spawn_blocking(move || printer.finish(&shown.summary(false), clock::unix_ns()));
         let written = self.signals.join(last_line, &mut self.results).await?;
         // What the reader found too late to end the run.
         let found = || self.done.try_recv().ok().and_then(Done::error);
