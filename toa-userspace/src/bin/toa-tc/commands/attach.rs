@@ -30,7 +30,7 @@ mod untrusted;
 use std::{io, path::Path, sync::Arc};
 
 use anyhow::{Context as _, Error, Result};
-use log::LevelFilter;
+use log::{Level, LevelFilter};
 use sd_notify::NotifyState;
 use toa_common::{config::Config, maps::PINNED, run_info::MAX_INTERFACES, wire::toa_pairs::ToaPairs};
 use toa_userspace::{
@@ -357,13 +357,13 @@ impl Run {
         let (pipeline, mut printer) = match read {
             Ok(read) => read,
             Err(error) => {
-                stderr::ledger(half(&counters.ledger()));
+                stderr::ledger(Level::Warn, &half(&counters.ledger()));
                 return fail([failure, Some(error)]);
             }
         };
         let evicted = self.flows.evicted();
         stderr::summary(&summary(&counters, &pipeline, evicted));
-        tunnels::counted(&counters).for_each(|line| stderr::line(format_args!("{line}")));
+        tunnels::counted(&counters).for_each(|line| stderr::warning(format_args!("{line}")));
         let last_line = tokio::task::spawn_blocking(move || {
             printer.finish(&summary(&counters, &pipeline, evicted), clock::unix_ns())
         });

@@ -141,7 +141,7 @@ impl Session {
         let written = flushed.and_then(|()| printer.finish(&summary, replay.now_ns()));
         let last = failures.pop();
         for failure in failures {
-            stderr::line(format_args!("{failure:#}"));
+            stderr::error(format_args!("{failure:#}"));
         }
         match (last, end, written) {
             (Some(failure), ..) => Err(failure),
@@ -211,14 +211,14 @@ fn say(inputs: &Inputs, replay: &Replay, summary: &Summary<'_>) {
     stderr::summary(summary);
     if replay.evicted() > 0 {
         let evicted = plural(replay.evicted(), "open connection");
-        stderr::line(format_args!("{evicted} evicted: the table is full (--max-flows)"));
+        stderr::warning(format_args!("{evicted} evicted: the table is full (--max-flows)"));
     }
     for ((tunnel, is_read), count) in replay.tunnels().counts() {
         let packets = plural(*count, "packet");
         if *is_read {
-            stderr::line(format_args!("{packets} of tunnels ({tunnel}): the packets inside were read"));
+            stderr::info(format_args!("{packets} of tunnels ({tunnel}): the packets inside were read"));
         } else {
-            stderr::line(format_args!(
+            stderr::warning(format_args!(
                 "{packets} of tunnels ({tunnel}) skipped: the packets inside cannot be read"
             ));
         }
@@ -226,11 +226,11 @@ fn say(inputs: &Inputs, replay: &Replay, summary: &Summary<'_>) {
     let skipped = inputs.skipped();
     for (link_type, count) in skipped.iter().take(MAX_LINK_TYPES) {
         let (packets, link_type) = (plural(*count, "packet"), LinkNumber(*link_type));
-        stderr::line(format_args!("{packets} of unsupported link type {link_type} skipped"));
+        stderr::warning(format_args!("{packets} of unsupported link type {link_type} skipped"));
     }
     let further: u64 = skipped.values().skip(MAX_LINK_TYPES).sum();
     if further > 0 {
-        stderr::line(format_args!("{} of further link types skipped", plural(further, "packet")));
+        stderr::warning(format_args!("{} of further link types skipped", plural(further, "packet")));
     }
 }
 
