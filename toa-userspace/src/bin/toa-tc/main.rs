@@ -5,6 +5,7 @@ mod cli;
 mod commands;
 mod error;
 mod format;
+mod otlp;
 mod output_file;
 mod printer;
 mod rule_list;

@@ -37,6 +37,7 @@ use toa_userspace::{
 use crate::{
     capture_file::{CaptureFile, NotWritten},
     cli::results::{Color, Format, ResultArgs, Time},
+    otlp::Queue,
     screen::Screen,
     stderr,
     stdout::{self, Blocked, Stdout},
@@ -58,6 +59,8 @@ pub(crate) struct Printer {
     /// The terminal, if the first table is shown while it grows.
     screen: Option<Screen>,
     capture: Option<CaptureFile>,
+    /// What also gets the requests.
+    otlp: Option<Json<Queue>>,
 }
 
 /// The formats.
@@ -83,13 +86,14 @@ enum Scope {
 
 impl Printer {
     /// Creates the printer that `args` selects. `interface_name` finds the names of interfaces, which are printed in text if
-    /// there may be several.
+    /// there may be several. Requests are also written to the queue `otlp`.
     pub(crate) fn new(
         args: &ResultArgs,
         stdout: Stdout,
         interface_name: InterfaceName,
         has_several_interfaces: bool,
         capture: Option<CaptureFile>,
+        otlp: Option<(Queue, InterfaceName)>,
     ) -> Self {
         let redactor = if args.show_secrets { Redactor::show_secrets() } else { Redactor::default() };
         let redactor = args.redact.iter().fold(redactor, |redactor, name| redactor.with_name(name));
@@ -105,6 +109,7 @@ impl Printer {
             () => Scope::Everything,
         };
         let view = View { redactor, fields };
+        let otlp = otlp.map(|(queue, name)| Json::new(queue, view.clone(), interfaces::name(), name));
         let lines = if args.output == Format::Json {
             Lines::Json(Json::new(stdout, view, interfaces::name(), interface_name))
         } else {
@@ -118,7 +123,7 @@ impl Printer {
         };
         let is_live = args.only_tables && matches!(lines, Lines::Text(_)) && io::stdout().is_terminal();
         let screen = is_live.then(Screen::default);
-        Self { lines, scope, grep: args.grep.clone(), once, tables, screen, capture }
+        Self { lines, scope, grep: args.grep.clone(), once, tables, screen, capture, otlp }
     }
 
     /// Prints what comes last, as of `time_ns` nanoseconds since the Unix epoch: the tables, and the ledger if the format has
@@ -236,6 +241,10 @@ impl FlushSink for Printer {
             Lines::Text(text) => text.lines().flush(),
             Lines::Json(json) => json.lines().flush(),
         };
+        if let Some(otlp) = &mut self.otlp {
+            // It takes everything.
+            let _ = otlp.lines().flush();
+        }
         lines.and(capture)
     }
 
@@ -249,6 +258,9 @@ impl FlushSink for Printer {
         match &mut self.lines {
             Lines::Text(text) => text.shift_times(ns),
             Lines::Json(json) => json.shift_times(ns),
+        }
+        if let Some(otlp) = &mut self.otlp {
+            otlp.shift_times(ns);
         }
     }
 
@@ -270,6 +282,9 @@ impl FlushSink for Printer {
         }
         if self.scope < Scope::Tables {
             self.lines.event(connection, &event);
+        }
+        if let Some(otlp) = &mut self.otlp {
+            otlp.event(connection, &event);
         }
         true
     }

@@ -89,6 +89,7 @@ use crate::{
     capture_file::Destination,
     cli::{attach::AttachArgs, existing::Existing},
     error::UsageError,
+    otlp::Exporter,
     output_file::OutputFile,
     printer::{self, Printer},
     rule_list,
@@ -116,7 +117,8 @@ pub(crate) fn run(args: AttachArgs) -> Result<()> {
     let (files, capture) = open_files(&args)?;
     let metrics = args.metrics.map(MetricsSocket::open).transpose()?;
     let stdout = stdout::open()?;
-    let inputs = Inputs { opener, table, files, capture, metrics };
+    let otlp = args.otlp.as_ref().map(Exporter::start).transpose()?;
+    let inputs = Inputs { opener, table, files, capture, metrics, otlp };
     privileges::check()?;
     if let Some(name) = &args.netns {
         // Before the runtime starts threads, and before anything is opened there.
@@ -145,6 +147,7 @@ struct Inputs {
     files: Vec<OutputFile>,
     capture: Option<Destination>,
     metrics: Option<MetricsSocket>,
+    otlp: Option<Exporter>,
 }
 
 /// A run before anything is attached.
@@ -168,6 +171,7 @@ struct Prepared {
     metrics: Option<Metrics>,
     files: Vec<OutputFile>,
     capture: Option<Destination>,
+    otlp: Option<Exporter>,
 }
 
 /// A run that is attached.
@@ -193,6 +197,7 @@ struct Run {
     done: mpsc::Receiver<Done>,
     cpus: Option<Cpus>,
     files: Vec<OutputFile>,
+    otlp: Option<Exporter>,
     rings: mpsc::Sender<Ring>,
     losses: mpsc::Sender<Loss>,
     pipeline: watch::Receiver<Ledger>,
@@ -209,7 +214,7 @@ impl Prepared {
         directories: &PinDirectories,
         inputs: Inputs,
     ) -> Result<Self> {
-        let Inputs { opener, table, files, capture, metrics } = inputs;
+        let Inputs { opener, table, files, capture, metrics, otlp } = inputs;
         let log_level = (log::max_level() == LevelFilter::Trace).then_some(aya_log::Level::Trace);
         let attachments = Attachments::find(&args.interfaces, args.netlink)?;
         let pairs = tcp::ignored_options().into_iter().fold(*config.pairs(), ToaPairs::without_noted);
@@ -262,6 +267,7 @@ impl Prepared {
             metrics,
             files,
             capture,
+            otlp,
         })
     }
 
@@ -294,13 +300,14 @@ impl Prepared {
         if config.follows_any() && !rules.is_empty() {
             pipeline = pipeline.with_rules(Matcher::new(&rules));
         }
-        let sink = sink(&args, &attachments, stdout, self.capture, &self.files)?;
+        let sink = sink(&args, &attachments, stdout, self.capture, &self.files, self.otlp.as_ref())?;
         // For the reader: while it waits for a CPU, the rings fill up.
         let priority = priority::Raised::raise();
         // After everything that needs more, and before the first packet is parsed.
         sandbox::enter(&Duties {
             reads_sockets: self.existing.is_some(),
             serves: self.metrics.is_some(),
+            connects: None,
             outputs: self.files.iter().map(OutputFile::directory).collect(),
             rotates: args.rotation.is_some(),
             pins: pins.as_ref().and_then(|(pins, _)| pins.changed_directory().map(Path::to_owned)),
@@ -333,6 +340,7 @@ impl Prepared {
             done,
             cpus: self.cpus,
             files: self.files,
+            otlp: self.otlp,
             rings,
             losses,
             pipeline: seen,
@@ -368,6 +376,10 @@ impl Run {
             printer.finish(&summary(&counters, &pipeline, evicted), clock::unix_ns())
         });
         let written = self.signals.join(last_line, &mut self.results).await?;
+        if let Some(otlp) = self.otlp {
+            let sent = tokio::task::spawn_blocking(|| otlp.finish());
+            let _ = sent.await;
+        }
         // What the reader found too late to end the run.
         let found = || self.done.try_recv().ok().and_then(Done::error);
         let last = || written.map_or_else(|| Some(io::Error::other(Blocked)), Result::err);

@@ -109,8 +109,14 @@ impl Session {
         let config = selection.config;
         let replay = Replay::new(selection, args.bounds.limits());
         let names = inputs.names();
-        let printer =
-            Printer::new(&args.results, stdout, Box::new(move |interface| names.get(interface)), false, None);
+        let printer = Printer::new(
+            &args.results,
+            stdout,
+            Box::new(move |interface| names.get(interface)),
+            false,
+            None,
+            None,
+        );
         let sink = RequestLimit::new(printer, args.results.count);
         Self { inputs, failures: Vec::new(), config, replay, sink }
     }
