@@ -2,6 +2,7 @@
 
 mod compressed;
 mod connections;
+mod limits;
 mod messages;
 mod results;
 mod selection;
