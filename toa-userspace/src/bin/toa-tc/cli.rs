@@ -258,6 +258,7 @@ mod tests {
             &["flows", "--existing", "--pid", "1"],
             &["flows", "--existing", "--pin-dir", "/sys/fs/bpf"],
             &["flows", "203.0.113.9"],
+            &["flows", "--netns", "web"],
             &["status", "-o", "xml"],
         ] {
             assert!(Cli::try_parse_from([&["toa-tc"], wrong].concat()).is_err(), "{wrong:?}");
