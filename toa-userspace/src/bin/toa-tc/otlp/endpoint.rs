@@ -61,11 +61,11 @@ impl FromStr for Endpoint {
         if uri.scheme() == Some(&Scheme::HTTPS) {
             return Err("there is no TLS: send to a collector on this host, which has it");
         }
-        let authority =
-            uri.authority().filter(|it| uri.scheme() == Some(&Scheme::HTTP) && !it.as_str().contains('@'));
-        let host = authority.map(|it| it.host()).filter(|host| !host.is_empty()).ok_or(wrong)?.to_owned();
-        let port = uri.port_u16().unwrap_or(80);
-        if uri.query().is_some() || port == 0 {
+        let authority = uri.authority().filter(|_| uri.scheme() == Some(&Scheme::HTTP)).ok_or(wrong)?;
+        let (host, port) = (authority.host().to_owned(), authority.port_u16().unwrap_or(80));
+        // It has no user, and a port that is one.
+        let is_whole = authority.as_str() == host || *authority == format!("{host}:{port}").as_str();
+        if host.is_empty() || !is_whole || port == 0 || uri.query().is_some() {
             return Err(wrong);
         }
         Ok(Self { host, port, path: format!("{}{PATH}", uri.path().trim_end_matches('/')) })
