@@ -115,9 +115,9 @@ pub(crate) struct AttachArgs {
     #[arg(help_heading = "Output", long, value_name = "ADDR", value_parser = address, hide_short_help = true)]
     pub(crate) metrics: Option<SocketAddr>,
 
-    /// Also send the printed requests to this OpenTelemetry collector, such as http://127.0.0.1:4318
+    /// Also send the printed requests to this OpenTelemetry collector
     ///
-    /// As OTLP log records over HTTP. Needs a build with the feature otlp.
+    /// As log records, by OTLP over HTTP without TLS. Needs a build with the feature otlp.
     #[arg(help_heading = "Output", long, value_name = "URL", hide_short_help = true)]
     pub(crate) otlp: Option<Endpoint>,
 

@@ -8,7 +8,7 @@ use std::{
 use anyhow::Result;
 
 /// Where to send to. No text is one.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Endpoint {}
 
 /// The exporter, of which there is none.
