@@ -3,6 +3,8 @@
 pub mod answering;
 pub mod churn;
 pub mod client;
+#[cfg(feature = "otlp")]
+pub mod collector;
 pub mod idle;
 pub mod nginx;
 pub mod raw_client;

@@ -7,6 +7,7 @@ pub mod expected_rows;
 pub mod json_lines;
 pub mod killed;
 pub mod ledger;
+pub mod messages;
 pub mod printed;
 pub mod recorder;
 pub mod remember;

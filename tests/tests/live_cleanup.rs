@@ -68,6 +68,14 @@ fn an_interrupt_ends_a_run() -> Result<()> {
 }
 
 #[test]
+fn a_hangup_ends_a_run_without_files() -> Result<()> {
+    check(&[], Results::File, |tool, connection| {
+        ask(connection)?;
+        tool.stop(Signal::Hangup)
+    })
+}
+
+#[test]
 fn a_termination_ends_a_run() -> Result<()> {
     check(&[], Results::File, |tool, connection| {
         ask(connection)?;

@@ -83,7 +83,7 @@ fn a_run_reports_who_changes_its_rules() -> Result<()> {
     mounts::with_bpf_file_system(|| {
         let lab = Lab::new(Habit::SynAndEarly)?;
         let namespace = &lab.server.namespace;
-        let tool = ToaTc::attach(&lab.server, &["--ip", "203.0.113.9"])?;
+        let tool = ToaTc::attach(&lab.server, &["--ip", "203.0.113.9", "-o", "json"])?;
         let reported = |text: &str| {
             wait::until(text, || {
                 let stderr = tool.stderr()?;
@@ -111,6 +111,14 @@ fn a_run_reports_who_changes_its_rules() -> Result<()> {
         let changes = output.stderr.lines().filter(|line| line.contains(" by process "));
         assert!(changes.count() >= 2 + 16, "{}", output.stderr);
         assert!(!output.stderr.contains("203.0.113.10"), "{}", output.stderr);
+        let messages =
+            output.raw_stderr.lines().map(serde_json::from_str).collect::<Result<Vec<Value>, _>>()?;
+        let change = messages.iter().map(|message| &message["rule_change"]).find(|change| !change.is_null());
+        let expected = json!({
+            "action": "added", "count": 1, "rules": ["120.120.111.111"], "process": {"pid": pid},
+            "user": {"id": 0, "name": "root"}
+        });
+        assert_eq!(change, Some(&expected));
         Ok(())
     })
 }

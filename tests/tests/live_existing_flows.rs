@@ -174,8 +174,14 @@ fn what_is_not_known_has_its_reason() -> Result<()> {
         let (rows, said) = existing(namespace, &[])?;
         Ok((reasons(&rows).get("queued") == Some(&1)).then_some((rows, said)))
     })?;
-    let expected =
-        [("connected_out", 1), ("getpeername", 1), ("nat64", 1), ("queued", 1), ("same", 1), ("unseen", 1)];
+    let expected = [
+        ("connected_out", 1),
+        ("getpeername", 1),
+        ("nat64", 1),
+        ("peer_only", 1),
+        ("queued", 1),
+        ("unseen", 1),
+    ];
     assert_eq!(reasons(&rows), expected.map(|(name, count)| (name.to_owned(), count)).into(), "{said}");
     let of_nat64 = rows.iter().find(|row| row["named_by"] == "nat64").context("no row")?;
     assert_eq!(address(&of_nat64["client"]), Some(SocketAddrV6::into(ipv6)));
@@ -272,7 +278,7 @@ fn that_no_socket_knows_better_is_explained() -> Result<()> {
     let mut connection = lab.bind()?.connect((SERVER, 80).into())?;
     connection.ask(Request::get("/"))?;
     let (rows, said) = existing(&lab.server.namespace, &[])?;
-    assert_eq!(reasons(&rows), [("same".to_owned(), 1)].into());
+    assert_eq!(reasons(&rows), [("peer_only".to_owned(), 1)].into());
     assert_eq!(rows[0]["client"], Value::Null);
     assert!(said.contains("no socket knows a real client: no TOA module is loaded"), "{said}");
     let tool = ToaTc::attach(&lab.server, &["--existing", "--any"])?;

@@ -53,6 +53,10 @@ fn objects(output: &Output) -> Result<Vec<Value>> {
         }
         objects.push(object);
     }
+    for line in output.raw_stderr.lines() {
+        let message: Value = serde_json::from_str(line).with_context(|| format!("no JSON: {line}"))?;
+        ensure!(schema.is_valid(&message) && message["event"] == "message", "not by the schema: {line}");
+    }
     let ledgers: Vec<_> = (0..).zip(&objects).filter(|(_, it)| it["event"] == "ledger").collect();
     ensure!(ledgers.len() == 1 && ledgers[0].0 + 1 == objects.len(), "the ledger is not last: {objects:?}");
     Ok(objects)

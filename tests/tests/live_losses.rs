@@ -5,7 +5,7 @@ use std::{net::SocketAddr, thread, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
-use serde_json::Value;
+use serde_json::{Value, json};
 use toa_packets::toa_option::toa_option;
 use toa_tests::{
     lab::{Lab, marker::Habit, nginx_address},
@@ -82,6 +82,16 @@ fn overload_is_said_while_it_lasts_and_everything_afterwards_is_printed() -> Res
     for loss in &losses {
         schema.validate(loss).map_err(|error| anyhow::anyhow!("{error}: {loss}"))?;
     }
+    // Each line on stderr is an object, too, also under load.
+    let messages = output.raw_stderr.lines().map(serde_json::from_str).collect::<Result<Vec<Value>, _>>()?;
+    for message in &messages {
+        schema.validate(message).map_err(|error| anyhow::anyhow!("{error}: {message}"))?;
+    }
+    let of_loss = |message: &&Value| message["loss"]["reason"] == "ring_full";
+    let of_loss = messages.iter().find(of_loss).context("no message of the loss")?;
+    assert_eq!((&of_loss["event"], &of_loss["level"]), (&json!("message"), &json!("warning")));
+    let attached = messages.iter().find(|message| message["interface"]["name"] == lab.server.name.as_str());
+    assert_eq!(attached.context("no interface")?["level"], "info");
     let lost = losses.iter().filter(|line| line["loss"]["reason"] == "ring_full");
     let lost: u64 = lost.filter_map(|line| line["loss"]["count"].as_u64()).sum();
     assert!((1..=ledger.packets("lost")?).contains(&lost), "{losses:?}");

@@ -130,6 +130,10 @@ fn metrics_agree_with_status_while_wrk_runs_and_afterwards() -> Result<()> {
                 .map(|outcome| format!("toa_tc_payload_bytes_total {outcome}"));
             let bytes = sum(&bytes.each_ref().map(String::as_str));
             assert_eq!(Some(bytes), run["ledger"]["bytes"]["matched"].as_f64());
+            for outcome in ["used", "duplicate", "conflicting", "discarded"] {
+                let name = format!("toa_tc_delivered_bytes_total {outcome}");
+                assert_eq!(samples.get(&name).copied(), run["delivered_bytes"][outcome].as_f64(), "{name}");
+            }
             assert!(samples["toa_tc_program_runs_total"] >= packets, "{samples:?}");
             assert!(samples["toa_tc_program_run_time_seconds_total"] > 0.0, "{samples:?}");
             assert!(samples["toa_tc_last_request_timestamp_seconds"] > samples["toa_tc_start_time_seconds"]);

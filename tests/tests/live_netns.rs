@@ -8,7 +8,7 @@ use toa_tests::{
     process::Signal,
     tool::{
         attached,
-        commands::object,
+        commands::{object, objects},
         toa_tc::{Start, ToaTc},
     },
     wait,
@@ -31,6 +31,12 @@ fn interfaces_and_sockets_of_another_namespace_are_used_and_pins_are_here() -> R
         let line = "toa-tc: open connections: following 0 of 1 ";
         wait::until(line, || Ok(tool.stderr()?.contains(line).then_some(())))?;
         lab.connect(Some(CLIENT.into()))?.ask(Request::get("/"))?;
+        // What is open there is shown as well, with its server, which is in that namespace.
+        let flows = ["flows", "--existing", "--netns", path, "-o", "json"];
+        let rows = objects(&outside.namespace, &flows)?;
+        let servers: Vec<_> = rows.iter().map(|row| &row["process"]["executable"]["name"]).collect();
+        assert_eq!(servers, ["nginx"]);
+        assert!(rows.iter().all(|row| row["reason"] == "peer_only"), "{rows:?}");
         // Other commands see it from outside.
         let status = object(&outside.namespace, &["status", "-o", "json"])?;
         let interface = &status["runs"][0]["interfaces"][0];

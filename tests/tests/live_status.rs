@@ -72,6 +72,12 @@ fn status_shows_a_run_and_its_ledger() -> Result<()> {
             assert_eq!(term("matched"), terms, "{unit}");
             assert!(term("matched") > 0, "{unit}");
         }
+        // As the ledger at the end.
+        assert_eq!(
+            (&run["requests"]["reopened"], &run["requests"]["possibly_unread"]),
+            (&json!(0), &json!(0))
+        );
+        assert_eq!(run["gaps"], json!({"count": 0, "bytes": 0}));
         // The position in the chain is also found from another namespace.
         let elsewhere = object(&lab.balancer.namespace, &["status", "-o", "json"])?;
         assert_eq!(elsewhere["runs"][0]["interfaces"], run["interfaces"]);

@@ -18,6 +18,8 @@ pub mod loss;
 pub mod metrics;
 pub mod no_match;
 pub mod once;
+#[cfg(feature = "otlp")]
+pub mod otlp;
 mod recent;
 pub mod redact;
 pub mod remembered;

@@ -253,3 +253,13 @@ fn top_needs_a_terminal() -> Result {
     }
     Ok(())
 }
+
+#[cfg(not(feature = "otlp"))]
+#[test]
+fn a_build_that_cannot_send_says_so_in_one_line() -> Result {
+    let output = tool(&["attach", "eth0", "--otlp", "http://127.0.0.1:4318"]).output()?;
+    let line = "toa-tc: invalid value 'http://127.0.0.1:4318' for '--otlp <URL>': this toa-tc was built without \
+                OpenTelemetry: build it with --features otlp (see toa-tc attach --help)\n";
+    assert_eq!((output.status.code(), stderr(&output).as_str()), (USAGE, line));
+    Ok(())
+}

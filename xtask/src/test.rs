@@ -51,10 +51,12 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
             "--exclude=toa-fuzz",
             "--exclude=toa-lab-ebpf",
         ];
-        total += tier("tier 1 (no root)", || libtest(exec::cargo(&["test"]).args(rest), options))?;
+        total += tier("tier 1 (no root)", || {
+            libtest(exec::cargo(&["test", build::ALL_FEATURES]).args(rest), options)
+        })?;
         total += tier("tiers 2 and 3 (kernel)", || {
-            let [binary] = build::release(workspace, [build::TOOL])?;
-            let mut tests = exec::cargo(&["test", "--package", "toa-tests", "--features", "kernel"]);
+            let [binary] = build::tested(workspace, [build::TOOL])?;
+            let mut tests = exec::cargo(&["test", "--package", "toa-tests", "--features", "kernel,otlp"]);
             libtest(tests.env("TOA_TC", binary), options)
         })?;
         if options.filter.is_empty() {

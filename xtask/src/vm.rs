@@ -66,7 +66,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
 
 /// Runs the check on both kernels; each counts as one test.
 pub(crate) fn tally(workspace: &Workspace, keep_log: bool) -> Result<Tally> {
-    let [program, tool] = build::release(workspace, ["toa-vm", build::TOOL])?;
+    let [program, tool] = build::tested(workspace, ["toa-vm", build::TOOL])?;
     let mut tally = Tally::default();
     let mut count = |kernel: &str, result: Result<()>| match result {
         Ok(()) => tally.passed += 1,

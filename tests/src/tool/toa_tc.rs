@@ -17,6 +17,7 @@ use crate::{
     process::{Process, Signal, describe},
     tool::{
         ledger::Ledger,
+        messages,
         printed::{self, Printed},
     },
     wait,
@@ -69,8 +70,10 @@ pub struct Output {
     pub status: ExitStatus,
     /// The results, with invalid UTF-8 replaced.
     pub stdout: String,
-    /// Diagnostics and the ledger.
+    /// Diagnostics and the ledger, as text even if they are JSON.
     pub stderr: String,
+    /// What it has written to stderr.
+    pub raw_stderr: String,
 }
 
 impl ToaTc {
@@ -172,11 +175,16 @@ impl ToaTc {
         read(self.directory.path(), "stdout")
     }
 
-    /// Returns what it has written to stderr so far.
+    /// Returns what it has written to stderr so far, as text even if that is JSON.
     pub fn stderr(&self) -> Result<String> {
-        let stderr = read(self.directory.path(), "stderr")?;
+        let stderr = messages::as_text(&self.raw_stderr()?);
         let is_wanted = |line: &&str| self.is_verbose || !line.starts_with("toa-tc: debug: ");
         Ok(stderr.split_inclusive('\n').filter(is_wanted).collect())
+    }
+
+    /// Returns what it has written to stderr so far.
+    pub fn raw_stderr(&self) -> Result<String> {
+        read(self.directory.path(), "stderr")
     }
 
     /// Sends it a signal and returns its output once it has exited.
@@ -188,7 +196,8 @@ impl ToaTc {
     /// Waits for it to exit and returns its output.
     pub fn wait(mut self, patience: Duration) -> Result<Output> {
         let status = self.process.wait(patience)?;
-        Ok(Output { status, stdout: self.stdout()?, stderr: self.stderr()? })
+        let raw_stderr = self.raw_stderr()?;
+        Ok(Output { status, stdout: self.stdout()?, stderr: self.stderr()?, raw_stderr })
     }
 }
 

@@ -7,6 +7,7 @@
 mod event;
 mod head;
 mod line;
+pub mod message;
 pub mod value;
 
 use std::{fmt, io::Write};

@@ -2,6 +2,8 @@
 
 mod compressed;
 mod connections;
+mod limits;
+mod messages;
 mod results;
 mod selection;
 mod several;

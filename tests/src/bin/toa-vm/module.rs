@@ -218,7 +218,7 @@ fn table() -> Result<usize> {
         let row = rows.get(&case.connection.local().port()).context("no row")?;
         let text = |field| row.get(field).and_then(Value::as_str);
         let is_queued = case.connection.server().port() == QUEUE_PORT;
-        let reason = if is_queued { "queued" } else { "same" };
+        let reason = if is_queued { "queued" } else { "peer_only" };
         let expected = match case.client {
             Some(_) => (Some("module"), None),
             None => (None, Some(reason)),

@@ -33,8 +33,10 @@ use flows::FlowsArgs;
 use forget::ForgetArgs;
 use read::ReadArgs;
 use remember::RememberArgs;
+use results::Format;
+use run::ReportFormat;
 use schema::SchemaArgs;
-use status::StatusArgs;
+use status::{StatusArgs, StatusFormat};
 use watch::WatchArgs;
 
 /// Show which clients send which HTTP requests through a full-NAT load balancer
@@ -131,6 +133,28 @@ pub(crate) enum Command {
     /// Print the JSON Schema of what -o json prints
     #[command(after_long_help = examples::SCHEMA)]
     Schema(SchemaArgs),
+}
+
+impl Command {
+    /// Returns whether the output is JSON.
+    pub(crate) fn prints_json(&self) -> bool {
+        let report = match self {
+            Self::Attach(args) | Self::Clients(args) | Self::Top(args) => {
+                return args.results.output == Format::Json;
+            }
+            Self::Read(args) => return args.results.output == Format::Json,
+            Self::Status(args) => return args.output == StatusFormat::Json,
+            Self::Schema(_) => return false,
+            Self::Watch(args) => args.change.run().output,
+            Self::Flows(args) => args.output,
+            Self::Filter(args) => args.output,
+            Self::Detach(args) => args.output,
+            Self::Remember(args) => args.output,
+            Self::Forget(args) => args.output,
+            Self::Doctor(args) => args.output,
+        };
+        report == ReportFormat::Json
+    }
 }
 
 #[cfg(test)]
@@ -264,6 +288,7 @@ mod tests {
             &["flows", "--existing", "--pin-dir", "/sys/fs/bpf"],
             &["flows", "client.example"],
             &["flows", "--without-toa", "203.0.113.9"],
+            &["flows", "--netns", "web"],
             &["status", "-o", "xml"],
         ] {
             assert!(Cli::try_parse_from([&["toa-tc"], wrong].concat()).is_err(), "{wrong:?}");

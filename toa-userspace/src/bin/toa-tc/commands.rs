@@ -36,7 +36,7 @@ fn find_runs(pins: &PinDirArgs) -> Result<Runs> {
 /// Points out addresses such as `::1:80`, by which an address and a port may be meant.
 fn hint_at_ports(rules: &[Rule]) {
     for (rule, meant) in rules.iter().filter_map(|rule| Some((rule, rule.port_in_address()?))) {
-        stderr::line(format_args!(
+        stderr::warning(format_args!(
             "{rule} is an address: for port {} of {}, write {meant}",
             meant.port(),
             meant.ip()

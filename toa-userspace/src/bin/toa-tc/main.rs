@@ -5,6 +5,7 @@ mod cli;
 mod commands;
 mod error;
 mod format;
+mod otlp;
 mod output_file;
 mod printer;
 mod rule_list;
@@ -38,6 +39,9 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return not_parsed(&error),
     };
+    if cli.command.prints_json() {
+        stderr::use_json();
+    }
     let result = match cli.command {
         Command::Attach(args) | Command::Clients(args) | Command::Top(args) if args.list_interfaces => {
             commands::interfaces::run(args.netns.as_deref())
@@ -65,13 +69,13 @@ fn main() -> ExitCode {
         Err(error) if error.is::<NothingFound>() => {
             let text = error.to_string();
             if !text.is_empty() {
-                stderr::line(format_args!("{text}"));
+                stderr::info(format_args!("{text}"));
             }
             ExitCode::from(NOTHING_FOUND)
         }
         Err(error) if error.is::<AlreadyReported>() => ExitCode::FAILURE,
         Err(error) => {
-            stderr::line(format_args!("{error:#}"));
+            stderr::error(format_args!("{error:#}"));
             ExitCode::FAILURE
         }
     };

@@ -109,7 +109,7 @@ impl OutputFile {
     /// Opens the file again. One that cannot be opened is reported, and the old one stays in use.
     fn reopen(&mut self) {
         if let Err(error) = self.try_reopen() {
-            stderr::line(format_args!("cannot open {} again: {error}", self.path.display()));
+            stderr::error(format_args!("cannot open {} again: {error}", self.path.display()));
         }
     }
 
@@ -148,7 +148,7 @@ impl OutputFile {
         self.failed = match renamed.and_then(|()| self.try_reopen()) {
             Ok(()) => None,
             Err(error) => {
-                stderr::line(format_args!("cannot rotate {}: {error}", self.path.display()));
+                stderr::error(format_args!("cannot rotate {}: {error}", self.path.display()));
                 Some(Instant::now())
             }
         };

@@ -38,6 +38,7 @@ use toa_userspace::{
 use crate::{
     capture_file::{CaptureFile, NotWritten},
     cli::results::{Color, Format, ResultArgs, Shown, Time},
+    otlp::Queue,
     screen::Screen,
     stderr,
     stdout::{self, Blocked, Stdout},
@@ -63,6 +64,8 @@ pub(crate) struct Printer {
     /// The same on the whole terminal.
     top: Option<Top>,
     capture: Option<CaptureFile>,
+    /// What also gets the requests.
+    otlp: Option<Json<Queue>>,
 }
 
 /// The formats.
@@ -88,13 +91,14 @@ enum Scope {
 
 impl Printer {
     /// Creates the printer that `args` selects. `interface_name` finds the names of interfaces, which are printed in text if
-    /// there may be several.
+    /// there may be several. Requests are also written to the queue `otlp`.
     pub(crate) fn new(
         args: &ResultArgs,
         stdout: Stdout,
         interface_name: InterfaceName,
         has_several_interfaces: bool,
         capture: Option<CaptureFile>,
+        otlp: Option<(Queue, InterfaceName)>,
     ) -> Self {
         let redactor = if args.show_secrets { Redactor::show_secrets() } else { Redactor::default() };
         let redactor = args.redact.iter().fold(redactor, |redactor, name| redactor.with_name(name));
@@ -110,6 +114,7 @@ impl Printer {
             () => Scope::Everything,
         };
         let view = View { redactor, fields };
+        let otlp = otlp.map(|(queue, name)| Json::new(queue, view.clone(), interfaces::name(), name));
         let lines = if args.output == Format::Json {
             Lines::Json(Json::new(stdout, view, interfaces::name(), interface_name))
         } else {
@@ -132,6 +137,7 @@ impl Printer {
             screen,
             top: None,
             capture,
+            otlp,
         }
     }
 
@@ -281,6 +287,10 @@ impl FlushSink for Printer {
             Lines::Text(text) => text.lines().flush(),
             Lines::Json(json) => json.lines().flush(),
         };
+        if let Some(otlp) = &mut self.otlp {
+            // It takes everything.
+            let _ = otlp.lines().flush();
+        }
         drawn.and(lines).and(capture)
     }
 
@@ -297,6 +307,9 @@ impl FlushSink for Printer {
         match &mut self.lines {
             Lines::Text(text) => text.shift_times(ns),
             Lines::Json(json) => json.shift_times(ns),
+        }
+        if let Some(otlp) = &mut self.otlp {
+            otlp.shift_times(ns);
         }
     }
 
@@ -323,6 +336,9 @@ impl FlushSink for Printer {
         }
         if self.scope < Scope::Tables {
             self.lines.event(connection, &event);
+        }
+        if let Some(otlp) = &mut self.otlp {
+            otlp.event(connection, &event);
         }
         true
     }

@@ -1,4 +1,4 @@
-//! Diagnostics: lines on stderr that begin with `toa-tc:`.
+//! Diagnostics: lines on stderr that begin with `toa-tc:`, or with `-o json` are objects of the event `message`.
 //!
 //! While a run lasts, they are written by a thread of their own. If nobody reads stderr, only that thread is blocked, and
 //! the run can still end.
@@ -17,9 +17,16 @@ use std::{
 };
 
 use env_logger::Target;
-use log::LevelFilter;
+use log::{Level, LevelFilter};
 use rustix::io::{Errno, write};
-use toa_userspace::{live::host::sandbox, print::ledger::Summary};
+use toa_userspace::{
+    live::host::{clock, interfaces, sandbox},
+    print::{
+        count::plural,
+        json::message::{About, Message},
+        ledger::Summary,
+    },
+};
 
 use queue::Queue;
 
@@ -31,7 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The lines to write, once the thread has been started.
 static QUEUE: OnceLock<Arc<Queue>> = OnceLock::new();
 
-/// How many lines were written with [`line()`].
+/// How many lines were written, other than those of diagnostics and the ledger.
 static LINES: AtomicU64 = AtomicU64::new(0);
 
 /// Whether only failures and losses are written.
@@ -40,26 +47,60 @@ static IS_QUIET: AtomicBool = AtomicBool::new(false);
 /// The latest line, and when it was written.
 static LATEST: Mutex<Option<(Instant, String)>> = Mutex::new(None);
 
-/// Returns how many lines were written with [`line()`].
+/// The host's name, if messages are written as JSON.
+static HOST_NAME: OnceLock<String> = OnceLock::new();
+
+/// Writes messages as JSON from now on.
+pub(crate) fn use_json() {
+    // Only once, before the first message.
+    _ = HOST_NAME.set(interfaces::name());
+}
+
+/// Returns how many lines were written, other than those of diagnostics and the ledger.
 pub(crate) fn line_count() -> u64 {
     LINES.load(Ordering::Relaxed)
 }
 
+/// Writes that something has failed.
+pub(crate) fn error(text: fmt::Arguments<'_>) {
+    message(Level::Error, text, About::default());
+}
+
+/// Writes that something may be missing or is not as the user may want it.
+pub(crate) fn warning(text: fmt::Arguments<'_>) {
+    message(Level::Warn, text, About::default());
+}
+
 /// Writes one line.
-pub(crate) fn line(text: fmt::Arguments<'_>) {
-    LINES.fetch_add(1, Ordering::Relaxed);
-    *LATEST.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), text.to_string()));
-    let line = format!("toa-tc: {text}\n");
-    match QUEUE.get() {
-        Some(queue) => queue.push(line.into_bytes()),
-        None => write_all(line.as_bytes()),
-    }
+pub(crate) fn info(text: fmt::Arguments<'_>) {
+    message(Level::Info, text, About::default());
 }
 
 /// Writes one line, unless only failures and losses are wanted.
 pub(crate) fn note(text: fmt::Arguments<'_>) {
+    note_about(text, About::default());
+}
+
+/// Like [`note()`], and says in JSON what it is about.
+pub(crate) fn note_about(text: fmt::Arguments<'_>, about: About<'_>) {
     if !IS_QUIET.load(Ordering::Relaxed) {
-        line(text);
+        message(Level::Info, text, about);
+    }
+}
+
+/// Writes one line, and says in JSON what it is about.
+pub(crate) fn message(level: Level, text: fmt::Arguments<'_>, about: About<'_>) {
+    LINES.fetch_add(1, Ordering::Relaxed);
+    let text = text.to_string();
+    push(formatted(level, &text, about));
+    *LATEST.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), text));
+}
+
+/// Returns a line of text, or of JSON.
+fn formatted(level: Level, text: &str, about: About<'_>) -> Vec<u8> {
+    match HOST_NAME.get() {
+        None => format!("toa-tc: {text}\n").into_bytes(),
+        Some(host_name) => Message { level, text, about }.line(clock::unix_ns(), host_name),
     }
 }
 
@@ -104,25 +145,32 @@ pub(crate) fn end_progress() {
 pub(crate) fn summary(summary: &Summary<'_>) {
     let is_quiet = IS_QUIET.load(Ordering::Relaxed);
     let is_verbose = log::max_level() > LevelFilter::Off;
-    if !summary.is_lossless() || (!is_quiet && (is_verbose || !summary.is_whole())) {
-        ledger(summary.to_string());
+    if !summary.is_lossless() {
+        ledger(Level::Warn, &summary.to_string());
+    } else if !is_quiet && (is_verbose || !summary.is_whole()) {
+        ledger(Level::Info, &summary.to_string());
     } else if !is_quiet {
-        ledger(summary.brief());
+        ledger(Level::Info, &summary.brief());
     }
 }
 
 /// Writes lines that must not be dropped, such as a ledger.
-pub(crate) fn ledger(lines: String) {
+pub(crate) fn ledger(level: Level, lines: &str) {
+    let lines = lines.lines().map(|line| line.strip_prefix("toa-tc: ").unwrap_or(line));
+    let lines: Vec<u8> = lines.flat_map(|line| formatted(level, line, About::default())).collect();
     match QUEUE.get() {
-        Some(queue) => queue.push_in_any_case(lines.into_bytes()),
-        None => write_all(lines.as_bytes()),
+        Some(queue) => queue.push_in_any_case(lines),
+        None => write_all(&lines),
     }
 }
 
 /// Writes lines by a thread from now on, and enables the diagnostics that are wanted, ours and the kernel program's.
 pub(crate) fn start(verbosity: VerbosityArgs) {
     IS_QUIET.store(verbosity.quiet, Ordering::Relaxed);
-    let queue = Arc::new(Queue::default());
+    let queue = Arc::new(Queue::new(|dropped| {
+        let text = format!("{} not written: stderr was blocked", plural(dropped, "line"));
+        formatted(Level::Warn, &text, About::default())
+    }));
     let lines = Arc::clone(&queue);
     // If there can be no thread, lines are written directly.
     let write = move || {
@@ -141,7 +189,12 @@ pub(crate) fn start(verbosity: VerbosityArgs) {
         // Only our crates and the kernel program, which share this prefix, and no other libraries.
         .filter_module("toa_", level)
         .format(|out, record| {
-            writeln!(out, "toa-tc: {}: {}", record.level().as_str().to_lowercase(), record.args())
+            let level = record.level();
+            let text = match HOST_NAME.get() {
+                None => format!("{}: {}", level.as_str().to_lowercase(), record.args()),
+                Some(_) => record.args().to_string(),
+            };
+            out.write_all(&formatted(level, &text, About::default()))
         })
         .target(Target::Pipe(Box::new(Diagnostics)))
         .init();
@@ -162,7 +215,7 @@ pub(crate) fn release() {
     }
 }
 
-/// Returns the latest line that was written with [`line()`] since `start`, without its prefix, and when that was.
+/// Returns the latest line that was written with [`message()`] since `start`, without its prefix, and when that was.
 pub(crate) fn latest_since(start: Instant) -> Option<(Instant, String)> {
     let latest = LATEST.lock().unwrap_or_else(PoisonError::into_inner);
     latest.as_ref().filter(|(written, _)| *written >= start).cloned()
@@ -178,15 +231,20 @@ struct Diagnostics;
 
 impl Write for Diagnostics {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        match QUEUE.get() {
-            Some(queue) => queue.push(line.to_vec()),
-            None => write_all(line),
-        }
+        push(line.to_vec());
         Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// Writes one line, or drops it if too much is waiting.
+fn push(line: Vec<u8>) {
+    match QUEUE.get() {
+        Some(queue) => queue.push(line),
+        None => write_all(&line),
     }
 }
 

@@ -23,7 +23,7 @@ fn find() -> TimeZone {
             || "of /etc/localtime".to_owned(),
             |zone| format!("{:?} of the variable TZ", zone.to_string_lossy()),
         );
-        stderr::line(format_args!(
+        stderr::warning(format_args!(
             "cannot find the time zone {zone}: is tzdata installed? times are printed in UTC"
         ));
         TimeZone::unknown()

@@ -30,14 +30,14 @@ pub(crate) fn report(error: &clap::Error) {
 pub(crate) fn report_late(error: &anyhow::Error) {
     let text = error.to_string();
     if text.contains('\n') {
-        stderr::line(format_args!("{text}"));
+        stderr::error(format_args!("{text}"));
     } else {
         report_line(&text, &called());
     }
 }
 
 fn report_line(line: &str, command: &str) {
-    stderr::line(format_args!("{line} (see {command} --help)"));
+    stderr::error(format_args!("{line} (see {command} --help)"));
 }
 
 /// Returns the name of the command that was called. Arguments may be any bytes.

@@ -42,7 +42,7 @@ impl UnknownReason {
     /// Returns the name in JSON.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Same => "same",
+            Self::Same => "peer_only",
             Self::KernelTls => "kernel_tls",
             Self::Queued => "queued",
             Self::Closed => "closed",

@@ -26,6 +26,13 @@ pub fn enter_thread() {
     let _ = files::restrict(&Duties::default());
 }
 
+/// Gives up everything that is not needed to send to this TCP port.
+pub fn enter_sender(port: u16) {
+    let _ = capabilities::drop_all_but(&capabilities::of_every_thread());
+    let _ = set_no_new_privs(true);
+    let _ = files::restrict(&Duties { connects: Some(port), ..Duties::default() });
+}
+
 /// Gives up everything that is not needed to open perf events.
 pub fn enter_opener() {
     let _ = capabilities::drop_all_but(&capabilities::of_opener());

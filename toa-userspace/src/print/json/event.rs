@@ -64,18 +64,23 @@ pub(super) struct LossLine<'a> {
 }
 
 #[derive(Serialize)]
-struct LossFields {
+pub(super) struct LossFields {
     reason: &'static str,
     count: u64,
     seconds: u64,
     option: Option<&'static str>,
 }
 
+impl From<&Loss> for LossFields {
+    fn from(loss: &Loss) -> Self {
+        let Loss { reason, count, seconds } = *loss;
+        Self { reason: reason.name, count, seconds, option: reason.option }
+    }
+}
+
 impl<'a> LossLine<'a> {
     pub(super) fn new(loss: &Loss, time_ns: u64, host_name: &'a str) -> Self {
-        let Loss { reason, count, seconds } = *loss;
-        let loss = LossFields { reason: reason.name, count, seconds, option: reason.option };
-        Self { event: "loss", timestamp: Time(time_ns), host: Host { name: host_name }, loss }
+        Self { event: "loss", timestamp: Time(time_ns), host: Host { name: host_name }, loss: loss.into() }
     }
 }
 

@@ -1,5 +1,6 @@
 mod connections;
 mod ledger;
+mod messages;
 
 use std::sync::{
     Arc,

@@ -20,7 +20,7 @@ use super::{
     select::SelectArgs,
     verbosity::VerbosityArgs,
 };
-use crate::error::UsageError;
+use crate::{error::UsageError, otlp::Endpoint};
 
 #[derive(Args, Debug)]
 pub(crate) struct AttachArgs {
@@ -114,6 +114,12 @@ pub(crate) struct AttachArgs {
     /// PORT or :PORT listens on 127.0.0.1 only, IP:PORT on that address. The path is /metrics.
     #[arg(help_heading = "Output", long, value_name = "ADDR", value_parser = address, hide_short_help = true)]
     pub(crate) metrics: Option<SocketAddr>,
+
+    /// Also send the printed requests to this OpenTelemetry collector
+    ///
+    /// As log records, by OTLP over HTTP without TLS. Needs a build with the feature otlp.
+    #[arg(help_heading = "Output", long, value_name = "URL", hide_short_help = true)]
+    pub(crate) otlp: Option<Endpoint>,
 
     #[command(flatten, next_help_heading = "Output")]
     pub(crate) verbosity: VerbosityArgs,

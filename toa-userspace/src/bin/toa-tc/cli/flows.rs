@@ -37,6 +37,18 @@ pub(crate) struct FlowsArgs {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["iface", "pid", "pin_dir"])]
     pub(crate) connections: Option<PathBuf>,
 
+    /// With --existing or --connections, show those of another network namespace
+    ///
+    /// A name of ip netns, a path, or the ID of a process.
+    #[arg(
+        long,
+        value_name = "NAME|PATH|PID",
+        value_parser = clap::builder::NonEmptyStringValueParser::new(),
+        requires = "established",
+        hide_short_help = true
+    )]
+    pub(crate) netns: Option<String>,
+
     #[arg(
         value_name = "RULE",
         help = "Show only connections of these clients: IP, CIDR, IP:PORT, [IPv6]:PORT, :PORT or any"

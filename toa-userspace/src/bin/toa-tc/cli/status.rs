@@ -15,7 +15,7 @@ pub(crate) struct StatusArgs {
 }
 
 /// The formats of `status`.
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum StatusFormat {
     /// Text for people
     Text,

@@ -71,6 +71,18 @@ pub(crate) enum Change {
     },
 }
 
+impl Change {
+    /// Returns the run whose rules to show or change, and how to print that.
+    pub(crate) fn run(&self) -> &WatchedRun {
+        let (Self::Add { run, .. }
+        | Self::Remove { run, .. }
+        | Self::Set { run, .. }
+        | Self::List { run }
+        | Self::Clear { run }) = self;
+        run
+    }
+}
+
 /// The run whose rules to show or change, and how to print that.
 #[derive(Args, Debug)]
 pub(crate) struct WatchedRun {

@@ -32,7 +32,7 @@ mod untrusted;
 use std::{io, path::Path, sync::Arc};
 
 use anyhow::{Context as _, Error, Result};
-use log::LevelFilter;
+use log::{Level, LevelFilter};
 use sd_notify::NotifyState;
 use toa_common::{config::Config, maps::PINNED, run_info::MAX_INTERFACES, wire::toa_pairs::ToaPairs};
 use toa_userspace::{
@@ -91,6 +91,7 @@ use crate::{
     capture_file::Destination,
     cli::{attach::AttachArgs, existing::Existing, results::Shown},
     error::UsageError,
+    otlp::Exporter,
     output_file::OutputFile,
     printer::{self, Printer},
     rule_list,
@@ -119,7 +120,8 @@ pub(crate) fn run(args: AttachArgs) -> Result<()> {
     let (files, capture) = open_files(&args)?;
     let metrics = args.metrics.map(MetricsSocket::open).transpose()?;
     let stdout = stdout::open()?;
-    let inputs = Inputs { opener, table, files, capture, metrics };
+    let otlp = args.otlp.as_ref().map(Exporter::start).transpose()?;
+    let inputs = Inputs { opener, table, files, capture, metrics, otlp };
     privileges::check()?;
     if let Some(name) = &args.netns {
         // Before the runtime starts threads, and before anything is opened there.
@@ -149,6 +151,7 @@ struct Inputs {
     files: Vec<OutputFile>,
     capture: Option<Destination>,
     metrics: Option<MetricsSocket>,
+    otlp: Option<Exporter>,
 }
 
 /// A run before anything is attached.
@@ -172,6 +175,7 @@ struct Prepared {
     metrics: Option<Metrics>,
     files: Vec<OutputFile>,
     capture: Option<Destination>,
+    otlp: Option<Exporter>,
 }
 
 /// A run that is attached.
@@ -197,6 +201,7 @@ struct Run {
     done: mpsc::Receiver<Done>,
     cpus: Option<Cpus>,
     files: Vec<OutputFile>,
+    otlp: Option<Exporter>,
     rings: mpsc::Sender<Ring>,
     losses: mpsc::Sender<Loss>,
     pipeline: watch::Receiver<Ledger>,
@@ -214,7 +219,7 @@ impl Prepared {
         directories: &PinDirectories,
         inputs: Inputs,
     ) -> Result<Self> {
-        let Inputs { opener, table, files, capture, metrics } = inputs;
+        let Inputs { opener, table, files, capture, metrics, otlp } = inputs;
         let log_level = (log::max_level() == LevelFilter::Trace).then_some(aya_log::Level::Trace);
         let attachments = Attachments::find(&args.interfaces, args.netlink)?;
         let pairs = tcp::ignored_options().into_iter().fold(*config.pairs(), ToaPairs::without_noted);
@@ -267,6 +272,7 @@ impl Prepared {
             metrics,
             files,
             capture,
+            otlp,
         })
     }
 
@@ -300,13 +306,15 @@ impl Prepared {
             pipeline = pipeline.with_rules(Matcher::new(&rules));
         }
         let (session, top) = top::open(&args, &rules, &config, &stdout)?.unzip();
-        let sink = sink(&args, &attachments, stdout, self.capture, &self.files, top)?;
+        let otlp = self.otlp.as_ref();
+        let sink = sink(&args, &attachments, stdout, self.capture, &self.files, otlp, top)?;
         // For the reader: while it waits for a CPU, the rings fill up.
         let priority = priority::Raised::raise();
         // After everything that needs more, and before the first packet is parsed.
         sandbox::enter(&Duties {
             reads_sockets: self.existing.is_some(),
             serves: self.metrics.is_some(),
+            connects: None,
             outputs: self.files.iter().map(OutputFile::directory).collect(),
             rotates: args.rotation.is_some(),
             pins: pins.as_ref().and_then(|(pins, _)| pins.changed_directory().map(Path::to_owned)),
@@ -343,6 +351,7 @@ impl Prepared {
             done,
             cpus: self.cpus,
             files: self.files,
+            otlp: self.otlp,
             rings,
             losses,
             pipeline: seen,
@@ -370,7 +379,7 @@ impl Run {
         let (pipeline, mut printer) = match read {
             Ok(read) => read,
             Err(error) => {
-                stderr::ledger(half(&counters.ledger()));
+                stderr::ledger(Level::Warn, &half(&counters.ledger()));
                 return fail([failure, Some(error)]);
             }
         };
@@ -385,6 +394,10 @@ impl Run {
         let last_line =
             tokio::task::spawn_blocking(move || printer.finish(&shown.summary(false), clock::unix_ns()));
         let written = self.signals.join(last_line, &mut self.results).await?;
+        if let Some(otlp) = self.otlp {
+            let sent = tokio::task::spawn_blocking(|| otlp.finish());
+            let _ = sent.await;
+        }
         // What the reader found too late to end the run.
         let found = || self.done.try_recv().ok().and_then(Done::error);
         let last = || written.map_or_else(|| Some(io::Error::other(Blocked)), Result::err);
@@ -392,7 +405,7 @@ impl Run {
         let unwritten = self.unwritten.or_else(found).or_else(last).and_then(printer::failure);
         // Last, so that it is known whether the results were written.
         stderr::summary(&counts.summary(unwritten.is_some()));
-        tunnels::counted(&counts.counters).for_each(|line| stderr::line(format_args!("{line}")));
+        tunnels::counted(&counts.counters).for_each(|line| stderr::warning(format_args!("{line}")));
         fail([failure, unwritten])
     }
 }

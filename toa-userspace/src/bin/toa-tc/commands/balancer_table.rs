@@ -110,7 +110,7 @@ impl NamedConnections {
         if let Some(WrongLine { number, bytes, error }) = &lines.first_wrong {
             let shown = Escaped(bytes.get(..MAX_SHOWN).unwrap_or(bytes));
             let wrong = plural(lines.wrong, "wrong line");
-            stderr::line(format_args!("{name}: {wrong}, the first is line {number}: {error}: {shown}"));
+            stderr::warning(format_args!("{name}: {wrong}, the first is line {number}: {error}: {shown}"));
         }
     }
 }

@@ -38,7 +38,7 @@ pub(crate) fn run(args: &DetachArgs) -> Result<()> {
     let mut runs = find_runs(&args.pins)?;
     let pins = remove_pins(&mut runs);
     for error in &runs.refused {
-        stderr::line(format_args!("{}", ErrorChain(error)));
+        stderr::warning(format_args!("{}", ErrorChain(error)));
     }
     let Filters { removed, is_complete } = remove_filters(&runs, &args.interfaces);
     let complete = is_complete && runs.killed() == 0;
@@ -49,7 +49,7 @@ pub(crate) fn run(args: &DetachArgs) -> Result<()> {
         return Err(AlreadyReported.into());
     }
     if pins + removed == 0 {
-        stderr::line(format_args!("nothing left by killed runs"));
+        stderr::info(format_args!("nothing left by killed runs"));
     }
     Ok(())
 }

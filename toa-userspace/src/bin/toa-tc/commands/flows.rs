@@ -10,7 +10,11 @@ use toa_common::attribution::LearnedFrom;
 use toa_common::limits::SHORT_LINGER_NS;
 use toa_userspace::{
     address::{ClientAddress, OrUnknown},
-    live::{host::clock, maps::flows::FollowedFlow, runs::Run},
+    live::{
+        host::{clock, namespace},
+        maps::flows::FollowedFlow,
+        runs::Run,
+    },
     print::{
         json::value::{Endpoint, PeerNetwork, Toa},
         push_fmt,
@@ -66,11 +70,16 @@ impl Flow {
 
 /// Runs the command. Exit code 3 if it shows no connection.
 pub(crate) fn run(args: &FlowsArgs) -> Result<()> {
+    // Opened before the namespace changes, as for `attach`.
+    let table = args.connections.as_deref().map(BalancerTable::open).transpose()?;
+    if let Some(name) = &args.netns {
+        namespace::enter(name)?;
+    }
     if let Some(existing) = args.existing {
         return existing::run(&args.rules, existing == Existing::Force, args.output);
     }
-    if let Some(path) = &args.connections {
-        return connections::run(&args.rules, BalancerTable::open(path)?, args.output);
+    if let Some(table) = table {
+        return connections::run(&args.rules, table, args.output);
     }
     let mut runs = find_runs(&args.run.pins)?;
     remove_pins(&mut runs);

@@ -57,7 +57,7 @@ pub(crate) fn remove_filters(runs: &Runs, interfaces: &[String]) -> Filters {
             Ok(()) => *removed.entry(leftover.interface).or_default() += 1,
             Err(error) => {
                 let (error, interface) = (Error::new(error), leftover.interface);
-                stderr::line(format_args!(
+                stderr::error(format_args!(
                     "cannot remove a filter of a killed run from {interface}: {error:#}"
                 ));
                 is_complete = false;
@@ -73,5 +73,5 @@ pub(crate) fn remove_filters(runs: &Runs, interfaces: &[String]) -> Filters {
 
 /// Reports why filters of killed runs are not known.
 pub(crate) fn cannot_look(error: &io::Error) {
-    stderr::line(format_args!("cannot look for filters of killed runs: {error}"));
+    stderr::error(format_args!("cannot look for filters of killed runs: {error}"));
 }

@@ -115,8 +115,14 @@ impl Session {
         let config = selection.config;
         let replay = Replay::new(selection, args.bounds.limits());
         let names = inputs.names();
-        let printer =
-            Printer::new(&args.results, stdout, Box::new(move |interface| names.get(interface)), false, None);
+        let printer = Printer::new(
+            &args.results,
+            stdout,
+            Box::new(move |interface| names.get(interface)),
+            false,
+            None,
+            None,
+        );
         let sink = RequestLimit::new(printer, args.results.count);
         let progress = Progress::new(inputs.size());
         Self { inputs, failures: Vec::new(), config, replay, sink, progress }
@@ -159,7 +165,7 @@ impl Session {
         }
         let last = failures.pop();
         for failure in failures {
-            stderr::line(format_args!("{failure:#}"));
+            stderr::error(format_args!("{failure:#}"));
         }
         match last.or(unwritten) {
             Some(failure) => Err(failure),
@@ -229,14 +235,14 @@ fn say(inputs: &Inputs, replay: &Replay, summary: &Summary<'_>) {
     stderr::summary(summary);
     if replay.evicted() > 0 {
         let evicted = plural(replay.evicted(), "open connection");
-        stderr::line(format_args!("{evicted} evicted: the table is full (--max-flows)"));
+        stderr::warning(format_args!("{evicted} evicted: the table is full (--max-flows)"));
     }
     for ((tunnel, is_read), count) in replay.tunnels().counts() {
         let packets = plural(*count, "packet");
         if *is_read {
-            stderr::line(format_args!("{packets} of tunnels ({tunnel}): the packets inside were read"));
+            stderr::info(format_args!("{packets} of tunnels ({tunnel}): the packets inside were read"));
         } else {
-            stderr::line(format_args!(
+            stderr::warning(format_args!(
                 "{packets} of tunnels ({tunnel}) skipped: the packets inside cannot be read"
             ));
         }
@@ -244,11 +250,11 @@ fn say(inputs: &Inputs, replay: &Replay, summary: &Summary<'_>) {
     let skipped = inputs.skipped();
     for (link_type, count) in skipped.iter().take(MAX_LINK_TYPES) {
         let (packets, link_type) = (plural(*count, "packet"), LinkNumber(*link_type));
-        stderr::line(format_args!("{packets} of unsupported link type {link_type} skipped"));
+        stderr::warning(format_args!("{packets} of unsupported link type {link_type} skipped"));
     }
     let further: u64 = skipped.values().skip(MAX_LINK_TYPES).sum();
     if further > 0 {
-        stderr::line(format_args!("{} of further link types skipped", plural(further, "packet")));
+        stderr::warning(format_args!("{} of further link types skipped", plural(further, "packet")));
     }
 }
 

@@ -59,7 +59,7 @@ pub(crate) fn remember(args: &RememberArgs) -> Result<()> {
     privileges::check()?;
     remember::remember(&cgroup, &config)?;
     let toa: Vec<_> = config.pairs().selected().map(|(kind, length)| format!("{kind}:{length}")).collect();
-    stderr::line(format_args!(
+    stderr::info(format_args!(
         "remembering the clients of new connections to servers in {} (TOA {}), until toa-tc forget",
         path.display(),
         toa.join(" ")
@@ -82,8 +82,8 @@ pub(crate) fn forget(args: &ForgetArgs) -> Result<()> {
     privileges::check()?;
     let counts = remember::forget()?;
     match &counts {
-        None => stderr::line(format_args!("nothing to forget: toa-tc remember is not in effect")),
-        Some(counts) => stderr::line(format_args!("forgotten: {}", describe(counts))),
+        None => stderr::info(format_args!("nothing to forget: toa-tc remember is not in effect")),
+        Some(counts) => stderr::info(format_args!("forgotten: {}", describe(counts))),
     }
     if args.output == ReportFormat::Json {
         let forgotten = counts.map(|RememberCounts { accepted, named, given_up, failed }| Counts {

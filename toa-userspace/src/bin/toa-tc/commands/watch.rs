@@ -52,12 +52,7 @@ struct Watched {
 
 /// Runs the command.
 pub(crate) fn run(args: WatchArgs) -> Result<()> {
-    let (Change::Add { run, .. }
-    | Change::Remove { run, .. }
-    | Change::Set { run, .. }
-    | Change::List { run }
-    | Change::Clear { run }) = &args.change;
-    let WatchedRun { run, output } = run;
+    let WatchedRun { run, output } = args.change.run();
     let output = *output;
     // Before a run is looked for: waiting for stdin takes time.
     let rules = match &args.change {
@@ -123,7 +118,7 @@ fn remove(run: &Run, rules: &[Rule]) -> Result<Changed> {
         ),
     );
     for rule in &missing {
-        stderr::line(format_args!("not watched: {rule}"));
+        stderr::info(format_args!("not watched: {rule}"));
     }
     Ok(Changed { removed, not_watched: missing.len(), rules: total, dropped, ..Changed::of(run) })
 }
@@ -224,7 +219,7 @@ fn without_repetitions(mut rules: Vec<Rule>) -> Vec<Rule> {
 }
 
 fn say(run: &Run, text: std::fmt::Arguments<'_>) {
-    stderr::line(format_args!("{text} ({run})"));
+    stderr::info(format_args!("{text} ({run})"));
 }
 
 impl Changed {

@@ -6,8 +6,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use toa_userspace::print::count::plural;
-
 /// Most bytes that wait. Further lines are dropped and counted.
 const BYTES: usize = 1 << 20;
 
@@ -15,14 +13,16 @@ const BYTES: usize = 1 << 20;
 const ERASE: &[u8] = b"\r\x1b[K";
 
 /// The queue.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Queue {
     state: Mutex<State>,
     changed: Condvar,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
+    /// Returns the line that says how many were dropped.
+    notice: fn(u64) -> Vec<u8>,
     waiting: VecDeque<Vec<u8>>,
     /// Bytes in `waiting`.
     bytes: usize,
@@ -64,15 +64,30 @@ impl State {
 
     fn add_notice(&mut self) {
         if self.dropped > 0 {
-            let notice =
-                format!("toa-tc: {} not written: stderr was blocked\n", plural(self.dropped, "line"));
+            let notice = (self.notice)(self.dropped);
             self.dropped = 0;
-            self.add(notice.into_bytes());
+            self.add(notice);
         }
     }
 }
 
 impl Queue {
+    /// Creates an empty queue. `notice` returns the line that says how many were dropped.
+    pub(super) fn new(notice: fn(u64) -> Vec<u8>) -> Self {
+        let state = State {
+            notice,
+            waiting: VecDeque::new(),
+            bytes: 0,
+            dropped: 0,
+            is_writing: false,
+            written: 0,
+            is_held: false,
+            progress: String::new(),
+            shown: String::new(),
+        };
+        Self { state: Mutex::new(state), changed: Condvar::new() }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -168,7 +183,7 @@ mod tests {
 
     /// A queue whose writer needs a permit for each entry that it writes.
     fn gated() -> (Arc<Queue>, mpsc::Sender<()>, mpsc::Receiver<String>) {
-        let queue = Arc::new(Queue::default());
+        let queue = Arc::new(Queue::new(|dropped| format!("{dropped} dropped\n").into_bytes()));
         let (permit, permits) = mpsc::channel::<()>();
         let (written, lines) = mpsc::channel();
         let writer = Arc::clone(&queue);
@@ -213,7 +228,7 @@ mod tests {
         assert!(queue.flush(PATIENCE));
         let lines: Vec<_> = lines.try_iter().collect();
         assert!(lines.iter().take(3).all(|line| line.len() == long.len()));
-        assert_eq!(lines[3..], ["toa-tc: 5 lines not written: stderr was blocked\n", "ledger\n"]);
+        assert_eq!(lines[3..], ["5 dropped\n", "ledger\n"]);
     }
 
     #[test]
@@ -256,6 +271,6 @@ mod tests {
         permit.send(()).unwrap();
         permit.send(()).unwrap();
         assert!(queue.flush(PATIENCE));
-        assert_eq!(lines.try_iter().last().unwrap(), "toa-tc: 1 line not written: stderr was blocked\n");
+        assert_eq!(lines.try_iter().last().unwrap(), "1 dropped\n");
     }
 }

@@ -15,4 +15,6 @@ pub struct Duties {
     pub rotates: bool,
     /// To accept connections at a socket that is open.
     pub serves: bool,
+    /// To connect to this TCP port.
+    pub connects: Option<u16>,
 }

@@ -78,6 +78,28 @@ pub enum Change {
     },
 }
 
+impl Change {
+    /// Returns the interface that it is about, if there is one that was named.
+    pub fn interface(&self) -> Option<&str> {
+        match self {
+            Self::Attached { name, .. }
+            | Self::TooMany { name }
+            | Self::Renamed { to: name, .. }
+            | Self::Gone { name }
+            | Self::Removed { name, .. }
+            | Self::Preceded { name, .. }
+            | Self::SeenTwice { lower: name, .. }
+            | Self::IsPort { port: name, .. } => Some(name),
+            Self::Failed { .. } | Self::Waiting { .. } => None,
+        }
+    }
+
+    /// Returns whether packets may be missing because of it.
+    pub fn is_problem(&self) -> bool {
+        !matches!(self, Self::Attached { .. } | Self::Renamed { .. })
+    }
+}
+
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

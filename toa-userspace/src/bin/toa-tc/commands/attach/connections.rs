@@ -98,7 +98,7 @@ pub(crate) async fn follow_table(table: Option<TableConnections>, pins: Option<&
     let mut named = match read {
         Ok(named) => named,
         Err(error) => {
-            stderr::line(format_args!("cannot follow open connections: {error:#}"));
+            stderr::error(format_args!("cannot follow open connections: {error:#}"));
             return pending().await;
         }
     };
@@ -118,7 +118,7 @@ pub(crate) async fn follow_table(table: Option<TableConnections>, pins: Option<&
         match begun {
             Ok(0) => {}
             Ok(begun) => stderr::note(format_args!("open connections: following {} more", Count(begun))),
-            Err(error) => stderr::line(format_args!("cannot follow all open connections: {error:#}")),
+            Err(error) => stderr::error(format_args!("cannot follow all open connections: {error:#}")),
         }
     }
 }

@@ -40,7 +40,7 @@ pub(crate) async fn follow_cpus(
         read.mark_unchanged();
         let Changes { offline, rings: new_rings } = cpus.open(counters, were_read);
         for cpu in offline {
-            stderr::line(format_args!("CPU {cpu} went offline"));
+            stderr::info(format_args!("CPU {cpu} went offline"));
         }
         for (cpu, cause, ring) in new_rings {
             let cause = match cause {
@@ -51,9 +51,9 @@ pub(crate) async fn follow_cpus(
                 Ok(ring) => {
                     // The receiver is dropped only at the end of the run.
                     let _ = rings.send(ring).await;
-                    stderr::line(format_args!("CPU {cpu} {cause}: its packets are read"));
+                    stderr::info(format_args!("CPU {cpu} {cause}: its packets are read"));
                 }
-                Err(error) => stderr::line(format_args!(
+                Err(error) => stderr::warning(format_args!(
                     "CPU {cpu} {cause}, but its packets are lost: {:#}",
                     Error::new(error)
                 )),

@@ -238,13 +238,13 @@ pub(crate) async fn follow_existing(
         match scan_thread::run(look).await {
             Ok(done) => (existing, result) = done,
             Err(error) => {
-                stderr::line(format_args!("cannot follow open connections: {error}"));
+                stderr::error(format_args!("cannot follow open connections: {error}"));
                 return pending().await;
             }
         }
         let is_unfinished = result.as_ref().map_or(true, ScanResult::is_unfinished);
         match result {
-            Err(error) => stderr::line(format_args!("cannot follow all open connections: {error:#}")),
+            Err(error) => stderr::error(format_args!("cannot follow all open connections: {error:#}")),
             Ok(result) if !is_told => {
                 is_told = true;
                 report(result, &module);
@@ -274,7 +274,7 @@ fn report(result: ScanResult, module: &Module) {
     let ScanResult { counts, begun, unreadable, other_namespaces, without_memory } = result;
     if let Some(error) = unreadable {
         let error = Error::new(error);
-        stderr::line(format_args!("cannot read the clients that toa-tc remember has noted: {error:#}"));
+        stderr::warning(format_args!("cannot read the clients that toa-tc remember has noted: {error:#}"));
     }
     let (begun, total) = (Count(begun), Count(counts.total()));
     stderr::note(format_args!("open connections: following {begun} of {total} ({})", Tally(&counts)));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Error, Result, anyhow};
-use log::debug;
+use log::{Level, debug};
 use toa_common::config::Config;
 use toa_userspace::{
     live::{
@@ -14,7 +14,7 @@ use toa_userspace::{
         },
         runs::pins::Pins,
     },
-    print::count::plural,
+    print::{count::plural, json::message::About},
     rule::Rule,
 };
 use tokio::time::{sleep, timeout};
@@ -42,9 +42,10 @@ pub(crate) fn start(
         if matches!(change, Change::Attached { .. }) {
             let rules = plural(rules.len(), "rule");
             let any_flow = if config.follows_any() { ", with or without TOA" } else { "" };
-            stderr::note(format_args!("{change}, {rules}{any_flow}"));
+            let about = About { interface: change.interface(), ..About::default() };
+            stderr::note_about(format_args!("{change}, {rules}{any_flow}"), about);
         } else {
-            stderr::line(format_args!("{change}"));
+            report(&[change]);
         }
     }
     Ok(changes)
@@ -95,6 +96,8 @@ pub(crate) fn report_last(attachments: &mut Attachments) {
 
 fn report(changes: &[Change]) {
     for change in changes {
-        stderr::line(format_args!("{change}"));
+        let level = if change.is_problem() { Level::Warn } else { Level::Info };
+        let about = About { interface: change.interface(), ..About::default() };
+        stderr::message(level, format_args!("{change}"), about);
     }
 }

@@ -5,13 +5,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use log::Level;
 use toa_userspace::{
     ledger::{
         Ledger,
         losses::{self, Loss, Losses, REASONS},
     },
     live::maps::counters::Counters,
-    print::loss::LossLine,
+    print::{json::message::About, loss::LossLine},
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -47,7 +48,8 @@ pub(crate) async fn report_losses(
         };
         let counts = losses::counts(&counters, flows.evicted(), &pipeline.borrow());
         for loss in on_stderr.until(counts, INTERVAL.as_secs()) {
-            stderr::line(format_args!("{}", LossLine(&loss)));
+            let about = About { loss: Some(&loss), ..About::default() };
+            stderr::message(Level::Warn, format_args!("{}", LossLine(&loss)), about);
         }
         if results.capacity() >= REASONS {
             let seconds = reported.elapsed().as_secs_f64().round();

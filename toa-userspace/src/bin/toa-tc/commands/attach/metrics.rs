@@ -102,7 +102,7 @@ pub(super) async fn serve(
     let listener = match metrics.socket.0.try_clone().and_then(TcpListener::from_std) {
         Ok(listener) => listener,
         Err(error) => {
-            stderr::line(format_args!("cannot serve metrics: {error}"));
+            stderr::error(format_args!("cannot serve metrics: {error}"));
             return pending().await;
         }
     };

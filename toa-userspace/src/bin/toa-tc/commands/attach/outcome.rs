@@ -55,7 +55,7 @@ pub(super) fn fail(errors: impl IntoIterator<Item = Option<Error>>) -> Result<()
         if errors.peek().is_none() {
             return Err(error);
         }
-        stderr::line(format_args!("{error:#}"));
+        stderr::error(format_args!("{error:#}"));
     }
     Ok(())
 }

@@ -26,5 +26,5 @@ pub(crate) fn pin(loaded: &Loaded, directories: &PinDirectories) -> Option<(Pins
 
 /// Reports why other commands will not see this run.
 pub(crate) fn cannot_be_seen(error: &Error) {
-    stderr::line(format_args!("watch, status and flows will not see this run: {error:#}"));
+    stderr::warning(format_args!("watch, status and flows will not see this run: {error:#}"));
 }

@@ -31,7 +31,7 @@ pub(crate) fn open_rings(
             debug!("{} rings of {bytes} bytes, for {cpus} possible CPUs", rings.count());
             let later = opener.and_then(|opener| Cpus::new(opener, map, bytes, &rings));
             let report = |error: &io::Error| {
-                stderr::line(format_args!("packets of CPUs that come online later will be lost: {error}"));
+                stderr::warning(format_args!("packets of CPUs that come online later will be lost: {error}"));
             };
             Ok((rings, later.inspect_err(report).ok()))
         }

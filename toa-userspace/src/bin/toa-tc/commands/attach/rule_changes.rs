@@ -2,12 +2,14 @@
 
 use std::{convert::Infallible, fmt, future::pending, time::Duration};
 
+use log::Level;
 use toa_common::rule_change::{ChangeRecord, kind};
 use toa_userspace::{
     live::runs::pins::Pins,
     print::{
         count::{Count, plural},
         escape::Escaped,
+        json::message::{About, Process, RuleChange, User},
     },
 };
 use tokio::time::sleep;
@@ -39,15 +41,32 @@ pub(crate) async fn report_rule_changes(pins: Option<&Pins>) -> Infallible {
         let unknown = info.rule_changes.saturating_sub(reported).saturating_sub(changes.len() as u64);
         reported = info.rule_changes;
         if unknown > 0 {
-            stderr::line(format_args!("the rules were changed {} before this", plural(unknown, "time")));
+            stderr::info(format_args!("the rules were changed {} before this", plural(unknown, "time")));
         }
         for change in &changes {
-            stderr::line(format_args!("{}", Described(change)));
+            let rule_change = fields(change);
+            let about = About { rule_change: Some(&rule_change), ..About::default() };
+            stderr::message(Level::Info, format_args!("{}", Described(change)), about);
         }
         if changes.last().is_some_and(|change| change.total == 0) {
-            stderr::line(format_args!("nothing is watched now: add a client with toa-tc watch add IP"));
+            stderr::warning(format_args!("nothing is watched now: add a client with toa-tc watch add IP"));
         }
     }
+}
+
+/// Returns what JSON has of a change.
+fn fields(change: &ChangeRecord) -> RuleChange<'_> {
+    RuleChange {
+        action: action(change),
+        count: change.count,
+        rules: change.rules().collect(),
+        process: Process { pid: change.pid },
+        user: User { id: change.user, name: change.user_name() },
+    }
+}
+
+fn action(change: &ChangeRecord) -> &'static str {
+    if change.kind == kind::ADDED { "added" } else { "removed" }
 }
 
 /// A change as text.
@@ -60,7 +79,7 @@ impl fmt::Display for Described<'_> {
             1 => f.write_str("rule")?,
             count => write!(f, "{} rules", Count(count))?,
         }
-        let verb = if change.kind == kind::ADDED { "added" } else { "removed" };
+        let verb = action(change);
         write!(f, " {verb} by process {} of user ", change.pid)?;
         match change.user_name() {
             Some(name) => write!(f, "{}", Escaped(name.as_bytes()))?,
@@ -99,5 +118,8 @@ mod tests {
         let text = Described(&change).to_string();
         let begin = "1,234 rules removed by process 4711 of user root: 120.120.111.111, 2001:db8:";
         assert!(text.starts_with(begin) && text.ends_with(" and 1,227 more"), "{text}");
+        let fields = fields(&change);
+        assert_eq!((fields.action, fields.count, fields.rules.len()), ("removed", 1234, 7));
+        assert_eq!((fields.process.pid, fields.user.id, fields.user.name), (4711, 1000, Some("root")));
     }
 }

@@ -9,6 +9,7 @@ use toa_userspace::{
 use crate::{
     capture_file::{CaptureFile, Destination},
     cli::attach::AttachArgs,
+    otlp::Exporter,
     output_file::OutputFile,
     printer::Printer,
     stderr,
@@ -16,13 +17,15 @@ use crate::{
     top::Top,
 };
 
-/// Returns what takes the results, and packets if a capture is written: to `capture`, or to stdout without that.
+/// Returns what takes the results, and packets if a capture is written: to `capture`, or to stdout without that. Requests
+/// also go to `otlp`.
 pub(super) fn sink(
     args: &AttachArgs,
     attachments: &Attachments,
     stdout: Stdout,
     capture: Option<Destination>,
     files: &[OutputFile],
+    otlp: Option<&Exporter>,
     top: Option<Top>,
 ) -> Result<RequestLimit<Printer>> {
     files.iter().try_for_each(OutputFile::begin).context("cannot empty the capture")?;
@@ -34,6 +37,7 @@ pub(super) fn sink(
     if capture.is_some() && !args.results.show_secrets {
         stderr::note(format_args!("secrets are redacted in requests, but not in the packets that -w writes"));
     }
-    let printer = Printer::new(&args.results, stdout, name(), attachments.may_be_several(), capture);
+    let otlp = otlp.map(|exporter| (exporter.queue(), name()));
+    let printer = Printer::new(&args.results, stdout, name(), attachments.may_be_several(), capture, otlp);
     Ok(RequestLimit::new(printer.with_top(top), args.results.count))
 }

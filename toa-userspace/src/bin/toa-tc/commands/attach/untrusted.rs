@@ -19,11 +19,11 @@ pub(crate) async fn report_untrusted(untrusted: &Untrusted) -> Infallible {
         // Sources that cannot be read now are read next time.
         for source in untrusted.read().unwrap_or_default() {
             if reported.insert(source) {
-                stderr::line(format_args!("ignoring TOA from {source}: not listed with --lb"));
+                stderr::warning(format_args!("ignoring TOA from {source}: not listed with --lb"));
             }
         }
     }
-    stderr::line(format_args!(
+    stderr::warning(format_args!(
         "ignoring TOA from more than {MAX_UNTRUSTED} sources that are not listed with --lb"
     ));
     pending().await

@@ -56,7 +56,7 @@ pub(super) fn run(rules: &[Rule], balancer: BalancerTable, format: ReportFormat)
         ReportFormat::Text => lines(&rows),
     };
     print(&text)?;
-    stderr::line(format_args!("{}: {}", plural(found.len(), "established connection"), found.tally()));
+    stderr::info(format_args!("{}: {}", plural(found.len(), "established connection"), found.tally()));
     found.report();
     Ok(NothingFound::check(rows.is_empty())?)
 }

@@ -88,7 +88,7 @@ pub(super) fn run(rules: &[Rule], force: bool, format: ReportFormat) -> Result<(
     print(&text)?;
     if let Some(error) = scanner.take_unreadable() {
         let error = Error::new(error);
-        stderr::line(format_args!("cannot read the clients that toa-tc remember has noted: {error:#}"));
+        stderr::warning(format_args!("cannot read the clients that toa-tc remember has noted: {error:#}"));
     }
     report(&counts, &module, scanner.without_memory());
     Ok(NothingFound::check(rows.is_empty())?)
@@ -97,13 +97,13 @@ pub(super) fn run(rules: &[Rule], force: bool, format: ReportFormat) -> Result<(
 /// Reports the counts of the scan on stderr.
 fn report(counts: &Counts, module: &Module, without_memory: Option<&SocketsError>) {
     let total = plural(counts.total(), "established connection");
-    stderr::line(format_args!("{total}: {}", Tally(counts)));
+    stderr::info(format_args!("{total}: {}", Tally(counts)));
     let marked = without_memory.map_or_else(|| describe_marked(counts), describe_without_memory);
-    stderr::line(format_args!("{marked}"));
+    stderr::info(format_args!("{marked}"));
     // Without permission to see them, there is nothing to report.
     let others = other_namespaces().unwrap_or_default();
     let hints = [describe_other_namespaces(&others), explain_unknown(counts, module)];
-    hints.into_iter().flatten().for_each(|hint| stderr::line(format_args!("{hint}")));
+    hints.into_iter().flatten().for_each(|hint| stderr::info(format_args!("{hint}")));
 }
 
 fn lines(rows: &[Row]) -> String {

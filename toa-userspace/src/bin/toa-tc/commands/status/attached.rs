@@ -23,7 +23,7 @@ use super::{
     about::{About, explain},
     cost::{CostReport, MEASURED, users_of},
     interface::Interface,
-    sums::Ledger,
+    sums::{DeliveredBytes, Gaps, Ledger},
 };
 use crate::format::{local, span, utc};
 
@@ -46,6 +46,8 @@ pub(super) struct Status {
     watched: Vec<Rule>,
     requests: Requests,
     connections: u64,
+    gaps: Gaps,
+    delivered_bytes: DeliveredBytes,
     /// What was lost, by reason.
     losses: BTreeMap<&'static str, u64>,
     counters: BTreeMap<&'static str, u64>,
@@ -68,6 +70,8 @@ struct Requests {
     resynchronized: u64,
     malformed: u64,
     conflicting: u64,
+    reopened: u64,
+    possibly_unread: u64,
     /// When the last one came.
     last: Option<String>,
     #[serde(skip)]
@@ -83,6 +87,8 @@ impl Requests {
             resynchronized: activity.resynchronized_requests,
             malformed: activity.malformed_requests,
             conflicting: activity.conflicting_requests,
+            reopened: activity.reopened_requests,
+            possibly_unread: activity.possibly_unread_requests,
             last: last_ns.map(utc),
             last_ns,
         }
@@ -114,6 +120,8 @@ impl Status {
             watched,
             requests: Requests::new(&activity),
             connections: activity.connections,
+            gaps: Gaps { count: activity.gaps, bytes: activity.gap_bytes },
+            delivered_bytes: DeliveredBytes::new(&activity),
             losses: losses::names().into_iter().zip(activity.losses).collect(),
             counters: Counter::ALL.iter().map(|counter| (counter.name(), counters.get(*counter))).collect(),
             ledger: Ledger::new(&counters.ledger()),

@@ -1,6 +1,7 @@
-//! The kernel's half of a run's ledger.
+//! A run's ledger: the kernel's half, and what user space has shown of its own.
 
 use serde::{Serialize, Serializer};
+use toa_common::run_activity::RunActivity;
 use toa_userspace::ledger::{account::Account, kernel::KernelLedger};
 
 #[derive(Serialize)]
@@ -9,6 +10,33 @@ pub(super) struct Ledger {
     pub(super) packets: Account,
     #[serde(serialize_with = "total")]
     pub(super) bytes: Account,
+}
+
+/// Gaps in streams.
+#[derive(Serialize)]
+pub(super) struct Gaps {
+    pub(super) count: u64,
+    pub(super) bytes: u64,
+}
+
+/// What became of the bytes that were delivered to user space.
+#[derive(Serialize)]
+pub(super) struct DeliveredBytes {
+    used: u64,
+    duplicate: u64,
+    conflicting: u64,
+    discarded: u64,
+}
+
+impl DeliveredBytes {
+    pub(super) fn new(activity: &RunActivity) -> Self {
+        Self {
+            used: activity.used_bytes,
+            duplicate: activity.duplicate_bytes,
+            conflicting: activity.conflicting_bytes,
+            discarded: activity.discarded_bytes,
+        }
+    }
 }
 
 #[derive(Serialize)]
