@@ -1,6 +1,7 @@
 //! `attach --otlp`: each printed request reaches a receiver of OpenTelemetry, or is counted as not sent. Needs a tool that is
 //! built with `--features otlp`.
 #![cfg(all(feature = "kernel", feature = "otlp"))]
+#![expect(clippy::indexing_slicing, reason = "an element that a JSON value does not have is null")]
 
 use std::{
     collections::{BTreeMap, BTreeSet},

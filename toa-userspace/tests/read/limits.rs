@@ -39,10 +39,10 @@ fn a_head_is_shown_up_to_the_limit() -> Result {
 fn what_waits_for_missing_bytes_is_given_up_at_the_limit() -> Result {
     let count = 24;
     let head = format!("POST /late HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n", count * PIECE);
-    let mut packets = vec![packet(7, 9, SYN, &TOA, b"")];
+    let (mut packets, piece) = (vec![packet(7, 9, SYN, &TOA, b"")], vec![b'x'; PIECE]);
     for number in 0..count {
         let seq = 10 + u32::try_from(head.len() + number * PIECE)?;
-        packets.push(packet(7, seq, ACK, &[], &[b'x'; PIECE]));
+        packets.push(packet(7, seq, ACK, &[], &piece));
     }
     packets.push(packet(7, 10, ACK, &[], head.as_bytes()));
     let file = capture(&packets)?;
