@@ -24,6 +24,21 @@ fn stderr(output: &Output) -> String {
 }
 
 #[test]
+fn completions_are_printed_for_every_shell() -> Result {
+    for (shell, part) in
+        [("bash", "complete -F _toa__tc"), ("zsh", "#compdef toa-tc"), ("fish", "complete -c toa-tc")]
+    {
+        let output = tool(&["completions", shell]).output()?;
+        let text = String::from_utf8(output.stdout)?;
+        assert_eq!(output.status.code(), DONE, "{shell}");
+        assert!(text.contains(part) && text.contains("server-port"), "{shell}: {text}");
+        assert!(!text.contains("toa__subcmd__tc"), "{shell}: options of commands are not completed");
+    }
+    assert_eq!(tool(&["completions", "sh"]).output()?.status.code(), USAGE);
+    Ok(())
+}
+
+#[test]
 fn help_and_version_are_results() -> Result {
     for arguments in [
         &["--help"][..],
