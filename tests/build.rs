@@ -1,28 +1,23 @@
 //! Embeds every eBPF object that the tests use: the shipped ones, the probe, the lab's two and the
-//! benchmark's. `xtask/src/toolchain.rs` has the compiler's flags.
+//! benchmark's. `xtask/embed/src/toolchain.rs` has the compiler's flags.
 
-use xtask::embed::{Package, embed};
+use toa_embed::embed::{Object, Package, SHIPPED, embed};
 
 fn main() {
     embed(&[
-        Package {
-            name: "toa-ebpf",
-            directory: "toa-ebpf",
-            objects: &[
-                ("toa-ingress", "TOA_INGRESS_OBJECT"),
-                ("toa-sockets", "TOA_SOCKETS_OBJECT"),
-                ("toa-remember", "TOA_REMEMBER_OBJECT"),
-                ("toa-remembered", "TOA_REMEMBERED_OBJECT"),
-            ],
-        },
+        SHIPPED,
         Package {
             name: "toa-lab-ebpf",
             directory: "tests/lab-ebpf",
             objects: &[
-                ("toa-lab-ebpf", "TOA_LAB_OBJECT"),
-                ("toa-module-ebpf", "TOA_MODULE_OBJECT"),
-                ("toa-probe", "TOA_PROBE_OBJECT"),
-                ("toa-bench-ebpf", "TOA_BENCH_OBJECT"),
+                Object { name: "toa-lab-ebpf", variable: "TOA_LAB_OBJECT", programs: "sockops" },
+                Object {
+                    name: "toa-module-ebpf",
+                    variable: "TOA_MODULE_OBJECT",
+                    programs: "cgroup/getsockopt",
+                },
+                Object { name: "toa-probe", variable: "TOA_PROBE_OBJECT", programs: "classifier" },
+                Object { name: "toa-bench-ebpf", variable: "TOA_BENCH_OBJECT", programs: "classifier" },
             ],
         },
     ]);

@@ -10,7 +10,7 @@ const CONTRACT: &str = include_str!("../CONTRACT.md");
 const LEAST: usize = 40;
 
 /// Returns the files that may contain the tests of a module of this name.
-fn places(file: &str) -> [String; 6] {
+fn places(file: &str) -> [String; 7] {
     [
         format!("tests/tests/{file}.rs"),
         format!("toa-userspace/tests/{file}.rs"),
@@ -18,6 +18,7 @@ fn places(file: &str) -> [String; 6] {
         format!("toa-userspace/src/{file}.rs"),
         format!("toa-userspace/src/{file}/tests.rs"),
         format!("toa-common/src/{file}.rs"),
+        format!("xtask/embed/src/{file}.rs"),
     ]
 }
 

@@ -23,6 +23,7 @@ pub mod handshake;
 pub mod inspect;
 pub mod limits;
 pub mod maps;
+pub mod object;
 #[cfg(feature = "user")]
 mod pod;
 pub mod record;

@@ -1,6 +1,7 @@
 //! The record in which a run describes itself to other processes.
 
-/// Version of the layout of [`RunInfo`] and of the other maps that a run pins. Changes if any of them changes.
+/// Version of what eBPF objects, runs and other processes share: [`RunInfo`], the other maps, records. Changes if any of
+/// them changes.
 pub const FORMAT: u32 = 9;
 
 /// Maximum number of interfaces of a run. The command line accepts no more.

@@ -39,6 +39,11 @@ fn toa_ingress_ip(ctx: TcContext) -> i32 {
     NEXT
 }
 
+/// The version of what this object shares with user space. Its name is [`toa_common::object::SECTION`].
+#[unsafe(link_section = "toa_format")]
+#[unsafe(no_mangle)]
+pub static FORMAT: [u8; 4] = toa_common::object::STAMP;
+
 /// The licence under which the kernel offers `bpf_perf_event_output`.
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]

@@ -27,6 +27,21 @@ fn stderr(output: &Output) -> String {
 }
 
 #[test]
+fn completions_are_printed_for_every_shell() -> Result {
+    for (shell, part) in
+        [("bash", "complete -F _toa__tc"), ("zsh", "#compdef toa-tc"), ("fish", "complete -c toa-tc")]
+    {
+        let output = tool(&["completions", shell]).output()?;
+        let text = String::from_utf8(output.stdout)?;
+        assert_eq!(output.status.code(), DONE, "{shell}");
+        assert!(text.contains(part) && text.contains("server-port"), "{shell}: {text}");
+        assert!(!text.contains("toa__subcmd__tc"), "{shell}: options of commands are not completed");
+    }
+    assert_eq!(tool(&["completions", "sh"]).output()?.status.code(), USAGE);
+    Ok(())
+}
+
+#[test]
 fn help_and_version_are_results() -> Result {
     for arguments in [
         &["--help"][..],
@@ -247,9 +262,10 @@ fn top_needs_a_terminal() -> Result {
     for options in [&[][..], &["-o", "json"], &["--output-file", "/dev/null"]] {
         let output = tool(&[&["top", "lo"], options].concat()).output()?;
         assert_eq!(output.status.code(), USAGE, "{output:?}");
-        let expected = "toa-tc: top needs a terminal: elsewhere, use toa-tc clients, or toa-tc attach --summary-by KEYS (see \
-                        toa-tc top --help)\n";
-        assert_eq!((stderr(&output).as_str(), output.stdout.is_empty()), (expected, true));
+        let expected = "top needs a terminal: elsewhere, use toa-tc clients, or toa-tc attach --summary-by KEYS (see \
+                        toa-tc top --help)";
+        let said = stderr(&output);
+        assert!(said.contains(expected) && said.lines().count() == 1 && output.stdout.is_empty(), "{said}");
     }
     Ok(())
 }

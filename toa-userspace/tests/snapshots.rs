@@ -1,6 +1,6 @@
 //! Help texts, usage errors and filters, compared with the files in `cmd` and with the README.
 //!
-//! `TRYCMD=overwrite cargo test -p toa-userspace --test snapshots` writes into these files what toa-tc prints.
+//! `TRYCMD=overwrite cargo test -p toa-tc --test snapshots` writes into these files what toa-tc prints.
 
 use trycmd::TestCases;
 

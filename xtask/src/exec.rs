@@ -1,6 +1,6 @@
 //! Runs commands. Each is printed before it runs, and errors name it.
 
-use std::{env, ffi::OsStr, fs, os::unix::fs::MetadataExt as _, process::Command};
+use std::{env, ffi::OsStr, fs, os::unix::fs::MetadataExt as _, path::PathBuf, process::Command};
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -9,6 +9,12 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments);
     command
+}
+
+/// Returns where the user's compiler is installed.
+pub(crate) fn sysroot() -> Result<PathBuf> {
+    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    Ok(PathBuf::from(output(Command::new(rustc).arg("--print=sysroot"))?.trim()))
 }
 
 /// Returns the target triple of the host's compiler.

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use xtask::toolchain::Toolchain;
+use toa_embed::toolchain::Toolchain;
 
 use crate::{exec, workspace::Workspace};
 

@@ -7,6 +7,7 @@ use clap::Parser;
 
 mod bench;
 mod build;
+mod dist;
 mod exec;
 mod fuzz;
 mod lab;
@@ -23,12 +24,14 @@ use workspace::Workspace;
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
 enum Task {
-    /// Install what building needs and, with --tests, what testing needs
+    /// Install what building needs and, with --tests or --dist, what testing or making a release needs
     Setup(setup::Options),
     /// Build the release binary and print its path
     Build,
     /// Run one benchmark
     Bench(bench::Options),
+    /// Make the files of a release in one folder: archives, packages, sums
+    Dist(dist::Options),
     /// Set up, build, and show in a load-balancer lab what toa-tc does
     Demo(lab::DemoOptions),
     /// Compare what toa-tc and tshark read from captures, request by request: those of real programs in a lab, or those in a
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Task::Setup(options) => setup::run(&workspace, options),
         Task::Build => build::run(&workspace),
         Task::Bench(options) => bench::run(&workspace, &options),
+        Task::Dist(options) => dist::run(&workspace, &options),
         Task::Demo(options) => lab::demo(&workspace, &options),
         Task::Conformance(options) => lab::conformance(&workspace, &options),
         Task::Fuzz(options) => fuzz::run(&workspace, &options),

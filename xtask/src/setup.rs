@@ -8,23 +8,26 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use xtask::toolchain::{self, Compiler, Toolchain};
+use toa_embed::toolchain::{self, Compiler, Toolchain};
 
 use crate::{exec, workspace::Workspace};
 
-mod apt;
+pub(crate) mod apt;
 mod bpf;
+pub(crate) mod dist;
 pub(crate) mod kernel;
 
 /// The programs that tests, the VM and benchmarks run, each with its Debian package.
-const PROGRAMS: [(&str, &str); 21] = [
+const PROGRAMS: [(&str, &str); 24] = [
     ("bpftrace", "bpftrace"),
     ("busybox", "busybox-static"),
     ("cpio", "cpio"),
     ("curl", "curl"),
+    ("debootstrap", "debootstrap"),
     ("ethtool", "ethtool"),
     ("git", "git"),
     ("ip", "iproute2"),
+    ("lintian", "lintian"),
     ("make", "make"),
     ("nginx", "nginx-light"),
     ("ngrep", "ngrep"),
@@ -39,10 +42,15 @@ const PROGRAMS: [(&str, &str); 21] = [
     ("unshare", "util-linux"),
     ("valgrind", "valgrind"),
     ("wrk", "wrk"),
+    ("xz", "xz-utils"),
 ];
 
-/// Those that only `cargo xtask bench load` runs.
-const LOAD_ONLY_PROGRAMS: [&str; 2] = ["bpftrace", "ngrep"];
+/// Those that neither tests, lints nor the VM run.
+const OTHER_PROGRAMS: [&str; 4] = ["bpftrace", "debootstrap", "lintian", "ngrep"];
+
+/// Those that `cargo xtask dist --verify` runs.
+const DIST_PROGRAMS: [&str; 8] =
+    ["busybox", "curl", "debootstrap", "git", "ip", "lintian", "nginx", "unshare"];
 
 /// Those that `cargo xtask bench load` runs.
 const LOAD_PROGRAMS: [&str; 9] =
@@ -60,6 +68,8 @@ pub(crate) enum Scope {
     Demo,
     /// The benchmark of nginx at full rate.
     Load,
+    /// The files of a release.
+    Dist,
     /// Tests, lints and the VM.
     Tests,
 }
@@ -69,9 +79,10 @@ impl Scope {
     fn programs(self) -> Vec<(&'static str, &'static str)> {
         let is_needed = |name: &str| match self {
             Self::Build => false,
+            Self::Dist => DIST_PROGRAMS.contains(&name),
             Self::Demo => DEMO_PROGRAMS.contains(&name),
             Self::Load => LOAD_PROGRAMS.contains(&name),
-            Self::Tests => !LOAD_ONLY_PROGRAMS.contains(&name),
+            Self::Tests => !OTHER_PROGRAMS.contains(&name),
         };
         PROGRAMS.into_iter().filter(|(name, _)| is_needed(name)).collect()
     }
@@ -82,6 +93,7 @@ impl Scope {
             Self::Build => "cargo xtask setup",
             Self::Demo => "cargo xtask demo",
             Self::Load => "cargo xtask bench load",
+            Self::Dist => "cargo xtask setup --dist",
             Self::Tests => "cargo xtask setup --tests",
         }
     }
@@ -93,6 +105,9 @@ pub(crate) struct Options {
     /// Also install what tests, lints and the VM need
     #[arg(long)]
     pub(crate) tests: bool,
+    /// Also install what making the files of a release needs
+    #[arg(long, conflicts_with = "tests")]
+    pub(crate) dist: bool,
     /// Only report what is missing, with exit code 1 if anything is
     #[arg(long)]
     pub(crate) check: bool,
@@ -100,7 +115,11 @@ pub(crate) struct Options {
 
 /// Reports what is missing and installs it, unless it is only to be checked.
 pub(crate) fn run(workspace: &Workspace, options: Options) -> Result<ExitCode> {
-    let scope = if options.tests { Scope::Tests } else { Scope::Build };
+    let scope = match options {
+        Options { tests: true, .. } => Scope::Tests,
+        Options { dist: true, .. } => Scope::Dist,
+        Options { .. } => Scope::Build,
+    };
     if !options.check {
         return provide(workspace, scope);
     }
@@ -149,6 +168,8 @@ struct Missing {
     programs: Vec<(&'static str, &'static str)>,
     /// Whether the VM's kernel or its headers are missing.
     kernel: bool,
+    /// What only the files of a release need.
+    dist: dist::Missing,
 }
 
 impl Missing {
@@ -162,6 +183,7 @@ impl Missing {
             subcommands: Vec::new(),
             programs: scope.programs().into_iter().filter(|(name, _)| !is_installed(name)).collect(),
             kernel: false,
+            dist: if scope == Scope::Dist { dist::Missing::look()? } else { dist::Missing::default() },
         };
         if scope == Scope::Tests {
             missing.bpf_clippy =
@@ -177,12 +199,13 @@ impl Missing {
 
     /// Returns whether nothing is missing.
     fn is_empty(&self) -> bool {
-        let Self { scope: _, toolchain, bpf_clippy, subcommands, programs, kernel } = self;
+        let Self { scope: _, toolchain, bpf_clippy, subcommands, programs, kernel, dist } = self;
         toolchain.is_none()
             && bpf_clippy.is_none()
             && subcommands.is_empty()
             && programs.is_empty()
             && !kernel
+            && dist.is_empty()
     }
 
     /// Prints one line for each missing item.
@@ -202,6 +225,7 @@ impl Missing {
         if self.kernel {
             line("the kernel of the VM (unpacked into the target directory, not installed) and its headers");
         }
+        self.dist.lines().iter().for_each(|it| line(it));
     }
 
     /// Installs what is missing. Returns the commands that root must run first, if this process cannot become
@@ -229,6 +253,7 @@ impl Missing {
                 bpf::install_linker(llvm)?;
             }
             self.add_components()?;
+            self.dist.install()?;
             if self.kernel {
                 kernel::fetch(workspace, &mut apt)?;
             }

@@ -1,5 +1,5 @@
-//! Runs the check of a kernel (`tests/src/bin/toa-vm`) on this kernel and, in a virtual machine, on Debian's
-//! 6.1. `setup` fetches that kernel.
+//! Runs the check of a kernel (`tests/src/bin/toa-vm`) on this kernel and, in virtual machines, on Debian's
+//! 6.1 and, if asked, its other kernels. `setup` fetches them.
 
 mod initramfs;
 mod module;
@@ -7,7 +7,7 @@ mod module;
 use std::{
     fs::{self, File},
     io::{BufRead as _, BufReader, Write as _},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
     sync::mpsc::{self, RecvTimeoutError},
     thread,
@@ -41,7 +41,7 @@ export PATH=/bin TOA_TC=/bin/toa-tc
 /bin/ip link set lo up
 ulimit -n 65536
 echo 'xtask-vm: begin'
-/bin/toa-vm --all
+/bin/toa-vm $(/bin/busybox cat /arguments)
 echo \"xtask-vm: exit status $?\"
 /bin/busybox poweroff -f
 ";
@@ -52,6 +52,9 @@ pub(crate) struct Options {
     /// Keep the VM's console log even on success
     #[arg(long)]
     keep_log: bool,
+    /// Also run it on the other kernels of Debian, 5.10 and 6.12, which are downloaded
+    #[arg(long)]
+    kernels: bool,
 }
 
 /// Runs the check on both kernels.
@@ -60,7 +63,10 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
     if installed != ExitCode::SUCCESS {
         return Ok(installed);
     }
-    let tally = tally(workspace, options.keep_log)?;
+    let mut tally = tally(workspace, options.keep_log)?;
+    if options.kernels {
+        tally += others(workspace, options.keep_log)?;
+    }
     Ok(if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -80,24 +86,57 @@ pub(crate) fn tally(workspace: &Workspace, keep_log: bool) -> Result<Tally> {
     } else {
         println!("xtask: vm: not run on this kernel, which needs root");
     }
-    count("VM", boot(workspace, [&program, &tool], keep_log));
+    count("VM", everything(workspace, [&program, &tool], keep_log));
     Ok(tally)
 }
 
-/// Boots the VM with the check and the tool and returns the check's result.
-fn boot(workspace: &Workspace, programs: [&Path; 2], keep_log: bool) -> Result<()> {
+/// Runs the check on the other kernels; each counts as one test. It needs no headers of theirs, and so has no TOA module.
+fn others(workspace: &Workspace, keep_log: bool) -> Result<Tally> {
+    let [program, tool] = build::release(workspace, ["toa-vm", build::TOOL])?;
+    let mut tally = Tally::default();
+    for kernel in setup::kernel::others::KERNELS {
+        let booted = kernel
+            .provide(workspace)
+            .and_then(|directory| boot(&directory, [&program, &tool], "", &[], keep_log));
+        match booted {
+            Ok(()) => tally.passed += 1,
+            Err(error) => {
+                eprintln!("error: vm: {}: {error:#}", kernel.series);
+                tally.failed += 1;
+            }
+        }
+    }
+    Ok(tally)
+}
+
+/// Runs all of the check on Debian's 6.1.
+fn everything(workspace: &Workspace, programs: [&Path; 2], keep_log: bool) -> Result<()> {
     let directory = workspace.target.join("vm");
-    let kernel =
-        setup::kernel::find(workspace)?.context("no kernel for the VM: run `cargo xtask setup --tests`")?;
     let headers =
         setup::kernel::headers(workspace)?.context("no kernel headers: run `cargo xtask setup --tests`")?;
+    // The check loads the module when it wants to.
+    let module = module::build(&directory, &headers)?;
+    boot(&directory, programs, "--all", &[module], keep_log)
+}
+
+/// Boots the kernel that was unpacked into `directory` with the check and the tool, and returns the check's result.
+fn boot(
+    directory: &Path,
+    programs: [&Path; 2],
+    arguments: &str,
+    modules: &[PathBuf],
+    keep_log: bool,
+) -> Result<()> {
+    let kernel =
+        setup::kernel::find(directory)?.context("no kernel for the VM: run `cargo xtask setup --tests`")?;
+    let list = directory.join("arguments");
+    fs::write(&list, arguments)?;
     let files = initramfs::Files {
         programs,
-        modules: &setup::kernel::modules(&directory)?,
-        // The check loads it when it wants to.
-        others: &[module::build(&directory, &headers)?],
+        modules: &setup::kernel::modules(directory)?,
+        others: &[modules, &[list]].concat(),
     };
-    let initramfs = initramfs::pack(&directory, &files, INIT)?;
+    let initramfs = initramfs::pack(directory, &files, INIT)?;
     let log = directory.join("console.log");
 
     let mut qemu = Command::new("qemu-system-x86_64");

@@ -104,6 +104,11 @@ fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
     loop {}
 }
 
+/// The version of what this object shares with user space. Its name is [`toa_common::object::SECTION`].
+#[unsafe(link_section = "toa_format")]
+#[unsafe(no_mangle)]
+pub static FORMAT: [u8; 4] = toa_common::object::STAMP;
+
 /// The licence, with which the kernel offers its helpers to all of the project's objects.
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]

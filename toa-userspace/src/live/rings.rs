@@ -18,10 +18,11 @@ use std::{
 };
 
 use aya::maps::MapData;
-use aya_obj::generated::{PERF_EVENT_IOC_ENABLE, bpf_attr, bpf_cmd, perf_event_mmap_page};
+use aya_obj::generated::{bpf_attr, bpf_cmd, perf_event_mmap_page};
 use rustix::{
     event::epoll,
     io::Errno,
+    ioctl::{self, NoArg, opcode},
     mm::{MapFlags, ProtFlags, mmap, munmap},
     param::page_size,
 };
@@ -37,6 +38,9 @@ pub use error::PerfError;
 pub(crate) use event::try_open;
 pub use records::DrainStats;
 use records::{Records, merge};
+
+/// Counts and samples from now on (`linux/perf_event.h`).
+const PERF_EVENT_IOC_ENABLE: ioctl::Opcode = opcode::none(b'$', 0);
 
 /// Default size of all rings together, in bytes.
 const RINGS_BYTES: usize = 64 << 20;
@@ -173,9 +177,8 @@ impl Ring {
             .ok_or_else(|| failed("mmap")(io::Error::from(io::ErrorKind::OutOfMemory)))?;
         let ring = Self { cpu, fd, control, mapped_len, data_len: bytes, scratch: Vec::new() };
         // SAFETY: this ioctl on a perf event takes no argument.
-        if unsafe { libc::ioctl(ring.fd.as_raw_fd(), PERF_EVENT_IOC_ENABLE.into(), 0) } != 0 {
-            return Err(failed("ioctl(PERF_EVENT_IOC_ENABLE)")(io::Error::last_os_error()));
-        }
+        let enabled = unsafe { ioctl::ioctl(&ring.fd, NoArg::<PERF_EVENT_IOC_ENABLE>::new()) };
+        enabled.map_err(|errno| failed("ioctl(PERF_EVENT_IOC_ENABLE)")(errno.into()))?;
         ring.store_in(map).map_err(failed("bpf(BPF_MAP_UPDATE_ELEM)"))?;
         Ok(ring)
     }

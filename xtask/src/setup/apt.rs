@@ -7,9 +7,9 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 
-use xtask::toolchain::programs;
+use toa_embed::toolchain::programs;
 
 use crate::exec::{self, is_root};
 
@@ -124,9 +124,17 @@ pub(crate) fn depends(package: &str, recurse: bool) -> Vec<String> {
 }
 
 /// Parses the names in the output of `apt-cache depends`.
-fn parse_depends(text: &str) -> Vec<String> {
+pub(super) fn parse_depends(text: &str) -> Vec<String> {
     let names = text.lines().filter_map(|line| line.trim_start_matches(['|', ' ']).strip_prefix("Depends: "));
     names.map(str::to_owned).collect()
+}
+
+/// Returns where this machine's own apt finds Debian 12.
+pub(crate) fn mirror() -> Result<String> {
+    let arguments = ["indextargets", "--format", "$(REPO_URI)", "Codename: bookworm", "Created-By: Packages"];
+    let uris = exec::output(Command::new("apt-get").args(arguments))?;
+    let mirror = uris.lines().next().context("apt knows no Debian 12: run `apt-get update` as root")?;
+    Ok(mirror.trim_end_matches('/').to_owned())
 }
 
 /// Returns whether a process of this name is running.

@@ -5,7 +5,7 @@ use std::{path::Path, process::Command};
 use anyhow::{Context as _, Result, bail};
 
 use super::apt::{self, Apt};
-use xtask::toolchain::{Compiler, linker, programs};
+use toa_embed::toolchain::{Compiler, linker, programs};
 
 use crate::exec;
 

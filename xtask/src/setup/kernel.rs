@@ -1,5 +1,7 @@
 //! The VM's kernel: Debian's cloud kernel, unpacked into the target directory and never installed. `vm.rs`
-//! boots it.
+//! boots it. `kernel/others.rs` has further ones.
+
+pub(crate) mod others;
 
 use std::{
     fs,
@@ -30,12 +32,17 @@ const MODULES: [&str; 11] = [
     "net/tls/tls.ko",
 ];
 
-/// Returns the paths of the modules in the directory that the kernel was unpacked into.
+/// Returns the paths of the modules in the directory that the kernel was unpacked into. Later kernels have compressed
+/// ones, which are unpacked.
 pub(crate) fn modules(directory: &Path) -> Result<Vec<PathBuf>> {
     let kernels = directory.join("lib/modules");
     let kernel = fs::read_dir(&kernels).with_context(|| format!("cannot read {}", kernels.display()))?;
     let kernel = kernel.flatten().next().context("the VM's kernel has no modules")?.path();
-    Ok(MODULES.iter().map(|module| kernel.join("kernel").join(module)).collect())
+    let modules: Vec<_> = MODULES.iter().map(|module| kernel.join("kernel").join(module)).collect();
+    for compressed in modules.iter().map(|module| module.with_extension("ko.xz")).filter(|it| it.exists()) {
+        exec::output(Command::new("xz").arg("--decompress").arg(compressed))?;
+    }
+    Ok(modules)
 }
 
 /// Returns where the headers are installed that modules for the unpacked kernel are built with, if they are there.
@@ -49,14 +56,14 @@ pub(crate) fn headers(workspace: &Workspace) -> Result<Option<PathBuf>> {
 
 /// Returns the release of the unpacked kernel, such as `6.1.0-56-cloud-amd64`.
 fn release(workspace: &Workspace) -> Result<Option<String>> {
-    let kernel = find(workspace)?;
+    let kernel = find(&workspace.target.join("vm"))?;
     let name = kernel.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
     Ok(name.and_then(|name| name.strip_prefix("vmlinuz-").map(str::to_owned)))
 }
 
-/// Returns the path of the kernel, if it is there.
-pub(crate) fn find(workspace: &Workspace) -> Result<Option<PathBuf>> {
-    let boot = workspace.target.join("vm/boot");
+/// Returns the path of the kernel that was unpacked into a directory, if it is there.
+pub(crate) fn find(directory: &Path) -> Result<Option<PathBuf>> {
+    let boot = directory.join("boot");
     if !boot.exists() {
         return Ok(None);
     }
@@ -84,15 +91,22 @@ pub(crate) fn fetch(workspace: &Workspace, apt: &mut Apt) -> Result<()> {
     }
     fs::create_dir_all(&directory)?;
     eprintln!("setup: unpacking {package} into {}", directory.display());
+    unpack(&directory, package, &[])?;
+    let release = release(workspace)?.with_context(|| format!("{package} has no kernel"))?;
+    apt.install(vec![format!("linux-headers-{release}")])
+}
+
+/// Downloads a package and unpacks it into a directory.
+fn unpack(directory: &Path, package: &str, options: &[String]) -> Result<()> {
     // apt's sandbox user could not write to the target directory.
-    let download = ["-o", "APT::Sandbox::User=root", "download", package];
-    exec::run(Command::new("apt-get").args(download).current_dir(&directory))?;
-    for file in fs::read_dir(&directory)?.flatten().map(|it| it.path()) {
+    let mut download = Command::new("apt-get");
+    download.args(options).args(["-o", "APT::Sandbox::User=root", "download", package]);
+    exec::run(download.current_dir(directory))?;
+    for file in fs::read_dir(directory)?.flatten().map(|it| it.path()) {
         if file.extension().is_some_and(|it| it == "deb") {
-            exec::run(Command::new("dpkg-deb").arg("-x").arg(&file).arg(&directory))?;
+            exec::run(Command::new("dpkg-deb").arg("-x").arg(&file).arg(directory))?;
             fs::remove_file(file)?;
         }
     }
-    let release = release(workspace)?.with_context(|| format!("{package} has no kernel"))?;
-    apt.install(vec![format!("linux-headers-{release}")])
+    Ok(())
 }

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use xtask::toolchain;
+use toa_embed::toolchain;
 
 use crate::exec;
 

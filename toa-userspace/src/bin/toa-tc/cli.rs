@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand};
 
 pub(crate) mod attach;
 pub(crate) mod bounds;
+pub(crate) mod completions;
 pub(crate) mod detach;
 pub(crate) mod doctor;
 mod examples;
@@ -11,6 +12,7 @@ pub(crate) mod existing;
 pub(crate) mod filter;
 pub(crate) mod flows;
 pub(crate) mod forget;
+pub(crate) mod man;
 mod number;
 pub(crate) mod pin_dir;
 pub(crate) mod read;
@@ -26,11 +28,13 @@ pub(crate) mod verbosity;
 pub(crate) mod watch;
 
 use attach::AttachArgs;
+use completions::CompletionsArgs;
 use detach::DetachArgs;
 use doctor::DoctorArgs;
 use filter::FilterArgs;
 use flows::FlowsArgs;
 use forget::ForgetArgs;
+use man::ManArgs;
 use read::ReadArgs;
 use remember::RememberArgs;
 use results::Format;
@@ -133,6 +137,12 @@ pub(crate) enum Command {
     /// Print the JSON Schema of what -o json prints
     #[command(after_long_help = examples::SCHEMA)]
     Schema(SchemaArgs),
+    /// Print what a shell needs to complete commands and options
+    #[command(after_long_help = examples::COMPLETIONS)]
+    Completions(CompletionsArgs),
+    /// Write the man pages, one for each command
+    #[command(hide = true, after_long_help = examples::MAN)]
+    Man(ManArgs),
 }
 
 impl Command {
@@ -144,7 +154,7 @@ impl Command {
             }
             Self::Read(args) => return args.results.output == Format::Json,
             Self::Status(args) => return args.output == StatusFormat::Json,
-            Self::Schema(_) => return false,
+            Self::Schema(_) | Self::Completions(_) | Self::Man(_) => return false,
             Self::Watch(args) => args.change.run().output,
             Self::Flows(args) => args.output,
             Self::Filter(args) => args.output,

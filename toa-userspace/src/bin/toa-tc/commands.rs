@@ -3,12 +3,14 @@
 pub(crate) mod attach;
 mod balancer_table;
 pub(crate) mod clients;
+pub(crate) mod completions;
 pub(crate) mod detach;
 pub(crate) mod doctor;
 pub(crate) mod filter;
 pub(crate) mod flows;
 pub(crate) mod interfaces;
 mod leftovers;
+pub(crate) mod man;
 pub(crate) mod read;
 pub(crate) mod remember;
 pub(crate) mod schema;

@@ -59,6 +59,8 @@ fn main() -> ExitCode {
         Command::Forget(args) => commands::remember::forget(&args),
         Command::Doctor(args) => commands::doctor::run(&args),
         Command::Schema(args) => commands::schema::run(&args),
+        Command::Completions(args) => commands::completions::run(&args),
+        Command::Man(args) => commands::man::run(&args),
     };
     let code = match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -146,3 +146,13 @@ pub(crate) const SCHEMA: &str = "\
 Examples:
   toa-tc schema > toa-tc.schema.json
   toa-tc schema commands | jq '.[\"$defs\"] | keys'";
+
+pub(crate) const COMPLETIONS: &str = "\
+Examples:
+  source <(toa-tc completions bash)
+  toa-tc completions zsh > ~/.zfunc/_toa-tc
+  toa-tc completions fish > ~/.config/fish/completions/toa-tc.fish";
+
+pub(crate) const MAN: &str = "\
+Examples:
+  toa-tc man /usr/local/share/man/man1";

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use toa_userspace::rule::Rule;
 
 use super::{
@@ -11,6 +11,7 @@ use super::{
 };
 
 #[derive(Args, Debug)]
+#[command(group = ArgGroup::new("established").args(["existing", "connections"]))]
 pub(crate) struct FlowsArgs {
     #[command(flatten)]
     pub(crate) run: RunArgs,
@@ -23,7 +24,7 @@ pub(crate) struct FlowsArgs {
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "yes",
-        conflicts_with_all = ["connections", "iface", "pid", "pin_dir"],
+        conflicts_with_all = ["iface", "pid", "pin_dir"],
         hide_possible_values = true,
         long_help = "Show all established connections and their real clients instead\n\nWithout attaching. Needs \
                      an earlier toa-tc remember, or a loaded TOA kernel module. --existing=force does so even if that \

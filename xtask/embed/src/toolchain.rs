@@ -139,6 +139,21 @@ impl Toolchain {
         command
     }
 
+    /// Returns where the compiler is installed, or why that is not known.
+    pub fn sysroot(&self) -> Result<PathBuf, String> {
+        let mut command = match self.compiler {
+            Compiler::Nightly => {
+                let rustup = programs("rustup").next().ok_or("rustup is not installed")?;
+                let mut command = Command::new(rustup);
+                command.args(["run", "nightly", "rustc"]);
+                command
+            }
+            Compiler::Debian => Command::new(Path::new(DEBIAN_BIN).join("rustc")),
+        };
+        let sysroot = stdout(command.arg("--print=sysroot")).ok_or("rustc names no sysroot")?;
+        Ok(PathBuf::from(sysroot.trim()))
+    }
+
     /// Compiles one package and returns the paths of these binaries, in the same order. The error is cargo's
     /// output.
     pub fn compile(
@@ -148,13 +163,25 @@ impl Toolchain {
         bins: &[&str],
         target_dir: &Path,
     ) -> Result<Vec<PathBuf>, String> {
+        self.compile_with(workspace, package, bins, target_dir, &[])
+    }
+
+    /// Does the same with more flags of the compiler.
+    pub fn compile_with(
+        &self,
+        workspace: &Path,
+        package: &str,
+        bins: &[&str],
+        target_dir: &Path,
+        flags: &[String],
+    ) -> Result<Vec<PathBuf>, String> {
         let mut command = self.cargo("build", target_dir);
         // Builds all binaries, whichever are wanted: linking takes seconds, and this way they are linked in
         // parallel.
         command.current_dir(workspace).args(["--quiet", "--bins", "--package", package]);
         // One of the flags is unstable, and the warning about it would precede every error. `cargo xtask
         // lint` denies warnings.
-        command.env("CARGO_ENCODED_RUSTFLAGS", [RUSTFLAGS.as_slice(), &["-Awarnings"]].concat().join("\x1f"));
+        command.env("CARGO_ENCODED_RUSTFLAGS", flags_with(flags).join("\x1f"));
         let output = command.output().map_err(|error| format!("cannot run {command:?}: {error}"))?;
         if !output.status.success() {
             return Err(String::from_utf8_lossy(&output.stderr).into_owned());
@@ -189,6 +216,11 @@ pub fn programs(name: &str) -> impl Iterator<Item = PathBuf> {
     directories.into_iter().map(move |directory| directory.join(name)).filter(|path| {
         fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
     })
+}
+
+/// Returns the compiler's flags, and more.
+fn flags_with(more: &[String]) -> Vec<&str> {
+    RUSTFLAGS.into_iter().chain(["-Awarnings"]).chain(more.iter().map(String::as_str)).collect()
 }
 
 /// Removes what an outer cargo or rustup has set.

@@ -1,0 +1,76 @@
+//! Further kernels of Debian, for `cargo xtask vm --kernels`: unpacked when they are asked for, from the suite that has them.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, Result};
+
+use super::{find, unpack};
+use crate::{exec, setup::apt, workspace::Workspace};
+
+/// A kernel.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kernel {
+    /// Its series.
+    pub(crate) series: &'static str,
+    /// Depends on the current kernel package.
+    metapackage: &'static str,
+    /// The suite, unless it is the machine's own.
+    suite: Option<&'static str>,
+}
+
+/// The kernels, beside the one of `setup`.
+pub(crate) const KERNELS: [Kernel; 2] = [
+    Kernel { series: "5.10", metapackage: "linux-image-cloud-amd64", suite: Some("bullseye") },
+    Kernel { series: "6.12", metapackage: "linux-image-6.12-cloud-amd64", suite: None },
+];
+
+impl Kernel {
+    /// Returns the directory that the kernel is unpacked into, after that if it has not been yet.
+    pub(crate) fn provide(self, workspace: &Workspace) -> Result<PathBuf> {
+        let directory = workspace.target.join("vm").join(self.series);
+        if find(&directory)?.is_some() {
+            return Ok(directory);
+        }
+        fs::create_dir_all(&directory)?;
+        let options = match self.suite {
+            Some(suite) => lists(&directory, suite)?,
+            None => Vec::new(),
+        };
+        let depends =
+            exec::output(Command::new("apt-cache").args(&options).args(["depends", self.metapackage]))?;
+        let package = apt::parse_depends(&depends);
+        let package = package.first().with_context(|| format!("apt knows no {}", self.metapackage))?;
+        unpack(&directory, package, &options)?;
+        Ok(directory)
+    }
+}
+
+/// Fetches the package lists of another suite, from where this machine's own come. Returns the options with which apt uses
+/// them, and nothing else of this machine's.
+fn lists(directory: &Path, suite: &str) -> Result<Vec<String>> {
+    let apt = directory.join("apt");
+    for name in ["lists/partial", "archives/partial"] {
+        fs::create_dir_all(apt.join(name))?;
+    }
+    let mirror = apt::mirror()?;
+    let source =
+        format!("deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] {mirror} {suite} main\n");
+    fs::write(apt.join("sources.list"), source)?;
+    let set = |name: &str, value: &str| ["-o".to_owned(), format!("{name}={value}")];
+    let path = |name: &str| apt.join(name).display().to_string();
+    let options = [
+        set("Dir::Etc::sourcelist", &path("sources.list")),
+        set("Dir::Etc::sourceparts", "/dev/null"),
+        set("Dir::State", &path("")),
+        set("Dir::State::status", "/dev/null"),
+        set("Dir::Cache", &path("")),
+        set("APT::Sandbox::User", "root"),
+    ]
+    .concat();
+    exec::run(Command::new("apt-get").args(&options).arg("update"))?;
+    Ok(options)
+}
