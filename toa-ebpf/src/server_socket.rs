@@ -1,6 +1,8 @@
 //! The server's socket, if it is on this host. It shows what the client's packets cannot: which ACK numbers are possible, and
 //! whether the server still reads.
 
+use core::ffi::c_void;
+
 use aya_ebpf::{
     EbpfContext as _,
     bindings::bpf_sock_tuple,
@@ -55,11 +57,11 @@ pub(crate) fn fate_of(ctx: &TcContext, scratch: &mut Scratch) -> u32 {
     if tcp.flags & (SYN | RST) != 0 || (tcp.payload_len == 0 && tcp.flags & FIN == 0) {
         return fate::UNKNOWN;
     }
-    let memory = headers.as_mut_ptr();
+    let memory = headers.as_mut_ptr().cast::<c_void>();
     let ack_offset = tcp.transport_offset.wrapping_add(Tcp::ACK_OFFSET);
     // SAFETY: there is room for the four bytes.
     let ack = unsafe {
-        if bpf_skb_load_bytes(ctx.as_ptr(), ack_offset, memory.cast(), 4) != 0 {
+        if bpf_skb_load_bytes(ctx.as_ptr(), ack_offset, memory, 4) != 0 {
             return fate::UNKNOWN;
         }
         Seq(u32::from_be(memory.cast::<u32>().read_unaligned()))

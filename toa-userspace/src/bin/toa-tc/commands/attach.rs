@@ -7,6 +7,7 @@ mod duration;
 mod exchange;
 pub(crate) mod existing;
 mod files;
+mod finish;
 mod hints;
 mod interfaces;
 mod losses;
@@ -31,8 +32,8 @@ mod untrusted;
 
 use std::{io, path::Path, sync::Arc};
 
-use anyhow::{Context as _, Error, Result};
-use log::{Level, LevelFilter};
+use anyhow::{Context as _, Result};
+use log::LevelFilter;
 use sd_notify::NotifyState;
 use toa_common::{config::Config, maps::PINNED, run_info::MAX_INTERFACES, wire::toa_pairs::ToaPairs};
 use toa_userspace::{
@@ -43,7 +44,7 @@ use toa_userspace::{
     live::{
         existing::rights,
         host::{
-            clock::{self, WallClock},
+            clock::WallClock,
             links::LinkChanges,
             namespace, priority, privileges,
             sandbox::{self, Duties},
@@ -75,9 +76,7 @@ use connections::TableConnections;
 use existing::{ExistingConnections, SharedFlows};
 use files::open_files;
 use hints::hint;
-use interfaces::report_last;
 use metrics::{Metrics, MetricsSocket};
-use outcome::{Counts, fail, half};
 use pins::{cannot_be_seen, pin};
 use rings::open_rings;
 use run_info::publish;
@@ -93,11 +92,11 @@ use crate::{
     error::UsageError,
     otlp::Exporter,
     output_file::OutputFile,
-    printer::{self, Printer},
+    printer::Printer,
     rule_list,
     signals::Signals,
     stderr,
-    stdout::{self, Blocked, Stdout},
+    stdout::{self, Stdout},
     top::Session,
 };
 
@@ -358,54 +357,5 @@ impl Prepared {
             top: session,
             unwritten: None,
         })
-    }
-}
-
-impl Run {
-    /// Detaches, reads the rest of the rings, and prints the ledger.
-    async fn finish(mut self, failure: Option<Error>) -> Result<()> {
-        let _ = sd_notify::notify(&[NotifyState::Stopping]);
-        report_last(&mut self.attachments);
-        // Detach first, then read the rings, and read the counters last, so that every packet is counted.
-        drop(self.attachments);
-        // The receiver is dropped early only if the reader failed, which is reported below.
-        let _ = self.stop.send(true);
-        let read = self.signals.join(self.reader, &mut self.results).await;
-        // Nothing is drawn any more, and what follows is to be read.
-        drop(self.top);
-        drop(self.pins);
-        let counters = self.counters.read()?;
-        let read = read.and_then(|read| read.context(stdout::GAVE_UP)?.context("cannot read the rings"));
-        let (pipeline, mut printer) = match read {
-            Ok(read) => read,
-            Err(error) => {
-                stderr::ledger(Level::Warn, &half(&counters.ledger()));
-                return fail([failure, Some(error)]);
-            }
-        };
-        let counts = Counts {
-            counters,
-            pipeline: *pipeline.ledger(),
-            examples: pipeline.examples().clone(),
-            evicted: self.flows.evicted(),
-            hidden: printer.hidden(),
-        };
-        let shown = counts.clone();
-        let last_line =
-            tokio::task::spawn_blocking(move || printer.finish(&shown.summary(false), clock::unix_ns()));
-        let written = self.signals.join(last_line, &mut self.results).await?;
-        if let Some(otlp) = self.otlp {
-            let sent = tokio::task::spawn_blocking(|| otlp.finish());
-            let _ = sent.await;
-        }
-        // What the reader found too late to end the run.
-        let found = || self.done.try_recv().ok().and_then(Done::error);
-        let last = || written.map_or_else(|| Some(io::Error::other(Blocked)), Result::err);
-        // The first error is the cause of later ones.
-        let unwritten = self.unwritten.or_else(found).or_else(last).and_then(printer::failure);
-        // Last, so that it is known whether the results were written.
-        stderr::summary(&counts.summary(unwritten.is_some()));
-        tunnels::counted(&counts.counters).for_each(|line| stderr::warning(format_args!("{line}")));
-        fail([failure, unwritten])
     }
 }
