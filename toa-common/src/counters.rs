@@ -73,7 +73,7 @@ counters! {
     Signed = "signed",
     /// Packets of followed connections with an ACK number that the server's socket does not accept.
     AckUnacceptable = "ack_unacceptable",
-    /// Packets with payload or FIN that came after the server had closed its side of a followed connection.
+    /// Packets with payload that came after the server had closed its side of a followed connection.
     ServerClosed = "server_closed",
     /// TCP packets of connections that are not followed, without a trusted TOA.
     Unmarked = "unmarked",

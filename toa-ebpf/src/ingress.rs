@@ -15,6 +15,7 @@ use toa_common::{
     skip_reason::SkipReason,
     tcp_packet::TcpPacket,
     wire::{
+        tcp::FIN,
         toa::Toa,
         view::{Link, PacketView},
     },
@@ -295,7 +296,9 @@ fn refusal(
     if matches!(action, Action::Ignore | Action::Reject | Action::Remember) {
         return None;
     }
-    let is_current = matches!(action, Action::Follow | Action::Replace);
+    // The client's FIN is the end of the connection on this side, too.
+    let is_current =
+        matches!(action, Action::Follow | Action::Replace) && scratch.inspected.tcp.flags & FIN == 0;
     scratch.fate = fate_of(ctx, scratch);
     match scratch.fate {
         fate::ACK_UNACCEPTABLE => Some(Counter::AckUnacceptable),
