@@ -125,13 +125,15 @@ fn check(habit: Habit) -> Result<()> {
 }
 
 /// The counts of the ledger that tell of what no server takes.
-const COUNTS: [&str; 6] = [
+const COUNTS: [&str; 7] = [
     "not_http",
     "malformed_requests",
     "faulty_framings",
     "oversized_heads",
     "unfinished_heads",
     "resync_bytes",
+    // A row in pieces, which the server refused before the last.
+    "server_closed",
 ];
 
 /// Sends a row once more and returns whether the ledger counts something of it by a name. Nothing else is counted in this

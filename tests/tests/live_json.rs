@@ -188,7 +188,8 @@ fn check(habit: Habit, learned_from: &str) -> Result<()> {
         Ok((closed == usize::from(CONNECTIONS)).then_some(()))
     })?;
     let output = tool.stop(Signal::Interrupt)?.succeeded()?;
-    assert!(!output.stdout.contains("hidden"), "{}", output.stdout);
+    // The ledger has a field of this name.
+    assert!(!output.stdout.replace(r#""hidden":{"#, "").contains("hidden"), "{}", output.stdout);
     let objects = objects(&output)?;
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname")?;
 

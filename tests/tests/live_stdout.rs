@@ -51,7 +51,8 @@ fn commands_whose_reader_is_gone_succeed_and_whose_disk_is_full_fail() -> Result
             let output = run(full()?.into())?;
             assert_eq!(output.status.code(), Some(1), "{arguments:?}: {output:?}");
             let said = String::from_utf8_lossy(&output.stderr);
-            assert_eq!(said, "toa-tc: cannot write to stdout: No space left on device (os error 28)\n");
+            let expected = "cannot write to stdout: No space left on device (os error 28)";
+            assert!(said.contains(expected) && said.lines().count() == 1, "{arguments:?}: {said}");
         }
         Ok(())
     })
@@ -77,9 +78,9 @@ fn check_end(command: &[&str], arguments: &[&str], stdout: impl Into<Stdio>, rea
     let said = std::fs::read_to_string(&stderr)?;
     assert_eq!(status.code(), Some(1), "{status}: {said}");
     let sentence = said.lines().find(|line| line.contains(" of 1 client on 1 connection, "));
-    assert!(sentence.is_some_and(|line| line.ends_with(", not all results were written")), "{said}");
-    let reason = format!("toa-tc: cannot write to stdout: {reason}");
-    assert_eq!(said.lines().last(), Some(reason.as_str()), "{said}");
+    assert!(sentence.is_some_and(|line| line.contains(", not all results were written")), "{said}");
+    let reason = format!("cannot write to stdout: {reason}");
+    assert!(said.lines().last().is_some_and(|line| line.contains(&reason)), "{said}");
     assert_eq!(attached::on(&lab.server)?, []);
     Ok(())
 }

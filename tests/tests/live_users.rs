@@ -146,8 +146,11 @@ fn another_user_can_neither_read_nor_change_pins() -> Result<()> {
         let lab = Lab::new(Habit::SynAndEarly)?;
         let _of_root = ToaTc::attach(&lab.server, &["--any"])?;
         let _of_user = copy.attach(&lab.server, &USER, &[])?;
-        let pins = mounts::pins()?;
-        assert!(pins.iter().filter(|pin| pin.ends_with("INFO")).count() == 2, "{pins:?}");
+        let pins = wait::until("the pins of both", || {
+            let pins = mounts::pins()?;
+            let runs = pins.iter().filter(|pin| pin.ends_with("INFO")).count();
+            Ok((runs == 2).then_some(pins))
+        })?;
         for pin in &pins {
             let metadata = fs::metadata(pin)?;
             let allowed = if metadata.is_dir() { 0o700 } else { 0o600 };

@@ -79,7 +79,7 @@ pub fn load<T: Copy>(place: &T) -> T {
 
 /// Writes to memory, for [`load`].
 #[inline(always)]
-pub(crate) fn store<T: Copy>(place: &mut T, value: T) {
+pub fn store<T: Copy>(place: &mut T, value: T) {
     // SAFETY: a reference is valid for writes.
     unsafe { core::ptr::from_mut(place).write_volatile(value) };
 }

@@ -14,6 +14,7 @@ use toa_common::{
     inspect::{Inspected, find_toa, has_interesting_options, parse_headers},
     skip_reason::SkipReason,
     tcp_packet::TcpPacket,
+    verifier::load,
     wire::{
         tcp::FIN,
         toa::Toa,
@@ -28,7 +29,7 @@ use crate::{
     maps::{CONFIG, FLOWS, FlowRef, handshakes, is_balancer, is_trusted, is_watched, keep_example},
     outcome::Outcome,
     scratch::{Scratch, due},
-    server_socket::{fate, fate_of},
+    server_socket::{fate, find_fate},
     skb::{Copied, Linear, Metadata},
 };
 
@@ -178,6 +179,11 @@ fn walk<P: PacketView>(packet: &P, inspected: &mut Inspected) -> u32 {
 #[inline(always)]
 fn handle(ctx: &TcContext, scratch: &mut Scratch, flow: Option<FlowRef>, report: impl Report) -> Outcome {
     scratch.due = due::NOT;
+    scratch.fate = fate::UNKNOWN;
+    // Not in `act`, whose calls have hardly any stack left.
+    if flow.is_some() {
+        find_fate(ctx, scratch);
+    }
     let reported = act(ctx, scratch, flow, report);
     Outcome::new(reported, scratch.due)
 }
@@ -238,7 +244,7 @@ fn carry_out(
     if walk.stop().is_malformed() {
         counters.increment(Counter::MalformedOptions);
     }
-    if let Some(counter) = refusal(ctx, scratch, decision.action, flow.as_ref()) {
+    if let Some(counter) = refusal(scratch, decision.action, flow.as_ref()) {
         return counters.increment(counter);
     }
     let Inspected { tcp, toa, .. } = &scratch.inspected;
@@ -286,21 +292,14 @@ fn carry_out(
 
 /// Returns the counter of a packet that the server's socket will not take, so that it must not change anything here.
 #[inline(always)]
-fn refusal(
-    ctx: &TcContext,
-    scratch: &mut Scratch,
-    action: Action,
-    flow: Option<&FlowRef>,
-) -> Option<Counter> {
-    scratch.fate = fate::UNKNOWN;
+fn refusal(scratch: &Scratch, action: Action, flow: Option<&FlowRef>) -> Option<Counter> {
     if matches!(action, Action::Ignore | Action::Reject | Action::Remember) {
         return None;
     }
     // The client's FIN is the end of the connection on this side, too.
     let is_current =
         matches!(action, Action::Follow | Action::Replace) && scratch.inspected.tcp.flags & FIN == 0;
-    scratch.fate = fate_of(ctx, scratch);
-    match scratch.fate {
+    match load(&scratch.fate) {
         fate::ACK_UNACCEPTABLE => Some(Counter::AckUnacceptable),
         fate::CLOSED if is_current => Some(Counter::ServerClosed),
         fate::NO_CONNECTION if is_current && flow.is_some_and(|flow| flow.get().has(flags::SOCKET_SEEN)) => {
@@ -323,7 +322,7 @@ fn follow(ctx: &TcContext, counters: &Counters, scratch: &mut Scratch, flow: &mu
     record.attribution.copy_from(&flow.attribution);
     record.start_seq = flow.start_seq;
     record.flags = flow.flags;
-    if scratch.fate == fate::DOUBTFUL {
+    if load(&scratch.fate) == fate::DOUBTFUL {
         counters.increment(Counter::AckOld);
         record.flags |= flags::DOUBTFUL;
     }
@@ -334,7 +333,7 @@ fn follow(ctx: &TcContext, counters: &Counters, scratch: &mut Scratch, flow: &mu
     if flow.is_elsewhere(metadata.interface_index(), metadata.vlan_tci()) {
         counters.increment(Counter::OtherInterface);
     }
-    if matches!(scratch.fate, fate::READ | fate::DOUBTFUL) {
+    if matches!(load(&scratch.fate), fate::READ | fate::DOUBTFUL) {
         flow.flags |= flags::SOCKET_SEEN;
     }
     let is_next = flow.has(flags::NEXT_KNOWN) && tcp.seq.0 == flow.next_seq;

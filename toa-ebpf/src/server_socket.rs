@@ -13,6 +13,7 @@ use toa_common::{
     flow::WINDOW_BYTES,
     flow_key::FlowKey,
     seq::Seq,
+    verifier::store,
     wire::tcp::{FIN, RST, SYN, Tcp},
 };
 
@@ -48,10 +49,17 @@ pub(crate) mod fate {
     pub(crate) const CLOSED: u32 = 5;
 }
 
-/// Returns the [`fate`] of the packet in the scratch map, as far as its socket tells. A function of its own for the sake of
-/// the stack.
+/// Finds the [`fate`] of the packet in the scratch map, as far as its socket tells, and writes it there: in memory, the
+/// verifier does not tell the ways apart that led to it. A function of its own for the sake of the stack. Returns 0.
 #[inline(never)]
-pub(crate) fn fate_of(ctx: &TcContext, scratch: &mut Scratch) -> u32 {
+pub(crate) fn find_fate(ctx: &TcContext, scratch: &mut Scratch) -> u32 {
+    let fate = fate_of(ctx, scratch);
+    store(&mut scratch.fate, fate);
+    0
+}
+
+#[inline(always)]
+fn fate_of(ctx: &TcContext, scratch: &mut Scratch) -> u32 {
     let Scratch { inspected, headers, .. } = scratch;
     let tcp = &inspected.tcp;
     if tcp.flags & (SYN | RST) != 0 || (tcp.payload_len == 0 && tcp.flags & FIN == 0) {
