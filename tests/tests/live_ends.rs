@@ -198,9 +198,8 @@ fn the_signal_of_timeout_which_comes_twice_loses_nothing() -> Result<()> {
 
 #[test]
 fn full_rings_are_printed_to_a_file_whole_however_long_that_takes() -> Result<()> {
-    // Where both CPUs are busy, a turn is longer than it should be, and a few of them must not suffice.
+    // Where both CPUs are busy, a turn is longer than it should be, and few must not suffice. One ring may have to hold all.
     let (count, mut end) = (40_000, None);
-    // All packets may arrive on one CPU.
     let arguments = ["-o", "json", "--ring-size", "64M"];
     let output = end_with_full_rings(&arguments, &[Signal::Interrupt], count, |process| {
         // As on a machine that is busy with other work, so that the end takes longer than a write may stand still.
