@@ -10,8 +10,8 @@ use toa_common::{
     wire::toa_pairs::{KNOWN_PAIRS, ToaPairs},
 };
 
-/// Maximum number of verified instructions, well below the kernel's limit: 1,000,000 since 5.2.
-const MAX_VERIFIED: u32 = 600_000;
+/// Maximum number of verified instructions: half of the kernel's limit, 1,000,000 since 5.2.
+const MAX_VERIFIED: u32 = 500_000;
 
 /// Embeds an object with the alignment that the ELF reader needs.
 macro_rules! object {
