@@ -133,6 +133,8 @@ fn take_unknown(mut object: Value, host: &str) -> Result<(String, Value)> {
     let fields = object.as_object_mut().context("no object")?;
     fields.remove("host");
     fields.remove("timestamp").context("no time")?;
+    // It is that of this process.
+    fields.remove("workload").context("no workload")?;
     if let Some(connection) = fields.get_mut("connection").and_then(Value::as_object_mut) {
         connection.remove("id");
     }

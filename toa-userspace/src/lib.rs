@@ -30,3 +30,4 @@ pub mod segment;
 pub mod stream;
 pub mod tls;
 pub mod toa_options;
+pub mod workload;

@@ -25,6 +25,7 @@ use crate::{
     ledger::losses::Loss,
     pipeline::{Sink, connection::Connection},
     print::ledger::Summary,
+    workload::WorkloadOf,
 };
 use event::{Ledger, LossLine, SummaryLine};
 use line::Form;
@@ -38,10 +39,16 @@ pub struct Json<W> {
 }
 
 impl<W: Write> Json<W> {
-    /// Creates a printer that writes to `writer`.
-    pub fn new(writer: W, view: impl Into<View>, host_name: String, interface_name: InterfaceName) -> Self {
+    /// Creates a printer that writes to `writer`. Without `workload`, as for packets of another host, no workload is known.
+    pub fn new(
+        writer: W,
+        view: impl Into<View>,
+        host_name: String,
+        interface_name: InterfaceName,
+        workload: Option<WorkloadOf>,
+    ) -> Self {
         let host = json(&Host { name: &host_name });
-        let form = Form::new(view.into(), host, Interfaces::new(interface_name));
+        let form = Form::new(view.into(), host, Interfaces::new(interface_name), workload);
         Self { lines: Lines::new(writer), host_name, form }
     }
 

@@ -33,6 +33,7 @@ use toa_userspace::{
         text::{Layout, Text},
         view::View,
     },
+    workload::WorkloadOf,
 };
 
 use crate::{
@@ -89,16 +90,24 @@ enum Scope {
     Packets,
 }
 
+/// What is found out about a connection when it is printed.
+pub(crate) struct Lookups {
+    /// Finds the names of interfaces.
+    pub(crate) interface_name: InterfaceName,
+    /// Finds the workloads of servers, if they are on this host.
+    pub(crate) workload: Option<WorkloadOf>,
+}
+
 impl Printer {
-    /// Creates the printer that `args` selects. `interface_name` finds the names of interfaces, which are printed in text if
-    /// there may be several. Requests are also written to the queue `otlp`.
+    /// Creates the printer that `args` selects. The names of interfaces are printed in text if there may be several. Requests
+    /// are also written to the queue `otlp`.
     pub(crate) fn new(
         args: &ResultArgs,
         stdout: Stdout,
-        interface_name: InterfaceName,
+        lookups: Lookups,
         has_several_interfaces: bool,
         capture: Option<CaptureFile>,
-        otlp: Option<(Queue, InterfaceName)>,
+        otlp: Option<(Queue, Lookups)>,
     ) -> Self {
         let redactor = if args.show_secrets { Redactor::show_secrets() } else { Redactor::default() };
         let redactor = args.redact.iter().fold(redactor, |redactor, name| redactor.with_name(name));
@@ -114,9 +123,12 @@ impl Printer {
             () => Scope::Everything,
         };
         let view = View { redactor, fields };
-        let otlp = otlp.map(|(queue, name)| Json::new(queue, view.clone(), interfaces::name(), name));
+        let otlp = otlp.map(|(queue, Lookups { interface_name, workload })| {
+            Json::new(queue, view.clone(), interfaces::name(), interface_name, workload)
+        });
+        let Lookups { interface_name, workload } = lookups;
         let lines = if args.output == Format::Json {
-            Lines::Json(Json::new(stdout, view, interfaces::name(), interface_name))
+            Lines::Json(Json::new(stdout, view, interfaces::name(), interface_name, workload))
         } else {
             let layout = Layout {
                 time: time_form(args.time),

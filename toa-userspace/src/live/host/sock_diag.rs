@@ -10,7 +10,7 @@ use std::{
 };
 
 use netlink_packet_core::{
-    DecodeError, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+    DecodeError, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload, Nla as _,
 };
 use netlink_packet_sock_diag::{
     SockDiagMessage,
@@ -25,6 +25,9 @@ use crate::address::to_address;
 
 /// Bytes of one part of an answer: the most that the kernel puts into one.
 const PART_BYTES: usize = 32 << 10;
+
+/// `INET_DIAG_CGROUP_ID` of `linux/inet_diag.h`.
+const CGROUP_ID: u16 = 21;
 
 /// Position of `tcpi_last_data_recv`, in milliseconds, in `struct tcp_info` of `linux/tcp.h`.
 const LAST_DATA_RECEIVED: std::ops::Range<usize> = 52..56;
@@ -103,6 +106,8 @@ pub struct Listener {
     pub address: IpAddr,
     /// The local port.
     pub port: u16,
+    /// The identifier of its cgroup (version 2), since Linux 5.9.
+    pub cgroup: Option<u64>,
 }
 
 /// The kernel's table of TCP sockets.
@@ -142,7 +147,8 @@ impl SockDiag {
         let mut found = Vec::new();
         self.dump(&StateFlags::LISTEN, &ExtensionFlags::empty(), |response| {
             let id = response.header.socket_id;
-            found.push(Listener { address: id.source_address.to_canonical(), port: id.source_port });
+            let cgroup = response.nlas.iter().find_map(cgroup);
+            found.push(Listener { address: id.source_address.to_canonical(), port: id.source_port, cgroup });
         })?;
         Ok(found)
     }
@@ -252,6 +258,17 @@ fn connect() -> Result<Socket, SockDiagError> {
     socket.bind_auto().map_err(failed("bind"))?;
     socket.connect(&netlink_sys::SocketAddr::new(0, 0)).map_err(failed("connect"))?;
     Ok(socket)
+}
+
+/// Reads the identifier of a cgroup, if the attribute is one.
+fn cgroup(attribute: &Nla) -> Option<u64> {
+    let Nla::Other(attribute) = attribute else { return None };
+    let mut value = [0; size_of::<u64>()];
+    if attribute.kind() != CGROUP_ID || attribute.value_len() != value.len() {
+        return None;
+    }
+    attribute.emit_value(&mut value);
+    Some(u64::from_ne_bytes(value))
 }
 
 /// Reads the time since the last data from a `struct tcp_info`.

@@ -1,77 +1,36 @@
-//! Which service, container or pod a process belongs to, by the name of its cgroup (`cgroups(7)`).
+//! The workloads of processes and of listening sockets.
 
-use std::fs;
+use std::{
+    collections::{HashMap, HashSet},
+    fs,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use serde::Serialize;
+use log::debug;
 
-/// Before the identifiers of containers in the names of scopes: by Docker, containerd, CRI-O and Podman.
-const SCOPES: [&str; 5] = ["docker-", "cri-containerd-", "containerd-", "crio-", "libpod-"];
+use super::{cgroup, sock_diag::SockDiag};
+use crate::{error_chain::ErrorChain, workload::Workload};
 
-/// Before the names of LXC's containers.
-const LXC: &str = "lxc.payload.";
+/// How long listening sockets are taken to stay the same.
+const REFRESH: Duration = Duration::from_secs(10);
 
-/// Digits of the identifier of a container.
-const CONTAINER_DIGITS: usize = 64;
+/// How long nothing is taken to listen at an address at which nothing did.
+const RETRY: Duration = Duration::from_secs(1);
 
-/// Digits of the UID of a pod.
-const POD_DIGITS: usize = 32;
+/// Most cgroups among which one is sought.
+const MAX_CGROUPS: usize = 65_536;
 
-/// What a process belongs to.
-#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
-pub struct Workload {
-    /// The path of its cgroup.
-    pub cgroup: String,
-    /// The systemd unit: a service, or a scope that is no container.
-    pub unit: Option<String>,
-    /// The container's identifier, or with LXC its name.
-    pub container: Option<String>,
-    /// The UID of the Kubernetes pod.
-    pub pod: Option<String>,
-}
-
-impl Workload {
-    /// Returns that of a process, if it has a cgroup.
-    pub fn of_process(pid: u32) -> Option<Self> {
-        Self::of_cgroup(cgroup(&fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?)?)
-    }
-
-    /// Reads the path of a cgroup. The root names nothing.
-    fn of_cgroup(path: &str) -> Option<Self> {
-        if path == "/" {
-            return None;
-        }
-        let mut workload = Self { cgroup: path.to_owned(), ..Self::default() };
-        for name in path.split('/') {
-            if let Some(container) = container(name) {
-                workload.container = Some(container.to_owned());
-            } else if name.rsplit_once('.').is_some_and(|(_, kind)| ["service", "scope"].contains(&kind)) {
-                workload.unit = Some(name.to_owned());
-            }
-            workload.pod = pod(name).or(workload.pod);
-        }
-        if workload.container.is_some() {
-            // The service of its runtime.
-            workload.unit = None;
-        }
-        Some(workload)
-    }
-
-    /// Returns the shortest name by which an operator knows it.
-    pub fn name(&self) -> String {
-        match self {
-            Self { pod: Some(pod), .. } => format!("pod {pod}"),
-            Self { container: Some(container), .. } => {
-                // As `docker ps` and `crictl ps` show it.
-                format!("container {}", container.get(..12).unwrap_or(container))
-            }
-            Self { unit: Some(unit), .. } => unit.clone(),
-            Self { cgroup, .. } => cgroup.clone(),
-        }
-    }
+/// Returns the workload of a process, if it has a cgroup.
+pub fn of_process(pid: u32) -> Option<Workload> {
+    Workload::of_cgroup(path_of_process(&fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?)?)
 }
 
 /// Returns the path in the text of `/proc/PID/cgroup`: that of cgroup 2 or, without one, that of systemd.
-fn cgroup(text: &str) -> Option<&str> {
+fn path_of_process(text: &str) -> Option<&str> {
     let path = |controllers: &str| {
         text.lines().find_map(|line| {
             let (_, rest) = line.split_once(':')?;
@@ -81,72 +40,94 @@ fn cgroup(text: &str) -> Option<&str> {
     path("").or_else(|| path("name=systemd"))
 }
 
-/// Returns the container in the name of a cgroup.
-fn container(name: &str) -> Option<&str> {
-    if let Some(name) = name.strip_prefix(LXC) {
-        return Some(name);
-    }
-    let id = name.strip_suffix(".scope").unwrap_or(name);
-    let id = SCOPES.iter().find_map(|scope| id.strip_prefix(scope)).unwrap_or(id);
-    (id.len() == CONTAINER_DIGITS && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(id)
+/// The workloads of the sockets that listen in a network namespace. The cgroup of a socket is that of the process that
+/// created it.
+pub struct Workloads {
+    table: SockDiag,
+    /// Where cgroups are mounted.
+    root: Option<PathBuf>,
+    /// By identifier, also those that were not found: an identifier is not used again.
+    cgroups: HashMap<u64, Option<Arc<Workload>>>,
+    listeners: HashMap<SocketAddr, Option<Arc<Workload>>>,
+    /// When the sockets were listed.
+    listed: Option<Instant>,
 }
 
-/// Returns the pod in the name of a cgroup: `pod…` or `kubepods-besteffort-pod….slice`, where systemd has no hyphens.
-fn pod(name: &str) -> Option<String> {
-    let name = name.strip_suffix(".slice").unwrap_or(name);
-    let uid =
-        if name.starts_with("kubepods-") { name.rsplit_once("-pod")?.1 } else { name.strip_prefix("pod")? };
-    let uid = uid.replace('_', "-");
-    let is_uid = uid.bytes().filter(u8::is_ascii_hexdigit).count() == POD_DIGITS
-        && uid.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
-    is_uid.then_some(uid)
+impl Workloads {
+    /// Returns those of the network namespace that `table` shows.
+    pub fn new(table: SockDiag) -> Self {
+        let (cgroups, listeners) = (HashMap::new(), HashMap::new());
+        Self { table, root: cgroup::root().ok(), cgroups, listeners, listed: None }
+    }
+
+    /// Returns the workload of the socket that accepts connections to an address, if there is one that has a cgroup.
+    pub fn get(&mut self, server: SocketAddr) -> Option<Arc<Workload>> {
+        let wait = if self.find(server).is_some() { REFRESH } else { RETRY };
+        if self.listed.is_none_or(|listed| listed.elapsed() >= wait) {
+            self.list();
+        }
+        self.find(server).cloned().flatten()
+    }
+
+    /// Returns the entry of the socket that is bound to an address or, without one, to all.
+    fn find(&self, server: SocketAddr) -> Option<&Option<Arc<Workload>>> {
+        // A socket of all IPv6 addresses usually accepts IPv4 as well.
+        let addresses = [server.ip(), Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
+        let of = |address: IpAddr| self.listeners.get(&SocketAddr::new(address, server.port()));
+        addresses.into_iter().find_map(of)
+    }
+
+    fn list(&mut self) {
+        self.listed = Some(Instant::now());
+        let listeners = match self.table.listeners() {
+            Ok(listeners) => listeners,
+            Err(error) => return debug!("{}", ErrorChain(&error)),
+        };
+        let is_unknown = |id: &u64| !self.cgroups.contains_key(id);
+        self.look_for(listeners.iter().filter_map(|it| it.cgroup).filter(is_unknown).collect());
+        let workload = |id: Option<u64>| id.and_then(|id| self.cgroups.get(&id).cloned().flatten());
+        self.listeners =
+            listeners.iter().map(|it| (SocketAddr::new(it.address, it.port), workload(it.cgroup))).collect();
+    }
+
+    /// Looks for cgroups. The identifier of one is the number of its directory's inode.
+    fn look_for(&mut self, mut ids: HashSet<u64>) {
+        let Some(root) = &self.root else { return };
+        let mut directories = vec![root.clone()];
+        let mut left = MAX_CGROUPS;
+        while let Some(directory) = directories.pop()
+            && !ids.is_empty()
+            && left > 0
+        {
+            left = left.saturating_sub(1);
+            // A cgroup may be removed while they are listed.
+            let Ok(metadata) = fs::metadata(&directory) else { continue };
+            if ids.remove(&metadata.ino()) {
+                self.cgroups.insert(metadata.ino(), workload(root, &directory));
+            }
+            let entries = fs::read_dir(&directory).into_iter().flatten().flatten();
+            let below = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+            directories.extend(below.map(|entry| entry.path()));
+        }
+        self.cgroups.extend(ids.into_iter().map(|id| (id, None)));
+    }
+}
+
+/// Returns the workload of a cgroup's directory.
+fn workload(root: &Path, directory: &Path) -> Option<Arc<Workload>> {
+    let path = directory.strip_prefix(root).ok()?.to_string_lossy();
+    Workload::of_cgroup(&format!("/{path}")).map(Arc::new)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
-    const POD: &str = "8d1f2c3b-0a4e-4c5d-9e6f-112233445566";
-
-    fn name(path: &str) -> Option<String> {
-        Workload::of_cgroup(path).map(|workload| workload.name())
-    }
-
-    #[test]
-    fn runtimes_have_their_own_names() {
-        let container = Some("container 0123456789ab".to_owned());
-        for path in [
-            format!("/docker/{ID}"),
-            format!("/system.slice/docker-{ID}.scope"),
-            format!("/machine.slice/libpod-{ID}.scope/container"),
-            format!("/system.slice/containerd.service/{ID}"),
-        ] {
-            assert_eq!(name(&path), container, "{path}");
-        }
-        for path in [
-            format!("/kubepods/burstable/pod{POD}/{ID}"),
-            format!(
-                "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{}.slice/cri-containerd-{ID}.scope",
-                POD.replace('-', "_")
-            ),
-        ] {
-            assert_eq!(name(&path), Some(format!("pod {POD}")), "{path}");
-            assert_eq!(Workload::of_cgroup(&path).unwrap().container.as_deref(), Some(ID), "{path}");
-        }
-        assert_eq!(name("/lxc.payload.web/init.scope").as_deref(), Some("container web"));
-        assert_eq!(name("/system.slice/nginx.service").as_deref(), Some("nginx.service"));
-        assert_eq!(name("/user.slice/user-0.slice/session-1.scope").as_deref(), Some("session-1.scope"));
-        assert_eq!(name("/web").as_deref(), Some("/web"));
-        assert_eq!(name("/"), None);
-        assert_eq!(name("/podium").as_deref(), Some("/podium"));
-    }
-
     #[test]
     fn both_versions_of_cgroups_are_read() {
-        assert_eq!(cgroup("0::/system.slice/nginx.service\n"), Some("/system.slice/nginx.service"));
+        assert_eq!(path_of_process("0::/system.slice/nginx.service\n"), Some("/system.slice/nginx.service"));
         let first = "12:cpu,cpuacct:/\n1:name=systemd:/system.slice/nginx.service\n0::/\n";
-        assert_eq!(cgroup(first), Some("/system.slice/nginx.service"));
-        assert_eq!(cgroup("nonsense"), None);
+        assert_eq!(path_of_process(first), Some("/system.slice/nginx.service"));
+        assert_eq!(path_of_process("nonsense"), None);
     }
 }

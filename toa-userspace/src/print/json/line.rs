@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use toa_common::attribution::{Attribution, LearnedFrom};
 
-use super::head;
+use super::{head, value::json};
 use crate::{
     address::ClientAddress,
     event::Event,
@@ -16,6 +16,7 @@ use crate::{
         redact::Redactor, view::View,
     },
     tls::ClientHello,
+    workload::{Workload, WorkloadOf},
 };
 
 /// What determines how the events of a connection are written.
@@ -25,6 +26,7 @@ pub(super) struct Form {
     /// The object `host`.
     host: Vec<u8>,
     interfaces: Interfaces,
+    workload: Option<WorkloadOf>,
     ends: Recent<Ends>,
     /// Names and values of fields, as they are written.
     fields: Fields,
@@ -43,9 +45,14 @@ struct Ends {
 
 impl Form {
     /// Returns how to write events, with `host` as the object of that name.
-    pub(super) fn new(view: View, host: Vec<u8>, interfaces: Interfaces) -> Self {
+    pub(super) fn new(
+        view: View,
+        host: Vec<u8>,
+        interfaces: Interfaces,
+        workload: Option<WorkloadOf>,
+    ) -> Self {
         let (ends, fields) = (Recent::default(), Fields::default());
-        Self { view, clock: Clock::rfc3339(), host, interfaces, ends, fields }
+        Self { view, clock: Clock::rfc3339(), host, interfaces, workload, ends, fields }
     }
 
     /// Adds `ns` nanoseconds to the time of every event that is written from now on.
@@ -60,13 +67,15 @@ impl Form {
 
     /// Appends the line of an event.
     pub(super) fn put_line(&mut self, connection: &Connection, event: &Event<'_>, out: &mut Vec<u8>) {
-        let Self { view, clock, host, interfaces, ends, fields } = self;
+        let Self { view, clock, host, interfaces, workload, ends, fields } = self;
         let (interface, is_renamed) = interfaces.get(connection.interface_index);
         if is_renamed {
             *ends = Recent::default();
         }
-        let ends =
-            ends.get(connection, |ends| ends.write(connection, interface.map_or(b"null", |it| &it.json)));
+        let ends = ends.get(connection, |ends| {
+            let workload = workload.as_mut().and_then(|workload| workload(connection.server()));
+            ends.write(connection, interface.map_or(b"null", |it| &it.json), workload.as_deref());
+        });
         let Some(Ends { network, server, identity }) = ends else { return };
         let (name, time_ns) = match event {
             Event::Request(request) => ("request", request.time_ns),
@@ -111,7 +120,7 @@ impl Form {
 }
 
 impl Ends {
-    fn write(&mut self, connection: &Connection, interface: &[u8]) {
+    fn write(&mut self, connection: &Connection, interface: &[u8], workload: Option<&Workload>) {
         let Self { network, server, identity } = self;
         network.clear();
         put(network, r#","client":"#);
@@ -124,6 +133,8 @@ impl Ends {
         server.clear();
         put(server, r#"},"server":"#);
         put_endpoint(connection.server(), server);
+        put(server, r#","workload":"#);
+        server.append(&mut json(&workload));
         put(server, r#","proxy":"#);
         match &connection.proxy {
             None => put(server, "null"),

@@ -40,7 +40,7 @@ fn schema() -> Validator {
 
 fn printer(redactor: Redactor) -> Json<Vec<u8>> {
     let name = |index| (index == 2).then(|| Arc::from("eth0"));
-    Json::new(Vec::new(), redactor, "web-17".to_owned(), Box::new(name))
+    Json::new(Vec::new(), redactor, "web-17".to_owned(), Box::new(name), None)
 }
 
 fn connection() -> Connection {
@@ -85,7 +85,7 @@ fn only_chosen_fields_are_printed() {
     let patterns = |name| vec![glob::Pattern::new(name).unwrap()];
     let fields = FieldChoice::new(patterns("x-*"), patterns("*-none"));
     let view = View { redactor: Redactor::default(), fields };
-    let mut json = Json::new(Vec::new(), view, "web-17".to_owned(), Box::new(|_| None));
+    let mut json = Json::new(Vec::new(), view, "web-17".to_owned(), Box::new(|_| None), None);
     let head = b"GET / HTTP/1.1\r\nhost: a\r\nX-Team: a\r\nx-none: a\r\nx-team: b\r\n\r\n";
     json.event(&connection(), &Event::Request(&request(head)));
     assert_eq!(lines(&mut json)[0]["http"]["request"]["header"], json!({"x-team": ["a", "b"]}));
@@ -101,7 +101,7 @@ fn a_request_is_printed_as_documented() {
         r#""client":{"address":"120.120.111.111","port":44208},"#,
         r#""network":{"peer":{"address":"10.9.0.1","port":37608},"interface":{"name":"eth0"},"#,
         r#""protocol":{"name":"http","version":"1.1"}},"#,
-        r#""server":{"address":"10.9.0.2","port":80},"proxy":null,"#,
+        r#""server":{"address":"10.9.0.2","port":80},"workload":null,"proxy":null,"#,
         r#""http":{"request":{"method":"GET","header":{"host":["api.example"],"x-team":["payments"]}}},"#,
         r#""url":{"original":"/orders?id=7","path":"/orders","query":"id=7"},"#,
         r#""toa":{"kind":254,"length":8,"learned_from":"syn","ambiguous":false},"#,
@@ -303,7 +303,7 @@ fn an_interface_may_get_another_name() {
     let renamed = Arc::new(AtomicBool::new(false));
     let is_renamed = Arc::clone(&renamed);
     let name = move |_| Some(Arc::from(if is_renamed.load(Ordering::Relaxed) { "ext0" } else { "eth0" }));
-    let mut json = Json::new(Vec::new(), Redactor::default(), "web-17".to_owned(), Box::new(name));
+    let mut json = Json::new(Vec::new(), Redactor::default(), "web-17".to_owned(), Box::new(name), None);
     json.event(&connection(), &Event::Opened);
     renamed.store(true, Ordering::Relaxed);
     json.event(&connection(), &Event::Opened);

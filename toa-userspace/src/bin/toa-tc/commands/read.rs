@@ -25,7 +25,7 @@ use super::hint_at_ports;
 use crate::{
     cli::read::ReadArgs,
     error::NothingFound,
-    printer::{self, Printer},
+    printer::{self, Lookups, Printer},
     rule_list,
     signals::Signals,
     stderr,
@@ -115,14 +115,9 @@ impl Session {
         let config = selection.config;
         let replay = Replay::new(selection, args.bounds.limits());
         let names = inputs.names();
-        let printer = Printer::new(
-            &args.results,
-            stdout,
-            Box::new(move |interface| names.get(interface)),
-            false,
-            None,
-            None,
-        );
+        let interface_name = Box::new(move |interface| names.get(interface));
+        let lookups = Lookups { interface_name, workload: None };
+        let printer = Printer::new(&args.results, stdout, lookups, false, None, None);
         let sink = RequestLimit::new(printer, args.results.count);
         let progress = Progress::new(inputs.size());
         Self { inputs, failures: Vec::new(), config, replay, sink, progress }

@@ -10,7 +10,7 @@ use super::{duties::Duties, error::SandboxError};
 /// The newest version whose restrictions are known to leave us what we need. Older kernels restrict less.
 const ABI: ABI = ABI::V5;
 
-/// What is read while a run lasts: processes, sockets and CPUs.
+/// What is read while a run lasts: processes, sockets, cgroups and CPUs.
 const READ: [&str; 2] = ["/proc", "/sys"];
 
 /// Leaves this thread and those that it starts only reading below [`READ`] and its duties: finding and removing pins, creating,

@@ -47,7 +47,7 @@ fn heads() -> impl Strategy<Value = String> {
 fn outputs(event: &Event<'_>) -> [Vec<u8>; 2] {
     let connection = Connection::new(1, &segment(1, 0, b""));
     let mut text = Text::new(Vec::new(), Redactor::default(), Layout::of_day(TimeZone::UTC));
-    let mut json = Json::new(Vec::new(), Redactor::default(), String::new(), Box::new(|_| None));
+    let mut json = Json::new(Vec::new(), Redactor::default(), String::new(), Box::new(|_| None), None);
     text.event(&connection, event);
     json.event(&connection, event);
     text.lines().flush().unwrap();

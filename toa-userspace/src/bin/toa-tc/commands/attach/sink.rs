@@ -2,8 +2,13 @@
 
 use anyhow::{Context as _, Result};
 use toa_userspace::{
-    live::program::attachments::Attachments, pipeline::request_limit::RequestLimit,
+    live::{
+        host::{sock_diag::SockDiag, workload::Workloads},
+        program::attachments::Attachments,
+    },
+    pipeline::request_limit::RequestLimit,
     print::interfaces::InterfaceName,
+    workload::WorkloadOf,
 };
 
 use crate::{
@@ -11,7 +16,7 @@ use crate::{
     cli::attach::AttachArgs,
     otlp::Exporter,
     output_file::OutputFile,
-    printer::Printer,
+    printer::{Lookups, Printer},
     stderr,
     stdout::Stdout,
     top::Top,
@@ -33,11 +38,18 @@ pub(super) fn sink(
         let names = attachments.names();
         Box::new(move |index| names.get(index))
     };
+    let lookups = || Lookups { interface_name: name(), workload: workload() };
     let capture = args.write.as_ref().map(|_| CaptureFile::new(capture, name())).transpose()?;
     if capture.is_some() && !args.results.show_secrets {
         stderr::note(format_args!("secrets are redacted in requests, but not in the packets that -w writes"));
     }
-    let otlp = otlp.map(|exporter| (exporter.queue(), name()));
-    let printer = Printer::new(&args.results, stdout, name(), attachments.may_be_several(), capture, otlp);
+    let otlp = otlp.map(|exporter| (exporter.queue(), lookups()));
+    let printer = Printer::new(&args.results, stdout, lookups(), attachments.may_be_several(), capture, otlp);
     Ok(RequestLimit::new(printer.with_top(top), args.results.count))
+}
+
+/// Returns what finds the workloads of this network namespace's servers, if the kernel lists its sockets.
+fn workload() -> Option<WorkloadOf> {
+    let mut workloads = Workloads::new(SockDiag::new().ok()?);
+    Some(Box::new(move |server| workloads.get(server)))
 }

@@ -11,7 +11,7 @@ use toa_userspace::{
             Counts, RealClient, ScannedConnection, Scanner, Select, UnknownReason, module::Module,
             other_namespaces, owners, rights, sockets::SocketsError,
         },
-        host::workload::Workload,
+        host::workload,
     },
     print::{
         count::plural,
@@ -138,7 +138,7 @@ fn process(pid: u32, known: &mut HashMap<u32, Process>) -> Process {
     let process = known.entry(pid).or_insert_with(|| {
         let name = fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
         let name = Escaped(name.strip_suffix(b"\n").unwrap_or(&name)).to_string();
-        Process { pid, executable: Executable { name }, workload: Workload::of_process(pid) }
+        Process { pid, executable: Executable { name }, workload: workload::of_process(pid) }
     });
     process.clone()
 }

@@ -6,8 +6,8 @@ use anyhow::Result;
 use serde::Serialize;
 use toa_userspace::{
     address::ClientAddress,
-    live::host::workload::Workload,
     print::json::value::{Endpoint, PeerNetwork},
+    workload::Workload,
 };
 
 use crate::format::json;
