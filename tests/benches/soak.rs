@@ -3,7 +3,7 @@
 
 use std::{collections::HashSet, net::SocketAddr, thread, time::Duration};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use toa_packets::toa_option::toa_option;
 use toa_tests::{
     lab::{Lab, marker::Habit, nginx_address},
@@ -16,8 +16,10 @@ use toa_tests::{
 };
 
 const MINUTES: u32 = 10;
-/// The time between two looks.
-const LOOKS: Duration = Duration::from_millis(59_900);
+/// The looks in a minute. A single one may come while a burst of requests is printed.
+const LOOKS: u32 = 60;
+/// The time between two looks. The last one comes shortly before the end.
+const PAUSE: Duration = Duration::from_millis(998);
 const CONNECTIONS: u32 = 32;
 
 /// What memory and descriptors may grow by after the first minute, in percent.
@@ -39,14 +41,20 @@ fn main() -> Result<()> {
     let mut looks = Vec::new();
     let report = thread::scope(|scope| -> Result<_> {
         let load = scope.spawn(|| wrk::run(&lab.balancer.namespace, nginx_address(), load));
-        println!("| minute | resident KiB | descriptors |\n|---:|---:|---:|");
+        println!("| minute | resident KiB, median | at most | descriptors |\n|---:|---:|---:|---:|");
         for minute in 1..=MINUTES {
-            // The last look comes shortly before the end.
-            thread::sleep(LOOKS);
-            let look = [resident_kib(tool.id())?, u64::try_from(descriptors(tool.id())?)?];
-            let [memory, descriptors] = look;
-            println!("| {minute} | {memory} | {descriptors} |");
-            looks.push(look);
+            let mut residents = Vec::new();
+            for _ in 0..LOOKS {
+                thread::sleep(PAUSE);
+                residents.push(resident_kib(tool.id())?);
+            }
+            residents.sort_unstable();
+            let [Some(memory), Some(most)] = [residents.get(residents.len() / 2), residents.last()] else {
+                bail!("nobody looked");
+            };
+            let descriptors = u64::try_from(descriptors(tool.id())?)?;
+            println!("| {minute} | {memory} | {most} | {descriptors} |");
+            looks.push([*memory, descriptors]);
         }
         load.join().map_err(|_| anyhow::anyhow!("a thread panicked"))?
     })?;

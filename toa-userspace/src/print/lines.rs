@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 /// Bytes after which lines are written even if more are to come in the same round.
-const MOST_BYTES: usize = 1 << 20;
+const MOST_BYTES: usize = 256 << 10;
 
 /// Collects lines for a writer. Only whole lines are written.
 #[derive(Debug)]
