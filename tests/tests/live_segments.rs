@@ -54,11 +54,12 @@ fn a_server_and_the_tool_take_the_same_segments() -> Result<()> {
     let sent = segments::send(&mut lab, seed, first, count)?;
     // One worker logs in order, so the last request is the last line.
     let last = format!("{:06}-0", first + count);
-    let logged = wait::until("the end of the log", || {
-        let logged = nginx.log()?;
-        Ok(logged.iter().any(|logged| logged.request_id == last).then_some(logged))
+    wait::until("the end of the log", || {
+        Ok(nginx.log()?.iter().any(|logged| logged.request_id == last).then_some(()))
     })?;
     let output = tool.stop(Signal::Interrupt)?.succeeded()?;
+    // A request that nginx has refused is logged when its connection no longer lingers.
+    let logged = nginx.stop()?;
     let mut verdict = verdict::compare(&sent, &logged, &output.stdout, is_watched)?;
     let faults = mem::take(&mut verdict.faults);
     println!("{} connections, {verdict:?}", sent.len());

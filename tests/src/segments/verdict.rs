@@ -28,8 +28,8 @@ pub struct Verdict {
     pub late: usize,
     /// Of those, first requests on connections of which neither a gap nor a conflict was printed.
     pub unmentioned: usize,
-    /// Requests that were printed without a mark, but that the server did not read because it closed or reset the connection
-    /// first, which nothing shows from the client's side.
+    /// Requests that were printed without a mark, but that the server did not read because a reset came first, of which its
+    /// socket discards what waits to be read.
     pub unread: usize,
     /// Requests with other bytes than the server read that were printed without a mark, because no packet had named the
     /// client when the true ones came.
@@ -51,7 +51,7 @@ impl Verdict {
     /// Adds a request that was printed without a mark although the server did not log it.
     fn add_unlogged(&mut self, request: &Printed, connection: &Sent) {
         let is_forged = request.key.0.contains("/forged/");
-        if is_closed(connection) && !is_forged {
+        if is_reset(connection) && !is_forged {
             self.unread += 1;
         } else if connection.is_late && (is_forged || request.key.0.ends_with("/0")) {
             self.unseen += 1;
@@ -61,9 +61,9 @@ impl Verdict {
     }
 }
 
-/// Returns whether the server ended the connection.
-fn is_closed(connection: &Sent) -> bool {
-    connection.trace.iter().any(|line| line == "the server resets" || line == "the server closes")
+/// Returns whether the connection was reset.
+fn is_reset(connection: &Sent) -> bool {
+    connection.trace.iter().any(|line| line == "the server resets")
 }
 
 /// Returns whether a forged segment had an ACK number so old that a server may discard it, or not.
