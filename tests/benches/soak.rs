@@ -34,7 +34,7 @@ fn main() -> Result<()> {
     let tool = ToaTc::attach(&lab.server, &["--any"])?;
     let load = Load {
         connections: CONNECTIONS,
-        duration: Duration::from_mins(MINUTES.into()),
+        duration: Duration::from_secs(u64::from(MINUTES) * 60),
         requests: Requests::Mixed,
     };
 

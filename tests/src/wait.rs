@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Result, bail};
 
 /// Timeout of anything that happens on one machine.
-pub const PATIENCE: Duration = Duration::from_mins(1);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Poll interval.
 const POLL: Duration = Duration::from_millis(5);

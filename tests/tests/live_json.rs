@@ -340,7 +340,7 @@ fn times_are_now_and_secrets_are_shown_on_demand() -> Result<()> {
     for request in &requests {
         let text = request["timestamp"].as_str().context("no time")?;
         let seconds: Duration = Duration::try_from_secs_f64(seconds_of_day(text)?)?;
-        let day = Duration::from_hours(24).as_secs_f64();
+        let day = Duration::from_secs(24 * 60 * 60).as_secs_f64();
         let passed = (after.as_secs_f64() - seconds.as_secs_f64()).rem_euclid(day);
         assert!(passed <= after.as_secs_f64() - before.as_secs_f64() + 0.01, "{text} was {passed} s ago");
         assert_eq!(request["http"]["request"]["header"]["authorization"], json!(["Bearer hidden"]));

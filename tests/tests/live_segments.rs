@@ -45,7 +45,7 @@ fn a_server_and_the_tool_take_the_same_segments() -> Result<()> {
     let setup = Setup {
         workers: 1,
         worker_connections: 65_536,
-        keepalive: Duration::from_mins(10),
+        keepalive: Duration::from_secs(10 * 60),
         ..Setup::default()
     };
     let nginx = Nginx::start_with(&lab.server.namespace, setup)?;

@@ -1,6 +1,7 @@
 //! Checks what a reviewer should not have to look for: format, lints, documentation, house rules.
 
 mod imports;
+mod oldest;
 
 use std::{
     fs,
@@ -12,7 +13,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use toa_embed::toolchain::Toolchain;
 
-use crate::{exec, workspace::Workspace};
+use crate::{exec, setup::deny, workspace::Workspace};
 
 /// Maximum length of a Rust file in lines.
 const MAX_LINES: usize = 400;
@@ -23,6 +24,9 @@ const UNFINISHED: [&str; 2] = [concat!("TO", "DO"), concat!("todo", "!")];
 /// Packages that compile only for BPF. They cannot be checked for the host, where their panic handlers would
 /// define the same symbols as the standard library's.
 const BPF_ONLY: [&str; 2] = ["toa-ebpf", "toa-lab-ebpf"];
+
+/// What cargo-deny checks. `deny.toml` says why these are not all.
+const DENY: [&str; 6] = ["--locked", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"];
 
 /// Runs every check, even after one has failed, so that one run shows all problems.
 pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
@@ -56,6 +60,8 @@ pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
             "documentation for BPF",
             run_bpf(bpf("doc", &BPF_ONLY).args(document).env("RUSTDOCFLAGS", "-D warnings")),
         ),
+        ("oldest Rust", oldest::check(workspace, &toolchain)),
+        ("dependencies", exec::run(deny::command(workspace).args(DENY))),
         ("house rules", house_rules()),
     ];
 

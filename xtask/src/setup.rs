@@ -14,11 +14,13 @@ use crate::{exec, workspace::Workspace};
 
 pub(crate) mod apt;
 mod bpf;
+pub(crate) mod deny;
 pub(crate) mod dist;
 pub(crate) mod kernel;
+pub(crate) mod oldest;
 
 /// The programs that tests, the VM and benchmarks run, each with its Debian package.
-const PROGRAMS: [(&str, &str); 24] = [
+const PROGRAMS: [(&str, &str); 25] = [
     ("bpftrace", "bpftrace"),
     ("busybox", "busybox-static"),
     ("cpio", "cpio"),
@@ -34,6 +36,7 @@ const PROGRAMS: [(&str, &str); 24] = [
     ("nsenter", "util-linux"),
     ("openssl", "openssl"),
     ("ps", "procps"),
+    ("qemu-aarch64", "qemu-user"),
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("systemctl", "systemd"),
     ("tcpdump", "tcpdump"),
@@ -46,11 +49,11 @@ const PROGRAMS: [(&str, &str); 24] = [
 ];
 
 /// Those that neither tests, lints nor the VM run.
-const OTHER_PROGRAMS: [&str; 4] = ["bpftrace", "debootstrap", "lintian", "ngrep"];
+const OTHER_PROGRAMS: [&str; 5] = ["bpftrace", "debootstrap", "lintian", "ngrep", "qemu-aarch64"];
 
 /// Those that `cargo xtask dist --verify` runs.
-const DIST_PROGRAMS: [&str; 8] =
-    ["busybox", "curl", "debootstrap", "git", "ip", "lintian", "nginx", "unshare"];
+const DIST_PROGRAMS: [&str; 9] =
+    ["busybox", "curl", "debootstrap", "git", "ip", "lintian", "nginx", "qemu-aarch64", "unshare"];
 
 /// Those that `cargo xtask bench load` runs.
 const LOAD_PROGRAMS: [&str; 9] =
@@ -145,13 +148,12 @@ pub(crate) fn provide(workspace: &Workspace, scope: Scope) -> Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     }
     let missing = Missing::look(workspace, scope)?;
-    if missing.is_empty() {
-        eprintln!("setup: done");
-    } else {
+    if !missing.is_empty() {
         missing.print();
-        eprintln!("setup: not everything could be installed");
     }
-    Ok(if missing.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let sufficient = missing.is_sufficient();
+    eprintln!("setup: {}", if sufficient { "done" } else { "not everything could be installed" });
+    Ok(if sufficient { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// What is missing.
@@ -168,6 +170,10 @@ struct Missing {
     programs: Vec<(&'static str, &'static str)>,
     /// Whether the VM's kernel or its headers are missing.
     kernel: bool,
+    /// Whether cargo-deny is missing.
+    deny: bool,
+    /// Whether the oldest Rust is missing. Lints do without.
+    oldest: bool,
     /// What only the files of a release need.
     dist: dist::Missing,
 }
@@ -183,6 +189,8 @@ impl Missing {
             subcommands: Vec::new(),
             programs: scope.programs().into_iter().filter(|(name, _)| !is_installed(name)).collect(),
             kernel: false,
+            deny: false,
+            oldest: false,
             dist: if scope == Scope::Dist { dist::Missing::look()? } else { dist::Missing::default() },
         };
         if scope == Scope::Tests {
@@ -193,18 +201,27 @@ impl Missing {
                 .subcommands
                 .retain(|name| exec::output(exec::cargo(&[name, "--version"]).current_dir("/")).is_err());
             missing.kernel = kernel::headers(workspace)?.is_none();
+            missing.deny = !deny::is_installed(workspace);
+            missing.oldest = is_installed("rustup") && !oldest::is_installed();
         }
         Ok(missing)
     }
 
     /// Returns whether nothing is missing.
     fn is_empty(&self) -> bool {
-        let Self { scope: _, toolchain, bpf_clippy, subcommands, programs, kernel, dist } = self;
+        self.is_sufficient() && !self.oldest
+    }
+
+    /// Returns whether nothing is missing that cannot be done without.
+    fn is_sufficient(&self) -> bool {
+        let Self { scope: _, toolchain, bpf_clippy, subcommands, programs, kernel, deny, oldest: _, dist } =
+            self;
         toolchain.is_none()
             && bpf_clippy.is_none()
             && subcommands.is_empty()
             && programs.is_empty()
             && !kernel
+            && !deny
             && dist.is_empty()
     }
 
@@ -224,6 +241,12 @@ impl Missing {
         self.programs.iter().for_each(|(name, package)| line(&format!("{name} (Debian package {package})")));
         if self.kernel {
             line("the kernel of the VM (unpacked into the target directory, not installed) and its headers");
+        }
+        if self.deny {
+            line("cargo deny");
+        }
+        if self.oldest {
+            line(&format!("Rust {}, the oldest that the tool supports", oldest::VERSION));
         }
         self.dist.lines().iter().for_each(|it| line(it));
     }
@@ -254,6 +277,14 @@ impl Missing {
             }
             self.add_components()?;
             self.dist.install()?;
+            if self.deny {
+                deny::install(workspace)?;
+            }
+            if self.oldest
+                && let Err(error) = oldest::install()
+            {
+                eprintln!("setup: {error:#}; `cargo xtask lint` will not check with it");
+            }
             if self.kernel {
                 kernel::fetch(workspace, &mut apt)?;
             }

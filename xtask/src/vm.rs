@@ -3,6 +3,7 @@
 
 mod initramfs;
 mod module;
+mod row;
 
 use std::{
     fs::{self, File},
@@ -18,8 +19,10 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::{build, exec, setup, tally::Tally, workspace::Workspace};
 
+use row::Row;
+
 /// Time from power-on to power-off. The emulated CPU takes seconds for what takes the host's milliseconds.
-const TIMEOUT: Duration = Duration::from_mins(10);
+const TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
 /// Printed by init before the program starts.
 const BEGIN: &str = "xtask-vm: begin";
@@ -52,7 +55,7 @@ pub(crate) struct Options {
     /// Keep the VM's console log even on success
     #[arg(long)]
     keep_log: bool,
-    /// Also run it on the other kernels of Debian, 5.10 and 6.12, which are downloaded
+    /// Also run it on other kernels of Debian, which are downloaded, and print a table
     #[arg(long)]
     kernels: bool,
 }
@@ -63,69 +66,84 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
     if installed != ExitCode::SUCCESS {
         return Ok(installed);
     }
-    let mut tally = tally(workspace, options.keep_log)?;
+    let mut rows = Vec::new();
+    let mut tally = both(workspace, options.keep_log, &mut rows)?;
     if options.kernels {
-        tally += others(workspace, options.keep_log)?;
+        tally += others(workspace, options.keep_log, &mut rows)?;
+        println!("{}", row::HEAD);
+        for row in &rows {
+            println!("{row}");
+        }
     }
     Ok(if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Runs the check on both kernels; each counts as one test.
 pub(crate) fn tally(workspace: &Workspace, keep_log: bool) -> Result<Tally> {
+    both(workspace, keep_log, &mut Vec::new())
+}
+
+/// Does the same and adds the row of the VM's kernel.
+fn both(workspace: &Workspace, keep_log: bool, rows: &mut Vec<Row>) -> Result<Tally> {
     let [program, tool] = build::tested(workspace, ["toa-vm", build::TOOL])?;
     let mut tally = Tally::default();
-    let mut count = |kernel: &str, result: Result<()>| match result {
+    if exec::is_root()? {
+        let result = exec::run(Command::new(&program).env("TOA_TC", &tool));
+        count(&mut tally, "this kernel", result);
+    } else {
+        println!("xtask: vm: not run on this kernel, which needs root");
+    }
+    let mut row = Row::default();
+    count(&mut tally, "VM", everything(workspace, [&program, &tool], keep_log, &mut row));
+    rows.push(row);
+    Ok(tally)
+}
+
+/// Runs the check on the other kernels; each counts as one test. It needs no headers of theirs, and so has no TOA module.
+fn others(workspace: &Workspace, keep_log: bool, rows: &mut Vec<Row>) -> Result<Tally> {
+    let [program, tool] = build::tested(workspace, ["toa-vm", build::TOOL])?;
+    let mut tally = Tally::default();
+    for kernel in setup::kernel::others::KERNELS {
+        let mut row = Row::default();
+        let booted = kernel
+            .provide(workspace)
+            .and_then(|directory| boot(&directory, [&program, &tool], "", &[], keep_log, &mut row));
+        count(&mut tally, kernel.series, booted);
+        rows.push(row);
+    }
+    Ok(tally)
+}
+
+/// Counts the result of one kernel's check, and reports its error.
+fn count(tally: &mut Tally, kernel: &str, result: Result<()>) {
+    match result {
         Ok(()) => tally.passed += 1,
         Err(error) => {
             eprintln!("error: vm: {kernel}: {error:#}");
             tally.failed += 1;
         }
-    };
-    if exec::is_root()? {
-        count("this kernel", exec::run(Command::new(&program).env("TOA_TC", &tool)));
-    } else {
-        println!("xtask: vm: not run on this kernel, which needs root");
     }
-    count("VM", everything(workspace, [&program, &tool], keep_log));
-    Ok(tally)
-}
-
-/// Runs the check on the other kernels; each counts as one test. It needs no headers of theirs, and so has no TOA module.
-fn others(workspace: &Workspace, keep_log: bool) -> Result<Tally> {
-    let [program, tool] = build::release(workspace, ["toa-vm", build::TOOL])?;
-    let mut tally = Tally::default();
-    for kernel in setup::kernel::others::KERNELS {
-        let booted = kernel
-            .provide(workspace)
-            .and_then(|directory| boot(&directory, [&program, &tool], "", &[], keep_log));
-        match booted {
-            Ok(()) => tally.passed += 1,
-            Err(error) => {
-                eprintln!("error: vm: {}: {error:#}", kernel.series);
-                tally.failed += 1;
-            }
-        }
-    }
-    Ok(tally)
 }
 
 /// Runs all of the check on Debian's 6.1.
-fn everything(workspace: &Workspace, programs: [&Path; 2], keep_log: bool) -> Result<()> {
+fn everything(workspace: &Workspace, programs: [&Path; 2], keep_log: bool, row: &mut Row) -> Result<()> {
     let directory = workspace.target.join("vm");
     let headers =
         setup::kernel::headers(workspace)?.context("no kernel headers: run `cargo xtask setup --tests`")?;
     // The check loads the module when it wants to.
     let module = module::build(&directory, &headers)?;
-    boot(&directory, programs, "--all", &[module], keep_log)
+    boot(&directory, programs, "--all", &[module], keep_log, row)
 }
 
-/// Boots the kernel that was unpacked into `directory` with the check and the tool, and returns the check's result.
+/// Boots the kernel that was unpacked into `directory` with the check and the tool, and returns the check's result. `row`
+/// becomes what the check has shown.
 fn boot(
     directory: &Path,
     programs: [&Path; 2],
     arguments: &str,
     modules: &[PathBuf],
     keep_log: bool,
+    row: &mut Row,
 ) -> Result<()> {
     let kernel =
         setup::kernel::find(directory)?.context("no kernel for the VM: run `cargo xtask setup --tests`")?;
@@ -145,8 +163,9 @@ fn boot(
     qemu.args(["-serial", "stdio", "-append", "console=ttyS0 panic=-1 quiet"]);
     qemu.arg("-kernel").arg(kernel).arg("-initrd").arg(initramfs);
     let status =
-        console(&mut qemu, &log).with_context(|| format!("the console's log is {}", log.display()))?;
+        console(&mut qemu, &log, row).with_context(|| format!("the console's log is {}", log.display()))?;
     ensure!(status == 0, "exit status {status}; the console's log is {}", log.display());
+    row.passed = true;
     if keep_log {
         println!("xtask: vm: the console's log is {}", log.display());
     } else {
@@ -156,7 +175,7 @@ fn boot(
 }
 
 /// Runs the VM, forwards the program's output as it comes, and returns the program's exit status.
-fn console(qemu: &mut Command, log: &Path) -> Result<i32> {
+fn console(qemu: &mut Command, log: &Path, row: &mut Row) -> Result<i32> {
     exec::echo(qemu);
     let mut file = File::create(log)?;
     let mut child = qemu.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot run qemu")?;
@@ -182,6 +201,7 @@ fn console(qemu: &mut Command, log: &Path) -> Result<i32> {
                     running = false;
                 } else if running {
                     println!("{line}");
+                    row.read(&line);
                 }
                 // The firmware's escape sequences may precede the first line.
                 running |= line.ends_with(BEGIN);

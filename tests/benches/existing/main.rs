@@ -44,7 +44,7 @@ const PAIRS: u32 = 18;
 const LOAD: Load = Load { connections: 50, duration: Duration::from_secs(3), requests: Requests::Small };
 
 /// Timeout of any run.
-const RUN: Duration = Duration::from_mins(1);
+const RUN: Duration = Duration::from_secs(60);
 
 /// What runs in parallel with wrk.
 #[derive(Clone, Copy)]

@@ -74,7 +74,7 @@ impl Site {
             workers: 4,
             worker_connections: DESCRIPTORS,
             has_queues: true,
-            keepalive: Duration::from_hours(1),
+            keepalive: Duration::from_secs(60 * 60),
             logs_requests: false,
             ..Setup::default()
         };

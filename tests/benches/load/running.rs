@@ -27,7 +27,7 @@ use crate::{
 /// A program is idle if it has used no CPU time for so long.
 const IDLE: Duration = Duration::from_millis(500);
 /// How long a program may need to catch up, and to end.
-const PATIENCE: Duration = Duration::from_mins(2);
+const PATIENCE: Duration = Duration::from_secs(2 * 60);
 
 /// A running program.
 pub(crate) enum Running {

@@ -55,7 +55,7 @@ impl Default for Setup {
             workers: 2,
             worker_connections: 4096,
             has_queues: false,
-            keepalive: Duration::from_mins(1),
+            keepalive: Duration::from_secs(60),
             logs_requests: true,
             takes_rows: false,
         }

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use toa_embed::{embed::SHIPPED, ready, toolchain::Toolchain};
 
 use super::paths::{self, Paths, recreate};
-use crate::{build, exec};
+use crate::{build, exec, setup::dist::FOREIGN};
 
 /// Compiles the objects and returns the folder with them. It is one that builds with stable Rust take.
 pub(super) fn objects(paths: &Paths) -> Result<PathBuf> {
@@ -45,6 +45,9 @@ pub(super) fn build(paths: &Paths, target: &str, objects: &Path) -> Result<PathB
     flags.extend(
         ["-Clinker=rust-lld", "-Ctarget-feature=+crt-static", "-Crelocation-model=pic"].map(str::to_owned),
     );
+    if target == FOREIGN {
+        flags.extend(position_independent(&exec::sysroot()?));
+    }
     let arguments = ["build", "--release", "--locked", "--package", build::TOOL, "--bin", build::TOOL];
     let mut cargo = exec::cargo(&arguments);
     cargo.args(["--target", target]).env("CARGO_TARGET_DIR", &paths.target);
@@ -61,6 +64,23 @@ pub(super) fn build(paths: &Paths, target: &str, objects: &Path) -> Result<PathB
     exec::run(objcopy()?.args(["--strip-all", link]).arg(&built).arg(build::TOOL).current_dir(&stage))?;
     fs::metadata(&tool).with_context(|| format!("there is no {}", tool.display()))?;
     Ok(debug)
+}
+
+/// Returns the flags for a static, position-independent binary for aarch64. The compiler knows how to link these for `x86_64`
+/// alone, and has musl's files for both.
+fn position_independent(sysroot: &Path) -> Vec<String> {
+    let files = sysroot.join("lib/rustlib").join(FOREIGN).join("lib/self-contained");
+    let objects = ["rcrt1.o", "crti.o", "crtbeginS.o", "crtendS.o", "crtn.o"]
+        .map(|name| files.join(name).display().to_string());
+    let options = ["-pie", "--no-dynamic-linker", "-ztext"].map(str::to_owned);
+    let arguments = options.into_iter().chain(objects).map(|it| format!("-Clink-arg={it}"));
+    let own = ["-Clink-self-contained=no".to_owned(), format!("-Lnative={}", files.display())];
+    own.into_iter().chain(arguments).collect()
+}
+
+/// Writes a binary without symbols and line tables.
+pub(super) fn strip(from: &Path, to: &Path) -> Result<()> {
+    exec::run(objcopy()?.arg("--strip-all").arg(from).arg(to))
 }
 
 /// Returns a command for the compiler's own `objcopy`, which knows all architectures.

@@ -51,9 +51,15 @@ impl Paths {
     /// Returns the flags that replace paths of this machine in binaries. `sysroot` is the compiler's, whose sources may be
     /// compiled, too.
     pub(super) fn remap(&self, sysroot: &Path) -> Vec<String> {
-        [(&self.root, "toa-tc"), (&self.cargo_home, "cargo"), (&sysroot.to_owned(), "rust")]
-            .map(|(from, to)| format!("--remap-path-prefix={}=/{to}", from.display()))
-            .to_vec()
+        // The last that matches applies: the target directory need not be in the workspace.
+        let sysroot = sysroot.to_owned();
+        let names = [
+            (&self.root, "/toa-tc"),
+            (&self.cargo_home, "/cargo"),
+            (&sysroot, "/rust"),
+            (&self.target, "/toa-tc/target"),
+        ];
+        names.map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display())).to_vec()
     }
 
     /// Replaces the workspace's path in a text.

@@ -8,10 +8,16 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::paths::{Paths, recreate};
+use super::{
+    binary,
+    paths::{Paths, recreate},
+};
 use crate::{
     build, exec,
-    setup::{self, dist::NATIVE},
+    setup::{
+        self,
+        dist::{FOREIGN, NATIVE},
+    },
 };
 
 /// What runs in a mount namespace of its own.
@@ -32,11 +38,14 @@ pub(super) fn run(paths: &Paths) -> Result<()> {
     ]))?;
     let directory = paths.target.join("dist-verify");
     recreate(&directory)?;
+    // The same without line tables, as the static one is.
+    let other = directory.join(build::TOOL);
+    binary::strip(&paths.target.join("release").join(build::TOOL), &other)?;
     let mut command = Command::new("unshare");
     command.args(["--mount", "--propagation=private", "sh", "-c", SCRIPT, "verify.sh"]);
-    command.arg(&directory).arg(setup::apt::mirror()?).arg(package(&paths.output)?);
-    command.arg(paths.stage(NATIVE).join(build::TOOL));
-    command.arg(paths.target.join("release").join(build::TOOL)).arg(paths.target.join("debug/toa-demo"));
+    command.arg(&directory).arg(setup::apt::mirror("bookworm")?).arg(package(&paths.output)?);
+    command.arg(paths.stage(NATIVE).join(build::TOOL)).arg(other);
+    command.arg(paths.target.join("debug/toa-demo")).arg(paths.stage(FOREIGN).join(build::TOOL));
     let status = command.status().context("cannot run unshare")?;
     // The mounts have ended with the namespace, so that only files of the roots are removed.
     fs::remove_dir_all(&directory).with_context(|| format!("cannot remove {}", directory.display()))?;

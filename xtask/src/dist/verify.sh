@@ -1,14 +1,15 @@
 # Installs, tries and purges the Debian package in a fresh root, and runs the static binary in roots that have nothing else.
 # It runs in a mount namespace of its own, so that mounts end with it.
 #
-# usage: verify.sh DIRECTORY MIRROR DEB TOOL OTHER DEMO
+# usage: verify.sh DIRECTORY MIRROR DEB TOOL OTHER DEMO FOREIGN
 #     DIRECTORY  an empty folder for the roots
 #     MIRROR     where debootstrap finds Debian
 #     TOOL       the static binary
 #     OTHER      a build for this host's C library, to compare with
 #     DEMO       the program of the load-balancer lab
+#     FOREIGN    the static binary for aarch64
 set -eu
-directory=$1 mirror=$2 deb=$3 tool=$4 other=$5 demo=$6
+directory=$1 mirror=$2 deb=$3 tool=$4 other=$5 demo=$6 foreign=$7
 root=$directory/debian
 
 step() { echo "verify: $*"; }
@@ -54,9 +55,20 @@ step "doctor"
 within toa-tc doctor
 
 step "attach, in the lab"
-printf '#!/bin/sh\nexec chroot %s /usr/bin/toa-tc "$@"\n' "$root" > "$directory/toa-tc"
-chmod 755 "$directory/toa-tc"
-TOA_TC=$directory/toa-tc "$demo"
+mount -t tmpfs tmpfs "$root/mnt"
+printf '#!/bin/sh\n[ "$1" != attach ] || set -- "$@" -w /mnt/capture\nexec chroot %s /usr/bin/toa-tc "$@"\n' "$root" > "$directory/within"
+chmod 755 "$directory/within"
+TOA_TC=$directory/within "$demo"
+
+step "aarch64, emulated"
+for name in "$tool" "$foreign"; do
+    emulator=$([ "$name" = "$tool" ] || echo qemu-aarch64)
+    $emulator "$name" read "$root/mnt/capture" > "$directory/requests.${emulator:-native}"
+done
+cmp "$directory/requests.native" "$directory/requests.qemu-aarch64" || fail "it reads other requests"
+[ -s "$directory/requests.native" ] || fail "no request was read"
+echo "$(grep -c 'GET ' "$directory/requests.native") requests of the capture of this lab, the same as on x86_64"
+qemu-aarch64 "$foreign" doctor || echo "exit code $?"
 
 step "man toa-tc"
 within man toa-tc | grep -A 3 '^EXAMPLES' || fail "no examples in the page"

@@ -129,11 +129,13 @@ pub(super) fn parse_depends(text: &str) -> Vec<String> {
     names.map(str::to_owned).collect()
 }
 
-/// Returns where this machine's own apt finds Debian 12.
-pub(crate) fn mirror() -> Result<String> {
-    let arguments = ["indextargets", "--format", "$(REPO_URI)", "Codename: bookworm", "Created-By: Packages"];
+/// Returns where this machine's own apt finds a suite of Debian 12.
+pub(crate) fn mirror(suite: &str) -> Result<String> {
+    let codename = format!("Codename: {suite}");
+    let arguments = ["indextargets", "--format", "$(REPO_URI)", &codename, "Created-By: Packages"];
     let uris = exec::output(Command::new("apt-get").args(arguments))?;
-    let mirror = uris.lines().next().context("apt knows no Debian 12: run `apt-get update` as root")?;
+    let mirror =
+        uris.lines().next().with_context(|| format!("apt knows no {suite}: run `apt-get update` as root"))?;
     Ok(mirror.trim_end_matches('/').to_owned())
 }
 

@@ -10,8 +10,11 @@ use crate::exec;
 /// The target whose binary this machine can run.
 pub(crate) const NATIVE: &str = "x86_64-unknown-linux-musl";
 
+/// The target whose binary this machine can run only by emulation.
+pub(crate) const FOREIGN: &str = "aarch64-unknown-linux-musl";
+
 /// The targets that are distributed: static binaries, which run on every distribution.
-pub(crate) const TARGETS: [&str; 2] = [NATIVE, "aarch64-unknown-linux-musl"];
+pub(crate) const TARGETS: [&str; 2] = [NATIVE, FOREIGN];
 
 /// Cargo's subcommands, each with the crate that contains it and its version.
 const TOOLS: [(&str, &str, &str); 3] = [

@@ -35,7 +35,8 @@ const MODULES: [&str; 11] = [
 /// Returns the paths of the modules in the directory that the kernel was unpacked into. Later kernels have compressed
 /// ones, which are unpacked.
 pub(crate) fn modules(directory: &Path) -> Result<Vec<PathBuf>> {
-    let kernels = directory.join("lib/modules");
+    let places = ["lib/modules", "usr/lib/modules"].map(|place| directory.join(place));
+    let kernels = places.into_iter().find(|it| it.exists()).context("the VM's kernel has no modules")?;
     let kernel = fs::read_dir(&kernels).with_context(|| format!("cannot read {}", kernels.display()))?;
     let kernel = kernel.flatten().next().context("the VM's kernel has no modules")?.path();
     let modules: Vec<_> = MODULES.iter().map(|module| kernel.join("kernel").join(module)).collect();

@@ -15,7 +15,7 @@ mod theirs;
 use std::{env, path::Path, process::ExitCode, sync::mpsc, thread, time::Duration};
 
 /// Timeout of the comparison in the lab.
-const LIMIT: Duration = Duration::from_mins(2);
+const LIMIT: Duration = Duration::from_secs(2 * 60);
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();

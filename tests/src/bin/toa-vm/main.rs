@@ -37,8 +37,9 @@ fn run() -> Result<()> {
     ensure!(arguments.iter().all(|it| it == ALL), "usage: toa-vm [{ALL}]");
     let kernel =
         fs::read_to_string("/proc/sys/kernel/osrelease").context("cannot read the kernel's version")?;
+    println!("vm: Linux {}", kernel.trim());
     let loaded = verified::run()?;
-    println!("vm: {loaded} programs loaded on {}", kernel.trim());
+    println!("vm: {loaded} programs loaded");
 
     let vectors = tables::vectors(Differential::with_kernel).context("vectors")?;
     let versions = tables::versions(Differential::with_kernel).context("versions")?;

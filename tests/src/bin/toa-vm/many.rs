@@ -41,7 +41,7 @@ const FIRST_PORT: u16 = 10_000;
 const SERVER_PORT: u16 = 80;
 
 /// How long one step takes at most on an emulated CPU.
-const LIMIT: Duration = Duration::from_mins(2);
+const LIMIT: Duration = Duration::from_secs(2 * 60);
 
 /// Returns the client of the connection from this port of the balancer.
 fn client(port: u16) -> SocketAddr {

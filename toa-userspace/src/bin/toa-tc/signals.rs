@@ -139,7 +139,7 @@ mod tests {
         (joined.is_some(), !reader.give_up(), begin.elapsed())
     }
 
-    const LONG: Duration = Duration::from_mins(5);
+    const LONG: Duration = Duration::from_secs(5 * 60);
 
     #[tokio::test(start_paused = true)]
     async fn work_is_waited_for() {

@@ -41,7 +41,7 @@ use crate::{format::age, stderr, stdout::Stdout, terminal};
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long a message is shown.
-const MESSAGE_TIME: Duration = Duration::from_mins(1);
+const MESSAGE_TIME: Duration = Duration::from_secs(60);
 
 /// The orders, which `s` selects in turn.
 const ORDERS: [Column; 3] = [Column::Requests, Column::Rate, Column::LastSeen];

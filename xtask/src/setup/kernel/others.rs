@@ -18,14 +18,23 @@ pub(crate) struct Kernel {
     pub(crate) series: &'static str,
     /// Depends on the current kernel package.
     metapackage: &'static str,
-    /// The suite, unless it is the machine's own.
-    suite: Option<&'static str>,
+    /// The suite, unless it is the machine's own: one of Debian 12 that comes from the same place, and its name.
+    suite: Option<[&'static str; 2]>,
 }
 
 /// The kernels, beside the one of `setup`.
-pub(crate) const KERNELS: [Kernel; 2] = [
-    Kernel { series: "5.10", metapackage: "linux-image-cloud-amd64", suite: Some("bullseye") },
+pub(crate) const KERNELS: [Kernel; 3] = [
+    Kernel {
+        series: "5.10",
+        metapackage: "linux-image-cloud-amd64",
+        suite: Some(["bookworm-security", "bullseye-security"]),
+    },
     Kernel { series: "6.12", metapackage: "linux-image-6.12-cloud-amd64", suite: None },
+    Kernel {
+        series: "newest",
+        metapackage: "linux-image-cloud-amd64",
+        suite: Some(["bookworm", "trixie-backports"]),
+    },
 ];
 
 impl Kernel {
@@ -37,7 +46,7 @@ impl Kernel {
         }
         fs::create_dir_all(&directory)?;
         let options = match self.suite {
-            Some(suite) => lists(&directory, suite)?,
+            Some([like, suite]) => lists(&directory, &apt::mirror(like)?, suite)?,
             None => Vec::new(),
         };
         let depends =
@@ -49,14 +58,13 @@ impl Kernel {
     }
 }
 
-/// Fetches the package lists of another suite, from where this machine's own come. Returns the options with which apt uses
-/// them, and nothing else of this machine's.
-fn lists(directory: &Path, suite: &str) -> Result<Vec<String>> {
+/// Fetches the package lists of another suite. Returns the options with which apt uses them, and nothing else of this
+/// machine's.
+fn lists(directory: &Path, mirror: &str, suite: &str) -> Result<Vec<String>> {
     let apt = directory.join("apt");
     for name in ["lists/partial", "archives/partial"] {
         fs::create_dir_all(apt.join(name))?;
     }
-    let mirror = apt::mirror()?;
     let source =
         format!("deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] {mirror} {suite} main\n");
     fs::write(apt.join("sources.list"), source)?;

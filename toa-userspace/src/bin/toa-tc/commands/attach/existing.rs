@@ -43,7 +43,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 /// Longest delay between scans while some connections were not accepted or had no visible owner. The delays grow
 /// exponentially, like those between retransmissions of a lost handshake packet (RFC 6298 sections 2 and 5).
-const AGAIN_AT_MOST: Duration = Duration::from_mins(1);
+const AGAIN_AT_MOST: Duration = Duration::from_secs(60);
 
 /// How often to check whether rules were added.
 const INTERVAL: Duration = Duration::from_millis(200);
