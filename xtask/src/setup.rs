@@ -18,7 +18,7 @@ pub(crate) mod dist;
 pub(crate) mod kernel;
 
 /// The programs that tests, the VM and benchmarks run, each with its Debian package.
-const PROGRAMS: [(&str, &str); 24] = [
+const PROGRAMS: [(&str, &str); 26] = [
     ("bpftrace", "bpftrace"),
     ("busybox", "busybox-static"),
     ("cpio", "cpio"),
@@ -26,9 +26,11 @@ const PROGRAMS: [(&str, &str); 24] = [
     ("debootstrap", "debootstrap"),
     ("ethtool", "ethtool"),
     ("git", "git"),
+    ("h2load", "nghttp2-client"),
     ("ip", "iproute2"),
     ("lintian", "lintian"),
     ("make", "make"),
+    ("nghttpx", "nghttp2-proxy"),
     ("nginx", "nginx-light"),
     ("ngrep", "ngrep"),
     ("nsenter", "util-linux"),
