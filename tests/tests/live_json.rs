@@ -114,7 +114,7 @@ fn expected(
         "http": {"request": {"method": request.method, "header": header}},
         "url": {"original": redacted, "path": path, "query": query},
         "toa": {"kind": 254, "length": 8, "learned_from": learned_from, "ambiguous": false},
-        "connection": {"request": number + 1},
+        "connection": {"request": number + 1, "stream": null},
         "incomplete": null,
         "malformed": "control character",
         "resynchronized": false,
@@ -123,6 +123,7 @@ fn expected(
         "possibly_unread": number > 0,
         "conflicting": null,
         "framing_fault": null,
+        "unknown_fields": null,
     })
 }
 

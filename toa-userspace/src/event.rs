@@ -19,7 +19,7 @@ pub enum Event<'a> {
     Proxy(ProxyVersion),
     /// It is TLS.
     Tls(&'a ClientHello),
-    /// It, or the rest of it, is neither HTTP/1 nor TLS.
+    /// It, or the rest of it, is neither HTTP nor TLS.
     NotHttp {
         /// The protocol, as far as it is known.
         reason: NotHttp,

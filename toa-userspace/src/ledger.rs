@@ -160,11 +160,19 @@ pub struct HttpLedger {
     pub oversized_hellos: u64,
     /// Requests whose body length is ambiguous or cannot be determined.
     pub faulty_framings: u64,
+    /// Fields of HTTP/2 requests that refer to what was sent before the connection was joined, or was lost.
+    pub unknown_fields: u64,
+    /// Announcements of a table for header compression that is larger than what is kept of it.
+    pub large_tables: u64,
+    /// Frames of HTTP/2 with neither content nor an end for their stream.
+    pub empty_frames: u64,
+    /// Streams of HTTP/2 that their client reset.
+    pub reset_streams: u64,
     /// Times that the parser lost its place in the stream and had to search for the next request.
     pub resyncs: u64,
-    /// Connections that are not HTTP/1, or stopped being HTTP/1.
+    /// Connections that are not HTTP, or stopped being HTTP.
     pub not_http: u64,
-    /// Bytes of heads and of the empty lines before them.
+    /// Bytes of heads and of the empty lines before them, and of all frames of HTTP/2 except what DATA contains.
     pub head_bytes: u64,
     /// Bytes of bodies.
     pub body_bytes: u64,
@@ -172,7 +180,7 @@ pub struct HttpLedger {
     pub bypassed_bytes: u64,
     /// Bytes skipped in search of a request.
     pub resync_bytes: u64,
-    /// Bytes that are not HTTP/1.
+    /// Bytes that are not HTTP.
     pub opaque_bytes: u64,
     /// Bytes of connections that no rule matches.
     pub unwanted_bytes: u64,

@@ -45,7 +45,37 @@ mod tests {
         io::{self, Write},
     };
 
-    use crate::http::{HeadMemory, head::HttpRequest};
+    use toa_common::seq::Seq;
+
+    use crate::{
+        event::Event,
+        http::{HeadMemory, context::Context, head::HttpRequest, parser::Parser},
+        ledger::HttpLedger,
+        limits::Limits,
+        stream::{Arrival, StreamEvent},
+    };
+
+    /// Hands the first request of an HTTP/2 connection that was joined at `time_ns` to `take`. It has secrets in its target, in
+    /// a field, and in one whose name is unknown, and a field of which nothing is known.
+    pub(super) fn joined_http2(time_ns: u64, take: impl FnOnce(&HttpRequest<'_>)) {
+        let block = b"\x82\x86\x04\x0e/a?token=x1y2z\x41\x0bapi.example\x57\x0aBearer abc\x7f\x01\x07hunter2\xc6";
+        let length = u8::try_from(block.len()).unwrap();
+        let settings = b"\0\0\0\x04\0\0\0\0\0";
+        let bytes = [&[0, 0, length, 1, 5, 0, 0, 0, 7], &block[..], settings].concat();
+        let mut take = Some(take);
+        let receiver = &mut |event: &Event<'_>| {
+            let (Event::Request(request), Some(take)) = (event, take.take()) else { panic!("{event:?}") };
+            take(request);
+        };
+        let (limits, ledger, heads) =
+            (&Limits::default(), &mut HttpLedger::default(), &mut HeadMemory::default());
+        let mut cx = Context { limits, ledger, heads, receiver };
+        let mut parser = Parser::default();
+        parser.accept(StreamEvent::Start { is_known: false }, &mut cx);
+        let arrival = Arrival { time_ns, ack: Seq(0) };
+        parser.accept(StreamEvent::Data { bytes: &bytes, arrival }, &mut cx);
+        assert_eq!(cx.ledger.unknown_fields, 2);
+    }
 
     /// Reads a head as that of the first request of a connection.
     pub(super) fn first_request<'a>(head: impl Into<Cow<'a, [u8]>>, time_ns: u64) -> HttpRequest<'a> {

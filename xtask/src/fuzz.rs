@@ -23,6 +23,8 @@ pub(crate) struct Options {
 enum Target {
     /// One connection's stream
     Http,
+    /// The frames of an HTTP/2 connection
+    Http2,
     /// Frames, from the first byte to the decision; seeded with the tests' tables
     Packet,
     /// Captures, pcap and pcapng; seeded with the same frames

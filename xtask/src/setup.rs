@@ -20,7 +20,7 @@ pub(crate) mod kernel;
 pub(crate) mod oldest;
 
 /// The programs that tests, the VM and benchmarks run, each with its Debian package.
-const PROGRAMS: [(&str, &str); 25] = [
+const PROGRAMS: [(&str, &str); 27] = [
     ("bpftrace", "bpftrace"),
     ("busybox", "busybox-static"),
     ("cpio", "cpio"),
@@ -28,9 +28,11 @@ const PROGRAMS: [(&str, &str); 25] = [
     ("debootstrap", "debootstrap"),
     ("ethtool", "ethtool"),
     ("git", "git"),
+    ("h2load", "nghttp2-client"),
     ("ip", "iproute2"),
     ("lintian", "lintian"),
     ("make", "make"),
+    ("nghttpx", "nghttp2-proxy"),
     ("nginx", "nginx-light"),
     ("ngrep", "ngrep"),
     ("nsenter", "util-linux"),

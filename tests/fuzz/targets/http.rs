@@ -56,7 +56,7 @@ fn parse(pieces: &[&[u8]], gap_at: usize, is_known: bool) -> (Vec<Vec<u8>>, u64)
             let arrival = Arrival { time_ns: 0, ack: Seq(0) };
             accept(&mut parser, StreamEvent::Data { bytes, arrival });
         }
-        assert!(parser.buffered_bytes() <= 40 << 10);
+        assert!(parser.buffered_bytes() <= 256 << 10);
     }
     let resyncs = cx.ledger.resyncs;
     parser.give_up(Cause::Finished, &mut cx);

@@ -29,6 +29,9 @@ pub const WHOLE: &str = "/whole";
 /// The port of the server that requires a PROXY protocol header.
 pub const PROXY_PORT: u16 = 83;
 
+/// The port of the server that speaks HTTP/2 without TLS: see [`Setup::has_http2`].
+pub const HTTP2_PORT: u16 = 84;
+
 /// Its settings. It inherits its descriptor limit from the process that starts it.
 #[derive(Clone, Copy, Debug)]
 pub struct Setup {
@@ -46,6 +49,8 @@ pub struct Setup {
     /// Whether two more servers listen on [`LENIENT_PORT`] and [`STRICT_PORT`]. They accept
     /// heads of several hundred kilobytes and log request lines byte for byte.
     pub takes_rows: bool,
+    /// Whether one more server listens on [`HTTP2_PORT`].
+    pub has_http2: bool,
 }
 
 /// Two workers, so that both CPUs serve.
@@ -58,6 +63,7 @@ impl Default for Setup {
             keepalive: Duration::from_secs(60),
             logs_requests: true,
             takes_rows: false,
+            has_http2: false,
         }
     }
 }
@@ -181,7 +187,7 @@ impl Logged {
 /// Accepts heads of up to 64 KiB and bodies of any size, which it discards.
 fn configuration(directory: &Path, setup: Setup) -> String {
     let directory = directory.display();
-    let Setup { workers, worker_connections, has_queues, keepalive, logs_requests, takes_rows } = setup;
+    let Setup { workers, worker_connections, has_queues, keepalive, logs_requests, takes_rows, has_http2 } = setup;
     let keepalive = keepalive.as_secs();
     let queue = if has_queues { "backlog=1024 reuseport" } else { "backlog=1024" };
     let access_log = if logs_requests {
@@ -203,6 +209,11 @@ fn configuration(directory: &Path, setup: Setup) -> String {
             )
         });
         format!("log_format lines '{}';\n    {lenient}\n    {strict}", request_lines::FORMAT)
+    } else {
+        String::new()
+    };
+    let http2 = if has_http2 {
+        format!("server {{ listen {HTTP2_PORT} http2 {queue}; location / {{ return 200 \"ok\\n\"; }} }}")
     } else {
         String::new()
     };
@@ -253,6 +264,7 @@ http {{
         location / {{ return 200 "ok\n"; }}
     }}
     {rows}
+    {http2}
 }}
 "#
     )

@@ -25,8 +25,15 @@ pub struct JsonRequest {
 }
 
 /// The marks other than `incomplete`.
-const MARKS: [&str; 6] =
-    ["malformed", "resynchronized", "reopened", "possibly_unread", "conflicting", "framing_fault"];
+const MARKS: [&str; 7] = [
+    "malformed",
+    "resynchronized",
+    "reopened",
+    "possibly_unread",
+    "conflicting",
+    "framing_fault",
+    "unknown_fields",
+];
 
 impl JsonRequest {
     /// Returns whether nothing warns of it.

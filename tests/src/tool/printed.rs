@@ -63,7 +63,7 @@ impl Printed {
         let [client, ">", server, "(via", via, method, target, version] = words[..] else {
             anyhow::bail!("not the words of a request");
         };
-        ensure!(version.starts_with("HTTP/1."), "no version");
+        ensure!(version.starts_with("HTTP/1.") || version == "HTTP/2", "no version");
         Ok(Self {
             interface,
             client: client.parse().context("client")?,

@@ -3,7 +3,7 @@
 //! A head is read as far as it can be: whoever sends an unusual one is to be seen, too. What a server may refuse is
 //! marked, and nothing that was sent is left out.
 
-use std::{borrow::Cow, mem};
+use std::{borrow::Cow, mem, ops::Range};
 
 use super::{
     field_line::FieldLine,
@@ -82,6 +82,29 @@ pub struct Certainty {
     pub possibly_unread: bool,
 }
 
+/// The name of a field that HTTP/2 sends as a reference to one that was not seen. It is not a token.
+pub(crate) const UNKNOWN_NAME: &str = "(unknown)";
+
+/// What only a request of HTTP/2 has.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct StreamPart {
+    /// The identifier of its stream.
+    pub id: u32,
+    /// How many of its fields refer to what was sent before the connection was joined, or was lost.
+    pub unknown_fields: u32,
+}
+
+/// The parts of a request of HTTP/2. The ranges are those in `head`.
+pub(super) struct Parts {
+    pub(super) head: Vec<u8>,
+    pub(super) method: Range<usize>,
+    pub(super) target: Range<usize>,
+    pub(super) fields: Vec<FieldSpans>,
+    pub(super) incomplete: Option<Incomplete>,
+    pub(super) malformation: Option<Malformation>,
+    pub(super) stream: StreamPart,
+}
+
 /// A request head, either in place in its segment or collected from several.
 #[derive(Clone, Debug)]
 pub struct HttpRequest<'a> {
@@ -98,6 +121,8 @@ pub struct HttpRequest<'a> {
     pub malformation: Option<Malformation>,
     /// How certain it is.
     pub certainty: Certainty,
+    /// What only a request of HTTP/2 has.
+    pub stream: Option<StreamPart>,
     framing: Framing,
     framing_fault: Option<FramingFault>,
     is_last: bool,
@@ -139,7 +164,7 @@ impl<'a> HttpRequest<'a> {
         let minor_version = match line.version {
             Version::One { minor, .. } => minor,
             Version::Simple => 0,
-            Version::Unknown => 1,
+            Version::Two | Version::Unknown => 1,
         };
         let (framing, framing_fault) = framing.framing(minor_version);
         if malformation.is_none() && hosts.are_wrong(minor_version) {
@@ -154,9 +179,29 @@ impl<'a> HttpRequest<'a> {
             incomplete: left_out.then_some(Incomplete { cause: Cause::Length, gap_bytes: 0 }),
             malformation,
             certainty: Certainty::default(),
+            stream: None,
             framing,
             framing_fault,
             is_last,
+        }
+    }
+
+    /// Puts a request of HTTP/2 together.
+    pub(super) fn from_parts(parts: Parts) -> Self {
+        let Parts { head, method, target, fields, incomplete, malformation, stream } = parts;
+        Self {
+            head: head.into(),
+            line: RequestLine { method, target, version: Version::Two, malformation: None },
+            fields,
+            time_ns: 0,
+            number: 0,
+            incomplete,
+            malformation,
+            certainty: Certainty::default(),
+            stream: Some(stream),
+            framing: Framing::Length(0),
+            framing_fault: None,
+            is_last: false,
         }
     }
 
@@ -201,6 +246,7 @@ impl<'a> HttpRequest<'a> {
         match &self.line.version {
             Version::One { digits, .. } => str::from_utf8(self.head.get(digits.clone())?).ok(),
             Version::Simple => Some("0.9"),
+            Version::Two => Some("2"),
             Version::Unknown => None,
         }
     }
@@ -232,11 +278,13 @@ impl<'a> HttpRequest<'a> {
         self.framing_fault
     }
 
-    /// Returns whether a server may refuse it, and read nothing after it: it is malformed, ambiguous or too long.
+    /// Returns whether a server may refuse it, and read nothing after it: it is malformed, ambiguous or too long. In HTTP/2,
+    /// a server refuses its stream alone.
     pub(super) fn may_be_refused(&self) -> bool {
-        self.malformation.is_some()
+        let is_doubtful = self.malformation.is_some()
             || self.framing_fault.is_some()
-            || self.incomplete.is_some_and(|it| it.cause == Cause::Length)
+            || self.incomplete.is_some_and(|it| it.cause == Cause::Length);
+        is_doubtful && self.stream.is_none()
     }
 
     /// Returns whether it asks for a tunnel or another protocol, so that what follows may not be HTTP.
@@ -249,7 +297,7 @@ impl<'a> HttpRequest<'a> {
         self.values("expect").any(|value| value.eq_ignore_ascii_case(b"100-continue"))
     }
 
-    /// Returns the raw head: request line, fields and empty line, unfolded.
+    /// Returns the raw head: request line, fields and empty line, unfolded. That of HTTP/2 is written in the same way.
     pub fn raw(&self) -> &[u8] {
         &self.head
     }

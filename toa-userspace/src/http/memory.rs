@@ -21,6 +21,12 @@ impl Span {
         Self { start: self.start, end: last.end }
     }
 
+    /// Returns the range that is this many bytes later.
+    pub(super) fn after(self, bytes: usize) -> Self {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        Self { start: self.start.saturating_add(bytes), end: self.end.saturating_add(bytes) }
+    }
+
     pub(super) fn get(self, whole: &[u8]) -> &[u8] {
         whole.get(self.start as usize..self.end as usize).unwrap_or_default()
     }
@@ -43,4 +49,6 @@ pub struct HeadMemory {
     pub(super) spans: Vec<FieldSpans>,
     /// What was found in lines.
     pub(super) lines: Memo<FieldLine>,
+    /// Memory for a field that is being decoded.
+    pub(super) decoded: Vec<u8>,
 }

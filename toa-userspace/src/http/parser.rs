@@ -1,5 +1,7 @@
 //! The HTTP parser of a connection. It is before a head, in one, in a body, lost, or after the end of HTTP.
 
+mod frames;
+mod gaps;
 mod heads;
 mod opening;
 
@@ -12,9 +14,10 @@ use super::{
     expectation::Expectation,
     framing::Framing,
     head::{Cause, Certainty, HttpRequest, Incomplete},
+    http2::{PREFACE, connection::Connection, join::Join},
     long_head::LongHead,
     partial::Partial,
-    proxy::{HeaderReader, Signature, header::ProxyHeader},
+    proxy::{HeaderReader, Signature},
     search::Search,
     start::{Before, is_request_start},
 };
@@ -49,6 +52,10 @@ enum State {
     LongHead(Box<LongHead>),
     /// In a body. It may have been left out if its client expects a confirmation and none of it was seen.
     Body { body: Body, expectation: Option<Expectation> },
+    /// In HTTP/2.
+    Http2(Box<Connection>),
+    /// Where HTTP/2 may go on.
+    Join(Box<Join>),
     /// Lost: searching for a request.
     Search(Search),
     /// In a protocol other than HTTP: searching for a request in the next bytes, then skipping a part.
@@ -70,6 +77,8 @@ pub struct Parser {
     /// The segment of the latest bytes.
     latest: Arrival,
     certainty: Certainty,
+    /// Whether it was found to be HTTP/2.
+    is_http2: bool,
     /// The first bytes of a stream that was joined, until a request is found.
     first_bytes: Vec<u8>,
     is_told: bool,
@@ -83,6 +92,7 @@ impl Default for Parser {
             requests: 0,
             latest: Arrival { time_ns: 0, ack: Seq(0) },
             certainty: Certainty::default(),
+            is_http2: false,
             first_bytes: Vec::new(),
             is_told: false,
         }
@@ -99,6 +109,7 @@ impl Parser {
             }
             StreamEvent::Data { bytes, arrival } => {
                 self.latest = arrival;
+                self.begin_join(bytes);
                 self.data(bytes, cx);
             }
             // Of whichever request: it may have been the length of a body, so where the next one begins is a guess.
@@ -117,6 +128,7 @@ impl Parser {
     pub fn give_up(&mut self, cause: Cause, cx: &mut Context<'_>) {
         let buffered = self.unread_bytes();
         self.leave_opening(cx);
+        self.leave_join(cx);
         match &mut self.state {
             State::Hello(_) => self.stop_tls(&ClientHello::default(), cx),
             State::Head(partial) if !partial.is_empty() => {
@@ -124,11 +136,19 @@ impl Parser {
                 self.incomplete(&part, Incomplete { cause, gap_bytes: 0 }, cx);
                 self.lose(cx);
             }
+            State::Http2(connection) => {
+                if let Some(block) = connection.give_up() {
+                    self.block(*block, Some(Incomplete { cause, gap_bytes: 0 }), None, cx);
+                }
+            }
             State::Search(search) => search.drop_kept(&mut cx.ledger.resync_bytes),
             State::Sample { search, .. } => search.drop_kept(&mut cx.ledger.opaque_bytes),
             _ => {}
         }
         if self.requests == 0 && cause != Cause::Limit {
+            if let State::Http2(_) = self.state {
+                self.tell(NotHttp::Http2, PREFACE, cx);
+            }
             let first_bytes = std::mem::take(&mut self.first_bytes);
             // It may still be HTTP if it ended within its first head.
             if !first_bytes.is_empty() && !is_request_start(&first_bytes) {
@@ -143,6 +163,8 @@ impl Parser {
         match &self.state {
             State::Hello(reader) => reader.memory(),
             State::Proxy(reader) => reader.memory(),
+            State::Http2(connection) => connection.memory(),
+            State::Join(join) => join.memory(),
             _ => self.unread_bytes(),
         }
     }
@@ -152,6 +174,7 @@ impl Parser {
         match &self.state {
             State::Opening(signature) => signature.kept().len(),
             State::Head(partial) => partial.len(),
+            State::Join(join) => join.len(),
             State::Search(search) | State::Sample { search, .. } => search.len(),
             _ => 0,
         }
@@ -162,6 +185,7 @@ impl Parser {
     pub fn unneeded_bytes(&self) -> u64 {
         match &self.state {
             State::Body { body, expectation: None } => body.unneeded_bytes(),
+            State::Http2(connection) => connection.unneeded_bytes(),
             State::Skip { left, .. } => *left,
             State::Stopped | State::Unwanted => u64::MAX,
             _ => 0,
@@ -201,6 +225,8 @@ impl Parser {
                     rest.get(read..).unwrap_or_default()
                 }
                 State::Body { .. } => self.body(rest, cx),
+                State::Http2(_) => self.frames(rest, cx),
+                State::Join(_) => return self.join(rest, cx),
                 State::Search(_) | State::Sample { .. } => self.search(rest, cx),
                 State::Skip { left, skip_bytes } => {
                     let skipped = usize::try_from(*left).map_or(rest.len(), |left| left.min(rest.len()));
@@ -283,50 +309,6 @@ impl Parser {
     fn lose(&mut self, cx: &mut Context<'_>) {
         add(&mut cx.ledger.resyncs, 1);
         self.state = State::Search(Search::default());
-    }
-
-    /// Skips bytes that are missing or not needed.
-    fn gap(&mut self, gap_bytes: u64, cx: &mut Context<'_>) {
-        self.leave_opening(cx);
-        match &mut self.state {
-            State::Stopped | State::Unwanted => {}
-            State::Skip { left, skip_bytes } => {
-                *left = left.saturating_sub(gap_bytes);
-                if *left == 0 {
-                    self.state = sample(*skip_bytes);
-                }
-            }
-            State::Search(search) => search.drop_kept(&mut cx.ledger.resync_bytes),
-            State::Sample { search, .. } => search.drop_kept(&mut cx.ledger.opaque_bytes),
-            State::Body { body, expectation } => {
-                *expectation = None;
-                let progress = body.pass_gap(gap_bytes);
-                self.after_body(progress, cx);
-            }
-            State::Hello(_) => self.stop_tls(&ClientHello::default(), cx),
-            State::Proxy(reader) => {
-                let unknown = ProxyHeader::unknown(reader.version());
-                self.begin(Some(unknown), cx);
-                if !self.is_unwanted() {
-                    self.lose(cx);
-                }
-            }
-            State::LongHead(_) => self.lose(cx),
-            State::Opening(_) => self.before = Before::Unknown,
-            // Still before the first head, so the next bytes may show what the stream is.
-            State::Head(partial)
-                if partial.is_empty() && matches!(self.before, Before::Start | Before::Unknown) =>
-            {
-                self.before = Before::Unknown;
-            }
-            State::Head(partial) => {
-                let part = partial.take();
-                if !part.is_empty() {
-                    self.incomplete(&part, Incomplete { cause: Cause::Gap, gap_bytes }, cx);
-                }
-                self.lose(cx);
-            }
-        }
     }
 
     /// Stops because the stream is not HTTP from `bytes` on.

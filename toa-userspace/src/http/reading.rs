@@ -71,7 +71,7 @@ impl Reading {
 
     /// Takes a field line into account, which begins at `start`.
     fn add(&mut self, line: &[u8], start: usize, max_fields: usize, memory: &mut HeadMemory) {
-        let HeadMemory { spans, lines } = memory;
+        let HeadMemory { spans, lines, .. } = memory;
         let (field, place) = lines.get_placed(line, || FieldLine::read(line));
         self.malformation = self.malformation.or(field.malformation);
         self.has_control |= field.has_control;

@@ -23,6 +23,10 @@ pub enum Malformation {
     Host,
     /// A field contains control characters (RFC 9110 section 5.5), or a CR is not part of a line end.
     Control,
+    /// The identifier of the stream is not one of a client (RFC 9113 section 5.1.1).
+    Stream,
+    /// The header block cannot be decoded (RFC 7541).
+    Compression,
 }
 
 impl Malformation {
@@ -35,6 +39,8 @@ impl Malformation {
             Self::Field => "field",
             Self::Host => "host",
             Self::Control => "control character",
+            Self::Stream => "stream",
+            Self::Compression => "header compression",
         }
     }
 }
@@ -46,6 +52,8 @@ pub(super) enum Version {
     Simple,
     /// HTTP/1.x. The range is that of the digits in the line, `minor` at most 999.
     One { digits: Range<usize>, minor: u16 },
+    /// HTTP/2, which has no request line.
+    Two,
     /// None, or one that is not HTTP/1.
     Unknown,
 }
@@ -114,7 +122,7 @@ impl RequestLine {
 }
 
 /// Returns what is wrong with a line of which the method and the target are known.
-fn malformation(method: &[u8], target: &[u8], has_wrong_version: bool) -> Option<Malformation> {
+pub(super) fn malformation(method: &[u8], target: &[u8], has_wrong_version: bool) -> Option<Malformation> {
     if method.is_empty() || !method.iter().all(|byte| is_token(*byte)) {
         return Some(Malformation::Method);
     }
@@ -216,7 +224,7 @@ mod tests {
         let version = match version {
             Version::One { digits, .. } => Some(&line[digits]),
             Version::Simple => Some("0.9"),
-            Version::Unknown => None,
+            Version::Two | Version::Unknown => None,
         };
         (&line[method], &line[target], version, malformation)
     }

@@ -91,6 +91,7 @@ pub(super) enum Before {
 pub(super) enum Verdict {
     Head { line_is_complete: bool },
     Tls,
+    Http2,
     NotHttp(NotHttp),
     Lost,
 }
@@ -104,14 +105,15 @@ impl Before {
                 Start::Partial => return Verdict::Head { line_is_complete: false },
                 // A stream that was joined later may not have its `ClientHello`.
                 Start::Other if matches!(self, Self::Unknown) && is_tls_record(bytes) => return Verdict::Tls,
-                Start::Other if is_http2(bytes) => return Verdict::NotHttp(NotHttp::Http2),
+                Start::Other if is_http2(bytes) => return Verdict::Http2,
                 Start::Other => {}
             }
         }
         if let Self::Last(reason) = self
             && is_http2(bytes)
         {
-            return Verdict::NotHttp(reason);
+            // What is in a tunnel is not for this server.
+            return if reason == NotHttp::Upgrade { Verdict::Http2 } else { Verdict::NotHttp(reason) };
         }
         match (self, request_line(bytes, max_line)) {
             (Self::Start | Self::Request | Self::Last(_), Start::Request) => {

@@ -1,3 +1,4 @@
+mod http2;
 mod opening;
 
 use toa_common::seq::Seq;
@@ -168,7 +169,8 @@ fn heads_are_found_however_the_stream_is_cut() {
         (b"GET /ws HTTP/1.1\r\nupgrade: websocket\r\n\r\n\x81\x85abcdefg", &["GET /ws", "upgrade"]),
         (b"GET /ws HTTP/1.1\r\nupgrade: h2c\r\n\r\nGET /2 HTTP/1.1\r\n\r\n", &["GET /ws", "GET /2"]),
         (b"CONNECT a:443 HTTP/1.1\r\n\r\n\x16\x03\x01", &["CONNECT a:443", "connect"]),
-        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &["http2"]),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x04\x01\x05\0\0\0\x01\x82\x84\x86\x41", &["^GET /", "http2"]),
+        (b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", &["http2"]),
         (b"*1\r\n$4\r\nPING\r\n", &["other"]),
         (b"SSH-2.0-OpenSSH\r\nGET / HTTP/1.1\r\n\r\n", &["other"]),
     ];

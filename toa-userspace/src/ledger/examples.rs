@@ -7,8 +7,14 @@ use crate::address::ClientAddress;
 pub const MAX_EXAMPLES: usize = 3;
 
 /// Up to three clients for each remark of a pipeline.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Examples([Vec<ClientAddress>; PIPELINE_REMARKS]);
+
+impl Default for Examples {
+    fn default() -> Self {
+        Self([const { Vec::new() }; PIPELINE_REMARKS])
+    }
+}
 
 impl Examples {
     /// Adds `client` to the remarks whose counts have changed.

@@ -18,7 +18,7 @@ pub struct Remark {
 }
 
 /// Number of remarks of a pipeline.
-pub const PIPELINE_REMARKS: usize = 30;
+pub const PIPELINE_REMARKS: usize = 34;
 
 /// A remark of a pipeline, without its count.
 type Words = (&'static str, &'static str, &'static str);
@@ -44,7 +44,7 @@ const WORDS: [Words; PIPELINE_REMARKS] = [
     ("stray_resets", "reset", " ignored: not at the next expected byte"),
     ("connections_evicted", "connection", " evicted: too many are open"),
     ("ended_evicted", "ended connection", " forgotten early: too many"),
-    ("not_http", "connection", " not HTTP/1, or not any more"),
+    ("not_http", "connection", " not HTTP, or not any more"),
     ("resynchronized_requests", "request", " found by searching: may be part of a body"),
     ("malformed_requests", "request", " malformed: servers may refuse such requests"),
     ("conflicting_requests", "request", " of which bytes arrived again with different content"),
@@ -54,6 +54,10 @@ const WORDS: [Words; PIPELINE_REMARKS] = [
     ("oversized_heads", "request head", " longer than --max-head"),
     ("oversized_hellos", "TLS ClientHello", " too long"),
     ("unfinished_heads", "request head", " ended before the target"),
+    ("unknown_fields", "field", " of HTTP/2 unknown: refers to what was sent before the connection was joined, or was lost"),
+    ("large_tables", "announcement", " of a header compression table larger than 64 KiB (HTTP/2)"),
+    ("empty_frames", "frame", " of HTTP/2 without content"),
+    ("reset_streams", "stream", " of HTTP/2 reset by the client"),
     ("resync_bytes", "byte", " skipped in search of the next request"),
 ];
 
@@ -91,6 +95,10 @@ impl Ledger {
             http.oversized_heads,
             http.oversized_hellos,
             http.unfinished_heads,
+            http.unknown_fields,
+            http.large_tables,
+            http.empty_frames,
+            http.reset_streams,
             http.resync_bytes,
         ]
     }

@@ -4,7 +4,7 @@
 //! 12:01:02.123456 120.120.111.111:44208 > 10.9.0.2:80 (via 10.9.0.1:37608) GET /orders?id=7 HTTP/1.1
 //!     host: api.example
 //! 12:01:02.123456 120.120.111.111:44209 > 10.9.0.2:443 (via 10.9.0.1:37609) TLS api.example (h2, http/1.1)
-//! 12:01:02.123456 120.120.111.111:44210 > 10.9.0.2:80 (via 10.9.0.1:37610) not HTTP/1 (other): SSH-2.0-•••
+//! 12:01:02.123456 120.120.111.111:44210 > 10.9.0.2:80 (via 10.9.0.1:37610) not HTTP (other): SSH-2.0-•••
 //! ```
 //!
 //! Fields are escaped and redacted, and their names are in lower case. [`super::json`] is the format for machines.
@@ -31,7 +31,7 @@ use crate::{
     event::Event,
     http::{
         NotHttp,
-        head::{Cause, Field, HttpRequest, Incomplete},
+        head::{Cause, Field, HttpRequest, Incomplete, StreamPart},
     },
     pipeline::{Sink, connection::Connection},
     tls::ClientHello,
@@ -172,10 +172,10 @@ impl Form {
         out.push(b'\n');
     }
 
-    /// Appends the first bytes of a connection that is neither HTTP/1 nor TLS.
+    /// Appends the first bytes of a connection that is neither HTTP nor TLS, or not any more.
     fn other(&mut self, connection: &Connection, reason: NotHttp, preview: &[u8], out: &mut Vec<u8>) {
         self.begin_line(connection, connection.last_ns, out);
-        self.colors.mark.put(out, |out| put_fmt(out, format_args!("not HTTP/1 ({}):", reason.name())));
+        self.colors.mark.put(out, |out| put_fmt(out, format_args!("not HTTP ({}):", reason.name())));
         out.push(b' ');
         self.view.redactor.preview(preview, &mut |part| put(out, part));
         out.push(b'\n');
@@ -257,6 +257,9 @@ fn put_marks(connection: &Connection, request: &HttpRequest<'_>, out: &mut Vec<u
     }
     if let Some(fault) = request.framing_fault() {
         put_fmt(out, format_args!(" [{}]", fault.name()));
+    }
+    if let Some(StreamPart { unknown_fields: count @ 1.., .. }) = request.stream {
+        put_fmt(out, format_args!(" [{}]", plural(u64::from(count), "unknown field")));
     }
     if request.certainty.reopened {
         out.extend_from_slice(b" [reopened]");

@@ -237,7 +237,7 @@ impl Sink for Printer {
             Event::Opened => trace!("{ends}: open"),
             Event::Gap { bytes } => trace!("{ends}: gap of {bytes} bytes"),
             // Without the preview: diagnostics are not redacted.
-            Event::NotHttp { reason, .. } => trace!("{ends}: not HTTP/1 ({reason:?})"),
+            Event::NotHttp { reason, .. } => trace!("{ends}: not HTTP ({reason:?})"),
             Event::Closed(reason) => trace!("{ends}: closed ({})", reason.name()),
             Event::Proxy(version) => trace!("{ends}: PROXY protocol ({version:?})"),
             Event::Request(request) => {

@@ -102,6 +102,8 @@ impl Parser {
         match verdict {
             Verdict::NotHttp(reason) => self.stop(*reason, bytes, cx),
             Verdict::Tls => self.state = State::Hello(Box::default()),
+            Verdict::Http2 => self.begin_http2(),
+            Verdict::Lost if self.is_join(bytes) => {}
             Verdict::Lost | Verdict::Head { .. } => {
                 if let Before::Unknown = self.before {
                     self.first_bytes = bytes.get(..PREVIEW_BYTES).unwrap_or(bytes).to_vec();
@@ -147,13 +149,15 @@ impl Parser {
         }
     }
 
-    fn emit(&mut self, request: &mut HttpRequest<'_>, len: usize, cx: &mut Context<'_>) {
+    pub(super) fn emit(&mut self, request: &mut HttpRequest<'_>, len: usize, cx: &mut Context<'_>) {
         self.requests = self.requests.saturating_add(1);
         request.number = self.requests;
         request.time_ns = self.latest.time_ns;
         request.certainty = self.certainty;
         self.first_bytes = Vec::new();
         add(&mut cx.ledger.head_bytes, len as u64);
+        let unknown_fields = request.stream.map_or(0, |stream| stream.unknown_fields);
+        add(&mut cx.ledger.unknown_fields, unknown_fields.into());
         for (counter, happened) in [
             (&mut cx.ledger.requests, true),
             (&mut cx.ledger.incomplete_requests, request.incomplete.is_some()),

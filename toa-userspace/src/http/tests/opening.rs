@@ -79,10 +79,3 @@ fn what_only_begins_like_such_a_header_is_something_else() {
     assert_eq!((rig.ledger.unfinished_heads, rig.ledger.resync_bytes), (1, 4));
     assert_eq!(Rig::from_syn().data(b"\r\n\r\n").gap(1).data(GET).found, ["~GET /1"]);
 }
-
-#[test]
-fn http_2_is_named_also_without_its_first_packet() {
-    assert_eq!(found(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0"), ["http2"]);
-    let upgrade = [&b"GET /1 HTTP/1.1\r\nupgrade: h2c\r\n\r\n"[..], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"];
-    assert_eq!(found(&upgrade.concat()), ["GET /1", "upgrade"]);
-}

@@ -9,7 +9,8 @@ use toa_common::{
 use super::{traffic::Kernel, *};
 use crate::segment::LeftOut;
 
-const HTTP_2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// A preface, and a CONTINUATION of nothing.
+const BROKEN_HTTP_2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x09\0\0\0\0\x01";
 const POST: &[u8] = b"POST / HTTP/1.1\r\ncontent-length: 1000000\r\n\r\n";
 
 fn obeying(limits: Limits) -> (Pipeline<Kernel>, RecordingSink) {
@@ -41,6 +42,21 @@ fn a_bypass_is_as_long_as_the_body() {
 }
 
 #[test]
+fn what_a_large_data_frame_contains_is_bypassed() {
+    let (mut pipeline, mut kept) = obeying(Limits::default());
+    let headers = b"\0\0\x0c\x01\x04\0\0\0\x01\x83\x84\x86\x01\x07example";
+    // 1 MiB.
+    let start = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &headers[..], b"\x10\0\0\0\0\0\0\0\x01"].concat();
+    pipeline.segment(&Segment { flags: SYN, ..segment(1, 0, &start) }, &mut kept);
+    let from = 1 + u32::try_from(start.len()).unwrap();
+    assert_eq!(pipeline.bypass.bypass, Some(Bypass::new(1, Seq(from), 1 << 20)));
+    pipeline.segment(&segment(1, from + (1 << 20), b"\0\0\x0c\x01\x05\0\0\0\x03\x82\x84\x86\x01\x07example"), &mut kept);
+    assert_eq!((pipeline.bypass.bypass, kept.gaps), (None, 0));
+    let heads = [&b"POST / HTTP/2\r\nhost: example\r\n\r\n"[..], b"GET / HTTP/2\r\nhost: example\r\n\r\n"];
+    assert_eq!(kept.heads[&1], heads);
+}
+
+#[test]
 fn a_small_body_is_not_worth_a_bypass() {
     let (mut pipeline, mut kept) = obeying(Limits::default());
     let head = b"POST / HTTP/1.1\r\ncontent-length: 65535\r\n\r\n";
@@ -63,11 +79,11 @@ fn a_kernel_that_refuses_changes_nothing() {
 
 #[test]
 fn any_size_costs_a_few_records() {
-    // A body of 5 GiB has an end, after the sequence numbers have wrapped. HTTP/2 has none. An unknown protocol may turn
+    // A body of 5 GiB has an end, after the sequence numbers have wrapped. Broken HTTP/2 has none. An unknown protocol may turn
     // into HTTP, so samples of it are read.
     let head = format!("POST / HTTP/1.1\r\ncontent-length: {}\r\n\r\n", 5_u64 << 30).into_bytes();
     for (first, most, is_endless) in
-        [(&head[..], 10, false), (HTTP_2, 10, true), (b"SSH-2.0-x\r\n", 200, true)]
+        [(&head[..], 10, false), (BROKEN_HTTP_2, 10, true), (b"SSH-2.0-x\r\n", 200, true)]
     {
         let (mut pipeline, mut kept) = obeying(Limits::default());
         pipeline.segment(&Segment { flags: SYN, ..segment(1, u32::MAX - 1, first) }, &mut kept);
@@ -172,8 +188,8 @@ fn a_body_that_the_kernel_sees_elsewhere_than_the_parser_is_a_gap() {
 fn a_window_is_renewed_before_it_is_passed() {
     // Every packet is copied, as if the bypass came late.
     let (mut pipeline, mut kept) = obeying(Limits::default());
-    pipeline.segment(&Segment { flags: SYN, ..segment(1, 0, HTTP_2) }, &mut kept);
-    let first = 1 + u32::try_from(HTTP_2.len()).unwrap();
+    pipeline.segment(&Segment { flags: SYN, ..segment(1, 0, BROKEN_HTTP_2) }, &mut kept);
+    let first = 1 + u32::try_from(BROKEN_HTTP_2.len()).unwrap();
     let payload = vec![b'x'; 1 << 20];
     for number in 0..600 {
         pipeline.segment(&segment(1, first + (number << 20), &payload), &mut kept);

@@ -153,10 +153,7 @@ fn put_client(client: Option<ClientAddress>, out: &mut Vec<u8>) {
     put(out, r#"{"address":""#);
     digits::push_address(address, out);
     put(out, r#"","port":"#);
-    match port {
-        None => put(out, "null"),
-        Some(port) => digits::push(port.into(), out),
-    }
+    put_number(port.map(u32::from), out);
     out.push(b'}');
 }
 
@@ -249,6 +246,8 @@ fn put_bytes(name: &str, bytes: u64, out: &mut Vec<u8>) {
 fn put_doubts(connection: &Connection, request: &HttpRequest<'_>, out: &mut Vec<u8>) {
     put(out, r#"","request":"#);
     digits::push(request.number, out);
+    put(out, r#","stream":"#);
+    put_number(request.stream.map(|stream| stream.id), out);
     put(out, r#"},"incomplete":"#);
     match request.incomplete {
         None => put(out, "null"),
@@ -280,6 +279,8 @@ fn put_doubts(connection: &Connection, request: &HttpRequest<'_>, out: &mut Vec<
     );
     put(out, r#","framing_fault":"#);
     put_name(request.framing_fault().map(FramingFault::name), out);
+    put(out, r#","unknown_fields":"#);
+    put_number(request.stream.map(|stream| stream.unknown_fields).filter(|count| *count > 0), out);
 }
 
 /// Appends the server name and ALPN protocols of a TLS `ClientHello`, which clients send in the clear.
@@ -323,6 +324,13 @@ fn put_name(name: Option<&str>, out: &mut Vec<u8>) {
             put(out, name);
             out.push(b'"');
         }
+    }
+}
+
+fn put_number(number: Option<u32>, out: &mut Vec<u8>) {
+    match number {
+        None => put(out, "null"),
+        Some(number) => digits::push(number.into(), out),
     }
 }
 

@@ -1,4 +1,5 @@
 mod connections;
+mod http2;
 mod ledger;
 mod messages;
 
@@ -105,9 +106,9 @@ fn a_request_is_printed_as_documented() {
         r#""http":{"request":{"method":"GET","header":{"host":["api.example"],"x-team":["payments"]}}},"#,
         r#""url":{"original":"/orders?id=7","path":"/orders","query":"id=7"},"#,
         r#""toa":{"kind":254,"length":8,"learned_from":"syn","ambiguous":false},"#,
-        r#""connection":{"id":"abcdef-3","request":1},"#,
+        r#""connection":{"id":"abcdef-3","request":1,"stream":null},"#,
         r#""incomplete":null,"malformed":null,"resynchronized":false,"reopened":false,"possibly_unread":false,"conflicting":null,"#,
-        r#""framing_fault":null}"#,
+        r#""framing_fault":null,"unknown_fields":null}"#,
         "\n"
     );
     assert_eq!(written(&mut json), expected);

@@ -5,6 +5,7 @@ use super::{
     part::{MASK, Part},
     scheme,
 };
+use crate::http::head::UNKNOWN_NAME;
 
 /// The note after a value that was hidden as a whole, or except for its scheme.
 const NOTE: &str = " (redacted)";
@@ -48,8 +49,12 @@ pub(super) enum Field {
 }
 
 impl Field {
-    /// Returns what the field called `name` contains. `names` are secret, too.
+    /// Returns what the field called `name` contains. `names` are secret, too, and so is what has an unknown name: it may be
+    /// one of those.
     pub(super) fn of(name: &[u8], names: &[Vec<u8>]) -> Self {
+        if name == UNKNOWN_NAME.as_bytes() {
+            return Self::Secret;
+        }
         let name = Name::of(name);
         let letters = name.get();
         if matches!(letters, b"authorization" | b"proxyauthorization") {

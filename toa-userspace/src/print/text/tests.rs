@@ -7,7 +7,7 @@ use crate::{
         Endpoint, ProxyHeader, ProxyVersion,
         head::{Cause, Certainty, Incomplete},
     },
-    print::{field_choice::FieldChoice, tests::first_request},
+    print::{field_choice::FieldChoice, tests::{first_request, joined_http2}},
     segment::tests::segment,
 };
 
@@ -40,6 +40,21 @@ fn a_request_is_printed_as_documented() {
     authorization: Bearer ••• (redacted)
 ";
     assert_eq!(print(&connection, head, |_| ()), expected);
+}
+
+#[test]
+fn a_request_of_http_2_is_printed_like_any_other() {
+    let connection = Connection::new(1, &segment(1, 0, b""));
+    let mut text = Text::new(Vec::new(), Redactor::default(), Layout::of_day(TimeZone::UTC));
+    joined_http2(TIME_NS, |request| text.event(&connection, &Event::Request(request)));
+    let expected = "\
+12:01:02.123456 120.120.111.111:44208 > 10.9.0.2:80 (via 10.9.0.1:37608) GET /a?token=••• HTTP/2 [resynchronized] [2 unknown fields]
+    host: api.example
+    authorization: Bearer ••• (redacted)
+    (unknown): ••• (redacted)
+    (unknown): 
+";
+    assert_eq!(written(&mut text), expected);
 }
 
 #[test]
@@ -106,7 +121,7 @@ fn what_is_not_http_is_one_line() {
     text.event(&connection, &Event::NotHttp { reason: NotHttp::Other, preview: b"AUTH hunter2\r\n" });
     let text = written(&mut text);
     let line = "12:01:02.123456 120.120.111.111:44208 > 10.9.0.2:80 (via 10.9.0.1:37608) ";
-    let expected = ["TLS api.example (h2, http/1.1)", r"TLS \x1b[2J", "TLS", "not HTTP/1 (other): AUTH•••"];
+    let expected = ["TLS api.example (h2, http/1.1)", r"TLS \x1b[2J", "TLS", "not HTTP (other): AUTH•••"];
     assert_eq!(text.lines().collect::<Vec<_>>(), expected.map(|end| format!("{line}{end}")));
 }
 

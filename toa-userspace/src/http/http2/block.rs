@@ -1,0 +1,263 @@
+//! A header block that is being decoded, and the request that it is (RFC 9113 section 8.3).
+
+use super::{
+    super::{
+        field_line::{FieldLine, has_control},
+        head::{HttpRequest, Incomplete, Parts, StreamPart, UNKNOWN_NAME},
+        host::Hosts,
+        memory::{FieldSpans, HeadMemory, Span},
+        request_line::{self, Malformation, is_token},
+    },
+    hpack::decoder::Item,
+};
+use crate::limits::Limits;
+
+/// What stands for a method or target that is unknown.
+const UNKNOWN: &[u8] = UNKNOWN_NAME.as_bytes();
+
+/// What each field takes besides its name and value in the text of a head: the colon, the space and the line end.
+const LINE_BYTES: usize = 4;
+
+/// Fields of the connection, which HTTP/2 does not have (RFC 9113 section 8.2.2).
+const OF_CONNECTION: [&[u8]; 5] =
+    [b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"];
+
+/// A header block that may be a request.
+#[derive(Debug, Default)]
+pub(in super::super) struct Block {
+    stream_id: u32,
+    method: Option<Vec<u8>>,
+    target: Option<Vec<u8>>,
+    authority: Option<Vec<u8>>,
+    has_scheme: bool,
+    /// The fields as lines.
+    lines: Vec<u8>,
+    spans: Vec<FieldSpans>,
+    /// Bytes of the list, counted as lines.
+    bytes: usize,
+    hosts: Hosts,
+    unknown_fields: u32,
+    /// Whether a field other than a pseudo-header field was seen.
+    has_regular: bool,
+    is_left_out: bool,
+    malformation: Option<Malformation>,
+}
+
+impl Block {
+    /// Begins the block of a stream.
+    pub(super) fn new(stream_id: u32) -> Self {
+        Self { stream_id, ..Self::default() }
+    }
+
+    /// Adds what was decoded.
+    pub(super) fn add(&mut self, item: Item<'_>, limits: &Limits) {
+        match item {
+            Item::Field { name: Some(name), value } => self.field(name, value, limits),
+            Item::Field { name: None, value } => {
+                self.unknown_fields = self.unknown_fields.saturating_add(1);
+                self.push(UNKNOWN, value, limits);
+            }
+            Item::Unknown => {
+                self.unknown_fields = self.unknown_fields.saturating_add(1);
+                self.push(UNKNOWN, b"", limits);
+            }
+            Item::TooLong => self.is_left_out = true,
+            Item::LargeTable => {}
+        }
+    }
+
+    /// Returns whether a field was left out because the block is too long.
+    pub(super) fn is_left_out(&self) -> bool {
+        self.is_left_out
+    }
+
+    /// Returns the memory that it takes, in bytes.
+    pub(super) fn memory(&self) -> usize {
+        self.bytes.saturating_add(self.spans.capacity().saturating_mul(size_of::<FieldSpans>()))
+    }
+
+    /// Returns whether a server may refuse it.
+    pub(super) fn is_malformed(&self) -> bool {
+        self.malformation().is_some()
+    }
+
+    /// Returns whether it is certainly a request, if it is not malformed.
+    pub(super) fn is_certain(&self) -> bool {
+        self.method.is_some() && self.has_scheme
+    }
+
+    fn field(&mut self, name: &[u8], value: &[u8], limits: &Limits) {
+        if name.first() == Some(&b':') {
+            return self.pseudo_field(name, value, limits);
+        }
+        self.has_regular = true;
+        let is_name =
+            !name.is_empty() && name.iter().all(|byte| is_token(*byte) && !byte.is_ascii_uppercase());
+        let is_misplaced = OF_CONNECTION.contains(&name) || (name == b"te" && value != b"trailers");
+        if !is_name || is_misplaced {
+            self.note(Malformation::Field);
+        }
+        if has_control(value) || value.trim_ascii().len() < value.len() {
+            self.note(Malformation::Control);
+        }
+        if self.authority.as_deref() != Some(value) {
+            self.hosts.add(name, value);
+        }
+        self.push(name, value, limits);
+    }
+
+    fn pseudo_field(&mut self, name: &[u8], value: &[u8], limits: &Limits) {
+        if self.has_regular {
+            self.note(Malformation::Field);
+        }
+        let part = match name {
+            b":method" => &mut self.method,
+            b":path" => &mut self.target,
+            b":authority" => &mut self.authority,
+            b":scheme" if !self.has_scheme && matches!(value, b"http" | b"https") => {
+                self.has_scheme = true;
+                return;
+            }
+            _ => {
+                // Such as that of a WebSocket (RFC 8441 section 4).
+                if name != b":protocol" && name != b":scheme" {
+                    self.note(Malformation::Field);
+                }
+                self.has_scheme |= name == b":scheme";
+                return self.push(name, value, limits);
+            }
+        };
+        if part.is_some() {
+            self.note(Malformation::Field);
+            return self.push(name, value, limits);
+        }
+        let bytes = self.bytes.saturating_add(value.len()).saturating_add(LINE_BYTES);
+        if bytes > limits.head_bytes {
+            self.is_left_out = true;
+            return;
+        }
+        self.bytes = bytes;
+        *part = Some(value.to_vec());
+        if name == b":authority" {
+            self.hosts.add(b"host", value);
+        }
+    }
+
+    /// Adds a line, unless that would be too much.
+    fn push(&mut self, name: &[u8], value: &[u8], limits: &Limits) {
+        let bytes =
+            self.bytes.saturating_add(name.len()).saturating_add(value.len()).saturating_add(LINE_BYTES);
+        if bytes > limits.head_bytes || self.spans.len() >= limits.fields {
+            self.is_left_out = true;
+            return;
+        }
+        self.bytes = bytes;
+        let start = self.lines.len();
+        self.lines.extend_from_slice(name);
+        let name = Span::new(start, self.lines.len());
+        self.lines.extend_from_slice(b": ");
+        let start = self.lines.len();
+        self.lines.extend_from_slice(value);
+        self.spans.push(FieldSpans { name, value: Span::new(start, self.lines.len()), place: None });
+        self.lines.extend_from_slice(b"\r\n");
+    }
+
+    fn note(&mut self, malformation: Malformation) {
+        self.malformation = self.malformation.or(Some(malformation));
+    }
+
+    /// Returns what a server may refuse. What is unknown cannot be wrong.
+    fn malformation(&self) -> Option<Malformation> {
+        let is_connect = self.method.as_deref() == Some(b"CONNECT");
+        let line = match (&self.method, &self.target) {
+            (Some(method), Some(target)) => request_line::malformation(method, target, false),
+            (Some(_), None) if is_connect && self.authority.is_some() => None,
+            _ if self.unknown_fields > 0 => None,
+            (None, _) => Some(Malformation::Method),
+            (_, None) => Some(Malformation::Target),
+        };
+        let is_hostless = self.unknown_fields == 0 && self.hosts.are_wrong(1);
+        let host = (is_hostless || self.hosts.are_wrong(0)).then_some(Malformation::Host);
+        let stream = (self.stream_id & 1 == 0).then_some(Malformation::Stream);
+        line.or(stream).or(self.malformation).or(host)
+    }
+
+    /// Returns whether it is a request and not a trailer section (RFC 9113 section 8.1), which has no pseudo-header fields
+    /// and ends its stream.
+    pub(super) fn is_request(&self, ends_stream: bool) -> bool {
+        let is_named = self.method.is_some() || self.target.is_some() || self.authority.is_some();
+        is_named || self.has_scheme || (self.unknown_fields > 0 && !ends_stream)
+    }
+
+    /// Returns the request, or `None` if that does not even have a method and a target. `error` is what ended the block too
+    /// early.
+    pub(in super::super) fn into_request(
+        self,
+        incomplete: Option<Incomplete>,
+        error: Option<Malformation>,
+        memory: &HeadMemory,
+    ) -> Option<HttpRequest<'static>> {
+        let mut malformation = error.or_else(|| self.malformation());
+        // What is not there yet cannot be wrong.
+        if incomplete.is_some() && error.is_none() && malformation == Some(Malformation::Host) {
+            malformation = None;
+        }
+        let Self { stream_id, method, target, authority, lines, mut spans, unknown_fields, .. } = self;
+        let unknown = (unknown_fields > 0).then_some(UNKNOWN);
+        let is_connect = method.as_deref() == Some(b"CONNECT");
+        let target = match (&target, &authority) {
+            (Some(target), _) => Some(&target[..]),
+            (None, Some(authority)) if is_connect => Some(&authority[..]),
+            (None, _) => unknown,
+        };
+        let method = method.as_deref().or(unknown);
+        // A whole request is printed whatever it lacks, as are all others that a server refuses.
+        let is_whole = incomplete.is_none() && error.is_none();
+        if !is_whole && target.is_none_or(<[u8]>::is_empty) {
+            return None;
+        }
+        let (method, target) = (method.unwrap_or_default(), target.unwrap_or_default());
+        let mut head = Vec::with_capacity(self.bytes.saturating_add(64));
+        head.extend_from_slice(method);
+        head.push(b' ');
+        let target_start = head.len();
+        head.extend_from_slice(target);
+        let target = target_start..head.len();
+        head.extend_from_slice(b" HTTP/2\r\n");
+        let mut fields = Vec::with_capacity(spans.len().saturating_add(1));
+        if let Some(authority) = authority {
+            let start = head.len();
+            head.extend_from_slice(b"host: ");
+            let value =
+                Span::new(start.saturating_add(6), start.saturating_add(6).saturating_add(authority.len()));
+            let name = Span::new(start, start.saturating_add(4));
+            head.extend_from_slice(&authority);
+            head.extend_from_slice(b"\r\n");
+            fields.push(FieldSpans { name, value, place: None });
+        }
+        let before = head.len();
+        head.extend_from_slice(&lines);
+        head.extend_from_slice(b"\r\n");
+        spans.iter_mut().for_each(|it| (it.name, it.value) = (it.name.after(before), it.value.after(before)));
+        fields.append(&mut spans);
+        for field in &mut fields {
+            let line = field.name.to(field.value).get(&head);
+            let (read, place) = memory.lines.get_placed(line, || FieldLine::read(line));
+            // Two different fields may have the same line if they are malformed.
+            if read.parts(line) == (field.name.get(&head), field.value.get(&head)) {
+                field.place = place;
+            }
+        }
+        let method = 0..method.len();
+        let stream = StreamPart { id: stream_id, unknown_fields };
+        Some(HttpRequest::from_parts(Parts {
+            head,
+            method,
+            target,
+            fields,
+            incomplete,
+            malformation,
+            stream,
+        }))
+    }
+}

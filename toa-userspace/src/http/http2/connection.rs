@@ -1,0 +1,356 @@
+//! One direction of an HTTP/2 connection: frame after frame, in any pieces.
+
+use super::{
+    super::memory::HeadMemory,
+    block::Block,
+    frame::{FrameHeader, HEADER_BYTES, Kind, PREFACE},
+    hpack::{
+        decoder::{Decoder, Item},
+        error::CompressionError,
+    },
+    payload::{Part, Payload},
+};
+use crate::{
+    ledger::{HttpLedger, add},
+    limits::Limits,
+};
+
+/// The place in the stream.
+#[derive(Debug)]
+enum Place {
+    /// In the preface, of which this many bytes were read.
+    Preface(usize),
+    /// In the header of a frame, of which this many bytes were read.
+    Header([u8; HEADER_BYTES], usize),
+    /// In the payload of a frame.
+    Payload(Payload),
+    /// Lost.
+    Lost,
+}
+
+/// The header block that is being sent.
+#[derive(Debug)]
+enum Open {
+    /// None.
+    No,
+    /// One that may be a request.
+    Head { block: Box<Block>, stream_id: u32, ends_stream: bool },
+    /// One that is decoded for the table alone: a trailer section, or the rest of a head that is too long.
+    Passed { stream_id: u32 },
+    /// One of which a part is missing, so that the rest of it cannot be decoded.
+    Lost { stream_id: u32 },
+}
+
+/// What a connection goes on with.
+#[derive(Debug)]
+pub(in super::super) enum Step {
+    /// More bytes are needed.
+    More,
+    /// A whole header block of a request.
+    Head(Box<Block>),
+    /// A header block that is longer than allowed, up to the limit.
+    LongHead(Box<Block>),
+    /// A header block that cannot be decoded, up to the error. Nothing after it can.
+    Undecodable(Option<Box<Block>>),
+    /// A frame that no server accepts, or no frame at all.
+    Broken,
+}
+
+/// Where a gap leaves a connection.
+#[derive(Debug)]
+pub(in super::super) struct Gap {
+    /// The header block in which it is, if that was a request.
+    pub(in super::super) block: Option<Box<Block>>,
+    /// Whether the place in the stream is lost.
+    pub(in super::super) is_lost: bool,
+}
+
+/// A connection.
+#[derive(Debug)]
+pub(in super::super) struct Connection {
+    place: Place,
+    decoder: Decoder,
+    open: Open,
+    /// The beginning of a field whose end is still to come.
+    cut_field: Vec<u8>,
+    /// The highest identifier of a stream that has begun. New ones have higher ones (RFC 9113 section 5.1.1).
+    last_stream_id: u32,
+    /// How many headers of frames were read.
+    frames: u64,
+    /// Whether every frame must be one that a client may send.
+    is_strict: bool,
+}
+
+impl Connection {
+    /// Returns one that begins with the preface. Streams up to `last_stream_id` were begun otherwise (RFC 7540 section 3.2).
+    pub(in super::super) fn new(last_stream_id: u32) -> Self {
+        Self {
+            place: Place::Preface(0),
+            decoder: Decoder::default(),
+            open: Open::No,
+            cut_field: Vec::new(),
+            last_stream_id,
+            frames: 0,
+            is_strict: false,
+        }
+    }
+
+    /// Returns one that was joined before a frame.
+    pub(in super::super) fn joined() -> Self {
+        let place = Place::Header([0; HEADER_BYTES], 0);
+        Self { place, decoder: Decoder::joined(), ..Self::new(0) }
+    }
+
+    /// Returns one that was joined where a frame is only supposed to begin.
+    pub(super) fn supposed() -> Self {
+        Self { is_strict: true, ..Self::joined() }
+    }
+
+    /// Returns how many headers of frames were read.
+    pub(super) fn frames(&self) -> u64 {
+        self.frames
+    }
+
+    /// Returns whether its place in the stream is lost.
+    pub(in super::super) fn is_lost(&self) -> bool {
+        matches!(self.place, Place::Lost)
+    }
+
+    /// Gives up its place in the stream.
+    pub(in super::super) fn lose(&mut self) {
+        self.place = Place::Lost;
+        self.open = Open::No;
+        self.forget();
+    }
+
+    /// Continues before a frame that was found.
+    pub(in super::super) fn resume(&mut self) {
+        self.place = Place::Header([0; HEADER_BYTES], 0);
+    }
+
+    /// Returns the memory that it takes, in bytes.
+    pub(in super::super) fn memory(&self) -> usize {
+        let block = if let Open::Head { block, .. } = &self.open { block.memory() } else { 0 };
+        self.decoder.memory().saturating_add(self.cut_field.capacity()).saturating_add(block)
+    }
+
+    /// Returns how many of the next bytes are not needed, whatever they contain.
+    pub(in super::super) fn unneeded_bytes(&self) -> u64 {
+        match &self.place {
+            Place::Payload(payload) if !payload.is_of_block() => payload.left().into(),
+            _ => 0,
+        }
+    }
+
+    /// Forgets what was kept of header blocks. Returns the one that was being read, if that was a request.
+    pub(in super::super) fn give_up(&mut self) -> Option<Box<Block>> {
+        self.forget();
+        match std::mem::replace(&mut self.open, Open::No) {
+            Open::Head { block, stream_id, .. } => {
+                self.open = Open::Lost { stream_id };
+                Some(block)
+            }
+            Open::Passed { stream_id } | Open::Lost { stream_id } => {
+                self.open = Open::Lost { stream_id };
+                None
+            }
+            Open::No => None,
+        }
+    }
+
+    fn forget(&mut self) {
+        self.decoder.forget();
+        self.cut_field = Vec::new();
+    }
+
+    /// Passes over missing bytes. Within a payload, they count like those that they replace.
+    pub(in super::super) fn pass_gap(&mut self, gap_bytes: u64) -> Gap {
+        if let Place::Payload(payload) = &mut self.place
+            && payload.pass_gap(gap_bytes)
+        {
+            let block = if payload.is_of_block() { self.give_up() } else { None };
+            return Gap { block, is_lost: false };
+        }
+        if self.is_lost() {
+            return Gap { block: None, is_lost: false };
+        }
+        let block = self.give_up();
+        self.lose();
+        Gap { block, is_lost: true }
+    }
+
+    /// Reads the next bytes. Returns how many, and counts them.
+    pub(in super::super) fn read(
+        &mut self,
+        bytes: &[u8],
+        limits: &Limits,
+        ledger: &mut HttpLedger,
+        memory: &mut HeadMemory,
+    ) -> (usize, Step) {
+        let mut at = 0_usize;
+        loop {
+            let rest = bytes.get(at..).unwrap_or_default();
+            let (read, step) = match &mut self.place {
+                Place::Payload(payload) if payload.left() == 0 => (0, Some(self.end_frame())),
+                _ if rest.is_empty() => return (at, Step::More),
+                Place::Preface(before) => {
+                    let left = PREFACE.get(*before..).unwrap_or_default();
+                    let read = left.len().min(rest.len());
+                    let is_preface = left.get(..read) == rest.get(..read);
+                    *before = before.saturating_add(read);
+                    if *before == PREFACE.len() {
+                        self.place = Place::Header([0; HEADER_BYTES], 0);
+                    }
+                    add(&mut ledger.head_bytes, read as u64);
+                    (read, (!is_preface).then_some(Step::Broken))
+                }
+                Place::Header(kept, len) => {
+                    let read = HEADER_BYTES.saturating_sub(*len).min(rest.len());
+                    for (place, byte) in kept.iter_mut().skip(*len).zip(rest) {
+                        *place = *byte;
+                    }
+                    *len = len.saturating_add(read);
+                    let header = (*len == HEADER_BYTES).then(|| FrameHeader::read(*kept));
+                    add(&mut ledger.head_bytes, read as u64);
+                    (read, header.and_then(|header| self.begin_frame(header, ledger)))
+                }
+                Place::Payload(_) => self.payload(rest, limits, ledger, memory),
+                Place::Lost => {
+                    add(&mut ledger.resync_bytes, rest.len() as u64);
+                    (rest.len(), None)
+                }
+            };
+            at = at.saturating_add(read);
+            match step {
+                None | Some(Step::More) => {}
+                Some(step) => return (at, step),
+            }
+        }
+    }
+
+    /// Begins the payload of a frame.
+    fn begin_frame(&mut self, header: FrameHeader, ledger: &mut HttpLedger) -> Option<Step> {
+        self.frames = self.frames.saturating_add(1);
+        let FrameHeader { kind, stream_id, .. } = header;
+        let is_next = match self.open {
+            Open::No => kind != Kind::Continuation,
+            Open::Head { stream_id: open, .. }
+            | Open::Passed { stream_id: open }
+            | Open::Lost { stream_id: open } => kind == Kind::Continuation && stream_id == open,
+        };
+        // A client pushes nothing (RFC 9113 section 8.4), but its block would change the table.
+        if !is_next || kind == Kind::PushPromise || (self.is_strict && !header.is_plausible()) {
+            return Some(Step::Broken);
+        }
+        add(&mut ledger.empty_frames, header.is_idle().into());
+        add(&mut ledger.reset_streams, (kind == Kind::ResetStream).into());
+        let Some(payload) = Payload::of(header) else { return Some(Step::Broken) };
+        if kind == Kind::Headers {
+            let is_new = stream_id > self.last_stream_id || stream_id == 0;
+            if stream_id & 1 == 1 {
+                self.last_stream_id = self.last_stream_id.max(stream_id);
+            }
+            self.open = if is_new {
+                let block = Box::new(Block::new(stream_id));
+                Open::Head { block, stream_id, ends_stream: header.ends_stream() }
+            } else {
+                Open::Passed { stream_id }
+            };
+        }
+        self.place = Place::Payload(payload);
+        None
+    }
+
+    /// Reads a part of a payload that is not empty.
+    fn payload(
+        &mut self,
+        bytes: &[u8],
+        limits: &Limits,
+        ledger: &mut HttpLedger,
+        memory: &mut HeadMemory,
+    ) -> (usize, Option<Step>) {
+        let Place::Payload(payload) = &mut self.place else { return (0, None) };
+        let is_data = payload.is_data();
+        let part = payload.take(bytes);
+        let read = part.bytes().len();
+        add(if is_data { &mut ledger.body_bytes } else { &mut ledger.head_bytes }, read as u64);
+        let step = match part {
+            Part::Block(fragment) => self.fragment(fragment, limits, ledger, memory),
+            Part::Other(_) => None,
+            Part::Broken(_) => Some(Step::Broken),
+        };
+        (read, step)
+    }
+
+    /// Decodes the next bytes of a header block.
+    fn fragment(
+        &mut self,
+        bytes: &[u8],
+        limits: &Limits,
+        ledger: &mut HttpLedger,
+        memory: &mut HeadMemory,
+    ) -> Option<Step> {
+        let Self { decoder, open, cut_field, .. } = self;
+        if let Open::Lost { .. } = open {
+            return None;
+        }
+        let mut add_item = |item: Item<'_>| {
+            if item == Item::LargeTable {
+                add(&mut ledger.large_tables, 1);
+            }
+            if let Open::Head { block, .. } = open {
+                block.add(item, limits);
+            }
+        };
+        let decoded = &mut memory.decoded;
+        let result = if cut_field.is_empty() {
+            decoder.decode(bytes, limits.head_bytes, decoded, &mut add_item).map(|read| {
+                cut_field.extend_from_slice(bytes.get(read..).unwrap_or_default());
+            })
+        } else {
+            cut_field.extend_from_slice(bytes);
+            decoder.decode(cut_field, limits.head_bytes, decoded, &mut add_item).map(|read| {
+                cut_field.drain(..read.min(cut_field.len()));
+            })
+        };
+        if cut_field.is_empty() {
+            *cut_field = Vec::new();
+        }
+        if result == Err(CompressionError) {
+            return Some(Step::Undecodable(self.take_block()));
+        }
+        if let Open::Head { block, stream_id, .. } = &self.open
+            && block.is_left_out()
+        {
+            let stream_id = *stream_id;
+            let block = self.take_block();
+            self.open = Open::Passed { stream_id };
+            return block.map(Step::LongHead);
+        }
+        None
+    }
+
+    /// Ends the payload of a frame.
+    fn end_frame(&mut self) -> Step {
+        let ends_headers = match &self.place {
+            Place::Payload(payload) => payload.ends_block(),
+            _ => false,
+        };
+        self.place = Place::Header([0; HEADER_BYTES], 0);
+        if !ends_headers {
+            return Step::More;
+        }
+        if !self.cut_field.is_empty() || self.decoder.is_within() {
+            return Step::Undecodable(self.take_block());
+        }
+        self.take_block().map_or(Step::More, Step::Head)
+    }
+
+    /// Ends a header block. Returns it if it is a request.
+    fn take_block(&mut self) -> Option<Box<Block>> {
+        match std::mem::replace(&mut self.open, Open::No) {
+            Open::Head { block, ends_stream, .. } => block.is_request(ends_stream).then_some(block),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Whether HTTP/2 goes on where a segment begins: on a connection that was joined, or lost bytes.
+//!
+//! A body may contain anything. So frames must follow each other, all of them such as a client may send, and one of them must be
+//! a request whose header block decodes. Until that is known, the bytes are kept.
+
+use super::{
+    super::memory::HeadMemory,
+    connection::{Connection, Step},
+};
+use crate::{ledger::HttpLedger, limits::Limits, stream::Arrival};
+
+/// Most bytes that are kept: a frame of the usual size and a few more.
+const MAX_BYTES: usize = 20 << 10;
+
+/// Most segments that are kept.
+const MAX_SEGMENTS: usize = 32;
+
+/// How many headers of frames must follow each other.
+const MIN_FRAMES: u64 = 2;
+
+/// What the bytes are.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(in super::super) enum Verdict {
+    /// Undecided.
+    Partial,
+    /// HTTP/2, from the first of them on.
+    Frames,
+    /// Something else.
+    Other,
+}
+
+/// Segments that may be HTTP/2.
+#[derive(Debug)]
+pub(in super::super) struct Join {
+    kept: Vec<u8>,
+    /// Where each segment ends, and when it arrived.
+    ends: Vec<(usize, Arrival)>,
+    probe: Connection,
+    has_request: bool,
+    /// The connection, if it is known to be HTTP/2.
+    known: Option<Box<Connection>>,
+}
+
+impl Join {
+    /// Begins where `known`, or a connection of which nothing is known, may go on.
+    pub(in super::super) fn new(known: Option<Box<Connection>>) -> Self {
+        Self { kept: Vec::new(), ends: Vec::new(), probe: Connection::supposed(), has_request: false, known }
+    }
+
+    /// Adds the bytes of a segment, and judges all.
+    pub(in super::super) fn add(
+        &mut self,
+        bytes: &[u8],
+        arrival: Arrival,
+        limits: &Limits,
+        memory: &mut HeadMemory,
+    ) -> Verdict {
+        self.kept.extend_from_slice(bytes);
+        self.ends.push((self.kept.len(), arrival));
+        let mut rest = bytes;
+        while !rest.is_empty() && (!self.has_request || self.probe.frames() < MIN_FRAMES) {
+            let (read, step) = self.probe.read(rest, limits, &mut HttpLedger::default(), memory);
+            rest = rest.get(read..).unwrap_or_default();
+            match step {
+                Step::More => {}
+                Step::Head(block) if !block.is_malformed() => self.has_request |= block.is_certain(),
+                _ => return Verdict::Other,
+            }
+        }
+        if self.has_request && self.probe.frames() >= MIN_FRAMES {
+            Verdict::Frames
+        } else if self.kept.len() > MAX_BYTES || self.ends.len() >= MAX_SEGMENTS {
+            Verdict::Other
+        } else {
+            Verdict::Partial
+        }
+    }
+
+    /// Returns how many bytes are kept.
+    pub(in super::super) fn len(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// Returns the memory that it takes, in bytes.
+    pub(in super::super) fn memory(&self) -> usize {
+        self.kept.capacity().saturating_add(self.probe.memory())
+    }
+
+    /// Takes the connection, if it is known to be HTTP/2.
+    pub(in super::super) fn take_known(&mut self) -> Option<Box<Connection>> {
+        self.known.take()
+    }
+
+    /// Returns the segments.
+    pub(in super::super) fn segments(&self) -> impl Iterator<Item = (&[u8], Arrival)> {
+        let starts = std::iter::once(0).chain(self.ends.iter().map(|(end, _)| *end));
+        starts
+            .zip(&self.ends)
+            .map(|(start, (end, arrival))| (self.kept.get(start..*end).unwrap_or_default(), *arrival))
+    }
+}

@@ -1,0 +1,165 @@
+//! HTTP/2, and whether a connection that was joined is HTTP/2.
+
+use super::{
+    super::{
+        NotHttp, PREVIEW_BYTES,
+        context::Context,
+        head::{Cause, Incomplete},
+        http2::{
+            block::Block,
+            connection::{Connection, Step},
+            join::{Join, Verdict},
+            may_begin,
+        },
+        request_line::Malformation,
+        search::Search,
+        start::Before,
+    },
+    Parser, State,
+};
+use crate::ledger::add;
+
+impl Parser {
+    /// Continues with HTTP/2, whose preface comes next.
+    pub(super) fn begin_http2(&mut self) {
+        // The request that asked for it is that of stream 1 (RFC 7540 section 3.2).
+        let last_stream_id = u32::from(matches!(self.before, Before::Last(_)));
+        self.state = State::Http2(Box::new(Connection::new(last_stream_id)));
+        self.is_http2 = true;
+    }
+
+    /// Begins to keep the bytes of a segment if they may be HTTP/2 on a connection that was joined or lost bytes.
+    pub(super) fn begin_join(&mut self, bytes: &[u8]) {
+        if !may_begin(bytes) {
+            return;
+        }
+        let may_be_http2 = self.may_be_http2();
+        match &mut self.state {
+            State::Http2(connection) if connection.is_lost() => {
+                let known = std::mem::replace(connection, Box::new(Connection::joined()));
+                self.state = State::Join(Box::new(Join::new(Some(known))));
+            }
+            State::Search(search) if search.len() == 0 && may_be_http2 => {
+                self.state = State::Join(Box::new(Join::new(None)));
+            }
+            _ => {}
+        }
+    }
+
+    /// Begins to keep `bytes` of a connection that was joined here, if they may be HTTP/2. Returns whether they may.
+    pub(super) fn is_join(&mut self, bytes: &[u8]) -> bool {
+        let is_join = self.may_be_http2() && may_begin(bytes);
+        if is_join {
+            self.state = State::Join(Box::new(Join::new(None)));
+        }
+        is_join
+    }
+
+    /// Returns whether a connection that was joined, or lost bytes, may be HTTP/2.
+    fn may_be_http2(&self) -> bool {
+        match self.before {
+            Before::Start | Before::Unknown => self.requests == 0 || self.is_http2,
+            Before::Last(reason) => reason == NotHttp::Upgrade,
+            Before::Request => false,
+        }
+    }
+
+    /// Keeps all of `bytes` until it is known what they are.
+    pub(super) fn join(&mut self, bytes: &[u8], cx: &mut Context<'_>) {
+        let State::Join(join) = &mut self.state else { return };
+        match join.add(bytes, self.latest, cx.limits, cx.heads) {
+            Verdict::Partial => {}
+            Verdict::Frames => {
+                let mut known = join.take_known().unwrap_or_else(|| Box::new(Connection::joined()));
+                known.resume();
+                self.certainty.resynchronized = true;
+                self.is_http2 = true;
+                self.replay(State::Http2(known), cx);
+            }
+            Verdict::Other => {
+                if self.first_bytes.is_empty()
+                    && let Some((bytes, _)) = join.segments().next()
+                {
+                    self.first_bytes = bytes.get(..PREVIEW_BYTES).unwrap_or(bytes).to_vec();
+                }
+                self.leave_join(cx);
+            }
+        }
+    }
+
+    /// Continues the search that bytes were kept for.
+    pub(super) fn leave_join(&mut self, cx: &mut Context<'_>) {
+        let State::Join(join) = &mut self.state else { return };
+        match join.take_known() {
+            Some(known) => self.replay(State::Http2(known), cx),
+            None => {
+                add(&mut cx.ledger.resyncs, 1);
+                self.replay(State::Search(Search::default()), cx);
+            }
+        }
+    }
+
+    /// Processes the kept segments in another state.
+    fn replay(&mut self, state: State, cx: &mut Context<'_>) {
+        let State::Join(join) = std::mem::replace(&mut self.state, state) else { return };
+        let latest = self.latest;
+        for (bytes, arrival) in join.segments() {
+            self.latest = arrival;
+            self.data(bytes, cx);
+        }
+        self.latest = latest;
+    }
+
+    /// Reads frames. Returns the bytes that are still to be processed.
+    pub(super) fn frames<'b>(&mut self, bytes: &'b [u8], cx: &mut Context<'_>) -> &'b [u8] {
+        let State::Http2(connection) = &mut self.state else { return bytes };
+        let (read, step) = connection.read(bytes, cx.limits, cx.ledger, cx.heads);
+        let rest = bytes.get(read..).unwrap_or_default();
+        match step {
+            Step::More => {}
+            Step::Head(block) => self.block(*block, None, None, cx),
+            Step::LongHead(block) => {
+                let incomplete = Incomplete { cause: Cause::Length, gap_bytes: 0 };
+                self.block(*block, Some(incomplete), None, cx);
+            }
+            Step::Undecodable(block) => {
+                if let Some(block) = block {
+                    self.block(*block, None, Some(Malformation::Compression), cx);
+                }
+                self.break_off(rest, cx);
+            }
+            Step::Broken => self.break_off(rest, cx),
+        }
+        rest
+    }
+
+    /// Ends a connection of which no server reads any more. If frames were found by searching, the search goes on instead.
+    fn break_off(&mut self, rest: &[u8], cx: &mut Context<'_>) {
+        if let State::Http2(connection) = &mut self.state
+            && let Some(block) = connection.give_up()
+        {
+            self.block(*block, Some(Incomplete { cause: Cause::End, gap_bytes: 0 }), None, cx);
+        }
+        match &mut self.state {
+            State::Http2(connection) if self.certainty.resynchronized => {
+                connection.lose();
+                add(&mut cx.ledger.resyncs, 1);
+            }
+            _ => self.stop(NotHttp::Http2, rest, cx),
+        }
+    }
+
+    /// Emits the request of a header block.
+    pub(super) fn block(
+        &mut self,
+        block: Block,
+        incomplete: Option<Incomplete>,
+        error: Option<Malformation>,
+        cx: &mut Context<'_>,
+    ) {
+        match block.into_request(incomplete, error, cx.heads) {
+            Some(mut request) => self.emit(&mut request, 0, cx),
+            None => add(&mut cx.ledger.unfinished_heads, 1),
+        }
+    }
+}

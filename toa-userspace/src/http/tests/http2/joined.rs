@@ -1,0 +1,259 @@
+//! Connections that were joined in their middle, or lost bytes.
+
+use proptest::prelude::*;
+
+use super::{
+    encoder::{Encoder, Random, Sent},
+    *,
+};
+
+/// A connection: where each of its frames begins, and its requests.
+#[derive(Debug, Default)]
+struct Connection {
+    bytes: Vec<u8>,
+    /// Where frames begin outside header blocks, and how many requests began before.
+    frames: Vec<(usize, usize)>,
+    /// The streams and fields of the requests.
+    requests: Vec<(u32, Vec<Sent>)>,
+}
+
+impl Connection {
+    /// Makes up one with so many requests.
+    fn new(seed: u64, requests: usize) -> Self {
+        let mut random = Random::new(seed);
+        let mut encoder = Encoder::new();
+        let mut this = Self { bytes: PREFACE.to_vec(), ..Self::default() };
+        for number in 0..requests {
+            let stream_id = 2 * u32::try_from(number).unwrap() + 1;
+            let mut fields = vec![
+                (":method", ["GET", "POST"][random.below(2)].to_owned()),
+                (":scheme", "http".to_owned()),
+                (":authority", format!("host-{}", random.below(3))),
+                (":path", format!("/{}", random.below(4))),
+            ];
+            for _ in 0..random.below(6) {
+                let name = ["x-team", "x-id", "cookie", "user-agent", "trace-bin"][random.below(5)];
+                let most = if random.once_in(10) { 2000 } else { 30 };
+                let value = "v".repeat(random.below(most));
+                fields.push((name, format!("{}-{value}", random.below(3))));
+            }
+            let mut block = Vec::new();
+            let sent = encoder.block(&fields, &mut random, &mut block);
+            this.requests.push((stream_id, sent));
+            this.headers(stream_id, &block, &mut random);
+            while random.once_in(2) {
+                this.other(stream_id, &mut random);
+            }
+        }
+        // Without another frame after it, the last request proves nothing.
+        this.frame(4, 0, 0, b"");
+        this
+    }
+
+    fn frame(&mut self, kind: u8, flags: u8, stream_id: u32, payload: &[u8]) {
+        if kind != CONTINUATION {
+            let before = self.requests.len() - usize::from(kind == HEADERS);
+            self.frames.push((self.bytes.len(), before));
+        }
+        self.bytes.extend(frame(kind, flags, stream_id, payload));
+    }
+
+    fn headers(&mut self, stream_id: u32, block: &[u8], random: &mut Random) {
+        let (first, mut rest) = block.split_at(1 + random.below(block.len()));
+        let ends = |rest: &[u8]| if rest.is_empty() { END_HEADERS } else { 0 };
+        if random.once_in(3) {
+            let payload = [&[2][..], &[0, 0, 0, 0, 9], first, &[0; 2]].concat();
+            self.frame(HEADERS, PADDED | PRIORITY | ends(rest), stream_id, &payload);
+        } else {
+            self.frame(HEADERS, ends(rest), stream_id, first);
+        }
+        while !rest.is_empty() {
+            let (part, behind) = rest.split_at(1 + random.below(rest.len()));
+            rest = behind;
+            self.frame(CONTINUATION, ends(rest), stream_id, part);
+        }
+    }
+
+    fn other(&mut self, stream_id: u32, random: &mut Random) {
+        match random.below(4) {
+            0 => self.frame(8, 0, 0, &[0, 0, 16, 0]),
+            1 => self.frame(6, 0, 0, b"8 bytes."),
+            2 => self.frame(RST_STREAM, 0, stream_id, &[0, 0, 0, 8]),
+            _ => self.frame(DATA, 0, stream_id, &vec![b'x'; random.below(3000)]),
+        }
+    }
+
+    /// Returns what is to be found from a request on, if its block is the first that was seen.
+    fn expected(&self, first: usize) -> Vec<Found> {
+        self.requests
+            .iter()
+            .skip(first)
+            .map(|(stream_id, fields)| expected(*stream_id, fields, first))
+            .collect()
+    }
+}
+
+/// Returns a request as who joined before the block `first` knows it.
+fn expected(stream_id: u32, fields: &[Sent], first: usize) -> Found {
+    let (mut method, mut target) = ("(unknown)", "(unknown)");
+    let (mut host, mut lines, mut unknown_fields) = (String::new(), String::new(), 0);
+    for Sent { name, value, name_since, value_since } in fields {
+        match name.as_str() {
+            _ if *value_since < first => {
+                unknown_fields += 1;
+                lines += "(unknown): \n";
+            }
+            _ if *name_since < first => {
+                unknown_fields += 1;
+                lines += &format!("(unknown): {value}\n");
+            }
+            ":method" => method = value,
+            ":path" => target = value,
+            ":authority" => host = format!("host: {value}\n"),
+            ":scheme" => {}
+            name => lines += &format!("{name}: {value}\n"),
+        }
+    }
+    let head = format!("{method} {target} HTTP/2\n{host}{lines}\n");
+    Found { unknown_fields, ..Found::whole(stream_id, &head) }
+}
+
+fn without_doubt(found: &[Found]) -> Vec<Found> {
+    found.iter().cloned().map(|it| Found { is_resynchronized: false, ..it }).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_split_gives_the_same_requests(seed: u64, step in 1_usize..2000) {
+        let connection = Connection::new(seed, 12);
+        let wire = Wire::new(true).pieces(&connection.bytes, step);
+        prop_assert_eq!(wire.found, connection.expected(0));
+        prop_assert_eq!((wire.ledger.resyncs, wire.ledger.not_http), (0, 0));
+    }
+
+    #[test]
+    fn what_is_first_sent_after_joining_is_exact(seed: u64, step in 1_usize..2000) {
+        let connection = Connection::new(seed, 12);
+        for (start, before) in &connection.frames {
+            let rest = &connection.bytes[*start..];
+            // The first segment is where frames are looked for.
+            let first = rest.len().min(9.max(step));
+            let mut wire = Wire::new(false);
+            wire.data(&rest[..first]);
+            let wire = wire.pieces(&rest[first..], step);
+            let expected = connection.expected(*before);
+            // Frames that are found too late are left out; and a request needs to be certain.
+            let found = without_doubt(&wire.found);
+            prop_assert!(wire.found.iter().all(|it| it.is_resynchronized));
+            if let Some(first) = found.first() {
+                let skipped = expected.iter().position(|it| it.stream_id == first.stream_id).unwrap();
+                // The blocks of those before it were not seen.
+                prop_assert_eq!(found, connection.expected(before + skipped));
+            } else {
+                prop_assert!(expected.len() < 8 || step < 400, "{} of {}", expected.len(), step);
+            }
+        }
+    }
+
+    #[test]
+    fn a_gap_leaves_nothing_wrong(seed: u64, step in 1_usize..2000, at in 0_usize..20_000, len in 1_usize..3000) {
+        let connection = Connection::new(seed, 12);
+        let at = PREFACE.len() + at % (connection.bytes.len() - PREFACE.len());
+        let end = (at + len).min(connection.bytes.len());
+        let mut wire = Wire::new(true).pieces(&connection.bytes[..at], step);
+        wire.accept(StreamEvent::Gap { bytes: (end - at) as u64 });
+        let wire = wire.pieces(&connection.bytes[end..], step).finish();
+        let sent = |stream_id| connection.requests.iter().find(|(id, _)| Some(*id) == stream_id);
+        for found in wire.found.iter().filter(|it| it.incomplete.is_none()) {
+            // Whatever is not unknown is as it was sent.
+            let (id, fields) = sent(found.stream_id).unwrap();
+            let whole = expected(*id, fields, 0).head;
+            for line in found.head.lines().skip(1).filter(|line| !line.starts_with("(unknown)")) {
+                prop_assert!(whole.contains(&format!("\n{line}\n")), "{line} of {whole}");
+            }
+            let words = |head: &str| head.lines().next().unwrap().split(' ').map(str::to_owned).collect::<Vec<_>>();
+            for (word, sent) in words(&found.head).iter().zip(words(&whole)) {
+                prop_assert!(*word == sent || word == "(unknown)", "{word} of {whole}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_lone_frame_proves_nothing() {
+    let mut wire = Wire::new(false);
+    wire.data(&request(7, "/7"));
+    assert_eq!(wire.found, []);
+    wire.data(&request(9, "/9"));
+    let found =
+        |stream_id, target: &str| Found { is_resynchronized: true, ..Found::whole(stream_id, &head(target)) };
+    assert_eq!(wire.found, [found(7, "/7"), found(9, "/9")]);
+    let mut wire = Wire::new(false);
+    wire.data(&request(7, "/7"));
+    let wire = wire.finish();
+    assert_eq!((wire.found, wire.ledger.resyncs), (vec![], 1));
+}
+
+#[test]
+fn what_only_begins_like_frames_is_searched_for_http_1() {
+    let get = b"GET /1 HTTP/1.1\r\nhost: a\r\n\r\n";
+    for first in [
+        frame(DATA, 0, 1, b"x"),
+        frame(SETTINGS, 0, 0, b""),
+        [frame(SETTINGS, 0, 0, b""), frame(SETTINGS, 0, 0, b"")].concat(),
+        frame(HEADERS, END_HEADERS, 1, b"\xbe\x80"),
+        frame(HEADERS, END_HEADERS, 1, &literals(&[("a", "b")])),
+        b"\0\0\x01".to_vec(),
+    ] {
+        let mut wire = Wire::new(false);
+        wire.data(&first);
+        wire.data(get);
+        let heads: Vec<_> = wire.found.iter().map(|it| it.head.lines().next().unwrap().to_owned()).collect();
+        assert_eq!(heads, ["GET /1 HTTP/1.1"], "{}", first.escape_ascii());
+        assert_eq!(wire.ledger.resync_bytes, first.len() as u64);
+    }
+}
+
+#[test]
+fn a_connection_that_is_wanted_again_is_found_again() {
+    let mut wire = Wire::new(true);
+    wire.data(&[PREFACE, &request(1, "/1")].concat());
+    wire.step(|parser, cx| parser.want(false, cx));
+    wire.data(&request(3, "/3"));
+    wire.step(|parser, cx| parser.want(true, cx));
+    wire.data(&request(5, "/5"));
+    wire.data(&request(7, "/7"));
+    let targets: Vec<_> = wire.found.iter().map(|it| it.stream_id).collect();
+    assert_eq!(targets, [Some(1), Some(5), Some(7)]);
+}
+
+#[test]
+fn a_gap_across_frames_is_followed_by_a_search() {
+    let mut wire = Wire::new(true);
+    wire.data(&[PREFACE, &request(1, "/1")].concat());
+    wire.accept(StreamEvent::Gap { bytes: 5 });
+    // Frames are not looked for within a segment, and never HTTP/1.
+    wire.data(&[b"GET / HTTP/1.1\r\nhost: a\r\n\r\n", &request(3, "/3")[..]].concat());
+    wire.data(&request(5, "/5"));
+    wire.data(&request(7, "/7"));
+    let found =
+        |stream_id, target: &str| Found { is_resynchronized: true, ..Found::whole(stream_id, &head(target)) };
+    assert_eq!(wire.found, [Found::whole(1, &head("/1")), found(5, "/5"), found(7, "/7")]);
+    assert_eq!(wire.ledger.resyncs, 1);
+}
+
+#[test]
+fn a_gap_in_a_header_block_ends_where_its_frame_ends() {
+    let whole = frame(HEADERS, END_HEADERS, 3, &block("/3", &[("x-team", "a")]));
+    let mut wire = Wire::new(true);
+    wire.data(&[PREFACE, &request(1, "/1"), &whole[..whole.len() - 8]].concat());
+    wire.accept(StreamEvent::Gap { bytes: 5 });
+    wire.data(&whole[whole.len() - 3..]);
+    wire.data(&frame(HEADERS, END_HEADERS, 5, &[0x82, 0x84, 0x86, 0xbe]));
+    let cut = Found { incomplete: Some(Cause::Gap), ..Found::whole(3, &head("/3")) };
+    let next = Found { unknown_fields: 1, ..Found::whole(5, "GET / HTTP/2\n(unknown): \n\n") };
+    assert_eq!(wire.found, [Found::whole(1, &head("/1")), cut, next]);
+    assert_eq!((wire.ledger.resyncs, wire.ledger.unknown_fields), (0, 1));
+}
