@@ -1,7 +1,7 @@
 //! The sockets that processes hold, found by their descriptors in `/proc/PID/fd`.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     ffi::CStr,
     fs, io,
     mem::MaybeUninit,
@@ -127,6 +127,21 @@ pub fn owners(inodes: impl IntoIterator<Item = u32>) -> io::Result<HashMap<u32, 
         })?;
     }
     Ok(owners)
+}
+
+/// Returns the other processes that hold sockets with these inodes, each with the inodes that it holds.
+pub fn holders(inodes: impl IntoIterator<Item = u32>) -> io::Result<BTreeMap<u32, BTreeSet<u32>>> {
+    let inodes: HashSet<_> = inodes.into_iter().collect();
+    let mut holders: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+    if !inodes.is_empty() {
+        walk(|process, inode, _| {
+            if inodes.contains(&inode) {
+                holders.entry(process.pid).or_default().insert(inode);
+            }
+            ControlFlow::Continue(())
+        })?;
+    }
+    Ok(holders)
 }
 
 fn is_there(pid: u32) -> bool {

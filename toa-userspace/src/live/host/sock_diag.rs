@@ -103,6 +103,8 @@ pub struct Listener {
     pub address: IpAddr,
     /// The local port.
     pub port: u16,
+    /// The socket's inode.
+    pub inode: u32,
 }
 
 /// The kernel's table of TCP sockets.
@@ -142,7 +144,8 @@ impl SockDiag {
         let mut found = Vec::new();
         self.dump(&StateFlags::LISTEN, &ExtensionFlags::empty(), |response| {
             let id = response.header.socket_id;
-            found.push(Listener { address: id.source_address.to_canonical(), port: id.source_port });
+            let (address, port) = (id.source_address.to_canonical(), id.source_port);
+            found.push(Listener { address, port, inode: response.header.inode });
         })?;
         Ok(found)
     }
