@@ -79,7 +79,9 @@ impl Events {
         let mut rows = BTreeSet::new();
         for event in self.called("request") {
             ensure!(event["tls"] == true, "{event}");
-            let text = |pointer: &str| Ok(event.pointer(pointer).and_then(Value::as_str).context("text")?.to_owned());
+            let text = |pointer: &str| -> Result<String> {
+                Ok(event.pointer(pointer).and_then(Value::as_str).context("text")?.to_owned())
+            };
             let end = |end: &Value| -> Result<SocketAddr> {
                 let port = end["port"].as_u64().context("port")?;
                 Ok((end["address"].as_str().context("address")?.parse::<IpAddr>()?, port.try_into()?).into())

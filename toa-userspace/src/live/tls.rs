@@ -8,6 +8,7 @@ pub mod layout;
 mod learning;
 pub mod library;
 mod probes;
+pub mod rights;
 pub mod servers;
 
 pub use learning::{Learning, LearningError};

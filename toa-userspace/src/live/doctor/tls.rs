@@ -2,16 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use caps::{CapSet, Capability};
 use toa_common::config::Config;
 
 use super::check::{Check, State, check, last_source};
 use crate::{
     error_chain::ErrorChain,
     live::{
-        host::privileges::{self, HIGHEST_PARANOID, paranoid},
         program::load::{LoadOptions, Loaded},
-        tls::{Probes, layout::layout, servers},
+        tls::{
+            Probes,
+            layout::layout,
+            rights,
+            servers::{self, Servers},
+        },
     },
 };
 
@@ -22,8 +25,8 @@ const MAX_LISTED: usize = 3;
 
 /// Checks whether the plaintext programs can be loaded, and each server.
 pub(super) fn checks() -> Vec<Check> {
-    let rights = rights();
-    let servers = match servers::servers(&Config::DEFAULT) {
+    let rights = programs();
+    let Servers { servers, refused } = match servers::servers(&Config::DEFAULT) {
         Ok(servers) => servers,
         Err(error) => {
             return vec![rights, check(NAME, State::Warn, ErrorChain(&error).to_string(), None)];
@@ -43,25 +46,14 @@ pub(super) fn checks() -> Vec<Check> {
         let (processes, ports) = (listed(processes), listed(ports));
         check(NAME, State::Ok, format!("{name} (process {processes}; port {ports}): {found}"), None)
     };
-    [rights].into_iter().chain(groups.into_iter().map(line)).collect()
+    [rights].into_iter().chain(hidden(refused)).chain(groups.into_iter().map(line)).collect()
 }
 
 /// Checks whether we may, and whether the kernel accepts the programs.
-fn rights() -> Check {
-    let has = |capability| caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false);
+fn programs() -> Check {
     let advice = "attach works, but without --tls";
-    let may_probe = paranoid().is_none_or(|paranoid| paranoid <= HIGHEST_PARANOID);
-    let missing = if !privileges::may_read_kernel() {
-        Some("CAP_BPF and CAP_PERFMON")
-    } else if !may_probe && !has(Capability::CAP_SYS_ADMIN) {
-        Some("CAP_SYS_ADMIN (kernel.perf_event_paranoid is above 2)")
-    } else if !has(Capability::CAP_SYS_PTRACE) {
-        Some("CAP_SYS_PTRACE, to look into servers of other users")
-    } else {
-        None
-    };
-    if let Some(missing) = missing {
-        return check(NAME, State::Warn, format!("missing: {missing}"), Some(advice));
+    if let Err(error) = rights::check() {
+        return check(NAME, State::Warn, error.to_string(), Some(advice));
     }
     let layout = match layout() {
         Ok(layout) => layout,
@@ -75,6 +67,15 @@ fn rights() -> Check {
             check(NAME, State::Warn, found, Some(advice))
         }
     }
+}
+
+/// Says that there are processes into which we may not look.
+fn hidden(refused: u64) -> Option<Check> {
+    let missing = listed(rights::missing_to_look());
+    (refused > 0).then(|| {
+        let found = format!("{refused} processes cannot be looked into, servers may be among them");
+        check(NAME, State::Warn, found, (!missing.is_empty()).then(|| format!("needs {missing}")).as_deref())
+    })
 }
 
 /// Returns the first items of a list.

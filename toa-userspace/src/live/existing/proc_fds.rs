@@ -129,14 +129,23 @@ pub fn owners(inodes: impl IntoIterator<Item = u32>) -> io::Result<HashMap<u32, 
     Ok(owners)
 }
 
-/// Returns the other processes that hold sockets with these inodes, each with the inodes that it holds.
-pub fn holders(inodes: impl IntoIterator<Item = u32>) -> io::Result<BTreeMap<u32, BTreeSet<u32>>> {
+/// The processes that hold sockets.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Holders {
+    /// The process IDs, each with the inodes of the sockets.
+    pub processes: BTreeMap<u32, BTreeSet<u32>>,
+    /// Processes whose descriptors we may not list.
+    pub refused: u64,
+}
+
+/// Returns the other processes that hold sockets with these inodes.
+pub fn holders(inodes: impl IntoIterator<Item = u32>) -> io::Result<Holders> {
     let inodes: HashSet<_> = inodes.into_iter().collect();
-    let mut holders: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+    let mut holders = Holders::default();
     if !inodes.is_empty() {
-        walk(|process, inode, _| {
+        holders.refused = walk(|process, inode, _| {
             if inodes.contains(&inode) {
-                holders.entry(process.pid).or_default().insert(inode);
+                holders.processes.entry(process.pid).or_default().insert(inode);
             }
             ControlFlow::Continue(())
         })?;

@@ -62,7 +62,7 @@ impl Probes {
 
     /// Attaches to the functions of a library, unless that was done before. Returns whether it was not.
     ///
-    /// Needs `CAP_BPF` and `CAP_PERFMON`, or `CAP_SYS_ADMIN` where `kernel.perf_event_paranoid` is above 2.
+    /// Needs `CAP_SYS_ADMIN`.
     pub fn attach(&mut self, loaded: &mut Loaded, library: &Library) -> Result<bool, ProbesError> {
         if !self.libraries.insert(library.id) {
             return Ok(false);

@@ -12,7 +12,7 @@ use toa_common::config::Config;
 
 use super::library::{self, Function, LibraryError};
 use crate::live::{
-    existing::holders,
+    existing::{Holders, holders},
     host::sock_diag::{SockDiag, SockDiagError},
 };
 
@@ -28,6 +28,15 @@ pub enum ServersError {
     /// The processes cannot be listed.
     #[error("cannot list the processes in /proc")]
     Processes(#[source] io::Error),
+}
+
+/// The processes that listen.
+#[derive(Debug)]
+pub struct Servers {
+    /// Those that we may look into.
+    pub servers: Vec<Server>,
+    /// Processes, servers or not, that we may not look into.
+    pub refused: u64,
 }
 
 /// A process that listens.
@@ -80,20 +89,20 @@ pub enum NoLibrary {
 }
 
 /// Returns the processes that listen on a port of `config`, without this one.
-pub fn servers(config: &Config) -> Result<Vec<Server>, ServersError> {
+pub fn servers(config: &Config) -> Result<Servers, ServersError> {
     let listeners = SockDiag::new()?.listeners()?;
     let ports: HashMap<u32, u16> = listeners
         .iter()
         .filter(|listener| config.serves(listener.port.to_be()))
         .map(|listener| (listener.inode, listener.port))
         .collect();
-    let holders = holders(ports.keys().copied()).map_err(ServersError::Processes)?;
+    let Holders { processes, refused } = holders(ports.keys().copied()).map_err(ServersError::Processes)?;
     let mut known = Known::default();
-    let servers = holders.into_iter().map(|(pid, inodes)| {
+    let servers = processes.into_iter().map(|(pid, inodes)| {
         let ports = inodes.iter().filter_map(|inode| ports.get(inode)).copied().collect();
         Server { pid, name: name(pid), ports, library: library_of(pid, &mut known) }
     });
-    Ok(servers.collect())
+    Ok(Servers { servers: servers.collect(), refused })
 }
 
 /// Returns the library of a process.

@@ -13,8 +13,8 @@ use toa_common::config::Config;
 use toa_userspace::live::{
     program::load::Loaded,
     tls::{
-        Learning, Probes,
-        servers::{self, Library, Server},
+        Learning, Probes, rights,
+        servers::{self, Library, Server, Servers},
     },
 };
 use tokio::time::sleep_until;
@@ -36,6 +36,7 @@ pub(super) type Found = BTreeMap<(u64, u64), (Library, Vec<String>)>;
 
 /// Finds the TLS libraries. Fails if there are none.
 pub(super) fn find(server: &TlsServer, config: &Config) -> Result<Found> {
+    rights::check().context("--tls")?;
     let mut found = Found::new();
     match server {
         TlsServer::Process(pid) => {
@@ -47,7 +48,7 @@ pub(super) fn find(server: &TlsServer, config: &Config) -> Result<Found> {
             found.insert(library.id, (library, Vec::new()));
         }
         TlsServer::Listening => {
-            let servers = servers::servers(config)?;
+            let Servers { servers, refused } = servers::servers(config)?;
             let mut reasons = Vec::new();
             for Server { pid, name, library, .. } in servers {
                 let name = format!("{name} (process {pid})");
@@ -55,6 +56,13 @@ pub(super) fn find(server: &TlsServer, config: &Config) -> Result<Found> {
                     Ok(library) => found.entry(library.id).or_insert((library, Vec::new())).1.push(name),
                     Err(reason) => reasons.push(format!("{name} {reason}")),
                 }
+            }
+            if found.is_empty() && reasons.is_empty() && refused > 0 {
+                let missing = rights::missing_to_look();
+                let missing = missing.iter().map(|capability| format!("{capability} is missing; ")).collect::<String>();
+                bail!(
+                    "--tls: the servers are not found: {refused} processes cannot be looked into: {missing}or use --tls=PATH"
+                );
             }
             if found.is_empty() && reasons.is_empty() {
                 bail!("--tls: no process listens on the servers' ports: start the server first, or use --tls=PATH");
