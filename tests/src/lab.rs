@@ -50,6 +50,11 @@ pub fn nginx_address() -> SocketAddr {
     SocketAddr::new(SERVER.into(), nginx::PORT)
 }
 
+/// Returns the address on which nginx serves TLS.
+pub fn tls_address() -> SocketAddr {
+    SocketAddr::new(SERVER.into(), nginx::TLS_PORT)
+}
+
 /// Balancer and server, without nginx.
 pub struct Lab {
     /// The balancer's device.

@@ -11,4 +11,5 @@ pub mod raw_client;
 pub mod request_lines;
 pub mod steady;
 pub mod tcpdump;
+pub mod tls_client;
 pub mod wrk;

@@ -149,6 +149,35 @@ counters! {
     LostOther = "lost_other",
     /// Bytes of payload lost for another reason.
     LostOtherBytes = "lost_other_bytes",
+
+    /// Reads of plaintext on followed connections.
+    Plaintext = "plaintext",
+    /// Bytes of plaintext that were read there.
+    PlaintextBytes = "plaintext_bytes",
+    /// Reads of plaintext handed to user space.
+    PlaintextEmitted = "plaintext_emitted",
+    /// Bytes of plaintext handed to user space.
+    PlaintextEmittedBytes = "plaintext_emitted_bytes",
+    /// Reads of plaintext handed to user space without their end.
+    PlaintextCut = "plaintext_cut",
+    /// Bytes of plaintext beyond what is copied of one read.
+    PlaintextCutBytes = "plaintext_cut_bytes",
+    /// Reads of plaintext that were bypassed, as user space requested.
+    PlaintextBypassed = "plaintext_bypassed",
+    /// Bytes of plaintext in bypassed reads.
+    PlaintextBypassedBytes = "plaintext_bypassed_bytes",
+    /// Reads of plaintext lost because the CPU's ring was full.
+    PlaintextLostRingFull = "plaintext_lost_ring_full",
+    /// Bytes of plaintext lost because the CPU's ring was full.
+    PlaintextLostRingFullBytes = "plaintext_lost_ring_full_bytes",
+    /// Reads of plaintext lost because the CPU's ring has no reader.
+    PlaintextLostNoReader = "plaintext_lost_no_reader",
+    /// Bytes of plaintext lost because the CPU's ring has no reader.
+    PlaintextLostNoReaderBytes = "plaintext_lost_no_reader_bytes",
+    /// Reads of plaintext lost for another reason: there was no buffer, or it could not be read.
+    PlaintextLostOther = "plaintext_lost_other",
+    /// Bytes of plaintext lost for another reason.
+    PlaintextLostOtherBytes = "plaintext_lost_other_bytes",
 }
 
 impl From<SkipReason> for Counter {

@@ -91,6 +91,8 @@ pub mod flags {
     pub const FIN_SEEN: u16 = 1 << 5;
     /// The server's socket was found: it is on this host, so that the connection has ended when it is gone.
     pub const SOCKET_SEEN: u16 = 1 << 6;
+    /// In a record only: it is no packet, but [plaintext](crate::plaintext::PlaintextRecord).
+    pub const PLAINTEXT: u16 = 1 << 13;
     /// In a record only: the server may discard the packet, because its ACK number is older than any that a client sends.
     pub const DOUBTFUL: u16 = 1 << 14;
     /// In a record only: the packet is a stray, see [`super::Change::is_stray`].

@@ -19,6 +19,21 @@ pub struct FlowKey {
 const _: () = assert!(size_of::<FlowKey>() == 36);
 
 impl FlowKey {
+    /// No connection.
+    pub const NONE: Self = Self { source: Address([0; 4]), destination: Address([0; 4]), ports: 0 };
+
+    /// Reads a key.
+    pub fn decode(bytes: &[u8; size_of::<Self>()]) -> Self {
+        let [source @ .., a, b, c, d] = bytes;
+        let (source, destination) = source.split_at(16);
+        let address = |bytes: &[u8]| bytes.first_chunk().map_or(Address([0; 4]), Address::from_ipv6);
+        Self {
+            source: address(source),
+            destination: address(destination),
+            ports: u32::from_ne_bytes([*a, *b, *c, *d]),
+        }
+    }
+
     /// Returns the source port.
     pub fn source_port(&self) -> u16 {
         u16::from_be(self.source_port_be())

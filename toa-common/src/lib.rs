@@ -24,6 +24,7 @@ pub mod inspect;
 pub mod limits;
 pub mod maps;
 pub mod object;
+pub mod plaintext;
 #[cfg(feature = "user")]
 mod pod;
 pub mod record;

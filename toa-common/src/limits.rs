@@ -27,6 +27,19 @@ pub const CLIENT_EXAMPLES: u32 = 4;
 /// Entries of the map of bypasses: the number of connections that may be in a body at the same time.
 pub const MAX_BYPASSES: u32 = 16_384;
 
+/// Maximum number of bytes that are copied of one read of plaintext: those of a TLS record (RFC 8446 section 5.1), of which
+/// OpenSSL returns at most one at a time.
+pub const MAX_PLAINTEXT_BYTES: usize = 16 << 10;
+
+/// Entries of the LRU map of TLS objects, if plaintext is read.
+pub const MAX_SESSIONS: u32 = 65_536;
+
+/// Entries of the LRU map of reads that have not returned, if plaintext is read: the threads that wait in one.
+pub const MAX_CALLS: u32 = 16_384;
+
+/// Buffers for plaintext per CPU, if it is read. A thread may be preempted while it copies.
+pub const PLAINTEXT_BUFFERS: u32 = 2;
+
 /// Maximum length of the TCP option area, in bytes: data offset 15 less the fixed header (RFC 9293 section 3.1).
 pub const MAX_OPTIONS_BYTES: usize = 40;
 

@@ -6,6 +6,7 @@ use crate::{
     config::Config,
     flow::Flow,
     flow_key::FlowKey,
+    plaintext::TaskLayout,
     remembered::RememberCounts,
     rule::{PrefixKey, RuleKey},
     rule_change::ChangeRecord,
@@ -38,3 +39,5 @@ unsafe impl aya::Pod for Bypass {}
 unsafe impl aya::Pod for SocketLayout {}
 // SAFETY: as above.
 unsafe impl aya::Pod for RememberCounts {}
+// SAFETY: as above.
+unsafe impl aya::Pod for TaskLayout {}

@@ -3,6 +3,7 @@
 use crate::{
     attribution::Attribution,
     body::{Position, states},
+    flow::flags::PLAINTEXT,
     limits::MAX_SAMPLE_BYTES,
     seq::Seq,
 };
@@ -63,6 +64,15 @@ const _: () = assert!(size_of::<SegmentRecord>() == SegmentRecord::LEN);
 const _: () = assert!(core::mem::offset_of!(SegmentRecord, frame_len) == 40);
 const _: () = assert!(core::mem::offset_of!(SegmentRecord, network_offset) == 63);
 
+/// Offset of the flags in a record of any kind.
+pub const FLAGS_OFFSET: usize = core::mem::offset_of!(SegmentRecord, flags);
+
+/// Returns whether a sample is plaintext ([`crate::plaintext::PlaintextRecord`]), not a packet.
+pub fn is_plaintext(sample: &[u8]) -> bool {
+    let flags = sample.get(FLAGS_OFFSET..).and_then(<[u8]>::first_chunk);
+    flags.is_some_and(|flags| u16::from_ne_bytes(*flags) & PLAINTEXT != 0)
+}
+
 /// Maximum length of the part of a frame that follows a record, in bytes.
 pub const MAX_CAPTURED_BYTES: usize = MAX_SAMPLE_BYTES - SegmentRecord::LEN;
 
@@ -87,7 +97,7 @@ impl SegmentRecord {
     /// sample is shorter than a record.
     pub fn decode(sample: &[u8]) -> Option<(Self, &[u8])> {
         let (bytes, rest) = sample.split_first_chunk::<{ Self::LEN }>()?;
-        let mut fields = Fields(bytes);
+        let mut fields = Fields::new(bytes);
         let record = Self {
             time_ns: u64::from_ne_bytes(fields.take()?),
             generation: u64::from_ne_bytes(fields.take()?),
@@ -113,10 +123,14 @@ impl SegmentRecord {
 }
 
 /// The bytes of a record that were not read yet. Fields are read from the front, in their order.
-struct Fields<'a>(&'a [u8]);
+pub(crate) struct Fields<'a>(&'a [u8]);
 
-impl Fields<'_> {
-    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+impl<'a> Fields<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (field, rest) = self.0.split_first_chunk()?;
         self.0 = rest;
         Some(*field)

@@ -2,7 +2,7 @@
 
 /// Version of what eBPF objects, runs and other processes share: [`RunInfo`], the other maps, records. Changes if any of
 /// them changes.
-pub const FORMAT: u32 = 9;
+pub const FORMAT: u32 = 10;
 
 /// Maximum number of interfaces of a run. The command line accepts no more.
 pub const MAX_INTERFACES: usize = 64;

@@ -18,11 +18,11 @@ use crate::{
 };
 
 /// `-ENOENT`: the map has no ring for this CPU.
-const NO_READER: i64 = -2;
+pub(crate) const NO_READER: i64 = -2;
 /// `-E2BIG`: the map has no slot for this CPU.
-const NO_SLOT: i64 = -7;
+pub(crate) const NO_SLOT: i64 = -7;
 /// `-ENOSPC`: the ring is full.
-const RING_FULL: i64 = -28;
+pub(crate) const RING_FULL: i64 = -28;
 
 /// Copies the packet in the scratch map to user space, unless it is bypassed, and counts the outcome. The sample is a
 /// record, whose part about the flow is filled in already, followed by the frame, which the kernel copies from the packet

@@ -13,6 +13,7 @@ pub mod ingress;
 mod learn;
 mod maps;
 mod outcome;
+pub mod plaintext;
 mod scratch;
 mod server_socket;
 mod skb;

@@ -1,12 +1,17 @@
-//! The shipped object: one entry point per kind of device, with the same body and maps.
+//! The shipped object: one entry point per kind of device, with the same body and maps. The programs that read plaintext
+//! share the maps; each is loaded only if it is asked for.
 #![no_std]
 #![no_main]
 
-use aya_ebpf::{macros::classifier, programs::TcContext};
+use aya_ebpf::{
+    macros::{classifier, raw_tracepoint, uprobe, uretprobe},
+    programs::{ProbeContext, RawTracePointContext, RetProbeContext, TcContext},
+};
 use toa_common::{follow::Decision, inspect::Inspected, skip_reason::SkipReason, wire::view::Link};
 use toa_ebpf::{
     NEXT,
     ingress::{Report, ingress},
+    plaintext,
 };
 
 /// The shipped object reports nothing.
@@ -37,6 +42,42 @@ fn toa_ingress_eth(ctx: TcContext) -> i32 {
 fn toa_ingress_ip(ctx: TcContext) -> i32 {
     ingress(&ctx, Link::Ip, Silent);
     NEXT
+}
+
+/// The entry of `SSL_set_fd` and `SSL_set_rfd`.
+#[uprobe]
+fn toa_tls_bound(ctx: ProbeContext) {
+    plaintext::bound(&ctx);
+}
+
+/// The entry of `SSL_free`.
+#[uprobe]
+fn toa_tls_freed(ctx: ProbeContext) {
+    plaintext::freed(&ctx);
+}
+
+/// The entry of `SSL_read`.
+#[uprobe]
+fn toa_tls_read(ctx: ProbeContext) {
+    plaintext::begins(&ctx, false);
+}
+
+/// The entry of `SSL_read_ex`.
+#[uprobe]
+fn toa_tls_read_ex(ctx: ProbeContext) {
+    plaintext::begins(&ctx, true);
+}
+
+/// The return of `SSL_read` and `SSL_read_ex`.
+#[uretprobe]
+fn toa_tls_returned(ctx: RetProbeContext) {
+    plaintext::ends(&ctx);
+}
+
+/// The entry of every system call, while TLS objects exist whose connection is not known.
+#[raw_tracepoint(tracepoint = "sys_enter")]
+fn toa_tls_call(ctx: RawTracePointContext) {
+    plaintext::system_call(&ctx);
 }
 
 /// The version of what this object shares with user space. Its name is [`toa_common::object::SECTION`].

@@ -7,6 +7,8 @@
 //! used      = head + body + resync + opaque + unwanted + buffered  bytes, by the parser
 //! ```
 //!
+//! The first holds for packets and for plaintext, each with its stream; the second for both together.
+//!
 //! `held` and `buffered` are gauges and are 0 after a flush. Used bytes are those handed to the parser, whatever it
 //! found in them.
 
@@ -47,6 +49,8 @@ pub struct Ledger {
     pub total_bytes_limits: u64,
     /// What became of segments and their bytes.
     pub stream: StreamLedger,
+    /// What became of plaintext: a read counts as a segment.
+    pub plaintext: StreamLedger,
     /// What the parser found.
     pub http: HttpLedger,
 }

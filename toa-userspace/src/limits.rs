@@ -39,6 +39,9 @@ pub struct Limits {
     /// How long a connection of which the kernel copies nothing may be silent before its bypass is cleared, to see whether
     /// it is alive, in nanoseconds.
     pub probe_ns: u64,
+    /// How long to wait for the plaintext of a connection whose packets have ended, in nanoseconds: servers read what has
+    /// arrived at once, and then tell the end themselves.
+    pub plaintext_ns: u64,
     /// How long an ended connection is remembered, in nanoseconds.
     pub linger_ns: u64,
 }
@@ -60,6 +63,7 @@ impl Default for Limits {
             start_ns: 50_000_000,
             idle_ns: 86_400_000_000_000,
             probe_ns: 300_000_000_000,
+            plaintext_ns: 5_000_000_000,
             linger_ns: toa_common::limits::LINGER_NS,
         }
     }

@@ -8,3 +8,4 @@ pub mod program;
 pub mod remember;
 pub mod rings;
 pub mod runs;
+pub mod tls;

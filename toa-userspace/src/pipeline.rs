@@ -23,6 +23,8 @@ pub mod checksums;
 pub mod connection;
 mod context;
 mod entry;
+mod lane;
+mod plaintext;
 mod receiver;
 pub mod request_limit;
 mod sink;
@@ -32,7 +34,7 @@ use std::{collections::HashSet, net::IpAddr};
 
 use foldhash::quality::RandomState;
 use lru::LruCache;
-use toa_common::flow_key::FlowKey;
+use toa_common::{flow_key::FlowKey, record::is_plaintext};
 
 use crate::{
     address::ClientAddress,
@@ -41,7 +43,7 @@ use crate::{
     ledger::{Ledger, add, examples::Examples},
     limits::Limits,
     rule::matcher::Matcher,
-    segment::{Segment, SegmentError},
+    segment::{Segment, SegmentError, plaintext::Plaintext},
     stream::EndKind,
 };
 use bypass::{BypassTable, NoBypass};
@@ -138,18 +140,15 @@ impl<B: BypassTable> Pipeline<B> {
         self.open.len()
     }
 
-    /// Processes a sample of a ring. A sample that is not a segment is counted and has no other effect.
+    /// Processes a sample of a ring. A sample that is neither a segment nor plaintext is counted and has no other effect.
     pub fn sample(&mut self, sample: &[u8], sink: &mut impl Sink) -> Result<(), SegmentError> {
-        match Segment::decode(sample, self.clock_offset_ns) {
-            Ok(segment) => {
-                self.segment(&segment, sink);
-                Ok(())
-            }
-            Err(error) => {
-                add(&mut self.ledger.undecodable_samples, 1);
-                Err(error)
-            }
-        }
+        let result = if is_plaintext(sample) {
+            Plaintext::decode(sample, self.clock_offset_ns).map(|plaintext| self.read(&plaintext, sink))
+        } else {
+            Segment::decode(sample, self.clock_offset_ns).map(|segment| self.segment(&segment, sink))
+        };
+        add(&mut self.ledger.undecodable_samples, u64::from(result.is_err()));
+        result
     }
 
     /// Processes a segment.
@@ -184,8 +183,8 @@ impl<B: BypassTable> Pipeline<B> {
         }
         let mut is_renamed = false;
         if let Some(ended) = self.ended.peek(&key) {
-            if !ended.stream.is_continued_by(segment) {
-                self.ledger.stream.after_end(segment, ended.stream.next_seq());
+            if !ended.stream().is_continued_by(segment) {
+                self.ledger.stream.after_end(segment, ended.stream().next_seq());
                 return;
             }
             if let Some(mut entry) = self.ended.pop(&key) {
@@ -320,14 +319,15 @@ impl<B: BypassTable> Pipeline<B> {
         }
         let client = || ClientAddress::new(&entry.connection.attribution);
         examples.add(&remarks, &cx.ledger.remark_counts(), client);
-        if let Some(kind) = entry.stream.ended() {
+        let now_ns = (*now_ns).max(entry.connection.last_ns);
+        if let Some(kind) = entry.ended(now_ns, limits) {
             let reason = match kind {
                 EndKind::Fin => Closed::Fin,
                 EndKind::Rst => Closed::Rst,
             };
             self.close(key, reason, sink);
         } else if !entry.is_timed
-            && let Some(deadline_ns) = entry.deadline((*now_ns).max(entry.connection.last_ns), limits)
+            && let Some(deadline_ns) = entry.deadline(now_ns, limits)
         {
             entry.is_timed = true;
             timers.set(deadline_ns, key);

@@ -6,6 +6,7 @@
 
 pub mod checksum;
 pub mod details;
+pub mod plaintext;
 
 use thiserror::Error;
 use toa_common::{

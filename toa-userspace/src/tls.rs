@@ -34,6 +34,12 @@ pub struct ClientHello {
 }
 
 impl ClientHello {
+    /// Returns how many bytes its names have.
+    pub(crate) fn memory(&self) -> usize {
+        let names = self.server_name.iter().chain(&self.alpn).map(Vec::len);
+        names.fold(0, usize::saturating_add)
+    }
+
     /// Reads the body of the message.
     fn parse(body: &[u8]) -> Self {
         let mut hello = Self::default();

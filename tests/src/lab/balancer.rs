@@ -20,6 +20,7 @@ use crate::{
     peers::{
         client::{Bound, Connection},
         nginx::{self, Nginx},
+        tls_client::TlsConnection,
     },
 };
 
@@ -41,6 +42,11 @@ impl Balancer {
     /// Builds it with a balancer of this habit. A connection that does not choose its source comes from the
     /// first of `clients`.
     pub fn new(habit: Habit, clients: &[IpAddr]) -> Result<Self> {
+        Self::to(nginx_address(), habit, clients)
+    }
+
+    /// Like [`Self::new`], but the balancer connects to this address of the server.
+    pub fn to(server_address: SocketAddr, habit: Habit, clients: &[IpAddr]) -> Result<Self> {
         let Lab { balancer, server, marker, .. } = Lab::new(habit)?;
         let (outside, front) =
             veth::pair((&Namespace::new()?, "clients0"), (&balancer.namespace, "front0"), 1500)?;
@@ -51,7 +57,7 @@ impl Balancer {
         for device in [&outside, &front] {
             device.namespace.ip(&["route", "add", "default", "dev", &device.name])?;
         }
-        let proxy = Proxy::start(&balancer.namespace, SERVICE, BALANCER.into(), nginx_address(), marker)?;
+        let proxy = Proxy::start(&balancer.namespace, SERVICE, BALANCER.into(), server_address, marker)?;
         Ok(Self { clients: outside, server, proxy })
     }
 
@@ -67,6 +73,15 @@ impl Balancer {
 
     /// Opens a connection from a client's address through the balancer.
     pub fn connect(&self, client: IpAddr) -> Result<Connection> {
-        Bound::new(&self.clients.namespace, SocketAddr::new(client, 0))?.connect(SERVICE)
+        self.bind(client)?.connect(SERVICE)
+    }
+
+    /// Opens a TLS connection from a client's address through the balancer.
+    pub fn connect_tls(&self, client: IpAddr) -> Result<TlsConnection> {
+        TlsConnection::open(&self.clients.namespace, self.bind(client)?, SERVICE)
+    }
+
+    fn bind(&self, client: IpAddr) -> Result<Bound> {
+        Bound::new(&self.clients.namespace, SocketAddr::new(client, 0))
     }
 }

@@ -1,10 +1,11 @@
 //! A real nginx in a namespace, and its logs.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File},
     net::{IpAddr, SocketAddr, TcpStream},
     path::Path,
-    process::{ExitStatus, Stdio},
+    process::{Command, ExitStatus, Stdio},
     time::Duration,
 };
 
@@ -14,7 +15,7 @@ use tempfile::TempDir;
 use crate::{
     lab::netns::Namespace,
     peers::request_lines::{self, LoggedLine},
-    process::{Process, Signal, describe},
+    process::{Process, Signal, children, describe},
     wait,
 };
 
@@ -31,6 +32,9 @@ pub const PROXY_PORT: u16 = 83;
 
 /// The port of the server that speaks HTTP/2 without TLS: see [`Setup::has_http2`].
 pub const HTTP2_PORT: u16 = 84;
+
+/// The port of the server with TLS: see [`Setup::has_tls`].
+pub const TLS_PORT: u16 = 443;
 
 /// Its settings. It inherits its descriptor limit from the process that starts it.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +55,8 @@ pub struct Setup {
     pub takes_rows: bool,
     /// Whether one more server listens on [`HTTP2_PORT`].
     pub has_http2: bool,
+    /// Whether it also serves TLS, on [`TLS_PORT`].
+    pub has_tls: bool,
 }
 
 /// Two workers, so that both CPUs serve.
@@ -64,6 +70,7 @@ impl Default for Setup {
             logs_requests: true,
             takes_rows: false,
             has_http2: false,
+            has_tls: false,
         }
     }
 }
@@ -104,6 +111,9 @@ impl Nginx {
         let directory = tempfile::Builder::new().prefix("toa-nginx-").tempdir()?;
         let path = directory.path();
         fs::write(path.join("nginx.conf"), configuration(path, setup))?;
+        if setup.has_tls {
+            make_certificate(path)?;
+        }
         let errors = path.join("error.log");
         let child = namespace
             .command("nginx")
@@ -129,6 +139,16 @@ impl Nginx {
     /// Returns its process id.
     pub fn id(&self) -> u32 {
         self.process.id()
+    }
+
+    /// Makes it read its configuration again. Returns once its workers are new ones.
+    pub fn reload(&mut self) -> Result<()> {
+        let old: BTreeSet<_> = children(self.id())?.into_iter().collect();
+        self.process.signal(Signal::Hangup)?;
+        wait::until("new workers of nginx", || {
+            let workers = children(self.id())?;
+            Ok(workers.iter().any(|worker| !old.contains(worker)).then_some(()))
+        })
     }
 
     /// Returns what it has logged so far. nginx flushes its log once per second.
@@ -164,6 +184,20 @@ impl Nginx {
     }
 }
 
+/// Makes a certificate that nobody trusts.
+fn make_certificate(directory: &Path) -> Result<()> {
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
+        .args(["-days", "1", "-subj", "/CN=lab", "-out"])
+        .arg(directory.join("certificate.pem"))
+        .arg("-keyout")
+        .arg(directory.join("key.pem"))
+        .output()
+        .context("starting openssl")?;
+    ensure!(made.status.success(), "openssl: {}", String::from_utf8_lossy(&made.stderr));
+    Ok(())
+}
+
 fn parse_log(log: &str) -> Result<Vec<Logged>> {
     log.lines().map(|line| Logged::parse(line).with_context(|| format!("access log: {line}"))).collect()
 }
@@ -187,7 +221,16 @@ impl Logged {
 /// Accepts heads of up to 64 KiB and bodies of any size, which it discards.
 fn configuration(directory: &Path, setup: Setup) -> String {
     let directory = directory.display();
-    let Setup { workers, worker_connections, has_queues, keepalive, logs_requests, takes_rows, has_http2 } = setup;
+    let Setup {
+        workers,
+        worker_connections,
+        has_queues,
+        keepalive,
+        logs_requests,
+        takes_rows,
+        has_http2,
+        has_tls,
+    } = setup;
     let keepalive = keepalive.as_secs();
     let queue = if has_queues { "backlog=1024 reuseport" } else { "backlog=1024" };
     let access_log = if logs_requests {
@@ -214,6 +257,18 @@ fn configuration(directory: &Path, setup: Setup) -> String {
     };
     let http2 = if has_http2 {
         format!("server {{ listen {HTTP2_PORT} http2 {queue}; location / {{ return 200 \"ok\\n\"; }} }}")
+    } else {
+        String::new()
+    };
+    let tls = if has_tls {
+        format!(
+            "server {{
+        listen {TLS_PORT} ssl {queue};
+        ssl_certificate {directory}/certificate.pem;
+        ssl_certificate_key {directory}/key.pem;
+        location / {{ return 200 \"ok\\n\"; }}
+    }}"
+        )
     } else {
         String::new()
     };
@@ -265,6 +320,7 @@ http {{
     }}
     {rows}
     {http2}
+    {tls}
 }}
 "#
     )

@@ -16,7 +16,7 @@ use pcap_file::{
     },
 };
 use thiserror::Error;
-use toa_common::record::SegmentRecord;
+use toa_common::record::{SegmentRecord, is_plaintext};
 
 use super::recorded::Recorded;
 
@@ -81,6 +81,9 @@ impl Writer {
     /// Adds the packet of a sample of the ring. `clock_offset_ns` is added to its time to get nanoseconds since the Unix
     /// epoch. A sample that is not a packet adds nothing: the pipeline counts it.
     pub fn packet(&mut self, sample: &[u8], clock_offset_ns: u64) -> Result<(), WriterError> {
+        if is_plaintext(sample) {
+            return Ok(());
+        }
         let Some((record, rest)) = SegmentRecord::decode(sample) else { return Ok(()) };
         let bytes = usize::try_from(record.captured_len).ok().and_then(|len| rest.get(..len));
         let time_ns = record.time_ns.saturating_add(clock_offset_ns);

@@ -100,6 +100,23 @@ impl Default for Parser {
 }
 
 impl Parser {
+    /// Creates the parser of a TLS connection's plaintext, which has no PROXY header: that comes before TLS. It reads the
+    /// connection if it `is_wanted`.
+    pub fn of_plaintext(is_wanted: bool) -> Self {
+        let state = if is_wanted { State::Head(Partial::default()) } else { State::Unwanted };
+        Self { state, ..Self::default() }
+    }
+
+    /// Stops if it searches for a request: the stream turned out to be TLS.
+    pub fn stop_search(&mut self, cx: &mut Context<'_>) {
+        if matches!(self.state, State::Search(_) | State::Sample { .. } | State::Skip { .. }) {
+            let unread = self.unread_bytes();
+            add(&mut cx.ledger.opaque_bytes, unread as u64);
+            cx.ledger.rebuffer(unread, 0);
+            self.state = State::Stopped;
+        }
+    }
+
     /// Processes an event of the stream.
     pub fn accept(&mut self, event: StreamEvent<'_>, cx: &mut Context<'_>) {
         let buffered = self.unread_bytes();

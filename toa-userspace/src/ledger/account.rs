@@ -19,7 +19,7 @@ pub struct Account {
 }
 
 /// What was lost, by cause.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
 pub struct Lost {
     /// The ring was full.
     pub ring_full: u64,

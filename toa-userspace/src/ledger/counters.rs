@@ -7,7 +7,12 @@ use toa_common::{
     wire::toa_pairs::KNOWN_PAIRS,
 };
 
-use crate::ledger::{add, kernel::KernelLedger, traffic::Traffic};
+use crate::ledger::{
+    account::Lost,
+    add,
+    kernel::{KernelLedger, PlaintextLedger},
+    traffic::Traffic,
+};
 
 /// The sums at one point in time.
 #[derive(Clone, Copy, Debug)]
@@ -127,6 +132,31 @@ impl Snapshot {
             lost_other_bytes: self.get(Counter::LostOtherBytes),
             bypassed_packets: self.get(Counter::Bypassed),
             bypassed_bytes: self.get(Counter::BypassedBytes),
+            plaintext: self.plaintext(),
+        }
+    }
+
+    /// Returns the part of the ledger that is about plaintext.
+    fn plaintext(&self) -> PlaintextLedger {
+        PlaintextLedger {
+            matched: self.get(Counter::Plaintext),
+            matched_bytes: self.get(Counter::PlaintextBytes),
+            emitted: self.get(Counter::PlaintextEmitted),
+            emitted_bytes: self.get(Counter::PlaintextEmittedBytes),
+            cut: self.get(Counter::PlaintextCut),
+            cut_bytes: self.get(Counter::PlaintextCutBytes),
+            lost: Lost {
+                ring_full: self.get(Counter::PlaintextLostRingFull),
+                no_reader: self.get(Counter::PlaintextLostNoReader),
+                other: self.get(Counter::PlaintextLostOther),
+            },
+            lost_bytes: Lost {
+                ring_full: self.get(Counter::PlaintextLostRingFullBytes),
+                no_reader: self.get(Counter::PlaintextLostNoReaderBytes),
+                other: self.get(Counter::PlaintextLostOtherBytes),
+            },
+            bypassed: self.get(Counter::PlaintextBypassed),
+            bypassed_bytes: self.get(Counter::PlaintextBypassedBytes),
         }
     }
 }

@@ -5,7 +5,7 @@ use toa_common::counters::Counter;
 use super::{Ledger, counters::Snapshot};
 
 /// Number of reasons.
-pub const REASONS: usize = 10;
+pub const REASONS: usize = 12;
 
 /// A reason.
 #[derive(Debug, Eq, PartialEq)]
@@ -57,6 +57,9 @@ static ALL: [Reason; REASONS] = [
     Reason::new("hole_timeouts", "hole", "given up", "the bytes did not come in time"),
     Reason::new("oversized_heads", "request head", "skipped", "too long")
         .with("--max-head", "a larger --max-head"),
+    Reason::new("plaintext_ring_full", "plaintext read", "lost", "the rings were full")
+        .with("--ring-size", "a larger --ring-size, or a faster reader of the output"),
+    Reason::new("plaintext_other", "plaintext read", "lost", "the kernel could not copy it"),
 ];
 
 /// Returns the reasons' names for machines, in the order of [`LossCounts`].
@@ -69,7 +72,8 @@ pub type LossCounts = [u64; REASONS];
 
 /// Returns the counts. `evicted` is the number of open connections that the kernel evicted.
 pub fn counts(counters: &Snapshot, evicted: u64, pipeline: &Ledger) -> LossCounts {
-    let stream = &pipeline.stream;
+    let (stream, plaintext) = (&pipeline.stream, &pipeline.plaintext);
+    let sum = |counts: &[u64]| counts.iter().copied().fold(0, u64::saturating_add);
     [
         counters.get(Counter::LostRingFull),
         counters.get(Counter::LostNoReader),
@@ -78,9 +82,16 @@ pub fn counts(counters: &Snapshot, evicted: u64, pipeline: &Ledger) -> LossCount
         counters.get(Counter::FlowInsertFailed),
         pipeline.connections_evicted,
         pipeline.total_bytes_limits,
-        stream.connection_bytes_limits.saturating_add(stream.range_limits),
-        stream.hole_timeouts,
+        sum(&[
+            stream.connection_bytes_limits,
+            stream.range_limits,
+            plaintext.connection_bytes_limits,
+            plaintext.range_limits,
+        ]),
+        stream.hole_timeouts.saturating_add(plaintext.hole_timeouts),
         pipeline.http.oversized_heads,
+        counters.get(Counter::PlaintextLostRingFull),
+        counters.get(Counter::PlaintextLostNoReader).saturating_add(counters.get(Counter::PlaintextLostOther)),
     ]
 }
 

@@ -2,6 +2,7 @@
 
 pub mod check;
 mod ingress;
+mod tls;
 
 use std::{fs, io, path::Path};
 
@@ -36,6 +37,7 @@ pub fn examine() -> Vec<Check> {
     checks.push(module());
     checks.push(existing());
     checks.push(marked());
+    checks.extend(tls::checks());
     checks.push(programs());
     checks
 }

@@ -45,7 +45,7 @@ pub mod rights;
 pub mod sockets;
 mod tally;
 
-pub use proc_fds::{OtherNamespaces, other_namespaces, owners};
+pub use proc_fds::{Holders, OtherNamespaces, holders, other_namespaces, owners};
 pub use real_client::{NamedBy, RealClient};
 pub use tally::{Counts, Marked, Traits, UnknownReason};
 

@@ -65,7 +65,9 @@ impl Maps {
             })?,
             flows: take(loaded, FLOWS.name, |map, _| Ok(Flows::new(map)))?,
             counters: take(loaded, COUNTERS.name, |map, _| Ok(Counters::new(map)))?,
-            bypass: take(loaded, "BYPASS", |map, _| Ok(BypassMap::new(map)))?,
+            bypass: take(loaded, "BYPASS", |map, loaded| {
+                Ok(BypassMap::new(map, loaded.take_map("PLAINTEXT_BYPASS")?))
+            })?,
             balancers: take(loaded, "BALANCERS", |map, _| Ok(BalancersMap::new(map)))?,
             untrusted: take(loaded, "UNTRUSTED", |map, _| Ok(Untrusted::new(map)))?,
             clients: take(loaded, "CLIENTS", |map, _| Ok(Clients::new(map)))?,

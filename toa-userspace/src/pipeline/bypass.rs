@@ -11,6 +11,14 @@ pub trait BypassTable {
     /// Withdraws a bypass of the connection: its window has been passed, or the connection is being probed for life. One
     /// with another end or of a later connection with the same 4-tuple remains.
     fn clear(&mut self, key: &FlowKey, bypass: &Bypass);
+
+    /// Does the same as [`Self::set`] for the connection's plaintext.
+    fn set_plaintext(&mut self, _: &FlowKey, _: &Bypass) -> bool {
+        false
+    }
+
+    /// Does the same as [`Self::clear`] for the connection's plaintext.
+    fn clear_plaintext(&mut self, _: &FlowKey, _: &Bypass) {}
 }
 
 /// The table without a kernel: everything is copied.

@@ -12,7 +12,11 @@ use crate::{
     address::{ClientAddress, to_address, to_ip},
     http::ProxyHeader,
     segment::Segment,
+    tls::ClientHello,
 };
+
+/// How much of a `ClientHello` is kept, in bytes. Names have up to 255 (RFC 1035 section 2.3.4).
+const MAX_HELLO_BYTES: usize = 1024;
 
 /// A connection as of its latest segment.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +39,10 @@ pub struct Connection {
     pub proxy: Option<Box<ProxyHeader>>,
     /// Whether nothing names the client, but a rule the sender, who is the client then.
     pub is_sender_watched: bool,
+    /// What it offered in its `ClientHello`, if it is TLS and that is known, and not too long to be kept.
+    pub hello: Option<Box<ClientHello>>,
+    /// Whether its plaintext is read.
+    pub is_decrypted: bool,
     /// When the segment that named this client arrived, in nanoseconds since the Unix epoch.
     named_ns: u64,
 }
@@ -52,6 +60,8 @@ impl Connection {
             attribution: segment.attribution,
             proxy: None,
             is_sender_watched: false,
+            hello: None,
+            is_decrypted: false,
             named_ns: segment.time_ns,
         }
     }
@@ -89,6 +99,14 @@ impl Connection {
             self.attribution = Attribution::from_outside(&client, LearnedFrom::Proxy);
         }
         self.proxy = Some(Box::new(proxy));
+    }
+
+    /// Keeps a `ClientHello`, unless it is long.
+    pub(super) fn greet(&mut self, hello: &ClientHello) {
+        let is_said = hello.server_name.is_some() || !hello.alpn.is_empty();
+        if is_said && hello.memory() <= MAX_HELLO_BYTES {
+            self.hello = Some(Box::new(hello.clone()));
+        }
     }
 
     /// Returns the real client, if anything names it, or a rule the sender.

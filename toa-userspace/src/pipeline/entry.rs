@@ -1,33 +1,41 @@
-//! A followed connection: what is known about it, its stream and its parser.
+//! A followed connection: what is known about it, and how it is read.
 
-use toa_common::{address::Address, body::states, bypass::Bypass, seq::Seq};
+use toa_common::address::Address;
 
-use super::{bypass::BypassTable, connection::Connection, context::Context, receiver::Receiver, sink::Sink};
+use super::{
+    bypass::BypassTable,
+    connection::Connection,
+    context::Context,
+    lane::{Lane, Owner},
+    receiver::Receiver,
+    sink::Sink,
+};
 use crate::{
     event::{Closed, Event},
-    http::{self, head::Cause, parser::Parser, start::is_request_start},
-    ledger::{Ledger, add},
+    http::{head::Cause, parser::Parser},
+    ledger::Ledger,
     limits::Limits,
-    segment::{LeftOut, Segment},
-    stream::{self, Stream, StreamEvent},
+    segment::{Segment, plaintext::Plaintext},
+    stream::{EndKind, Stream},
 };
 
 /// A followed connection.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) connection: Connection,
-    pub(super) stream: Stream,
-    parser: Parser,
+    packets: Lane,
+    /// Whether a packet has arrived.
+    has_packets: bool,
+    /// Its plaintext, if it is TLS and some was seen.
+    plaintext: Option<Box<Lane>>,
+    /// Whether no plaintext follows.
+    is_plaintext_over: bool,
     /// Whether the sink knows it.
     is_announced: bool,
     /// The address of the client that was counted for its requests.
     pub(super) counted_client: Option<Address>,
     /// Whether a timer is set.
     pub(super) is_timed: bool,
-    /// The window that the kernel bypasses, as far as it is known.
-    bypass: Option<Bypass>,
-    /// The end of a window that the kernel opened by mistake.
-    refused: Option<Seq>,
     /// When its bypass was cleared because of silence, in nanoseconds since the Unix epoch, or 0.
     pub(super) probed_ns: u64,
 }
@@ -37,15 +45,35 @@ impl Entry {
     pub(super) fn new(id: u64, segment: &Segment<'_>) -> Self {
         Self {
             connection: Connection::new(id, segment),
-            stream: Stream::new(segment),
-            parser: Parser::default(),
+            packets: Lane::of_packets(segment),
+            has_packets: false,
+            plaintext: None,
+            is_plaintext_over: false,
             is_announced: false,
             counted_client: None,
             is_timed: false,
-            bypass: None,
-            refused: None,
             probed_ns: 0,
         }
+    }
+
+    /// Returns the stream of its packets.
+    pub(super) fn stream(&self) -> &Stream {
+        &self.packets.stream
+    }
+
+    /// Returns how it ended, once everything before the end was read: the server reads plaintext later than its packets
+    /// arrive.
+    pub(super) fn ended(&self, now_ns: u64, limits: &Limits) -> Option<EndKind> {
+        let kind = self.packets.stream.ended()?;
+        (self.plaintext_deadline(limits).is_none_or(|deadline_ns| deadline_ns <= now_ns)).then_some(kind)
+    }
+
+    /// Returns how long to wait for plaintext of a connection whose packets have ended, in nanoseconds since the Unix
+    /// epoch, if some may follow.
+    fn plaintext_deadline(&self, limits: &Limits) -> Option<u64> {
+        let may_follow =
+            self.plaintext.is_some() && !self.is_plaintext_over && self.packets.stream.ended().is_some();
+        may_follow.then(|| self.connection.last_ns.saturating_add(limits.plaintext_ns))
     }
 
     /// Returns when the current silence began, in nanoseconds since the Unix epoch: with the latest segment or, if that
@@ -56,63 +84,37 @@ impl Entry {
 
     /// Returns whether it has been silent for so long that its bypass is to be cleared, to see whether it is alive.
     pub(super) fn is_probe_due(&self, now_ns: u64, limits: &Limits) -> bool {
-        self.bypass.is_some() && self.probe_ns(limits) <= now_ns
+        self.has_bypass() && self.probe_ns(limits) <= now_ns
+    }
+
+    fn has_bypass(&self) -> bool {
+        self.lanes().any(Lane::has_bypass)
     }
 
     fn probe_ns(&self, limits: &Limits) -> u64 {
         self.quiet_since_ns().saturating_add(limits.probe_ns)
     }
 
-    /// Asks the kernel not to copy what the parser does not need, or clears a bypass whose window has been passed.
+    /// Asks the kernel not to copy what the parsers do not need, or clears bypasses whose windows have been passed.
     pub(super) fn bypass<S: Sink>(&mut self, table: &mut impl BypassTable, cx: &mut Context<'_, S>) {
-        if let Some(end) = self.refused.take() {
-            table.clear(&self.connection.key, &Bypass::new(self.connection.generation, end, 0));
-        }
-        // Terminates: an iteration follows another only if that one handed on data that waited in its window.
-        while let Some(bytes) = self.wanted_bytes(cx.limits) {
-            let Connection { key, generation, .. } = &self.connection;
-            let bypass = Bypass::new(*generation, self.stream.next_seq(), bytes);
-            if !table.set(key, &bypass) {
-                break;
-            }
-            self.bypass = Some(bypass);
-            add(&mut cx.ledger.bypasses, 1);
-            self.with_stream(cx, |stream, cx| stream.bypass(bytes, cx));
-        }
-        // In a chunked body that the kernel reads, it goes on with its window.
-        let is_kept = self.bypass.is_some_and(|bypass| bypass.position.state >= states::SIZE);
-        if self.stream.bypassed_bytes() == 0 && !is_kept {
-            self.clear_bypass(table);
-        }
+        self.each(|lane, owner| lane.bypass(owner, table, cx));
     }
 
-    /// Returns how many bytes to bypass, if a new bypass is worthwhile. A window is renewed when less than half of the
-    /// largest one is left, so that the kernel always has one.
-    fn wanted_bytes(&self, limits: &Limits) -> Option<u64> {
-        let wanted = self.parser.unneeded_bytes();
-        let bypassed = self.stream.bypassed_bytes();
-        let is_short = bypassed < wanted && bypassed < u64::from(Bypass::MAX_BYTES / 2);
-        let is_wanted = wanted >= limits.bypass_bytes && (self.bypass.is_none() || is_short);
-        (is_wanted && self.stream.ended().is_none()).then_some(wanted)
-    }
-
-    /// Clears its bypass, if there is one.
+    /// Clears its bypasses.
     pub(super) fn clear_bypass(&mut self, table: &mut impl BypassTable) {
-        if let Some(bypass) = self.bypass.take() {
-            table.clear(&self.connection.key, &bypass);
-        }
+        self.each(|lane, owner| lane.clear_bypass(owner.connection, table));
     }
 
     /// Returns the memory for data that waits, in bytes.
     pub(super) fn memory(&self) -> usize {
-        self.stream.memory().saturating_add(self.parser.buffered_bytes())
+        self.lanes().map(Lane::memory).fold(0, usize::saturating_add)
     }
 
     /// Returns when to look at it again after `now_ns`, in nanoseconds since the Unix epoch.
     pub(super) fn deadline(&self, now_ns: u64, limits: &Limits) -> Option<u64> {
-        let stream_ns = self.stream.deadline(now_ns, limits, is_request_start);
-        let probe_ns = self.bypass.map(|_| self.probe_ns(limits));
-        stream_ns.into_iter().chain(probe_ns).min()
+        let lanes = self.lanes().filter_map(|lane| lane.deadline(now_ns, limits));
+        let probe_ns = self.has_bypass().then(|| self.probe_ns(limits));
+        lanes.chain(probe_ns).chain(self.plaintext_deadline(limits)).min()
     }
 
     /// Announces it to the sink, if it is certainly wanted.
@@ -133,100 +135,79 @@ impl Entry {
     /// Begins or ends to read it, because its client turned out to be another one.
     pub(super) fn rename<S: Sink>(&mut self, cx: &mut Context<'_, S>) {
         if cx.rules.is_some() {
-            self.with_parser(cx, Parser::want);
+            self.each(|lane, owner| lane.with_parser(owner, cx, Parser::want));
         }
     }
 
     /// Takes a segment.
     pub(super) fn accept<S: Sink>(&mut self, segment: &Segment<'_>, cx: &mut Context<'_, S>) {
-        self.with_stream(cx, |stream, cx| stream.accept(segment, cx));
+        if !std::mem::replace(&mut self.has_packets, true) {
+            // Its plaintext was seen first.
+            self.packets.stream = Stream::new(segment);
+        }
+        let Self { connection, is_announced, packets, .. } = self;
+        let mut owner = Owner { connection, is_announced };
+        packets.with_stream(&mut owner, cx, |stream, cx| stream.accept(segment, cx));
         if let Some(left_out) = &segment.left_out {
-            self.leave_out(left_out, cx);
+            packets.leave_out(left_out, &mut owner, cx);
         }
     }
 
-    /// Passes over what the kernel has left out of the body, if the parser is at the same place in it. If not, its window is
-    /// cleared, and what it left out is a gap.
-    fn leave_out<S: Sink>(&mut self, left_out: &LeftOut, cx: &mut Context<'_, S>) {
-        let window = left_out.window(self.connection.generation);
-        if let Some(bytes) = self.stream.bytes_until(left_out.end)
-            && self.parser.leave_out(bytes, left_out.position)
-        {
-            self.bypass = Some(window);
-            self.with_stream(cx, |stream, cx| {
-                stream.bypass(bytes, cx);
-                stream.pass_bypassed(left_out.packet_end, cx);
-            });
-        } else {
-            self.refused = Some(left_out.end);
+    /// Takes plaintext, or that no more follows.
+    pub(super) fn read<S: Sink>(&mut self, plaintext: &Plaintext<'_>, cx: &mut Context<'_, S>) {
+        if self.connection.update(&plaintext.segment) {
+            self.rename(cx);
         }
+        let Self { connection, is_announced, packets, .. } = self;
+        let mut owner = Owner { connection, is_announced };
+        if plaintext.is_end {
+            self.is_plaintext_over = true;
+            if let Some(lane) = &mut self.plaintext {
+                lane.flush(Closed::Fin, &mut owner, cx);
+            }
+            return;
+        }
+        self.is_plaintext_over = false;
+        owner.connection.is_decrypted = true;
+        packets.with_parser(&mut owner, cx, |parser, _, cx| parser.stop_search(cx));
+        let is_wanted = cx.rules.is_none_or(|rules| rules.watches(&owner.connection.attribution));
+        let lane = self
+            .plaintext
+            .get_or_insert_with(|| Box::new(Lane::of_plaintext(&plaintext.segment, is_wanted)));
+        lane.with_stream(&mut owner, cx, |stream, cx| stream.accept(&plaintext.segment, cx));
     }
 
     /// Gives up everything whose deadline is not after `now_ns`.
     pub(super) fn expire<S: Sink>(&mut self, now_ns: u64, cx: &mut Context<'_, S>) {
-        self.with_stream(cx, |stream, cx| stream.expire(now_ns, is_request_start, cx));
+        self.each(|lane, owner| lane.expire(now_ns, owner, cx));
     }
 
-    /// Gives up everything that the stream waits for.
+    /// Gives up everything that the streams wait for.
     pub(super) fn give_up<S: Sink>(&mut self, cx: &mut Context<'_, S>) {
-        self.with_stream(cx, Stream::give_up_all);
+        self.each(|lane, owner| lane.with_stream(owner, cx, Stream::give_up_all));
     }
 
-    /// Flushes the stream and the parser, because the connection is closed for `reason`.
+    /// Flushes the streams and the parsers, because the connection is closed for `reason`.
     pub(super) fn flush<S: Sink>(&mut self, reason: Closed, cx: &mut Context<'_, S>) {
-        self.with_stream(cx, Stream::flush);
-        self.give_up_head(reason.into(), cx);
+        self.each(|lane, owner| lane.flush(reason, owner, cx));
     }
 
-    /// Gives up the incomplete head or `ClientHello` that the parser has collected.
+    /// Gives up the incomplete head or `ClientHello` that the parsers have collected.
     pub(super) fn give_up_head<S: Sink>(&mut self, cause: Cause, cx: &mut Context<'_, S>) {
-        self.with_parser(cx, |parser, _, cx| parser.give_up(cause, cx));
+        self.each(|lane, owner| lane.give_up_head(cause, owner, cx));
     }
 
-    /// Lets `step` change the parser. Tells it whether a rule matches the client.
-    fn with_parser<S: Sink>(
-        &mut self,
-        cx: &mut Context<'_, S>,
-        step: impl FnOnce(&mut Parser, bool, &mut http::context::Context<'_>),
-    ) {
-        let Self { connection, parser, is_announced, .. } = self;
-        let Context { limits, rules, ledger, heads, sink, .. } = cx;
-        let Ledger { http, unnamed_connections: unnamed, unwatched_connections: unwatched, .. } = ledger;
-        let mut receiver =
-            Receiver { connection, is_announced, rules: *rules, unnamed, unwatched, sink: *sink };
-        let is_wanted = receiver.is_wanted();
-        let receiver = &mut receiver;
-        step(parser, is_wanted, &mut http::context::Context { limits, ledger: http, heads, receiver });
+    fn lanes(&self) -> impl Iterator<Item = &Lane> {
+        [&self.packets].into_iter().chain(self.plaintext.as_deref())
     }
 
-    /// Lets `step` change the stream. What the stream hands on goes to the parser, and the events of both go to the
-    /// sink.
-    fn with_stream<S: Sink>(
-        &mut self,
-        cx: &mut Context<'_, S>,
-        step: impl FnOnce(&mut Stream, &mut stream::context::Context<'_>),
-    ) {
-        let Self { connection, stream, parser, is_announced, .. } = self;
-        let Context { limits, rules, ledger, lost_ns, heads, sink } = cx;
-        let lost_ns = *lost_ns;
-        let Ledger {
-            stream: stream_ledger,
-            http: ledger,
-            unnamed_connections: unnamed,
-            unwatched_connections: unwatched,
-            ..
-        } = ledger;
-        let receiver =
-            &mut Receiver { connection, is_announced, rules: *rules, unnamed, unwatched, sink: *sink };
-        let mut cx = http::context::Context { limits, ledger, heads, receiver };
-        let deliver = &mut |event: StreamEvent<'_>| {
-            match event {
-                StreamEvent::Gap { bytes } => cx.receiver.event(&Event::Gap { bytes }),
-                StreamEvent::Conflict { bytes } => cx.receiver.event(&Event::Conflict { bytes }),
-                _ => {}
-            }
-            parser.accept(event, &mut cx);
-        };
-        step(stream, &mut stream::context::Context { limits, ledger: stream_ledger, lost_ns, deliver });
+    /// Lets `step` change each lane.
+    fn each(&mut self, mut step: impl FnMut(&mut Lane, &mut Owner<'_>)) {
+        let Self { connection, is_announced, packets, plaintext, .. } = self;
+        let mut owner = Owner { connection, is_announced };
+        step(packets, &mut owner);
+        if let Some(plaintext) = plaintext {
+            step(plaintext, &mut owner);
+        }
     }
 }

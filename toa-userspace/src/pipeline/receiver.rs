@@ -47,6 +47,9 @@ impl<S: Sink> Receiver<'_, S> {
 impl<S: Sink> context::Receiver for Receiver<'_, S> {
     fn event(&mut self, event: &Event<'_>) {
         if self.is_wanted() {
+            if let Event::Tls(hello) = event {
+                self.connection.greet(hello);
+            }
             self.announce();
             self.sink.event(self.connection, event);
         }

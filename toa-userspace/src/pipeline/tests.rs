@@ -1,4 +1,5 @@
 mod bypass;
+mod plaintext;
 mod rules;
 mod traffic;
 
@@ -52,16 +53,18 @@ fn pipeline() -> (Pipeline, RecordingSink) {
 }
 
 fn check<B: BypassTable>(pipeline: &Pipeline<B>) {
-    let Ledger { stream, http, .. } = pipeline.ledger();
-    let sum = stream.used_bytes
-        + stream.duplicate_bytes
-        + stream.conflicting_bytes
-        + stream.discarded_bytes()
-        + stream.held_bytes;
-    assert_eq!(sum, stream.delivered_bytes, "{stream:?}");
+    let Ledger { stream, plaintext, http, .. } = pipeline.ledger();
+    for stream in [stream, plaintext] {
+        let sum = stream.used_bytes
+            + stream.duplicate_bytes
+            + stream.conflicting_bytes
+            + stream.discarded_bytes()
+            + stream.held_bytes;
+        assert_eq!(sum, stream.delivered_bytes, "{stream:?}");
+    }
     let read = [http.head_bytes, http.body_bytes, http.resync_bytes, http.opaque_bytes, http.unwanted_bytes];
     let sum = read.iter().sum::<u64>() + http.buffered_bytes;
-    assert_eq!(sum, stream.used_bytes, "{http:?}");
+    assert_eq!(sum, stream.used_bytes + plaintext.used_bytes, "{http:?}");
     let waiting: usize = pipeline.open.iter().map(|(_, entry)| entry.memory()).sum();
     assert_eq!(pipeline.memory, waiting);
     if pipeline.connections() == 0 {

@@ -44,6 +44,25 @@ impl<'a> Summary<'a> {
         Account { delivered: self.pipeline.stream.delivered_packets, ..self.counters.ledger().packets() }
     }
 
+    /// Returns the number of gaps, in packets and in plaintext.
+    pub(super) fn gaps(&self) -> u64 {
+        self.pipeline.stream.gaps.saturating_add(self.pipeline.plaintext.gaps)
+    }
+
+    /// Returns how many bytes are in gaps.
+    pub(super) fn gap_bytes(&self) -> u64 {
+        self.pipeline.stream.gap_bytes.saturating_add(self.pipeline.plaintext.gap_bytes)
+    }
+
+    /// Returns the accounts of reads of plaintext and of their bytes, if there were any.
+    pub fn plaintext(&self) -> Option<(Account, Account)> {
+        let (kernel, pipeline) = (self.counters.ledger().plaintext, &self.pipeline.plaintext);
+        (kernel.matched > 0 || pipeline.delivered_packets > 0).then(|| {
+            let reads = Account { delivered: pipeline.delivered_packets, ..kernel.reads() };
+            (reads, Account { delivered: pipeline.delivered_bytes, ..kernel.bytes() })
+        })
+    }
+
     /// Returns the remarks, each with clients for example.
     pub(super) fn remarks(&self) -> impl Iterator<Item = (Remark, &'a [ClientAddress])> {
         let kernel = self.counters.remarks(self.after_gro).map(|remark| (remark, &[][..]));
@@ -59,14 +78,23 @@ impl<'a> Summary<'a> {
 impl Summary<'_> {
     /// Returns whether everything that matched was read and used, so that the counts of packets and bytes say nothing more.
     pub fn is_whole(&self) -> bool {
-        self.is_lossless() && self.pipeline.stream.discarded_bytes() == 0
+        let Ledger { stream, plaintext, .. } = self.pipeline;
+        self.is_lossless() && stream.discarded_bytes() == 0 && plaintext.discarded_bytes() == 0
     }
 
     /// Returns whether every connection was followed, and every byte read that was not bypassed.
     pub fn is_lossless(&self) -> bool {
         let adds_up = |account: &Account| account.matched == account.accounted();
-        let is_read = self.counters.ledger().cut_packets == 0 && self.pipeline.stream.gaps == 0;
-        is_read && self.losses().next().is_none() && adds_up(&self.packets()) && adds_up(&self.bytes())
+        let Ledger { stream, plaintext, .. } = self.pipeline;
+        let is_read = self.counters.ledger().cut_packets == 0 && stream.gaps == 0;
+        let is_plaintext_read = self.plaintext().is_none_or(|(reads, bytes)| {
+            bytes.cut == Some(0) && plaintext.gaps == 0 && adds_up(&reads) && adds_up(&bytes)
+        });
+        is_read
+            && is_plaintext_read
+            && self.losses().next().is_none()
+            && adds_up(&self.packets())
+            && adds_up(&self.bytes())
     }
 
     /// Returns what was lost, by reason.
@@ -84,7 +112,7 @@ impl Summary<'_> {
 
     /// Writes what the run comes to.
     fn write_sentence(&self, out: &mut impl fmt::Write) -> fmt::Result {
-        let Ledger { clients, connections, stream, http, .. } = self.pipeline;
+        let Ledger { clients, connections, http, .. } = self.pipeline;
         write!(out, "toa-tc: {}", plural(http.requests, "request"))?;
         let incomplete = http.incomplete_requests;
         let incomplete = (incomplete > 0).then(|| format!("{} incomplete", Count(incomplete)));
@@ -100,7 +128,8 @@ impl Summary<'_> {
         if self.is_lossless() {
             return writeln!(out, "{}", unwritten.as_deref().unwrap_or("nothing lost"));
         }
-        let (cut, gap_bytes) = (self.counters.ledger().cut_packets, plural(stream.gap_bytes, "byte"));
+        let kernel = self.counters.ledger();
+        let (cut, gap_bytes) = (kernel.cut_packets, plural(self.gap_bytes(), "byte"));
         // Of packets, the sums have the reasons.
         let others = self.losses().filter(|loss| loss.reason.noun != "packet");
         let others =
@@ -108,8 +137,10 @@ impl Summary<'_> {
         let lost = self.packets().lost.total();
         let lost = (lost > 0).then(|| format!("{} lost", plural(lost, "packet")));
         let cut = (cut > 0).then(|| format!("{} cut", plural(cut, "packet")));
-        let gaps = (stream.gaps > 0).then(|| format!("{} of {gap_bytes}", plural(stream.gaps, "gap")));
-        let mut parts: Vec<_> = gaps.into_iter().chain(lost).chain(cut).chain(others).collect();
+        let cut_reads = kernel.plaintext.cut;
+        let cut_reads = (cut_reads > 0).then(|| format!("{} cut", plural(cut_reads, "plaintext read")));
+        let gaps = (self.gaps() > 0).then(|| format!("{} of {gap_bytes}", plural(self.gaps(), "gap")));
+        let mut parts: Vec<_> = gaps.into_iter().chain(lost).chain(cut).chain(cut_reads).chain(others).collect();
         if parts.is_empty() {
             parts.push("the counts do not add up".to_owned());
         }
@@ -137,7 +168,10 @@ impl fmt::Display for Summary<'_> {
         let stream = &ledger.stream;
         self.write_sentence(f)?;
         let packets = if after_gro { PACKETS_AFTER_GRO } else { "packets" };
-        for (unit, account) in [(packets, self.packets()), (PAYLOAD_BYTES, self.bytes())] {
+        let plaintext = self.plaintext();
+        let plaintext = plaintext.map(|(reads, bytes)| [(PLAINTEXT_READS, reads), (PLAINTEXT_BYTES, bytes)]);
+        let accounts = [(packets, self.packets()), (PAYLOAD_BYTES, self.bytes())];
+        for (unit, account) in accounts.into_iter().chain(plaintext.into_iter().flatten()) {
             writeln!(f, "toa-tc: {unit}: {}", Equation(&account))?;
             let (matched, sum) = (account.matched, account.accounted());
             if matched != sum {
@@ -153,6 +187,8 @@ impl fmt::Display for Summary<'_> {
             ("bytes", kernel.emitted_bytes, stream.delivered_bytes),
             ("cut packets", kernel.cut_packets, stream.cut_packets),
             ("cut bytes", kernel.cut_bytes, stream.cut_bytes),
+            (PLAINTEXT_READS, kernel.plaintext.emitted, ledger.plaintext.delivered_packets),
+            (PLAINTEXT_BYTES, kernel.plaintext.emitted_bytes, ledger.plaintext.delivered_bytes),
         ];
         for (unit, sent, read) in pairs.into_iter().filter(|(_, sent, read)| sent != read) {
             let (sent, read) = (Count(sent), Count(read));
@@ -174,6 +210,11 @@ impl fmt::Display for Summary<'_> {
 pub const PACKETS_AFTER_GRO: &str = "packets (after GRO)";
 /// The unit of bytes.
 pub const PAYLOAD_BYTES: &str = "payload bytes";
+
+/// The unit of what servers read from TLS connections.
+const PLAINTEXT_READS: &str = "plaintext reads";
+/// The unit of its bytes.
+const PLAINTEXT_BYTES: &str = "plaintext bytes";
 
 /// An account as an equation.
 #[derive(Debug)]

@@ -240,8 +240,11 @@ fn put_endpoint(connection: &Connection, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends what the reader should know about a request before believing it.
+/// Appends whether a request was read from TLS, and what the reader should know about it before believing it.
 fn put_marks(connection: &Connection, request: &HttpRequest<'_>, out: &mut Vec<u8>) {
+    if connection.is_decrypted {
+        out.extend_from_slice(b" [TLS]");
+    }
     if request.certainty.resynchronized {
         out.extend_from_slice(b" [resynchronized]");
     }

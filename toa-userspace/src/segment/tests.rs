@@ -2,10 +2,11 @@ use proptest::prelude::*;
 use toa_common::{
     address::Address,
     attribution::{LearnedFrom, flags},
+    plaintext::PlaintextRecord,
     wire::tcp::{ACK, SYN},
 };
 
-use super::{checksum::Checksum, *};
+use super::{checksum::Checksum, plaintext::Plaintext, *};
 
 /// Returns the client 120.120.111.111:44208, from a SYN.
 pub(crate) fn attribution(flags: u8) -> Attribution {
@@ -222,4 +223,30 @@ proptest! {
     fn no_bytes_are_trusted(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         let _ = Segment::decode(&bytes, 0);
     }
+}
+
+#[test]
+fn plaintext_is_a_segment_of_a_stream_that_begins_at_0() {
+    let mut sample = vec![0; PlaintextRecord::LEN];
+    sample[..8].copy_from_slice(&1000_u64.to_ne_bytes());
+    sample[8..16].copy_from_slice(&77_u64.to_ne_bytes());
+    sample[36] = LearnedFrom::Syn as u8;
+    sample[40..48].copy_from_slice(&((1_u64 << 32) + 9).to_ne_bytes());
+    sample[48..52].copy_from_slice(&5_u32.to_ne_bytes());
+    sample[52..56].copy_from_slice(&3_u32.to_ne_bytes());
+    sample[68] = 1;
+    sample.extend(b"GETpadd");
+    let Plaintext { segment, is_end } = Plaintext::decode(&sample, 10).unwrap();
+    assert_eq!((segment.payload, segment.payload_len, segment.cut_bytes()), (&b"GET"[..], 5, 2));
+    assert_eq!((segment.seq, segment.start, is_end), (Seq(9), Start::Known(Seq(0)), false));
+    assert_eq!((segment.time_ns, segment.generation), (1010, 77));
+    sample[68] = 2;
+    let Plaintext { segment, is_end } = Plaintext::decode(&sample, 10).unwrap();
+    assert_eq!((segment.start, is_end), (Start::Unknown, true));
+    sample[52] = 6;
+    assert_eq!(
+        Plaintext::decode(&sample, 0),
+        Err(SegmentError::FrameTooShort { captured_len: 6, frame_len: 5 })
+    );
+    assert!(Plaintext::decode(&sample[..100], 0).is_err());
 }

@@ -69,6 +69,8 @@ fn load(object: &str, loader: &mut EbpfLoader<'_>, bytes: &[u8]) -> Result<u32> 
             Program::SchedClassifier(program) => program.load().and_then(|()| program.info()),
             Program::SockOps(program) => program.load().and_then(|()| program.info()),
             Program::Iter(program) => program.load("tcp", &Btf::from_sys_fs()?).and_then(|()| program.info()),
+            Program::UProbe(program) => program.load().and_then(|()| program.info()),
+            Program::RawTracePoint(program) => program.load().and_then(|()| program.info()),
             Program::CgroupSockAddr(program) => program.load().and_then(|()| program.info()),
             Program::CgroupSockopt(program) => program.load().and_then(|()| program.info()),
             other => bail!("{object}: {name} is a {:?}, which this check does not know", other.prog_type()),

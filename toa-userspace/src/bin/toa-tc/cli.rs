@@ -23,6 +23,7 @@ pub(crate) mod run;
 pub(crate) mod schema;
 pub(crate) mod select;
 pub(crate) mod status;
+pub(crate) mod tls;
 pub(crate) mod toa;
 pub(crate) mod verbosity;
 pub(crate) mod watch;

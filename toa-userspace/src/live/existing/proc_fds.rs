@@ -1,7 +1,7 @@
 //! The sockets that processes hold, found by their descriptors in `/proc/PID/fd`.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     ffi::CStr,
     fs, io,
     mem::MaybeUninit,
@@ -127,6 +127,30 @@ pub fn owners(inodes: impl IntoIterator<Item = u32>) -> io::Result<HashMap<u32, 
         })?;
     }
     Ok(owners)
+}
+
+/// The processes that hold sockets.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Holders {
+    /// The process IDs, each with the inodes of the sockets.
+    pub processes: BTreeMap<u32, BTreeSet<u32>>,
+    /// Processes whose descriptors we may not list.
+    pub refused: u64,
+}
+
+/// Returns the other processes that hold sockets with these inodes.
+pub fn holders(inodes: impl IntoIterator<Item = u32>) -> io::Result<Holders> {
+    let inodes: HashSet<_> = inodes.into_iter().collect();
+    let mut holders = Holders::default();
+    if !inodes.is_empty() {
+        holders.refused = walk(|process, inode, _| {
+            if inodes.contains(&inode) {
+                holders.processes.entry(process.pid).or_default().insert(inode);
+            }
+            ControlFlow::Continue(())
+        })?;
+    }
+    Ok(holders)
 }
 
 fn is_there(pid: u32) -> bool {

@@ -106,6 +106,8 @@ pub struct Listener {
     pub address: IpAddr,
     /// The local port.
     pub port: u16,
+    /// The socket's inode.
+    pub inode: u32,
     /// The identifier of its cgroup (version 2), since Linux 5.9.
     pub cgroup: Option<u64>,
 }
@@ -147,8 +149,9 @@ impl SockDiag {
         let mut found = Vec::new();
         self.dump(&StateFlags::LISTEN, &ExtensionFlags::empty(), |response| {
             let id = response.header.socket_id;
+            let (address, port) = (id.source_address.to_canonical(), id.source_port);
             let cgroup = response.nlas.iter().find_map(cgroup);
-            found.push(Listener { address: id.source_address.to_canonical(), port: id.source_port, cgroup });
+            found.push(Listener { address, port, inode: response.header.inode, cgroup });
         })?;
         Ok(found)
     }

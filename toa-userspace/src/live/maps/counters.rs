@@ -39,22 +39,25 @@ impl Counters {
         let of_cpu = |Values(values): &Values| {
             let of = |counter: Counter| values.get(counter as usize).copied().unwrap_or(0);
             Written {
-                emitted: of(Counter::Emitted),
-                full: of(Counter::LostRingFull),
-                refused: of(Counter::LostNoReader).saturating_add(of(Counter::LostOther)),
+                emitted: of(Counter::Emitted).saturating_add(of(Counter::PlaintextEmitted)),
+                full: of(Counter::LostRingFull).saturating_add(of(Counter::PlaintextLostRingFull)),
+                refused: [Counter::LostNoReader, Counter::LostOther, Counter::PlaintextLostNoReader]
+                    .map(of)
+                    .into_iter()
+                    .fold(0, u64::saturating_add),
             }
         };
         Ok(self.0.get(&0, 0)?.iter().map(of_cpu).collect())
     }
 }
 
-/// What a CPU has written to its ring, in packets.
+/// What a CPU has written to its ring, in records.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Written {
-    /// Packets that were written.
+    /// Packets that were written, and reads of plaintext.
     pub emitted: u64,
-    /// Packets that were lost because the ring was full.
+    /// Those that were lost because the ring was full.
     pub full: u64,
-    /// Packets that were lost because there was no ring, or for another reason.
+    /// Those that were lost because there was no ring, and packets that were lost for another reason.
     pub refused: u64,
 }

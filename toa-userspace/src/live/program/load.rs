@@ -5,10 +5,14 @@ use std::{fs, io, path::PathBuf};
 use aya::{
     Ebpf, EbpfError, EbpfLoader, VerifierLogLevel, include_bytes_aligned,
     maps::Map,
-    programs::{Program, ProgramError, SchedClassifier},
+    programs::{Program, ProgramError, SchedClassifier, UProbe, raw_trace_point::RawTracePointLink},
 };
 use thiserror::Error;
-use toa_common::{config::Config, limits::MAX_FLOWS};
+use toa_common::{
+    config::Config,
+    limits::{MAX_BYPASSES, MAX_CALLS, MAX_FLOWS, MAX_SESSIONS, PLAINTEXT_BUFFERS},
+    plaintext::TaskLayout,
+};
 
 /// The object that the build script compiled.
 static OBJECT: &[u8] = include_bytes_aligned!(env!("TOA_INGRESS_OBJECT"));
@@ -66,11 +70,24 @@ pub struct LoadOptions {
     pub max_flows: u32,
     /// The program's log level, or `None` for no logging.
     pub log_level: Option<aya_log::Level>,
+    /// Where the kernel has what the plaintext programs read, if they are to be loaded.
+    pub plaintext: Option<TaskLayout>,
 }
+
+/// The maps of the plaintext programs, and their sizes if these are loaded.
+const PLAINTEXT_MAPS: [(&str, u32); 4] = [
+    ("SESSIONS", MAX_SESSIONS),
+    ("CALLS", MAX_CALLS),
+    ("PLAINTEXT_BYPASS", MAX_BYPASSES),
+    ("BUFFERS", PLAINTEXT_BUFFERS),
+];
+
+/// The program at system calls, and what it attaches to.
+const SYSTEM_CALLS: (&str, &str) = ("toa_tls_call", "sys_enter");
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        Self { config: Config::DEFAULT, max_flows: MAX_FLOWS, log_level: None }
+        Self { config: Config::DEFAULT, max_flows: MAX_FLOWS, log_level: None, plaintext: None }
     }
 }
 
@@ -81,13 +98,19 @@ impl Loaded {
         options: &LoadOptions,
     ) -> Result<Self, LoadError> {
         let level = options.log_level.map_or(LOG_OFF, |level| level as u8);
-        let ebpf = EbpfLoader::new()
+        let mut loader = EbpfLoader::new();
+        loader
             .verifier_log_level(VerifierLogLevel::STATS)
             .override_global(aya_log::LEVEL, &level, true)
             .override_global("CONFIG", &options.config, true)
-            .map_max_entries("FLOWS", options.max_flows)
-            .load(OBJECT)
-            .map_err(|error| LoadError::Object(Box::new(error)))?;
+            .map_max_entries("FLOWS", options.max_flows);
+        if let Some(layout) = &options.plaintext {
+            loader.override_global("TASK_LAYOUT", layout, true);
+            for (map, entries) in PLAINTEXT_MAPS {
+                loader.map_max_entries(map, entries);
+            }
+        }
+        let ebpf = loader.load(OBJECT).map_err(|error| LoadError::Object(Box::new(error)))?;
         let mut this = Self { ebpf };
         for name in programs {
             this.loaded_program(name)?;
@@ -98,13 +121,29 @@ impl Loaded {
     /// Returns one of the programs, after loading it if it is not loaded yet.
     pub(crate) fn loaded_program(&mut self, name: &'static str) -> Result<&mut SchedClassifier, LoadError> {
         let program = self.program(name)?;
-        match program.load() {
-            Ok(()) | Err(ProgramError::AlreadyLoaded) => Ok(program),
-            Err(ProgramError::LoadError { verifier_log, .. }) => {
-                Err(refused(name, &verifier_log.to_string()))
-            }
-            Err(source) => Err(LoadError::Program { program: name, source }),
-        }
+        loaded(name, program.load())?;
+        Ok(program)
+    }
+
+    /// Returns one of the plaintext programs, after loading it if it is not loaded yet. The layout must have been among the
+    /// options.
+    pub(crate) fn uprobe(&mut self, name: &'static str) -> Result<&mut UProbe, LoadError> {
+        let Some(Program::UProbe(program)) = self.ebpf.program_mut(name) else {
+            return Err(LoadError::Missing { name });
+        };
+        loaded(name, program.load())?;
+        Ok(program)
+    }
+
+    /// Loads the program at system calls and attaches it.
+    pub(crate) fn system_calls(&mut self) -> Result<RawTracePointLink, LoadError> {
+        let (name, place) = SYSTEM_CALLS;
+        let Some(Program::RawTracePoint(program)) = self.ebpf.program_mut(name) else {
+            return Err(LoadError::Missing { name });
+        };
+        loaded(name, program.load())?;
+        let link = program.attach(place).and_then(|link| program.take_link(link));
+        link.map_err(|source| LoadError::Program { program: name, source })
     }
 
     /// Returns one of the programs.
@@ -128,6 +167,15 @@ impl Loaded {
     /// Returns the object, for the reader of its log.
     pub fn ebpf_mut(&mut self) -> &mut Ebpf {
         &mut self.ebpf
+    }
+}
+
+/// Checks the result of loading a program.
+fn loaded(program: &'static str, result: Result<(), ProgramError>) -> Result<(), LoadError> {
+    match result {
+        Ok(()) | Err(ProgramError::AlreadyLoaded) => Ok(()),
+        Err(ProgramError::LoadError { verifier_log, .. }) => Err(refused(program, &verifier_log.to_string())),
+        Err(source) => Err(LoadError::Program { program, source }),
     }
 }
 

@@ -22,6 +22,8 @@ pub struct Settings {
     pub existing: bool,
     /// Whether connections without TOA are followed, too.
     pub any_flow: bool,
+    /// Whether the plaintext of TLS connections is read, too.
+    pub tls: bool,
     /// The output format.
     pub output: String,
     /// Whether a list was too long to be told whole.
@@ -87,6 +89,7 @@ mod tests {
             server_ports: vec![80],
             existing: true,
             any_flow: false,
+            tls: true,
             output: "text".to_owned(),
             truncated: false,
         };

@@ -18,6 +18,7 @@ pub(super) struct Ledger<'a> {
     host: Host<'a>,
     packets: Account,
     bytes: BytesAccount,
+    plaintext: Option<Plaintext>,
     requests: u64,
     incomplete: u64,
     hidden: Hidden,
@@ -43,12 +44,13 @@ impl<'a> Ledger<'a> {
                 conflicting: stream.conflicting_bytes,
                 discarded: stream.discarded_bytes(),
             },
+            plaintext: summary.plaintext().map(|(reads, bytes)| Plaintext { reads, bytes }),
             requests: pipeline.http.requests,
             incomplete: pipeline.http.incomplete_requests,
             hidden: summary.hidden,
             clients: pipeline.clients,
             connections: pipeline.connections,
-            gaps: Gaps { count: stream.gaps, bytes: stream.gap_bytes },
+            gaps: Gaps { count: summary.gaps(), bytes: summary.gap_bytes() },
             remarks: Remarks(*summary),
         }
     }
@@ -129,6 +131,13 @@ impl Serialize for By<'_> {
         let value = |number| self.1.get(number).copied().flatten();
         serializer.collect_map(self.0.iter().enumerate().map(|(number, name)| (name, value(number))))
     }
+}
+
+/// What became of reads of plaintext.
+#[derive(Serialize)]
+struct Plaintext {
+    reads: Account,
+    bytes: Account,
 }
 
 #[derive(Serialize)]

@@ -107,7 +107,12 @@ impl Form {
         }
         out.extend_from_slice(identity);
         match event {
-            Event::Request(request) => put_doubts(connection, request, out),
+            Event::Request(request) => {
+                put_doubts(connection, request, out);
+                if connection.is_decrypted {
+                    put_tls(connection.hello.as_deref(), out);
+                }
+            }
             Event::Opened => put_state("open", None, out),
             Event::Proxy(version) => put_state("open", Some(version.name()), out),
             Event::Closed(reason) => put_state("closed", Some(reason.name()), out),
@@ -285,7 +290,22 @@ fn put_doubts(connection: &Connection, request: &HttpRequest<'_>, out: &mut Vec<
 
 /// Appends the server name and ALPN protocols of a TLS `ClientHello`, which clients send in the clear.
 fn put_hello(hello: &ClientHello, out: &mut Vec<u8>) {
-    put(out, r#","tls":{"client":{"server_name":"#);
+    put(out, r#","tls":{"client":"#);
+    put_client_hello(hello, out);
+    out.push(b'}');
+}
+
+/// Appends that a request was read from TLS, and what its client offered there.
+fn put_tls(hello: Option<&ClientHello>, out: &mut Vec<u8>) {
+    put(out, r#","tls":true,"tls_client":"#);
+    match hello {
+        None => put(out, "null"),
+        Some(hello) => put_client_hello(hello, out),
+    }
+}
+
+fn put_client_hello(hello: &ClientHello, out: &mut Vec<u8>) {
+    put(out, r#"{"server_name":"#);
     match &hello.server_name {
         None => put(out, "null"),
         Some(name) => put_text(name, out),
@@ -297,7 +317,7 @@ fn put_hello(hello: &ClientHello, out: &mut Vec<u8>) {
         }
         put_text(name, out);
     }
-    put(out, "]}}");
+    put(out, "]}");
 }
 
 fn put_endpoint(endpoint: SocketAddr, out: &mut Vec<u8>) {

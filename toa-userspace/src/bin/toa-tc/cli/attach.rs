@@ -18,6 +18,7 @@ use super::{
     results::ResultArgs,
     rotation::RotationArgs,
     select::SelectArgs,
+    tls::TlsServer,
     verbosity::VerbosityArgs,
 };
 use crate::{error::UsageError, otlp::Endpoint};
@@ -76,6 +77,22 @@ pub(crate) struct AttachArgs {
     /// The output of ipvsadm -lnc of DPVS, or lines with the client's and the balancer's own IP:PORT; - is stdin.
     #[arg(help_heading = "Selection", long, value_name = "FILE", hide_short_help = true)]
     pub(crate) connections: Option<PathBuf>,
+
+    /// Also read the plaintext of TLS connections, in the servers' TLS library
+    ///
+    /// OpenSSL and what has its functions, by uprobes, in all processes that listen on the servers' ports, or in those with
+    /// the library of a process, or of a file. Of followed connections only. Reads passwords and cookies, too: they are
+    /// redacted as ever.
+    #[arg(
+        help_heading = "Selection",
+        long,
+        value_name = "PID|PATH",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "",
+        hide_short_help = true
+    )]
+    pub(crate) tls: Option<TlsServer>,
 
     #[command(flatten, next_help_heading = "Output")]
     pub(crate) results: ResultArgs,

@@ -25,6 +25,7 @@ mod senders;
 mod settings;
 mod sink;
 mod sweep;
+mod tls;
 mod top;
 mod tunnels;
 mod until_done;
@@ -63,6 +64,7 @@ use toa_userspace::{
             reader::{self, Channels, Done},
         },
         runs::{Runs, pin_directories::PinDirectories, pins::Pins},
+        tls::layout::layout,
     },
     pipeline::Pipeline,
     rule::{Rule, balancers::Balancers, matcher::Matcher},
@@ -81,6 +83,7 @@ use pins::{cannot_be_seen, pin};
 use rings::open_rings;
 use run_info::publish;
 use sink::sink;
+use tls::Plaintext;
 
 use super::{
     balancer_table::BalancerTable,
@@ -171,6 +174,7 @@ struct Prepared {
     cpus: Option<Cpus>,
     table: Option<TableConnections>,
     existing: Option<ExistingConnections>,
+    plaintext: Option<Plaintext>,
     metrics: Option<Metrics>,
     files: Vec<OutputFile>,
     capture: Option<Destination>,
@@ -194,6 +198,7 @@ struct Run {
     clients: Clients,
     table: Option<TableConnections>,
     existing: Option<ExistingConnections>,
+    plaintext: Option<Plaintext>,
     metrics: Option<Metrics>,
     reader: JoinHandle<io::Result<(Pipeline<BypassMap>, Printer)>>,
     stop: watch::Sender<bool>,
@@ -222,8 +227,10 @@ impl Prepared {
         let log_level = (log::max_level() == LevelFilter::Trace).then_some(aya_log::Level::Trace);
         let attachments = Attachments::find(&args.interfaces, args.netlink)?;
         let pairs = tcp::ignored_options().into_iter().fold(*config.pairs(), ToaPairs::without_noted);
-        let options =
-            LoadOptions { config: config.with_pairs(pairs), max_flows: args.bounds.flows, log_level };
+        let libraries = args.tls.as_ref().map(|server| tls::find(server, &config)).transpose()?;
+        let plaintext = libraries.as_ref().map(|_| layout()).transpose()?;
+        let max_flows = args.bounds.flows;
+        let options = LoadOptions { config: config.with_pairs(pairs), max_flows, log_level, plaintext };
         let mut loaded = Loaded::new(attachments.programs()?, &options)?;
         // Before anything is pinned: a signal that is not handled would leave the pins in place.
         let signals = Signals::new(files.is_empty())?;
@@ -251,6 +258,8 @@ impl Prepared {
         let existing =
             args.existing.map(|_| ExistingConnections::new(watch, Arc::clone(&flows), &config, trusted));
         let existing = existing.transpose()?;
+        let attach = |libraries| tls::attach(&mut loaded, &libraries, existing.is_some());
+        let plaintext = libraries.map(attach).transpose()?;
         Ok(Self {
             args,
             rules,
@@ -268,6 +277,7 @@ impl Prepared {
             cpus,
             table,
             existing,
+            plaintext,
             metrics,
             files,
             capture,
@@ -344,6 +354,7 @@ impl Prepared {
             clients: self.clients,
             table: self.table,
             existing: self.existing,
+            plaintext: self.plaintext,
             metrics: self.metrics,
             reader,
             stop,

@@ -58,6 +58,22 @@ fn a_tls_client_is_told_by_what_it_says_in_clear() {
 }
 
 #[test]
+fn a_request_in_tls_says_so() {
+    let mut json = printer(Redactor::default());
+    let request = request(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+    let hello = ClientHello { server_name: Some(b"api\"example".to_vec()), ..ClientHello::default() };
+    let in_tls = Connection { is_decrypted: true, ..connection() };
+    let greeted = Connection { hello: Some(Box::new(hello)), ..in_tls.clone() };
+    for connection in [&connection(), &in_tls, &greeted] {
+        json.event(connection, &Event::Request(&request));
+    }
+    let lines = lines(&mut json);
+    let told: Vec<_> = lines.iter().map(|line| (&line["tls"], &line["tls_client"])).collect();
+    let (none, client) = (json!(null), json!({"server_name": "api\"example", "alpn": []}));
+    assert_eq!(told, [(&none, &none), (&json!(true), &none), (&json!(true), &client)]);
+}
+
+#[test]
 fn a_preview_shows_no_secret_unless_wanted() {
     for (redactor, preview) in
         [(Redactor::default(), "AUTH•••"), (Redactor::show_secrets(), r"AUTH hunter2\x0d\x0a")]

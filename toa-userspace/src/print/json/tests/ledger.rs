@@ -51,7 +51,7 @@ fn the_ledger_has_every_term() {
             "matched": 1000, "delivered": 650, "cut": 100, "lost": lost(200, 50), "bypassed": 0,
             "used": 600, "duplicate": 30, "conflicting": 10, "discarded": 10
         },
-        "requests": 5, "incomplete": 1, "hidden": {"grep": 2, "once_by": 1}, "clients": 3, "connections": 4, "gaps": {"count": 2, "bytes": 350}
+        "plaintext": null, "requests": 5, "incomplete": 1, "hidden": {"grep": 2, "once_by": 1}, "clients": 3, "connections": 4, "gaps": {"count": 2, "bytes": 350}
     });
     assert_eq!(lines, [expected]);
 }

@@ -52,7 +52,7 @@ pub(crate) async fn show_activity(
 
 /// Returns what these counts say. The time of the last request is not among them.
 fn activity(ledger: &Ledger, losses: &LossCounts) -> RunActivity {
-    let Ledger { stream, http, .. } = ledger;
+    let Ledger { stream, plaintext, http, .. } = ledger;
     let mut activity = RunActivity {
         requests: http.requests,
         incomplete_requests: http.incomplete_requests,
@@ -62,8 +62,8 @@ fn activity(ledger: &Ledger, losses: &LossCounts) -> RunActivity {
         reopened_requests: http.reopened_requests,
         possibly_unread_requests: http.possibly_unread_requests,
         connections: ledger.connections,
-        gaps: stream.gaps,
-        gap_bytes: stream.gap_bytes,
+        gaps: stream.gaps.saturating_add(plaintext.gaps),
+        gap_bytes: stream.gap_bytes.saturating_add(plaintext.gap_bytes),
         used_bytes: stream.used_bytes,
         duplicate_bytes: stream.duplicate_bytes,
         conflicting_bytes: stream.conflicting_bytes,

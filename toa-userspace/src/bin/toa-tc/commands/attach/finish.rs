@@ -25,6 +25,7 @@ impl Run {
         report_last(&mut self.attachments);
         // Detach first, then read the rings, and read the counters last, so that every packet is counted.
         drop(self.attachments);
+        drop(self.plaintext);
         // The receiver is dropped early only if the reader failed, which is reported below.
         let _ = self.stop.send(true);
         let read = self.signals.join(self.reader, &mut self.results).await;

@@ -24,6 +24,7 @@ pub(super) fn settings(args: &AttachArgs, config: &Config) -> Settings {
         server_ports: args.select.server_ports.clone(),
         existing: args.existing.is_some(),
         any_flow: config.follows_any(),
+        tls: args.tls.is_some(),
         output: output.map(|output| output.get_name().to_owned()).unwrap_or_default(),
         truncated: false,
     }

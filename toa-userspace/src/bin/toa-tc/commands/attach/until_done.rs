@@ -6,7 +6,7 @@ use toa_userspace::live::rings::reader::Done;
 use super::{
     Run, connections::follow_table, cpus::follow_cpus, duration::elapsed, exchange::exchange,
     existing::follow_existing, interfaces::follow_interfaces, losses::report_losses,
-    no_match::report_no_match, sweep::sweep, top::quit, tunnels::report_tunnels, untrusted::report_untrusted,
+    no_match::report_no_match, sweep::sweep, tls::end_learning, top::quit, tunnels::report_tunnels, untrusted::report_untrusted,
 };
 use crate::{
     output_file::{OutputFile, follow_files},
@@ -31,6 +31,7 @@ impl Run {
             rings,
             losses,
             pipeline,
+            plaintext,
             top,
             ..
         } = self;
@@ -57,6 +58,7 @@ impl Run {
             never = exchange(pins, counters, flows, pipeline, self.metrics.take()) => match never {},
             never = follow_table(self.table.take(), pins) => match never {},
             never = follow_existing(self.existing.take(), pins) => match never {},
+            never = end_learning(plaintext.as_mut()) => match never {},
             never = report_untrusted(untrusted), if config.restricts_balancers() => match never {},
             finding = done.recv() => {
                 self.unwritten = finding.and_then(Done::error);

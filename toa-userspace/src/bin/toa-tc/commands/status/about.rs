@@ -33,6 +33,9 @@ impl fmt::Display for About<'_> {
         if self.0.any_flow {
             writeln!(f, "  also connections without TOA (--any-flow)")?;
         }
+        if self.0.tls {
+            writeln!(f, "  also the plaintext of TLS connections (--tls)")?;
+        }
         writeln!(f, "  output: {}", self.0.output)
     }
 }
