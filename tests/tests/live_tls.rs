@@ -129,7 +129,10 @@ fn expected<'a>(
         for request in connection.sent() {
             let id = request.value("x-request-id").context("id")?;
             let logged = by_id.get(id).with_context(|| format!("the server did not log {id}"))?;
-            ensure!(logged.request == format!("{} {} HTTP/1.1", request.method, request.target), "{logged:?}");
+            ensure!(
+                logged.request == format!("{} {} HTTP/1.1", request.method, request.target),
+                "{logged:?}"
+            );
             let (method, target) = (request.method.clone(), request.target.clone());
             rows.insert((connection.local(), logged.peer, method, target, id.to_owned()));
         }
@@ -216,7 +219,8 @@ fn a_head_in_records_of_one_byte_is_read() -> Result<()> {
     let logged = nginx.stop()?;
     let events = Events::of(&output)?;
     assert_eq!(events.rows()?, expected([&connection], &logged)?);
-    let reads = events.called("ledger").next().context("no ledger")?["plaintext"]["reads"]["matched"].as_u64();
+    let reads =
+        events.called("ledger").next().context("no ledger")?["plaintext"]["reads"]["matched"].as_u64();
     ensure!(reads > Some(10), "not in many reads: {reads:?}");
     events.plaintext_bytes().map(drop)
 }
@@ -257,7 +261,8 @@ fn what_is_read_after_the_clients_end_is_printed() -> Result<()> {
     let logged = nginx.stop()?;
     let events = Events::of(&output)?;
     let printed = events.called("request").filter(|event| event["incomplete"].is_null());
-    let printed: BTreeSet<_> = printed.filter_map(|event| event.pointer("/http/request/header/x-request-id/0")?.as_str()).collect();
+    let printed: BTreeSet<_> =
+        printed.filter_map(|event| event.pointer("/http/request/header/x-request-id/0")?.as_str()).collect();
     assert_eq!(printed, ids.iter().map(String::as_str).collect());
     assert!(logged.len() >= ids.len());
     Ok(())
@@ -306,7 +311,8 @@ fn connections_that_were_open_before_are_read_from_their_next_request_on() -> Re
 fn a_library_is_found_by_process_or_path_and_what_has_none_is_refused() -> Result<()> {
     let (lab, nginx) = lab()?;
     let maps = fs::read_to_string(format!("/proc/{}/maps", nginx.id()))?;
-    let library = maps.lines().find_map(|line| line.split_whitespace().last().filter(|it| it.contains("libssl")));
+    let library =
+        maps.lines().find_map(|line| line.split_whitespace().last().filter(|it| it.contains("libssl")));
     let library = library.context("nginx has no libssl")?;
     for value in [nginx.id().to_string(), library.to_owned()] {
         let tool = ToaTc::attach(&lab.server, &["--any", &format!("--tls={value}"), "-o", "json"])?;
