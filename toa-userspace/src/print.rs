@@ -58,7 +58,8 @@ mod tests {
     /// Hands the first request of an HTTP/2 connection that was joined at `time_ns` to `take`. It has secrets in its target, in
     /// a field, and in one whose name is unknown, and a field of which nothing is known.
     pub(super) fn joined_http2(time_ns: u64, take: impl FnOnce(&HttpRequest<'_>)) {
-        let block = b"\x82\x86\x04\x0e/a?token=x1y2z\x41\x0bapi.example\x57\x0aBearer abc\x7f\x01\x07hunter2\xc6";
+        let block =
+            b"\x82\x86\x04\x0e/a?token=x1y2z\x41\x0bapi.example\x57\x0aBearer abc\x7f\x01\x07hunter2\xc6";
         let length = u8::try_from(block.len()).unwrap();
         let settings = b"\0\0\0\x04\0\0\0\0\0";
         let bytes = [&[0, 0, length, 1, 5, 0, 0, 0, 7], &block[..], settings].concat();

@@ -54,7 +54,11 @@ const WORDS: [Words; PIPELINE_REMARKS] = [
     ("oversized_heads", "request head", " longer than --max-head"),
     ("oversized_hellos", "TLS ClientHello", " too long"),
     ("unfinished_heads", "request head", " ended before the target"),
-    ("unknown_fields", "field", " of HTTP/2 unknown: refers to what was sent before the connection was joined, or was lost"),
+    (
+        "unknown_fields",
+        "field",
+        " of HTTP/2 unknown: refers to what was sent before the connection was joined, or was lost",
+    ),
     ("large_tables", "announcement", " of a header compression table larger than 64 KiB (HTTP/2)"),
     ("empty_frames", "frame", " of HTTP/2 without content"),
     ("reset_streams", "stream", " of HTTP/2 reset by the client"),

@@ -50,7 +50,10 @@ fn what_a_large_data_frame_contains_is_bypassed() {
     pipeline.segment(&Segment { flags: SYN, ..segment(1, 0, &start) }, &mut kept);
     let from = 1 + u32::try_from(start.len()).unwrap();
     assert_eq!(pipeline.bypass.bypass, Some(Bypass::new(1, Seq(from), 1 << 20)));
-    pipeline.segment(&segment(1, from + (1 << 20), b"\0\0\x0c\x01\x05\0\0\0\x03\x82\x84\x86\x01\x07example"), &mut kept);
+    pipeline.segment(
+        &segment(1, from + (1 << 20), b"\0\0\x0c\x01\x05\0\0\0\x03\x82\x84\x86\x01\x07example"),
+        &mut kept,
+    );
     assert_eq!((pipeline.bypass.bypass, kept.gaps), (None, 0));
     let heads = [&b"POST / HTTP/2\r\nhost: example\r\n\r\n"[..], b"GET / HTTP/2\r\nhost: example\r\n\r\n"];
     assert_eq!(kept.heads[&1], heads);

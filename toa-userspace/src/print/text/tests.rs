@@ -7,7 +7,10 @@ use crate::{
         Endpoint, ProxyHeader, ProxyVersion,
         head::{Cause, Certainty, Incomplete},
     },
-    print::{field_choice::FieldChoice, tests::{first_request, joined_http2}},
+    print::{
+        field_choice::FieldChoice,
+        tests::{first_request, joined_http2},
+    },
     segment::tests::segment,
 };
 
