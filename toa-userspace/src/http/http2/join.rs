@@ -29,6 +29,19 @@ pub(in super::super) enum Verdict {
     Other,
 }
 
+/// What a connection is taken for if it is not HTTP/2.
+#[derive(Debug)]
+pub(in super::super) enum Otherwise {
+    /// HTTP/2 whose next frame is still to be found.
+    Http2(Box<Connection>),
+    /// A connection that was joined anywhere: a request is searched for.
+    Joined,
+    /// Another protocol, which has not been told.
+    Opening,
+    /// Another protocol, of which a sample of so many bytes is searched before so many are skipped.
+    Sample { left: u64, skip_bytes: u64 },
+}
+
 /// Segments that may be HTTP/2.
 #[derive(Debug)]
 pub(in super::super) struct Join {
@@ -37,14 +50,19 @@ pub(in super::super) struct Join {
     ends: Vec<(usize, Arrival)>,
     probe: Connection,
     has_request: bool,
-    /// The connection, if it is known to be HTTP/2.
-    known: Option<Box<Connection>>,
+    otherwise: Otherwise,
 }
 
 impl Join {
-    /// Begins where `known`, or a connection of which nothing is known, may go on.
-    pub(in super::super) fn new(known: Option<Box<Connection>>) -> Self {
-        Self { kept: Vec::new(), ends: Vec::new(), probe: Connection::supposed(), has_request: false, known }
+    /// Begins without a segment.
+    pub(in super::super) fn new(otherwise: Otherwise) -> Self {
+        Self {
+            kept: Vec::new(),
+            ends: Vec::new(),
+            probe: Connection::supposed(),
+            has_request: false,
+            otherwise,
+        }
     }
 
     /// Adds the bytes of a segment, and judges all.
@@ -86,9 +104,14 @@ impl Join {
         self.kept.capacity().saturating_add(self.probe.memory())
     }
 
-    /// Takes the connection, if it is known to be HTTP/2.
-    pub(in super::super) fn take_known(&mut self) -> Option<Box<Connection>> {
-        self.known.take()
+    /// Returns what the connection is taken for otherwise. Leaves another value.
+    pub(in super::super) fn take_otherwise(&mut self) -> Otherwise {
+        std::mem::replace(&mut self.otherwise, Otherwise::Joined)
+    }
+
+    /// Returns the first segment.
+    pub(in super::super) fn first(&self) -> &[u8] {
+        self.segments().next().map(|(bytes, _)| bytes).unwrap_or_default()
     }
 
     /// Returns the segments.

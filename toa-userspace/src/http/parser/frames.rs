@@ -8,7 +8,7 @@ use super::{
         http2::{
             block::Block,
             connection::{Connection, Step},
-            join::{Join, Verdict},
+            join::{Join, Otherwise, Verdict},
             may_begin,
         },
         request_line::Malformation,
@@ -34,23 +34,24 @@ impl Parser {
             return;
         }
         let may_be_http2 = self.may_be_http2();
-        match &mut self.state {
+        let otherwise = match &mut self.state {
             State::Http2(connection) if connection.is_lost() => {
-                let known = std::mem::replace(connection, Box::new(Connection::joined()));
-                self.state = State::Join(Box::new(Join::new(Some(known))));
+                Otherwise::Http2(std::mem::replace(connection, Box::new(Connection::joined())))
             }
-            State::Search(search) if search.len() == 0 && may_be_http2 => {
-                self.state = State::Join(Box::new(Join::new(None)));
+            State::Search(search) if search.len() == 0 && may_be_http2 => Otherwise::Joined,
+            State::Sample { search, left, skip_bytes } if search.len() == 0 && may_be_http2 => {
+                Otherwise::Sample { left: *left, skip_bytes: *skip_bytes }
             }
-            _ => {}
-        }
+            _ => return,
+        };
+        self.state = State::Join(Box::new(Join::new(otherwise)));
     }
 
-    /// Begins to keep `bytes` of a connection that was joined here, if they may be HTTP/2. Returns whether they may.
-    pub(super) fn is_join(&mut self, bytes: &[u8]) -> bool {
+    /// Begins to keep `bytes` at the place of a first head, if they may be HTTP/2. Returns whether they may.
+    pub(super) fn is_join(&mut self, bytes: &[u8], otherwise: Otherwise) -> bool {
         let is_join = self.may_be_http2() && may_begin(bytes);
         if is_join {
-            self.state = State::Join(Box::new(Join::new(None)));
+            self.state = State::Join(Box::new(Join::new(otherwise)));
         }
         is_join
     }
@@ -70,38 +71,52 @@ impl Parser {
         match join.add(bytes, self.latest, cx.limits, cx.heads) {
             Verdict::Partial => {}
             Verdict::Frames => {
-                let mut known = join.take_known().unwrap_or_else(|| Box::new(Connection::joined()));
-                known.resume();
+                let connection = match join.take_otherwise() {
+                    Otherwise::Http2(mut connection) => {
+                        connection.resume();
+                        connection
+                    }
+                    _ => {
+                        add(&mut cx.ledger.resyncs, 1);
+                        Box::new(Connection::joined())
+                    }
+                };
                 self.certainty.resynchronized = true;
                 self.is_http2 = true;
-                self.replay(State::Http2(known), cx);
+                let join = std::mem::replace(&mut self.state, State::Http2(connection));
+                self.replay(join, cx);
             }
             Verdict::Other => {
-                if self.first_bytes.is_empty()
-                    && let Some((bytes, _)) = join.segments().next()
-                {
-                    self.first_bytes = bytes.get(..PREVIEW_BYTES).unwrap_or(bytes).to_vec();
+                let first = join.first();
+                if self.first_bytes.is_empty() {
+                    self.first_bytes = first.get(..PREVIEW_BYTES).unwrap_or(first).to_vec();
                 }
                 self.leave_join(cx);
             }
         }
     }
 
-    /// Continues the search that bytes were kept for.
+    /// Takes the connection for what it is otherwise.
     pub(super) fn leave_join(&mut self, cx: &mut Context<'_>) {
-        let State::Join(join) = &mut self.state else { return };
-        match join.take_known() {
-            Some(known) => self.replay(State::Http2(known), cx),
-            None => {
-                add(&mut cx.ledger.resyncs, 1);
-                self.replay(State::Search(Search::default()), cx);
+        if !matches!(self.state, State::Join(_)) {
+            return;
+        }
+        let mut state = std::mem::replace(&mut self.state, State::Stopped);
+        let State::Join(join) = &mut state else { return };
+        match join.take_otherwise() {
+            Otherwise::Http2(connection) => self.state = State::Http2(connection),
+            Otherwise::Joined => self.lose(cx),
+            Otherwise::Opening => self.stop(NotHttp::Other, join.first(), cx),
+            Otherwise::Sample { left, skip_bytes } => {
+                self.state = State::Sample { search: Search::default(), left, skip_bytes };
             }
         }
+        self.replay(state, cx);
     }
 
-    /// Processes the kept segments in another state.
-    fn replay(&mut self, state: State, cx: &mut Context<'_>) {
-        let State::Join(join) = std::mem::replace(&mut self.state, state) else { return };
+    /// Processes the segments that `join` has kept.
+    fn replay(&mut self, join: State, cx: &mut Context<'_>) {
+        let State::Join(join) = join else { return };
         let latest = self.latest;
         for (bytes, arrival) in join.segments() {
             self.latest = arrival;

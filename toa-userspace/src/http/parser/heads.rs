@@ -6,6 +6,7 @@ use super::{
         context::Context,
         expectation::Expectation,
         head::{self, Cause, HttpRequest, Incomplete},
+        http2::join::Otherwise,
         long_head::LongHead,
         search::MAX_LINE_BYTES,
         start::{Before, Verdict},
@@ -100,10 +101,11 @@ impl Parser {
     /// Handles bytes other than a head at the place of one.
     fn turn_away(&mut self, verdict: &Verdict, bytes: &[u8], cx: &mut Context<'_>) {
         match verdict {
+            Verdict::NotHttp(NotHttp::Other) if self.is_join(bytes, Otherwise::Opening) => {}
             Verdict::NotHttp(reason) => self.stop(*reason, bytes, cx),
             Verdict::Tls => self.state = State::Hello(Box::default()),
             Verdict::Http2 => self.begin_http2(),
-            Verdict::Lost if self.is_join(bytes) => {}
+            Verdict::Lost if self.is_join(bytes, Otherwise::Joined) => {}
             Verdict::Lost | Verdict::Head { .. } => {
                 if let Before::Unknown = self.before {
                     self.first_bytes = bytes.get(..PREVIEW_BYTES).unwrap_or(bytes).to_vec();

@@ -92,9 +92,8 @@ impl Code {
 
     /// Returns the first symbol of `bits` and the length of its code.
     fn first(&self, bits: u64) -> (u16, u32) {
-        match self.short.get((bits >> (64 - SHORT)) as usize) {
-            Some((symbol, length @ 1..)) => return ((*symbol).into(), (*length).into()),
-            _ => {}
+        if let Some((symbol, length @ 1..)) = self.short.get((bits >> (64 - SHORT)) as usize) {
+            return ((*symbol).into(), (*length).into());
         }
         let window = bits >> 32;
         let length = self.ends.iter().position(|end| window < *end).unwrap_or(LONGEST);

@@ -101,17 +101,17 @@ fn expected(stream_id: u32, fields: &[Sent], first: usize) -> Found {
         match name.as_str() {
             _ if *value_since < first => {
                 unknown_fields += 1;
-                lines += "(unknown): \n";
+                lines.push_str("(unknown): \n");
             }
             _ if *name_since < first => {
                 unknown_fields += 1;
-                lines += &format!("(unknown): {value}\n");
+                lines.extend(["(unknown): ", value.as_str(), "\n"]);
             }
             ":method" => method = value,
             ":path" => target = value,
             ":authority" => host = format!("host: {value}\n"),
             ":scheme" => {}
-            name => lines += &format!("{name}: {value}\n"),
+            name => lines.extend([name, ": ", value.as_str(), "\n"]),
         }
     }
     let head = format!("{method} {target} HTTP/2\n{host}{lines}\n");
@@ -166,7 +166,7 @@ proptest! {
         wire.accept(StreamEvent::Gap { bytes: (end - at) as u64 });
         let wire = wire.pieces(&connection.bytes[end..], step).finish();
         let sent = |stream_id| connection.requests.iter().find(|(id, _)| Some(*id) == stream_id);
-        for found in wire.found.iter().filter(|it| it.incomplete.is_none()) {
+        for found in wire.found.iter().filter(|it| it.incomplete.is_none() && it.stream_id.is_some()) {
             // Whatever is not unknown is as it was sent.
             let (id, fields) = sent(found.stream_id).unwrap();
             let whole = expected(*id, fields, 0).head;
@@ -194,6 +194,23 @@ fn a_lone_frame_proves_nothing() {
     wire.data(&request(7, "/7"));
     let wire = wire.finish();
     assert_eq!((wire.found, wire.ledger.resyncs), (vec![], 1));
+}
+
+#[test]
+fn the_first_data_of_an_old_connection_may_be_in_its_middle() {
+    // Whatever named the client on it.
+    let mut wire = Wire::new(true);
+    wire.data(&[request(7, "/7"), request(9, "/9")].concat());
+    let found =
+        |stream_id, target: &str| Found { is_resynchronized: true, ..Found::whole(stream_id, &head(target)) };
+    assert_eq!(wire.found, [found(7, "/7"), found(9, "/9")]);
+    // After what is something else, or the rest of a frame.
+    for first in [frame(HEADERS, END_HEADERS, 1, b"\x80"), b"the rest of it".to_vec()] {
+        let mut wire = Wire::new(true);
+        wire.data(&first);
+        wire.data(&[request(7, "/7"), request(9, "/9")].concat());
+        assert_eq!(wire.found, [Found::reason("other"), found(7, "/7"), found(9, "/9")]);
+    }
 }
 
 #[test]

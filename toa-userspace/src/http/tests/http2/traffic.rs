@@ -102,9 +102,10 @@ fn expected(orders: &[Order]) -> Vec<String> {
         let mut names: Vec<_> = fields.iter().map(|(name, _)| *name).collect();
         let mut seen = std::collections::HashSet::new();
         names.retain(|name| seen.insert(*name));
-        let of = |name| fields.iter().filter(move |(it, _)| *it == name);
-        let lines: String =
-            names.into_iter().flat_map(of).map(|(name, value)| format!("{name}: {value}\n")).collect();
+        let mut lines = String::new();
+        for (name, value) in names.into_iter().flat_map(|name| fields.iter().filter(move |it| it.0 == name)) {
+            lines.extend([*name, ": ", value.as_str(), "\n"]);
+        }
         format!("{method} {path} HTTP/2\nhost: api.example\n{lines}\n")
     };
     orders.iter().map(head).collect()
