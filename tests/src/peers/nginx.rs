@@ -135,13 +135,13 @@ impl Nginx {
         self.process.id()
     }
 
-    /// Makes it read its configuration again. Returns once its workers are new ones.
+    /// Makes it read its configuration again. Returns once all its workers are new ones.
     pub fn reload(&mut self) -> Result<()> {
         let old: BTreeSet<_> = children(self.id())?.into_iter().collect();
         self.process.signal(Signal::Hangup)?;
         wait::until("new workers of nginx", || {
             let workers = children(self.id())?;
-            Ok(workers.iter().any(|worker| !old.contains(worker)).then_some(()))
+            Ok((!workers.is_empty() && !workers.iter().any(|worker| old.contains(worker))).then_some(()))
         })
     }
 
@@ -215,7 +215,8 @@ impl Logged {
 /// Accepts heads of up to 64 KiB and bodies of any size, which it discards.
 fn configuration(directory: &Path, setup: Setup) -> String {
     let directory = directory.display();
-    let Setup { workers, worker_connections, has_queues, keepalive, logs_requests, takes_rows, has_tls } = setup;
+    let Setup { workers, worker_connections, has_queues, keepalive, logs_requests, takes_rows, has_tls } =
+        setup;
     let keepalive = keepalive.as_secs();
     let queue = if has_queues { "backlog=1024 reuseport" } else { "backlog=1024" };
     let access_log = if logs_requests {

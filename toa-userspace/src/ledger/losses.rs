@@ -91,7 +91,9 @@ pub fn counts(counters: &Snapshot, evicted: u64, pipeline: &Ledger) -> LossCount
         stream.hole_timeouts.saturating_add(plaintext.hole_timeouts),
         pipeline.http.oversized_heads,
         counters.get(Counter::PlaintextLostRingFull),
-        counters.get(Counter::PlaintextLostNoReader).saturating_add(counters.get(Counter::PlaintextLostOther)),
+        counters
+            .get(Counter::PlaintextLostNoReader)
+            .saturating_add(counters.get(Counter::PlaintextLostOther)),
     ]
 }
 

@@ -171,9 +171,8 @@ impl Entry {
         owner.connection.is_decrypted = true;
         packets.with_parser(&mut owner, cx, |parser, _, cx| parser.stop_search(cx));
         let is_wanted = cx.rules.is_none_or(|rules| rules.watches(&owner.connection.attribution));
-        let lane = self
-            .plaintext
-            .get_or_insert_with(|| Box::new(Lane::of_plaintext(&plaintext.segment, is_wanted)));
+        let lane =
+            self.plaintext.get_or_insert_with(|| Box::new(Lane::of_plaintext(&plaintext.segment, is_wanted)));
         lane.with_stream(&mut owner, cx, |stream, cx| stream.accept(&plaintext.segment, cx));
     }
 

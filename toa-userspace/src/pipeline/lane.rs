@@ -176,12 +176,11 @@ impl Lane {
             Receiver { connection, is_announced, rules: *rules, unnamed, unwatched, sink: *sink };
         let is_wanted = receiver.is_wanted();
         let receiver = &mut receiver;
-        step(&mut self.parser, is_wanted, &mut http::context::Context {
-            limits,
-            ledger: http,
-            heads,
-            receiver,
-        });
+        step(
+            &mut self.parser,
+            is_wanted,
+            &mut http::context::Context { limits, ledger: http, heads, receiver },
+        );
     }
 
     /// Lets `step` change the stream. What the stream hands on goes to the parser, and the events of both go to the

@@ -11,8 +11,7 @@ impl<B: BypassTable> Pipeline<B> {
             self.ledger.plaintext.deliver(segment);
         }
         let key = (segment.key, segment.generation);
-        let is_open =
-            self.run(key, |open| open.get_mut(&key), sink, |entry, cx| entry.read(plaintext, cx));
+        let is_open = self.run(key, |open| open.get_mut(&key), sink, |entry, cx| entry.read(plaintext, cx));
         if is_open || *is_end {
             return;
         }

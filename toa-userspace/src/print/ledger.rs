@@ -140,7 +140,8 @@ impl Summary<'_> {
         let cut_reads = kernel.plaintext.cut;
         let cut_reads = (cut_reads > 0).then(|| format!("{} cut", plural(cut_reads, "plaintext read")));
         let gaps = (self.gaps() > 0).then(|| format!("{} of {gap_bytes}", plural(self.gaps(), "gap")));
-        let mut parts: Vec<_> = gaps.into_iter().chain(lost).chain(cut).chain(cut_reads).chain(others).collect();
+        let mut parts: Vec<_> =
+            gaps.into_iter().chain(lost).chain(cut).chain(cut_reads).chain(others).collect();
         if parts.is_empty() {
             parts.push("the counts do not add up".to_owned());
         }

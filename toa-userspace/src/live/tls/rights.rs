@@ -17,8 +17,10 @@ pub fn check() -> Result<(), MissingRights> {
 /// Returns what is missing to look into processes of other users.
 pub fn missing_to_look() -> Vec<Capability> {
     let may_read = has(Capability::CAP_DAC_READ_SEARCH) || has(Capability::CAP_DAC_OVERRIDE);
-    let needed =
-        [(Capability::CAP_SYS_PTRACE, has(Capability::CAP_SYS_PTRACE)), (Capability::CAP_DAC_READ_SEARCH, may_read)];
+    let needed = [
+        (Capability::CAP_SYS_PTRACE, has(Capability::CAP_SYS_PTRACE)),
+        (Capability::CAP_DAC_READ_SEARCH, may_read),
+    ];
     needed.into_iter().filter(|(_, has)| !has).map(|(capability, _)| capability).collect()
 }
 

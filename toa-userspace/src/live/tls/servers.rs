@@ -119,7 +119,8 @@ pub fn of_file(path: &Path) -> Result<Library, LibraryError> {
 
 /// Returns the name of a process.
 fn name(pid: u32) -> String {
-    fs::read_to_string(format!("/proc/{pid}/comm")).map_or_else(|_| "?".to_owned(), |it| it.trim_end().to_owned())
+    fs::read_to_string(format!("/proc/{pid}/comm"))
+        .map_or_else(|_| "?".to_owned(), |it| it.trim_end().to_owned())
 }
 
 /// What was found in files, by device and inode. Each is read once.

@@ -52,10 +52,7 @@ fn what_is_cut_or_lost_in_a_body_is_a_gap_of_its_length() {
     pipeline.read(&plaintext(0, post), &mut kept);
     // 400 bytes, of which 100 are there; then 600 that are lost.
     let cut = plaintext(len, &[b'x'; 100]);
-    pipeline.read(
-        &Plaintext { segment: Segment { payload_len: 400, ..cut.segment }, ..cut },
-        &mut kept,
-    );
+    pipeline.read(&Plaintext { segment: Segment { payload_len: 400, ..cut.segment }, ..cut }, &mut kept);
     pipeline.read(&plaintext(len + 1000, GET), &mut kept);
     assert_eq!(kept.heads[&1], [&post[..]]);
     pipeline.tick(3_000_000_000, &mut kept);

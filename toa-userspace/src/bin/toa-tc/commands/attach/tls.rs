@@ -59,13 +59,16 @@ pub(super) fn find(server: &TlsServer, config: &Config) -> Result<Found> {
             }
             if found.is_empty() && reasons.is_empty() && refused > 0 {
                 let missing = rights::missing_to_look();
-                let missing = missing.iter().map(|capability| format!("{capability} is missing; ")).collect::<String>();
+                let missing =
+                    missing.iter().map(|capability| format!("{capability} is missing; ")).collect::<String>();
                 bail!(
                     "--tls: the servers are not found: {refused} processes cannot be looked into: {missing}or use --tls=PATH"
                 );
             }
             if found.is_empty() && reasons.is_empty() {
-                bail!("--tls: no process listens on the servers' ports: start the server first, or use --tls=PATH");
+                bail!(
+                    "--tls: no process listens on the servers' ports: start the server first, or use --tls=PATH"
+                );
             }
             if found.is_empty() {
                 bail!("--tls: the plaintext of no server can be read: {}", reasons.join("; "));
@@ -91,7 +94,10 @@ pub(super) fn attach(loaded: &mut Loaded, found: &Found, existing: bool) -> Resu
         };
         stderr::note(format_args!("reading TLS plaintext{users} in {}", library.name));
     }
-    Ok(Plaintext { _probes: probes, learning: learning.map(|learning| (learning, Instant::now() + LEARNING)) })
+    Ok(Plaintext {
+        _probes: probes,
+        learning: learning.map(|learning| (learning, Instant::now() + LEARNING)),
+    })
 }
 
 /// Ends learning when its time is over.

@@ -6,7 +6,8 @@ use toa_userspace::live::rings::reader::Done;
 use super::{
     Run, connections::follow_table, cpus::follow_cpus, duration::elapsed, exchange::exchange,
     existing::follow_existing, interfaces::follow_interfaces, losses::report_losses,
-    no_match::report_no_match, sweep::sweep, tls::end_learning, top::quit, tunnels::report_tunnels, untrusted::report_untrusted,
+    no_match::report_no_match, sweep::sweep, tls::end_learning, top::quit, tunnels::report_tunnels,
+    untrusted::report_untrusted,
 };
 use crate::{
     output_file::{OutputFile, follow_files},
