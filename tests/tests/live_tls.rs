@@ -52,7 +52,8 @@ fn attach(lab: &Balancer, arguments: &[&str]) -> Result<ToaTc> {
 }
 
 fn get(id: &str) -> Request {
-    Request::get(&format!("/orders/{id}?secret=1")).field("x-request-id", id).field("x-team", "payments")
+    let request = Request::get(&format!("/orders/{id}?page=1")).field("x-request-id", id);
+    request.field("x-team", "payments").field("authorization", "Bearer hunter2")
 }
 
 /// The events of a run, all valid.
@@ -170,9 +171,8 @@ fn the_watched_clients_requests_are_printed_and_no_others() -> Result<()> {
         assert_eq!(event["tls_client"]["alpn"][0], "http/1.1");
         assert_eq!(event["resynchronized"], false);
         assert_eq!(event["network"]["protocol"]["version"], "1.1");
-        let query = event["url"]["query"].as_str().context("query")?;
-        assert!(!query.contains('1'), "not redacted: {query}");
     }
+    assert!(output.stdout.contains("Bearer •••") && !output.stdout.contains("hunter2"));
     assert_eq!(events.called("tls").count(), 3);
     let sent: usize = watched(&connections).map(TlsConnection::sent_bytes).sum();
     assert_eq!(events.plaintext_bytes()?, u64::try_from(sent)?);
@@ -186,15 +186,15 @@ fn requests_of_any_size_are_printed_whole() -> Result<()> {
     let tool = attach(&lab, &[])?;
     let mut connection = lab.connect_tls(WATCHED)?;
     let long = "x".repeat(30_000);
-    let mut ask = |request: Request, id: &str| connection.ask(request.field("x-request-id", id));
+    let with_id = |request: Request, id: &str| request.field("x-request-id", id);
     // A head of several TLS records, bodies of less and more than a read, and a bypassed one.
-    ask(Request::get("/long").field("x-long", &long), "head")?;
+    connection.ask(with_id(Request::get("/long").field("x-long", &long), "head"))?;
     for body in [1, 16_384, 16_385, 100_000, 20_000_000] {
-        ask(Request::post(&format!("/{body}"), body), &format!("body-{body}"))?;
-        ask(get("after"), &format!("after-{body}"))?;
+        connection.ask(with_id(Request::post(&format!("/{body}"), body), &format!("body-{body}")))?;
+        connection.ask(get(&format!("after-{body}")))?;
     }
-    ask(Request::post("/chunked", 100_000).in_chunks(1000), "chunked")?;
-    ask(get("last"), "last")?;
+    connection.ask(with_id(Request::post("/chunked", 100_000).in_chunks(1000), "chunked"))?;
+    connection.ask(get("last"))?;
     let output = tool.stop(Signal::Interrupt)?.succeeded()?;
     let logged = nginx.stop()?;
 
@@ -299,7 +299,8 @@ fn connections_that_were_open_before_are_read_from_their_next_request_on() -> Re
     for (client, connection) in [&connections[2], &connections[4]] {
         let sent = expected([connection], &logged)?;
         let later = sent.into_iter().filter(|(.., id)| !id.starts_with("before"));
-        rows.extend(later.map(|(_, peer, method, target, id)| (*client, peer, method, target, id)));
+        // With the module, nginx has logged the client in place of the balancer.
+        rows.extend(later.map(|(local, _, method, target, id)| (*client, local, method, target, id)));
     }
     assert_eq!(rows.len(), 6);
     assert_eq!(events.rows()?, rows);

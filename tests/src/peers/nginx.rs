@@ -141,13 +141,13 @@ impl Nginx {
         self.process.id()
     }
 
-    /// Makes it read its configuration again. Returns once its workers are new ones.
+    /// Makes it read its configuration again. Returns once all its workers are new ones.
     pub fn reload(&mut self) -> Result<()> {
         let old: BTreeSet<_> = children(self.id())?.into_iter().collect();
         self.process.signal(Signal::Hangup)?;
         wait::until("new workers of nginx", || {
             let workers = children(self.id())?;
-            Ok(workers.iter().any(|worker| !old.contains(worker)).then_some(()))
+            Ok((!workers.is_empty() && !workers.iter().any(|worker| old.contains(worker))).then_some(()))
         })
     }
 
