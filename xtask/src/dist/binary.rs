@@ -27,7 +27,7 @@ pub(super) fn objects(paths: &Paths) -> Result<PathBuf> {
             &paths.remap(&sysroot),
         )
         .map_err(anyhow::Error::msg)?;
-    let directory = paths.target.join("dist-objects");
+    let directory = directory(paths);
     recreate(&directory)?;
     for (object, from) in SHIPPED.objects.iter().zip(built) {
         let to = directory.join(ready::file_name(object.name));
@@ -36,6 +36,11 @@ pub(super) fn objects(paths: &Paths) -> Result<PathBuf> {
         ready::find(&directory, object.name, object.programs).map_err(anyhow::Error::msg)?;
     }
     Ok(directory)
+}
+
+/// Returns the folder of the objects.
+pub(super) fn directory(paths: &Paths) -> PathBuf {
+    paths.target.join("dist-objects")
 }
 
 /// Compiles the tool and moves its line tables into a file of their own, which it returns.

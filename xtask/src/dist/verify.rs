@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
+use toa_embed::ready;
 
 use super::{
     binary,
@@ -26,16 +27,12 @@ const SCRIPT: &str = include_str!("verify.sh");
 /// Tries the package and the static binary of this machine's architecture. Nothing of it stays, also on a failure.
 pub(super) fn run(paths: &Paths) -> Result<()> {
     ensure!(exec::is_root()?, "trying the package needs root");
-    exec::run(&mut exec::cargo(&["build", "--locked", "--bin", "toa-demo"]))?;
-    exec::run(&mut exec::cargo(&[
-        "build",
-        "--locked",
-        "--release",
-        "--package",
-        build::TOOL,
-        "--bin",
-        build::TOOL,
-    ]))?;
+    let objects = binary::directory(paths);
+    let build = |arguments: &[&str]| {
+        exec::run(exec::cargo(&["build", "--locked"]).args(arguments).env(ready::VARIABLE, &objects))
+    };
+    build(&["--bin", "toa-demo"])?;
+    build(&["--release", "--package", build::TOOL, "--bin", build::TOOL])?;
     let directory = paths.target.join("dist-verify");
     recreate(&directory)?;
     // The same without line tables, as the static one is.

@@ -15,7 +15,9 @@ root=$directory/debian
 step() { echo "verify: $*"; }
 fail() { echo "verify: FAILED: $*" >&2; exit 1; }
 within() { chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin TERM=dumb LC_ALL=C.UTF-8 "$@"; }
-files() { find "$root" -xdev -path "$root/proc" -prune -o -path "$root/sys" -prune -o -path "$root/dev" -prune \
+# But for what systemd-analyze, man and dpkg themselves write.
+files() { find "$root" -xdev -path "$root/run/systemd" -prune \
+    -o -path "$root/proc" -prune -o -path "$root/sys" -prune -o -path "$root/dev" -prune \
     -o -path "$root/tmp" -prune -o -path "$root/var/lib/dpkg" -prune -o -path "$root/var/cache/man" -prune \
     -o -path "$root/var/cache/ldconfig" -prune -o -print | sort; }
 
