@@ -187,7 +187,8 @@ impl Logged {
 /// Accepts heads of up to 64 KiB and bodies of any size, which it discards.
 fn configuration(directory: &Path, setup: Setup) -> String {
     let directory = directory.display();
-    let Setup { workers, worker_connections, has_queues, keepalive, logs_requests, takes_rows, has_http2 } = setup;
+    let Setup { workers, worker_connections, has_queues, keepalive, logs_requests, takes_rows, has_http2 } =
+        setup;
     let keepalive = keepalive.as_secs();
     let queue = if has_queues { "backlog=1024 reuseport" } else { "backlog=1024" };
     let access_log = if logs_requests {

@@ -24,4 +24,3 @@ mod payload;
 pub(super) use frame::{PREFACE, may_begin};
 #[cfg(test)]
 pub(super) use hpack::table::MAX_TABLE_BYTES;
-
