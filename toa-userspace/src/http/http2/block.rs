@@ -238,7 +238,9 @@ impl Block {
         let before = head.len();
         head.extend_from_slice(&lines);
         head.extend_from_slice(b"\r\n");
-        spans.iter_mut().for_each(|it| (it.name, it.value) = (it.name.after(before), it.value.after(before)));
+        for span in &mut spans {
+            (span.name, span.value) = (span.name.after(before), span.value.after(before));
+        }
         fields.append(&mut spans);
         for field in &mut fields {
             let line = field.name.to(field.value).get(&head);

@@ -48,12 +48,12 @@ impl Parser {
     }
 
     /// Begins to keep `bytes` at the place of a first head, if they may be HTTP/2. Returns whether they may.
-    pub(super) fn is_join(&mut self, bytes: &[u8], otherwise: Otherwise) -> bool {
-        let is_join = self.may_be_http2() && may_begin(bytes);
-        if is_join {
+    pub(super) fn try_join(&mut self, bytes: &[u8], otherwise: Otherwise) -> bool {
+        let may_join = self.may_be_http2() && may_begin(bytes);
+        if may_join {
             self.state = State::Join(Box::new(Join::new(otherwise)));
         }
-        is_join
+        may_join
     }
 
     /// Returns whether a connection that was joined, or lost bytes, may be HTTP/2.
@@ -71,15 +71,12 @@ impl Parser {
         match join.add(bytes, self.latest, cx.limits, cx.heads) {
             Verdict::Partial => {}
             Verdict::Frames => {
-                let connection = match join.take_otherwise() {
-                    Otherwise::Http2(mut connection) => {
-                        connection.resume();
-                        connection
-                    }
-                    _ => {
-                        add(&mut cx.ledger.resyncs, 1);
-                        Box::new(Connection::joined())
-                    }
+                let connection = if let Otherwise::Http2(mut connection) = join.take_otherwise() {
+                    connection.resume();
+                    connection
+                } else {
+                    add(&mut cx.ledger.resyncs, 1);
+                    Box::new(Connection::joined())
                 };
                 self.certainty.resynchronized = true;
                 self.is_http2 = true;

@@ -72,10 +72,11 @@ impl Parser {
                 verdict => {
                     let mut collected = partial.take();
                     self.turn_away(&verdict, &collected, cx);
-                    // The collected and the new bytes are processed separately, because a request may begin with
-                    // `bytes`.
+                    // The collected and the new bytes are processed separately, because a request or a frame may begin
+                    // with `bytes`.
                     collected.truncate(before);
                     self.data(&collected, cx);
+                    self.begin_join(bytes);
                     return bytes;
                 }
             }
@@ -101,11 +102,11 @@ impl Parser {
     /// Handles bytes other than a head at the place of one.
     fn turn_away(&mut self, verdict: &Verdict, bytes: &[u8], cx: &mut Context<'_>) {
         match verdict {
-            Verdict::NotHttp(NotHttp::Other) if self.is_join(bytes, Otherwise::Opening) => {}
+            Verdict::NotHttp(NotHttp::Other) if self.try_join(bytes, Otherwise::Opening) => {}
             Verdict::NotHttp(reason) => self.stop(*reason, bytes, cx),
             Verdict::Tls => self.state = State::Hello(Box::default()),
             Verdict::Http2 => self.begin_http2(),
-            Verdict::Lost if self.is_join(bytes, Otherwise::Joined) => {}
+            Verdict::Lost if self.try_join(bytes, Otherwise::Joined) => {}
             Verdict::Lost | Verdict::Head { .. } => {
                 if let Before::Unknown = self.before {
                     self.first_bytes = bytes.get(..PREVIEW_BYTES).unwrap_or(bytes).to_vec();

@@ -206,7 +206,7 @@ mod tests {
         assert_eq!(names(&table)[0], "-");
         let mut table = DynamicTable::unknown();
         table.insert(entry("a"));
-        table.insert(Entry::new(Some(b"large"), &[0; MAX_TABLE_BYTES]));
+        table.insert(Entry::new(Some(b"large"), &vec![0; MAX_TABLE_BYTES]));
         assert_eq!(names(&table)[0], "?");
     }
 
