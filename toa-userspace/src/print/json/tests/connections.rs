@@ -62,8 +62,10 @@ fn a_request_in_tls_says_so() {
     let mut json = printer(Redactor::default());
     let request = request(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n");
     let hello = ClientHello { server_name: Some(b"api\"example".to_vec()), ..ClientHello::default() };
-    let in_tls = Connection { is_decrypted: true, ..connection() };
-    let greeted = Connection { hello: Some(Box::new(hello)), ..in_tls.clone() };
+    let mut in_tls = connection();
+    in_tls.is_decrypted = true;
+    let mut greeted = in_tls.clone();
+    greeted.hello = Some(Box::new(hello));
     for connection in [&connection(), &in_tls, &greeted] {
         json.event(connection, &Event::Request(&request));
     }
