@@ -1,6 +1,6 @@
 //! The plaintext of TLS connections, as uprobes in the server's TLS library see it.
 //!
-//! The connection of a TLS object (`SSL` of OpenSSL and BoringSSL) is known from the call that gives it a descriptor
+//! The connection of a TLS object (`SSL` of OpenSSL and `BoringSSL`) is known from the call that gives it a descriptor
 //! (`SSL_set_fd`), or, for objects that are older than the probes, from the descriptor that its own read uses. Each read
 //! (`SSL_read`) of a followed connection is copied, up to [`MAX_PLAINTEXT_BYTES`], and handed to user space as a
 //! [`PlaintextRecord`]. Its offset says how much was read before, so what is missing is a gap of known length.

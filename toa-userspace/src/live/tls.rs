@@ -1,5 +1,5 @@
 //! Reads the plaintext of TLS connections by uprobes in the servers' TLS libraries: OpenSSL and what has its functions, such
-//! as BoringSSL.
+//! as `BoringSSL`.
 //!
 //! A probe is at a place of a file, so it also applies to processes that start later with the same file. [`servers`] finds
 //! the files, [`library`] the places in them.

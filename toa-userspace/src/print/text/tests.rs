@@ -61,6 +61,14 @@ fn a_request_of_http_2_is_printed_like_any_other() {
 }
 
 #[test]
+fn a_request_in_tls_says_so() {
+    let mut connection = Connection::new(1, &segment(1, 0, b""));
+    connection.is_decrypted = true;
+    let line = print(&connection, "GET / HTTP/1.0\r\n\r\n", |_| ());
+    assert!(line.ends_with(" GET / HTTP/1.0 [TLS]\n"), "{line}");
+}
+
+#[test]
 fn ipv6_addresses_stand_in_brackets() {
     let mut connection = Connection::new(1, &segment(1, 0, b""));
     let address = |last| {
