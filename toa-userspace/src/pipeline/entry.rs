@@ -21,6 +21,7 @@ use crate::{
 
 /// A followed connection.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(super) struct Entry {
     pub(super) connection: Connection,
     packets: Lane,

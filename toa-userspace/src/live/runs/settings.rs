@@ -5,6 +5,7 @@ use toa_common::maps::SETTINGS_BYTES;
 
 /// How a run was started. It is in the map `SETTINGS` as JSON, padded with NUL.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct Settings {
     /// The command and its arguments.
     pub command_line: Vec<String>,

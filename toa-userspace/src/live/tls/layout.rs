@@ -56,7 +56,7 @@ fn of(structs: &Structs<'_>, namespace: u32) -> Result<TaskLayout, LayoutError> 
         result,
         stack,
         return_bytes,
-        reading_calls: READING.map(|number| number as u32),
+        reading_calls: READING.map(|number| number.cast_unsigned() as u32),
         files: byte("task_struct.files")?,
         table: byte("files_struct.fdt")?,
         table_len: byte("fdtable.max_fds")?,

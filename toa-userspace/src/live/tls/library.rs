@@ -66,7 +66,7 @@ pub fn functions(path: &Path) -> Result<Vec<Function>, LibraryError> {
 
 fn of_bytes(bytes: &[u8]) -> Result<Vec<Function>, LibraryError> {
     let file = ElfFile64::<object::Endianness>::parse(bytes).map_err(LibraryError::Format)?;
-    let symbols = || file.dynamic_symbols().chain(file.symbols()).filter(|symbol| symbol.is_definition());
+    let symbols = || file.dynamic_symbols().chain(file.symbols()).filter(object::ObjectSymbol::is_definition);
     let mut found = [None; FUNCTIONS.len()];
     for symbol in symbols() {
         let Ok(name) = symbol.name_bytes() else { continue };
@@ -110,7 +110,7 @@ pub fn binds_descriptors(path: &Path) -> bool {
         FUNCTIONS.iter().any(|(function, role)| *role == Role::Binds && function.as_bytes() == name)
     };
     file.dynamic_symbols()
-        .filter(|symbol| symbol.is_undefined())
+        .filter(object::ObjectSymbol::is_undefined)
         .any(|symbol| symbol.name_bytes().is_ok_and(binds))
 }
 

@@ -58,11 +58,11 @@ pub(super) fn find(server: &TlsServer, config: &Config) -> Result<Found> {
                 }
             }
             if found.is_empty() && reasons.is_empty() && refused > 0 {
-                let missing = rights::missing_to_look();
+                let missing: Vec<_> = rights::missing_to_look().iter().map(ToString::to_string).collect();
                 let missing =
-                    missing.iter().map(|capability| format!("{capability} is missing; ")).collect::<String>();
+                    if missing.is_empty() { "no capability".to_owned() } else { missing.join(" and ") };
                 bail!(
-                    "--tls: the servers are not found: {refused} processes cannot be looked into: {missing}or use --tls=PATH"
+                    "--tls: the servers are not found: {refused} processes cannot be looked into ({missing} missing): use --tls=PATH"
                 );
             }
             if found.is_empty() && reasons.is_empty() {
@@ -73,7 +73,9 @@ pub(super) fn find(server: &TlsServer, config: &Config) -> Result<Found> {
             if found.is_empty() {
                 bail!("--tls: the plaintext of no server can be read: {}", reasons.join("; "));
             }
-            reasons.iter().for_each(|reason| debug!("no plaintext: {reason}"));
+            for reason in &reasons {
+                debug!("no plaintext: {reason}");
+            }
         }
     }
     Ok(found)
