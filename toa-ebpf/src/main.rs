@@ -11,7 +11,7 @@ use toa_common::{follow::Decision, inspect::Inspected, skip_reason::SkipReason, 
 use toa_ebpf::{
     NEXT,
     ingress::{Report, ingress},
-    plaintext,
+    plaintext::{begins, bound, ends, freed, system_call},
 };
 
 /// The shipped object reports nothing.
@@ -47,37 +47,37 @@ fn toa_ingress_ip(ctx: TcContext) -> i32 {
 /// The entry of `SSL_set_fd` and `SSL_set_rfd`.
 #[uprobe]
 fn toa_tls_bound(ctx: ProbeContext) {
-    plaintext::bound(&ctx);
+    bound(&ctx);
 }
 
 /// The entry of `SSL_free`.
 #[uprobe]
 fn toa_tls_freed(ctx: ProbeContext) {
-    plaintext::freed(&ctx);
+    freed(&ctx);
 }
 
 /// The entry of `SSL_read`.
 #[uprobe]
 fn toa_tls_read(ctx: ProbeContext) {
-    plaintext::begins(&ctx, false);
+    begins(&ctx, false);
 }
 
 /// The entry of `SSL_read_ex`.
 #[uprobe]
 fn toa_tls_read_ex(ctx: ProbeContext) {
-    plaintext::begins(&ctx, true);
+    begins(&ctx, true);
 }
 
 /// The return of `SSL_read` and `SSL_read_ex`.
 #[uretprobe]
 fn toa_tls_returned(ctx: RetProbeContext) {
-    plaintext::ends(&ctx);
+    ends(&ctx);
 }
 
 /// The entry of every system call, while TLS objects exist whose connection is not known.
 #[raw_tracepoint(tracepoint = "sys_enter")]
 fn toa_tls_call(ctx: RawTracePointContext) {
-    plaintext::system_call(&ctx);
+    system_call(&ctx);
 }
 
 /// The version of what this object shares with user space. Its name is [`toa_common::object::SECTION`].

@@ -1,5 +1,5 @@
 //! What uprobes in a server's TLS library do: they learn the connection of each TLS object, and copy what is read from
-//! those that are followed. [`socket`] finds a descriptor's connection, [`emit`] copies.
+//! those that are followed. `socket` finds a descriptor's connection, `emit` copies.
 //!
 //! A server may run other threads between the call of a function and its return, and kernels may preempt the program for
 //! another thread's. So a call is kept by its thread, a buffer belongs to whoever takes it first, and counters are
@@ -40,13 +40,13 @@ pub fn bound(ctx: &impl EbpfContext) {
 #[inline(always)]
 pub fn freed(ctx: &impl EbpfContext) {
     let key = session_key(Registers::of(ctx).argument::<0>());
-    if let Some(session) = SESSIONS.get_ptr(&key) {
+    if let Some(session) = SESSIONS.get_ptr(key) {
         // SAFETY: the pointer is from the map. No other call is using the object.
         let session = unsafe { *session };
         if is_followed(&session.key) {
             emit::end(ctx, &session);
         }
-        let _ = SESSIONS.remove(&key);
+        let _ = SESSIONS.remove(key);
     }
 }
 
@@ -129,8 +129,8 @@ pub fn ends(ctx: &impl EbpfContext) {
     if let Some(session) = SESSIONS.get_ptr_mut(session_key(call.object)) {
         // SAFETY: the pointer is from the map. No other call is using the object.
         let session = unsafe { &mut *session };
-        emit::plaintext(ctx, session, call.buffer, len as u64);
-        session.offset = session.offset.wrapping_add(len as u64);
+        emit::plaintext(ctx, session, call.buffer, len.cast_unsigned());
+        session.offset = session.offset.wrapping_add(len.cast_unsigned());
     }
 }
 

@@ -16,7 +16,7 @@
 //! on the connection, is marked as resynchronized.
 //!
 //! # HTTP/2
-//! [`http2`] begins with its preface, at once or after a request for an upgrade. A connection that was joined later may also
+//! A connection of HTTP/2 begins with its preface, at once or after a request for an upgrade. A connection that was joined later may also
 //! be HTTP/2 if several frames follow each other, with a request among them.
 //!
 //! # When it is not HTTP

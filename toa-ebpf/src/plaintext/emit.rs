@@ -31,7 +31,7 @@ pub(super) fn plaintext(ctx: &impl EbpfContext, session: &Session, address: u64,
     count(counters, Counter::Plaintext, 1);
     count(counters, Counter::PlaintextBytes, len);
     // SAFETY: user space may replace the window at any time; each value of it is a window.
-    let window = unsafe { PLAINTEXT_BYPASS.get(&key) };
+    let window = unsafe { PLAINTEXT_BYPASS.get(key) };
     let seq = PlaintextRecord::seq(session.offset);
     if window.is_some_and(|window| window.covers(flow.generation, 0, seq, len as u32)) {
         count(counters, Counter::PlaintextBypassed, 1);

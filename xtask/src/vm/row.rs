@@ -1,4 +1,4 @@
-//! What the check has shown of a kernel, for the table in `toa-ebpf/README.md`.
+//! What the check has shown of a kernel, as a row of a table.
 
 use std::fmt::{self, Display, Formatter};
 

@@ -25,7 +25,7 @@ const ATTEMPTS: usize = 5;
 /// Returns the time of the kernel program's clock.
 pub fn monotonic_ns() -> u64 {
     static AHEAD_NS: OnceLock<i64> = OnceLock::new();
-    now_ns(ClockId::Monotonic).saturating_sub_signed(*AHEAD_NS.get_or_init(ahead_ns))
+    now_ns(ClockId::Monotonic).saturating_add_signed(AHEAD_NS.get_or_init(ahead_ns).saturating_neg())
 }
 
 /// Returns the wall clock's time, since the Unix epoch.
