@@ -10,7 +10,7 @@ use toa_packets::toa_option::toa_option;
 use toa_tests::{
     lab::{BALANCER, Lab, SERVER, marker::Habit},
     peers::{
-        nginx::{HTTP2_PORT, Logged, Nginx, PORT, Setup},
+        nginx::{Also, HTTP2_PORT, Logged, Nginx, PORT, Setup},
         tcpdump::Capture,
     },
     process::{Process, Signal},
@@ -28,7 +28,7 @@ const UPGRADE_PORT: u16 = 85;
 type Row = (u16, String, String, String, String);
 
 fn start_nginx(lab: &Lab) -> Result<Nginx> {
-    Nginx::start_with(&lab.server.namespace, Setup { has_http2: true, ..Setup::default() })
+    Nginx::start_with(&lab.server.namespace, Setup { also: Also::Http2, ..Setup::default() })
 }
 
 fn url(port: u16, path: &str) -> String {
@@ -265,7 +265,7 @@ fn a_run_that_begins_later_prints_nothing_wrong() -> Result<()> {
     wait::until("connections", || Ok((ports_of(&lab, WATCHED)?.len() == 4).then_some(())))?;
     let port = HTTP2_PORT.to_string();
     let tool = ToaTc::attach(&lab.server, &["-o", "json", "--any-flow", "--server-port", &port])?;
-    wait::until("h2load to end", || Ok(load.status()?))?;
+    wait::until("h2load to end", || load.status())?;
     let output = tool.stop(Signal::Interrupt)?.succeeded()?;
     output.ledger()?.check()?;
     let printed = requests(&output)?;
@@ -304,7 +304,9 @@ fn tshark_finds_the_same_requests_in_a_capture() -> Result<()> {
     let decode = format!("tcp.port=={HTTP2_PORT},http2");
     let fields = ["tcp.srcport", "http2.headers.method", "http2.headers.path", "http2.streamid"];
     let mut arguments = vec!["-r", path, "-d", &decode, "-Y", "http2.headers.method", "-T", "fields"];
-    fields.iter().for_each(|field| arguments.extend(["-e", field]));
+    for field in fields {
+        arguments.extend(["-e", field]);
+    }
     let theirs = lab.server.namespace.output("tshark", &arguments)?;
     let mut theirs: Vec<(u16, String, String)> = theirs
         .lines()

@@ -15,7 +15,7 @@ use toa_tests::{
     lab::{BALANCER, Lab, SERVER, marker::Habit},
     peers::{
         client::Bound,
-        nginx::{LENIENT_PORT, Nginx, STRICT_PORT, Setup},
+        nginx::{Also, LENIENT_PORT, Nginx, STRICT_PORT, Setup},
         request_lines::LoggedLine,
     },
     process::Signal,
@@ -74,7 +74,7 @@ fn port_of(index: usize) -> Result<u16> {
 
 fn check(habit: Habit) -> Result<()> {
     let mut lab = Lab::new(habit)?;
-    let setup = Setup { takes_rows: true, ..Setup::default() };
+    let setup = Setup { also: Also::Rows, ..Setup::default() };
     let nginx = Nginx::start_with(&lab.server.namespace, setup)?;
     let rows = rows();
     // Each server gets every row, one of them in pieces.
@@ -139,7 +139,7 @@ const COUNTS: [&str; 7] = [
 /// Sends a row once more and returns whether the ledger counts something of it by a name. Nothing else is counted in this
 /// run.
 fn is_counted(lab: &mut Lab, row: &Row, port: u16, (server_port, pieces): (u16, usize)) -> Result<bool> {
-    let _nginx = Nginx::start_with(&lab.server.namespace, Setup { takes_rows: true, ..Setup::default() })?;
+    let _nginx = Nginx::start_with(&lab.server.namespace, Setup { also: Also::Rows, ..Setup::default() })?;
     let tool = ToaTc::attach(&lab.server, &ARGUMENTS)?;
     send(lab, row, port, server_port, pieces)?;
     let output = tool.stop(Signal::Interrupt)?.succeeded()?;

@@ -16,7 +16,7 @@ use toa_tests::{
     lab::{Lab, balancer::Balancer, marker::Habit, tls_address, toa_module::ToaModule},
     peers::{
         client::Request,
-        nginx::{Logged, Nginx, Setup},
+        nginx::{Also, Logged, Nginx, Setup},
         tls_client::{SERVER_NAME, TlsConnection},
     },
     process::Signal,
@@ -43,7 +43,7 @@ fn lab() -> Result<(Balancer, Nginx)> {
 }
 
 fn nginx(namespace: &toa_tests::lab::netns::Namespace) -> Result<Nginx> {
-    Nginx::start_with(namespace, Setup { has_tls: true, ..Setup::default() })
+    Nginx::start_with(namespace, Setup { also: Also::Tls, ..Setup::default() })
 }
 
 fn attach(lab: &Balancer, arguments: &[&str]) -> Result<ToaTc> {

@@ -16,7 +16,7 @@ use toa_tests::{
     lab::{Lab, SERVER, marker::Habit},
     peers::{
         client::{Connection, Request},
-        nginx::{LENIENT_PORT, Nginx, Setup},
+        nginx::{Also, LENIENT_PORT, Nginx, Setup},
     },
     process::Signal,
     tool::{
@@ -152,7 +152,7 @@ fn check(habit: Habit, framing: Framing) -> Result<()> {
     println!("{habit:?}, {framing:?}: seed {seed}");
     let mut random = Rng::with_seed(seed);
     let mut lab = Lab::new(habit)?;
-    let setup = Setup { takes_rows: true, ..Setup::default() };
+    let setup = Setup { also: Also::Rows, ..Setup::default() };
     let nginx = Nginx::start_with(&lab.server.namespace, setup)?;
     let mut tool = ToaTc::attach(&lab.server, &["--any", "-o", "json", "--ring-size", RING])?;
     let mut control = connect(&mut lab, 1)?;

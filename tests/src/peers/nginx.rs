@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     fs::{self, File},
     net::{IpAddr, SocketAddr, TcpStream},
-    path::Path,
+    path::{Display, Path},
     process::{Command, ExitStatus, Stdio},
     time::Duration,
 };
@@ -21,7 +21,7 @@ use crate::{
 
 /// The port that it listens on, IPv4 and IPv6.
 pub const PORT: u16 = 80;
-/// The port of the server that passes over invalid fields, as nginx does by default: see [`Setup::takes_rows`].
+/// The port of the server that passes over invalid fields, as nginx does by default: see [`Also::Rows`].
 pub const LENIENT_PORT: u16 = 81;
 /// The port of the server that refuses invalid fields.
 pub const STRICT_PORT: u16 = 82;
@@ -30,10 +30,10 @@ pub const WHOLE: &str = "/whole";
 /// The port of the server that requires a PROXY protocol header.
 pub const PROXY_PORT: u16 = 83;
 
-/// The port of the server that speaks HTTP/2 without TLS: see [`Setup::has_http2`].
+/// The port of the server that speaks HTTP/2 without TLS: see [`Also::Http2`].
 pub const HTTP2_PORT: u16 = 84;
 
-/// The port of the server with TLS: see [`Setup::has_tls`].
+/// The port of the server with TLS: see [`Also::Tls`].
 pub const TLS_PORT: u16 = 443;
 
 /// Its settings. It inherits its descriptor limit from the process that starts it.
@@ -50,13 +50,22 @@ pub struct Setup {
     pub keepalive: Duration,
     /// Whether requests are logged.
     pub logs_requests: bool,
-    /// Whether two more servers listen on [`LENIENT_PORT`] and [`STRICT_PORT`]. They accept
-    /// heads of several hundred kilobytes and log request lines byte for byte.
-    pub takes_rows: bool,
-    /// Whether one more server listens on [`HTTP2_PORT`].
-    pub has_http2: bool,
-    /// Whether it also serves TLS, on [`TLS_PORT`].
-    pub has_tls: bool,
+    /// What it also serves.
+    pub also: Also,
+}
+
+/// What nginx serves beside HTTP/1 on [`PORT`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Also {
+    /// Nothing.
+    Nothing,
+    /// Rows of a table, on [`LENIENT_PORT`] and [`STRICT_PORT`]: heads of several hundred kilobytes, of which it logs the
+    /// request lines byte for byte.
+    Rows,
+    /// HTTP/2 without TLS, on [`HTTP2_PORT`].
+    Http2,
+    /// TLS, on [`TLS_PORT`].
+    Tls,
 }
 
 /// Two workers, so that both CPUs serve.
@@ -68,9 +77,7 @@ impl Default for Setup {
             has_queues: false,
             keepalive: Duration::from_secs(60),
             logs_requests: true,
-            takes_rows: false,
-            has_http2: false,
-            has_tls: false,
+            also: Also::Nothing,
         }
     }
 }
@@ -111,7 +118,7 @@ impl Nginx {
         let directory = tempfile::Builder::new().prefix("toa-nginx-").tempdir()?;
         let path = directory.path();
         fs::write(path.join("nginx.conf"), configuration(path, setup))?;
-        if setup.has_tls {
+        if setup.also == Also::Tls {
             make_certificate(path)?;
         }
         let errors = path.join("error.log");
@@ -165,7 +172,7 @@ impl Nginx {
         parse_log(&fs::read_to_string(self.directory.path().join("access.log"))?)
     }
 
-    /// Shuts nginx down gracefully and returns what the servers of [`Setup::takes_rows`] logged.
+    /// Shuts nginx down gracefully and returns what the servers of [`Also::Rows`] logged.
     pub fn stop_for_lines(mut self) -> Result<Vec<LoggedLine>> {
         self.quit()?;
         request_lines::parse(&fs::read_to_string(self.directory.path().join("lines.log"))?)
@@ -218,19 +225,44 @@ impl Logged {
     }
 }
 
+impl Also {
+    /// Returns its part of the configuration.
+    fn servers(self, directory: &Display<'_>, queue: &str) -> String {
+        let answer = r#"location / { return 200 "ok\n"; }"#;
+        match self {
+            Self::Nothing => String::new(),
+            Self::Rows => {
+                let [lenient, strict] = [(LENIENT_PORT, "on"), (STRICT_PORT, "off")].map(|(port, ignore)| {
+                    format!(
+                        "server {{
+        listen {port} backlog=1024;
+        access_log {directory}/lines.log lines;
+        ignore_invalid_headers {ignore};
+        underscores_in_headers on;
+        large_client_header_buffers 16 512k;
+        {answer}
+    }}"
+                    )
+                });
+                format!("log_format lines '{}';\n    {lenient}\n    {strict}", request_lines::FORMAT)
+            }
+            Self::Http2 => format!("server {{ listen {HTTP2_PORT} http2 {queue}; {answer} }}"),
+            Self::Tls => format!(
+                "server {{
+        listen {TLS_PORT} ssl {queue};
+        ssl_certificate {directory}/certificate.pem;
+        ssl_certificate_key {directory}/key.pem;
+        {answer}
+    }}"
+            ),
+        }
+    }
+}
+
 /// Accepts heads of up to 64 KiB and bodies of any size, which it discards.
 fn configuration(directory: &Path, setup: Setup) -> String {
     let directory = directory.display();
-    let Setup {
-        workers,
-        worker_connections,
-        has_queues,
-        keepalive,
-        logs_requests,
-        takes_rows,
-        has_http2,
-        has_tls,
-    } = setup;
+    let Setup { workers, worker_connections, has_queues, keepalive, logs_requests, also } = setup;
     let keepalive = keepalive.as_secs();
     let queue = if has_queues { "backlog=1024 reuseport" } else { "backlog=1024" };
     let access_log = if logs_requests {
@@ -238,40 +270,7 @@ fn configuration(directory: &Path, setup: Setup) -> String {
     } else {
         "off".to_owned()
     };
-    let rows = if takes_rows {
-        let [lenient, strict] = [(LENIENT_PORT, "on"), (STRICT_PORT, "off")].map(|(port, ignore)| {
-            format!(
-                "server {{
-        listen {port} backlog=1024;
-        access_log {directory}/lines.log lines;
-        ignore_invalid_headers {ignore};
-        underscores_in_headers on;
-        large_client_header_buffers 16 512k;
-        location / {{ return 200 \"ok\\n\"; }}
-    }}"
-            )
-        });
-        format!("log_format lines '{}';\n    {lenient}\n    {strict}", request_lines::FORMAT)
-    } else {
-        String::new()
-    };
-    let http2 = if has_http2 {
-        format!("server {{ listen {HTTP2_PORT} http2 {queue}; location / {{ return 200 \"ok\\n\"; }} }}")
-    } else {
-        String::new()
-    };
-    let tls = if has_tls {
-        format!(
-            "server {{
-        listen {TLS_PORT} ssl {queue};
-        ssl_certificate {directory}/certificate.pem;
-        ssl_certificate_key {directory}/key.pem;
-        location / {{ return 200 \"ok\\n\"; }}
-    }}"
-        )
-    } else {
-        String::new()
-    };
+    let more = also.servers(&directory, queue);
     format!(
         r#"daemon off;
 user root root;
@@ -318,9 +317,7 @@ http {{
         listen {PROXY_PORT} proxy_protocol;
         location / {{ return 200 "ok\n"; }}
     }}
-    {rows}
-    {http2}
-    {tls}
+    {more}
 }}
 "#
     )

@@ -139,7 +139,7 @@ pub(crate) fn run(args: AttachArgs) -> Result<()> {
         let mut run = Prepared::new(args, rules, config, &directories, inputs)?.attach(stdout)?;
         let failure = run.until_done().await;
         stderr::end_progress();
-        run.finish(failure).await
+        Box::pin(run.finish(failure)).await
     });
     // Do not wait for a reader that is still blocked in writing.
     runtime.shutdown_background();

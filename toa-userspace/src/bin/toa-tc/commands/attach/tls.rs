@@ -23,7 +23,7 @@ use crate::{cli::tls::TlsServer, stderr};
 
 /// How long the connections of older TLS objects are learned: longer than servers usually keep an idle connection open
 /// (nginx: `keepalive_timeout`, 75 s).
-const LEARNING: Duration = Duration::from_mins(2);
+const LEARNING: Duration = Duration::from_secs(120);
 
 /// The attached probes.
 pub(super) struct Plaintext {
