@@ -52,7 +52,8 @@ fn status_tells_a_colleague_how_a_run_was_started_and_what_it_has_found() -> Res
         let expected = json!({
             "command_line": words, "user": { "id": 0, "name": "root" },
             "toa": [{ "kind": 254, "length": 8 }], "toa_pick": "first", "balancers": ["10.9.0.0/24"],
-            "server_ports": [80], "existing": false, "any_flow": false, "output": "json", "truncated": false
+            "server_ports": [80], "existing": false, "any_flow": false, "tls": false, "output": "json",
+            "truncated": false
         });
         assert_eq!(settings, &expected);
 

@@ -64,7 +64,7 @@ pub enum Also {
     Rows,
     /// HTTP/2 without TLS, on [`HTTP2_PORT`].
     Http2,
-    /// TLS, on [`TLS_PORT`].
+    /// TLS, on [`TLS_PORT`], with HTTP/1 or HTTP/2.
     Tls,
 }
 
@@ -249,7 +249,7 @@ impl Also {
             Self::Http2 => format!("server {{ listen {HTTP2_PORT} http2 {queue}; {answer} }}"),
             Self::Tls => format!(
                 "server {{
-        listen {TLS_PORT} ssl {queue};
+        listen {TLS_PORT} ssl http2 {queue};
         ssl_certificate {directory}/certificate.pem;
         ssl_certificate_key {directory}/key.pem;
         {answer}

@@ -33,11 +33,12 @@ impl Rounds<'_> {
     pub fn run(&self, strangers: &Strangers, progress: &Progress) -> Result<u32> {
         let before = progress.answered();
         ToaTc::attach(self.device, self.arguments)?.stop(Signal::Interrupt)?.succeeded()?;
-        // Half of the runs are killed before they are attached, about.
-        let most_requests = 2 * (progress.answered() - before);
+        let requests = progress.answered() - before;
         let mut left = 0;
         for round in 0..self.count {
-            self.kill_one(most_requests, progress).with_context(|| format!("round {round}"))?;
+            // Every other pair of rounds begins when something is pinned: how long that takes depends on what else runs.
+            let is_pinned = round % 4 >= 2;
+            self.kill_one(is_pinned, requests, progress).with_context(|| format!("round {round}"))?;
             left += u32::from(!mounts::pins()?.is_empty());
             if round % 2 == 0 {
                 succeed(&self.device.namespace, &["detach"])?;
@@ -55,13 +56,17 @@ impl Rounds<'_> {
         Ok(left)
     }
 
-    /// Starts a run and kills it after a random number of requests, whether or not it is attached by then.
-    fn kill_one(&self, most_requests: u64, progress: &Progress) -> Result<()> {
+    /// Starts a run and kills it after a random number of requests, whether or not it is attached by then, or if it
+    /// `is_pinned` after it has pinned something.
+    fn kill_one(&self, is_pinned: bool, requests: u64, progress: &Progress) -> Result<()> {
         let mut command = self.device.namespace.command(toa_tc::binary()?);
         command.args(["attach", &self.device.name]).args(self.arguments);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut tool = Process::new("toa-tc", command.spawn().context("starting toa-tc")?);
-        progress.wait_for(fastrand::u64(..=most_requests))?;
+        if is_pinned {
+            wait::until("pins", || Ok((!mounts::pins()?.is_empty()).then_some(())))?;
+        }
+        progress.wait_for(fastrand::u64(..=requests))?;
         tool.stop(Signal::Kill).map(drop)
     }
 

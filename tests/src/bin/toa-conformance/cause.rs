@@ -22,7 +22,7 @@ pub(crate) enum Cause {
     Fragments,
     /// toa-tc does not follow the connection, whose beginning is not in the capture.
     NotFollowed,
-    /// toa-tc says that the connection is not HTTP/1.
+    /// toa-tc says that the connection is not HTTP.
     NotHttp,
     /// Bytes are missing in the capture, and toa-tc says so.
     MissingBytes,
@@ -52,7 +52,7 @@ impl fmt::Display for Cause {
             Self::Tunnel => "tunnel not supported",
             Self::Fragments => "IP fragments",
             Self::NotFollowed => "connection not followed",
-            Self::NotHttp => "said to be not HTTP/1",
+            Self::NotHttp => "said to be not HTTP",
             Self::MissingBytes => "missing bytes",
             Self::Checksum => "wrong checksum",
             Self::Marked(mark) => return write!(f, "marked {mark}"),

@@ -21,7 +21,7 @@ pub(crate) struct Ours {
     pub(crate) marks: Vec<BTreeSet<String>>,
     /// The followed connections of each pair of ends, and their clients.
     pub(crate) connections: BTreeMap<Ends, BTreeMap<String, Value>>,
-    /// Connections of which a line says that they are not HTTP/1.
+    /// Connections of which a line says that they are not HTTP.
     pub(crate) other: BTreeSet<Ends>,
     /// What the ledger counts besides the sums: the names of the counts, with the clients that they name as examples and
     /// whether these are all.

@@ -69,12 +69,13 @@ fn programs() -> Check {
     }
 }
 
-/// Says that there are processes into which we may not look.
+/// Says that there are processes into which we may not look, if that is for want of a capability. Others protect
+/// themselves, or are ending.
 fn hidden(refused: u64) -> Option<Check> {
     let missing = listed(rights::missing_to_look());
-    (refused > 0).then(|| {
-        let found = format!("{refused} processes cannot be looked into, servers may be among them");
-        check(NAME, State::Warn, found, (!missing.is_empty()).then(|| format!("needs {missing}")).as_deref())
+    (refused > 0 && !missing.is_empty()).then(|| {
+        let found = format!("some processes cannot be looked into ({refused}); servers may be among them");
+        check(NAME, State::Warn, found, Some(&format!("needs {missing}")))
     })
 }
 

@@ -62,7 +62,7 @@ pub(super) fn find(server: &TlsServer, config: &Config) -> Result<Found> {
                 let missing =
                     if missing.is_empty() { "no capability".to_owned() } else { missing.join(" and ") };
                 bail!(
-                    "--tls: the servers are not found: {refused} processes cannot be looked into ({missing} missing): use --tls=PATH"
+                    "--tls: no server is found, and some processes cannot be looked into ({missing} missing): use --tls=PATH"
                 );
             }
             if found.is_empty() && reasons.is_empty() {
