@@ -1,6 +1,5 @@
 //! HTTP/2 inside TLS, which clients negotiate by ALPN: the watched client's requests are those that nginx logged.
 #![cfg(feature = "kernel")]
-#![expect(clippy::indexing_slicing, reason = "an element that a JSON value does not have is null")]
 
 use std::{collections::BTreeSet, net::SocketAddr};
 

@@ -11,8 +11,8 @@ use anyhow::{Result, anyhow};
 
 use crate::{lab::Lab, peers::client::Request, wait};
 
-/// Requests on a connection before the next is opened.
-const PER_CONNECTION: u32 = 20;
+/// Requests on a connection before the next is opened. With fewer, a fast server would exhaust the ports within a minute.
+const PER_CONNECTION: u32 = 100;
 
 /// How long thousands of answers may take.
 const ANSWERS: Duration = Duration::from_secs(2 * 60);
