@@ -49,8 +49,11 @@ impl Block {
         Self { stream_id, ..Self::default() }
     }
 
-    /// Adds what was decoded.
+    /// Adds what was decoded. Nothing is added after what was left out, however the block is cut into pieces.
     pub(super) fn add(&mut self, item: Item<'_>, limits: &Limits) {
+        if self.is_left_out {
+            return;
+        }
         match item {
             Item::Field { name: Some(name), value } => self.field(name, value, limits),
             Item::Field { name: None, value } => {

@@ -42,6 +42,18 @@ fn a_flood_of_continuations_is_one_long_head() {
 }
 
 #[test]
+fn what_follows_the_limit_of_a_head_is_left_out_however_it_comes() {
+    // The target comes after too many fields.
+    let payload = [&[0x9d; 25][..], &[0x82, 0x84, 0x86]].concat();
+    let bytes = frame(HEADERS, END_HEADERS, 1, &payload);
+    for step in [bytes.len(), 9, 1] {
+        let mut wire = opened();
+        wire.limits.fields = 20;
+        assert_eq!(wire.pieces(&bytes, step).finish().found, [Found::reason("http2")], "{step}");
+    }
+}
+
+#[test]
 fn empty_frames_are_counted() {
     let mut wire = opened();
     wire.data(&frame(HEADERS, 0, 1, &block("/1", &[])));

@@ -57,10 +57,9 @@ pub(super) fn find(server: &TlsServer, config: &Config) -> Result<Found> {
                     Err(reason) => reasons.push(format!("{name} {reason}")),
                 }
             }
-            if found.is_empty() && reasons.is_empty() && refused > 0 {
-                let missing: Vec<_> = rights::missing_to_look().iter().map(ToString::to_string).collect();
-                let missing =
-                    if missing.is_empty() { "no capability".to_owned() } else { missing.join(" and ") };
+            let missing: Vec<_> = rights::missing_to_look().iter().map(ToString::to_string).collect();
+            if found.is_empty() && reasons.is_empty() && refused > 0 && !missing.is_empty() {
+                let missing = missing.join(" and ");
                 bail!(
                     "--tls: no server is found, and some processes cannot be looked into ({missing} missing): use --tls=PATH"
                 );
