@@ -36,6 +36,7 @@ mod framing;
 pub mod head;
 mod host;
 mod http2;
+mod known_lines;
 mod long_head;
 mod memory;
 pub mod parser;

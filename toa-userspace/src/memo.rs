@@ -1,21 +1,22 @@
-//! Remembers what was found out about the lines, names and values of requests. Most requests have the same ones.
+//! Remembers what was found out about the names and values of requests. Most requests have the same ones.
+
+pub(crate) mod fingerprint;
 
 use std::cell::RefCell;
 
-/// Longest key that is remembered, in bytes.
-pub(crate) const MAX_LEN: usize = 255;
+use fingerprint::{Fingerprint, WHOLE_LEN};
 
-/// Longest key that its print contains as a whole, in bytes.
-const PRINT_LEN: usize = 16;
+/// Longest key that is remembered, in bytes.
+const MAX_LEN: usize = 255;
 
 /// Number of sets, a power of two.
 const SETS: usize = 512;
 
-/// A line, name or value, and what was found.
+/// A name or value, and what was found.
 #[derive(Clone, Debug, Default)]
 struct Slot<T> {
-    print: Print,
-    /// The key, if it is longer than [`PRINT_LEN`].
+    print: Fingerprint,
+    /// The key, if it is longer than [`WHOLE_LEN`].
     key: Vec<u8>,
     found: Option<T>,
 }
@@ -35,113 +36,50 @@ pub(crate) struct Memo<T>(Box<[RefCell<Set<T>>]>);
 
 impl<T> Default for Memo<T> {
     fn default() -> Self {
-        let slot = || Slot { print: Print::default(), key: Vec::new(), found: None };
+        let slot = || Slot { print: Fingerprint::default(), key: Vec::new(), found: None };
         let set = || Set { slots: [slot(), slot()], is_second_latest: false };
         Self((0..SETS).map(|_| RefCell::new(set())).collect())
     }
 }
 
-/// The place of a key in a table, as long as no other key replaces it.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Place(u16);
-
-impl Place {
-    /// Number of places.
-    pub(crate) const COUNT: usize = 2 * SETS;
-
-    /// Returns its number, below [`Self::COUNT`].
-    pub(crate) fn number(self) -> usize {
-        self.0.into()
-    }
-}
-
 impl<T: Copy> Memo<T> {
     /// Returns what `find` returned for `key`, or calls it.
-    pub(crate) fn get(&self, key: &[u8], find: impl FnOnce() -> T) -> T {
-        self.get_placed(key, find).0
-    }
-
-    /// Returns what [`Self::get`] returns, and the place of the key. One that is too long to be remembered has none.
     #[inline]
-    pub(crate) fn get_placed(&self, key: &[u8], find: impl FnOnce() -> T) -> (T, Option<Place>) {
-        let print = Print::of(key);
-        let number = print.hash(key);
-        let set = self.0.get(number).and_then(|set| set.try_borrow_mut().ok());
-        let Some(mut set) = set.filter(|_| key.len() <= MAX_LEN) else { return (find(), None) };
+    pub(crate) fn get(&self, key: &[u8], find: impl FnOnce() -> T) -> T {
+        let print = Fingerprint::of(key);
+        let set = self.0.get(print.hash(key, SETS)).and_then(|set| set.try_borrow_mut().ok());
+        let Some(mut set) = set.filter(|_| key.len() <= MAX_LEN) else { return find() };
         let Set { slots: [first, second], is_second_latest } = &mut *set;
-        // Twice the number of a set, which is below 2^15.
-        let place = |is_second| Some(Place((2 * number) as u16 | u16::from(is_second)));
         for (slot, is_second) in [(&*first, false), (&*second, true)] {
             if let Some(found) = slot.found
                 && slot.is_of(print, key)
             {
                 *is_second_latest = is_second;
-                return (found, place(is_second));
+                return found;
             }
         }
-        let is_second = !*is_second_latest;
-        let slot = if is_second { second } else { first };
+        let slot = if *is_second_latest { first } else { second };
         let found = find();
         slot.print = print;
         slot.key.clear();
-        if key.len() > PRINT_LEN {
+        if key.len() > WHOLE_LEN {
             // At once, so that no longer key needs more.
             slot.key.reserve_exact(MAX_LEN);
             slot.key.extend_from_slice(key);
         }
         slot.found = Some(found);
-        (found, place(is_second))
+        found
     }
 }
 
 impl<T> Slot<T> {
-    fn is_of(&self, print: Print, key: &[u8]) -> bool {
-        self.print == print && (key.len() <= PRINT_LEN || self.key == key)
-    }
-}
-
-/// The first and last bytes of a key and its length, which tell most apart, and short ones from all others.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-struct Print {
-    first: u64,
-    last: u64,
-    len: u64,
-}
-
-impl Print {
-    #[inline]
-    fn of(key: &[u8]) -> Self {
-        let (first, last) = if let (Some(first), Some(last)) = (key.first_chunk::<8>(), key.last_chunk()) {
-            (u64::from_le_bytes(*first), u64::from_le_bytes(*last))
-        } else if let (Some(first), Some(last)) = (key.first_chunk::<4>(), key.last_chunk()) {
-            (u32::from_le_bytes(*first).into(), u32::from_le_bytes(*last).into())
-        } else {
-            (key.iter().fold(0, |word, byte| (word << 8) | u64::from(*byte)), 0)
-        };
-        Self { first, last, len: key.len() as u64 }
-    }
-
-    /// Returns the number of the key's set: by the print, and for long keys by some of the middle.
-    #[inline]
-    fn hash(self, key: &[u8]) -> usize {
-        let middle = if key.len() > PRINT_LEN {
-            key.get(key.len() / 2..)
-                .and_then(<[u8]>::first_chunk)
-                .map_or(0, |bytes| u64::from_le_bytes(*bytes))
-        } else {
-            0
-        };
-        // An odd number near 2^64 divided by the golden ratio spreads similar words, most of all to the highest bits.
-        let spread = |word: u64| word.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let hash = spread(self.first ^ middle.rotate_left(23) ^ self.len) ^ self.last;
-        (spread(hash ^ (hash >> 32)) >> (u64::BITS - SETS.ilog2())) as usize
+    fn is_of(&self, print: Fingerprint, key: &[u8]) -> bool {
+        self.print == print && (key.len() <= WHOLE_LEN || self.key == key)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-
     use super::*;
 
     #[test]
@@ -184,17 +122,5 @@ mod tests {
             memo.get(format!("x-request-id: {number:016x}").as_bytes(), || ());
         }
         assert!(looks <= 2, "{looks}");
-    }
-
-    #[test]
-    fn keys_that_are_remembered_have_places_of_their_own() {
-        let memo = Memo::default();
-        let keys: Vec<_> = (0..20).map(|number| format!("key {number}")).collect();
-        let places = |memo: &Memo<()>| -> HashSet<_> {
-            keys.iter().map(|key| memo.get_placed(key.as_bytes(), || ()).1.unwrap().number()).collect()
-        };
-        let first = places(&memo);
-        assert_eq!((first.len(), places(&memo)), (keys.len(), first));
-        assert_eq!(memo.get_placed(&[b'a'; MAX_LEN + 1], || ()).1, None);
     }
 }

@@ -1,17 +1,19 @@
 //! The lines of a head after its request line.
 
 use super::request_line::{Malformation, is_token};
-use crate::byte_class::has_any;
+use crate::byte_class::{has_any, is_within};
 
 /// The fields on which the meaning of the request depends.
-const SPECIAL: [&[u8]; 4] = [b"content-length", b"host", b"transfer-encoding", b"upgrade"];
+const SPECIAL: [&[u8]; 5] = [b"content-length", b"expect", b"host", b"transfer-encoding", b"upgrade"];
 
 /// A field line, as offsets in its bytes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct FieldLine {
     pub(super) name_len: u32,
     pub(super) value_start: u32,
     pub(super) value_end: u32,
+    /// Something of the name that differs for most names, but not with their case.
+    pub(super) name_print: u32,
     /// Whether there is whitespace between the name and the colon.
     pub(super) has_space: bool,
     pub(super) has_control: bool,
@@ -39,6 +41,7 @@ impl FieldLine {
             name_len: offset(trimmed.len()),
             value_start: offset(value_start),
             value_end: offset(value_end),
+            name_print: name_print(trimmed),
             has_space: trimmed.len() < name.len(),
             has_control: has_control(line),
             is_special: SPECIAL.iter().any(|special| trimmed.eq_ignore_ascii_case(special)),
@@ -46,7 +49,7 @@ impl FieldLine {
         }
     }
 
-    /// Returns the name and value of `line`, from which it was read.
+    /// Returns the name and value of `line`, from which it was read and which more may follow.
     pub(super) fn parts<'l>(&self, line: &'l [u8]) -> (&'l [u8], &'l [u8]) {
         let name = line.get(..self.name_len as usize).unwrap_or_default();
         (name, line.get(self.value_start as usize..self.value_end as usize).unwrap_or_default())
@@ -56,5 +59,17 @@ impl FieldLine {
 /// Returns whether a line without its end has a byte that is allowed neither in a field (RFC 9110 section 5.5) nor as part
 /// of a line end, or a CR, which is not part of one then.
 pub(super) fn has_control(line: &[u8]) -> bool {
-    has_any(line, |eight| (eight.within(0, 0x1f) & !eight.is(b'\t')) | eight.is(0x7f))
+    has_any(line, |byte| is_within(byte, 0, 0x1f) & (byte != b'\t') | (byte == 0x7f))
+}
+
+/// Returns the [`FieldLine::name_print`] of a name.
+pub(super) fn name_print(name: &[u8]) -> u32 {
+    let lower = |byte: Option<&u8>| byte.map_or(0, |byte| byte | 0x20);
+    u32::from_le_bytes([
+        // The lowest bits of the length.
+        name.len() as u8,
+        lower(name.first()),
+        lower(name.get(name.len() / 2)),
+        lower(name.last()),
+    ])
 }

@@ -13,19 +13,39 @@ use super::{
     request_line::{Malformation, RequestLine, Version},
 };
 
-pub use crate::memo::Place;
+pub(crate) use super::known_lines::{MAX_LINE_LEN, Place};
 
 /// A field of a head.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Field<'a> {
-    /// The name, as it was sent. A line without a colon is all name.
-    pub name: &'a [u8],
-    /// The value, without the whitespace around it.
-    pub value: &'a [u8],
-    /// All of it, from the name to the end of the value. Equal lines have equal names and values.
-    pub line: &'a [u8],
-    /// A number for the line, if it is not too long to be remembered. Equal lines usually have the same one.
-    pub place: Option<Place>,
+    head: &'a [u8],
+    spans: &'a FieldSpans,
+}
+
+impl<'a> Field<'a> {
+    /// Returns the name, as it was sent. A line without a colon is all name.
+    #[inline]
+    pub fn name(&self) -> &'a [u8] {
+        self.spans.name.get(self.head)
+    }
+
+    /// Returns the value, without the whitespace around it.
+    #[inline]
+    pub fn value(&self) -> &'a [u8] {
+        self.spans.value.get(self.head)
+    }
+
+    /// Returns where the line is remembered, if it is. Equal places are those of equal lines.
+    #[inline]
+    pub(crate) fn place(&self) -> Option<Place> {
+        self.spans.place
+    }
+
+    /// Returns something of the name that differs for most names, but not with their case.
+    #[inline]
+    pub(crate) fn name_print(&self) -> u32 {
+        self.spans.name_print
+    }
 }
 
 /// Why a head is incomplete.
@@ -126,6 +146,7 @@ pub struct HttpRequest<'a> {
     framing: Framing,
     framing_fault: Option<FramingFault>,
     is_last: bool,
+    expects_continue: bool,
 }
 
 impl<'a> HttpRequest<'a> {
@@ -155,7 +176,7 @@ impl<'a> HttpRequest<'a> {
             unfold(head.to_mut(), first);
             found = Reading::of(&head, max_fields, memory);
         }
-        let Reading { line, framing, hosts, left_out, is_last, .. } = found;
+        let Reading { line, framing, hosts, left_out, is_last, expects_continue, .. } = found;
         let folded = fold.map(|_| Malformation::Field);
         let mut malformation = line.malformation.or(folded).or(found.malformation);
         if malformation.is_none() && found.has_control {
@@ -183,6 +204,7 @@ impl<'a> HttpRequest<'a> {
             framing,
             framing_fault,
             is_last,
+            expects_continue,
         }
     }
 
@@ -202,6 +224,7 @@ impl<'a> HttpRequest<'a> {
             framing: Framing::Length(0),
             framing_fault: None,
             is_last: false,
+            expects_continue: false,
         }
     }
 
@@ -253,19 +276,14 @@ impl<'a> HttpRequest<'a> {
 
     /// Returns the fields in the order in which they were sent.
     pub fn fields(&self) -> impl ExactSizeIterator<Item = Field<'_>> {
-        self.fields.iter().map(|FieldSpans { name, value, place }| Field {
-            name: name.get(&self.head),
-            value: value.get(&self.head),
-            line: name.to(*value).get(&self.head),
-            place: *place,
-        })
+        self.fields.iter().map(|spans| Field { head: &self.head, spans })
     }
 
     /// Returns the values of the fields called `name`, which is compared without regard to case.
     pub fn values<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'s [u8]> {
         self.fields()
-            .filter(move |field| field.name.eq_ignore_ascii_case(name.as_bytes()))
-            .map(|field| field.value)
+            .filter(move |field| field.name().eq_ignore_ascii_case(name.as_bytes()))
+            .map(|field| field.value())
     }
 
     /// Returns how the body is delimited.
@@ -294,7 +312,7 @@ impl<'a> HttpRequest<'a> {
 
     /// Returns whether the client may leave out the body (RFC 9110 section 10.1.1).
     pub(super) fn expects_continue(&self) -> bool {
-        self.values("expect").any(|value| value.eq_ignore_ascii_case(b"100-continue"))
+        self.expects_continue
     }
 
     /// Returns the raw head: request line, fields and empty line, unfolded. That of HTTP/2 is written in the same way.
@@ -303,17 +321,16 @@ impl<'a> HttpRequest<'a> {
     }
 }
 
-/// Returns the length of the request line at the beginning of `bytes` if it has no version and no field follows: a
-/// request of HTTP/0.9, or a line at which a server stops reading.
-pub(super) fn lone_line(bytes: &[u8]) -> Option<usize> {
-    let (line_bytes, end, is_whole) = next_line(bytes, 0);
-    let has_no_version = || !matches!(RequestLine::read(line_bytes, true).version, Version::One { .. });
-    if !is_whole || line_bytes.ends_with(b"HTTP/1.1") || !has_no_version() {
-        return None;
+/// Returns whether the first `len` bytes, a request line with its end, have no version and no field follows: a request of
+/// HTTP/0.9, or a line at which a server stops reading.
+pub(super) fn is_lone_line(bytes: &[u8], len: usize) -> bool {
+    let line = bytes.get(..len.saturating_sub(1)).unwrap_or_default();
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    if line.ends_with(b"HTTP/1.1") || matches!(RequestLine::read(line, true).version, Version::One { .. }) {
+        return false;
     }
-    let (next, _, _) = next_line(bytes, end);
-    let is_field = !next.is_empty() && FieldLine::read(next).malformation.is_none();
-    (!is_field).then_some(end)
+    let (next, _, _) = next_line(bytes, len);
+    next.is_empty() || FieldLine::read(next).malformation.is_some()
 }
 
 /// Returns where the head at the beginning of `bytes` ends: after its first empty line. The search starts at `from`,

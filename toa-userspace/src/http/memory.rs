@@ -1,7 +1,8 @@
 //! What is kept from one head to the next.
 
-use super::field_line::FieldLine;
-use crate::memo::{Memo, Place};
+use std::ops::Range;
+
+use super::known_lines::{KnownLines, Place};
 
 /// A part of a head, as a range of its bytes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -14,6 +15,14 @@ impl Span {
     pub(super) fn new(start: usize, end: usize) -> Self {
         let position = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
         Self { start: position(start), end: position(end) }
+    }
+
+    /// Returns a range within a line that begins at `start`.
+    #[inline]
+    pub(super) fn within(start: usize, range: Range<u32>) -> Self {
+        // No head has 4 GiB.
+        let start = start as u32;
+        Self { start: start.wrapping_add(range.start), end: start.wrapping_add(range.end) }
     }
 
     /// Returns the range from the start of this one to the end of `last`.
@@ -37,8 +46,10 @@ impl Span {
 pub(super) struct FieldSpans {
     pub(super) name: Span,
     pub(super) value: Span,
-    /// The place of what was found in the line.
+    /// Where the line is remembered.
     pub(super) place: Option<Place>,
+    /// Of the name: see [`FieldLine::name_print`](super::field_line::FieldLine::name_print).
+    pub(super) name_print: u32,
 }
 
 /// What is kept from one head to the next, so that reading one allocates nothing and costs little if it has the same
@@ -47,8 +58,8 @@ pub(super) struct FieldSpans {
 pub struct HeadMemory {
     /// Memory for the names and values of a head.
     pub(super) spans: Vec<FieldSpans>,
-    /// What was found in lines.
-    pub(super) lines: Memo<FieldLine>,
+    /// What was read in lines.
+    pub(super) lines: KnownLines,
     /// Memory for a field that is being decoded.
     pub(super) decoded: Vec<u8>,
 }

@@ -13,7 +13,7 @@ use super::{
     context::Context,
     expectation::Expectation,
     framing::Framing,
-    head::{Cause, Certainty, HttpRequest, Incomplete},
+    head::{Cause, Certainty, HttpRequest, Incomplete, Place},
     http2::{PREFACE, connection::Connection, join::Join},
     long_head::LongHead,
     partial::Partial,
@@ -77,6 +77,8 @@ pub struct Parser {
     /// The segment of the latest bytes.
     latest: Arrival,
     certainty: Certainty,
+    /// The first field of the latest request: those of a client hardly change.
+    first_field: Option<Place>,
     /// Whether it was found to be HTTP/2.
     is_http2: bool,
     /// The first bytes of a stream that was joined, until a request is found.
@@ -92,6 +94,7 @@ impl Default for Parser {
             requests: 0,
             latest: Arrival { time_ns: 0, ack: Seq(0) },
             certainty: Certainty::default(),
+            first_field: None,
             is_http2: false,
             first_bytes: Vec::new(),
             is_told: false,

@@ -13,16 +13,16 @@ pub(super) struct Partial {
     bytes: BytesMut,
     /// Where to continue the search for the end.
     looked: usize,
-    /// Whether the bytes begin with a complete request line.
-    pub(super) has_line: bool,
+    /// The length of the request line with its end, if it is complete.
+    pub(super) line_len: Option<usize>,
 }
 
 impl Partial {
     /// Keeps `bytes`, the beginning of a head. The search for its end continues at `looked`.
-    pub(super) fn begin(&mut self, bytes: &[u8], looked: usize, has_line: bool) {
+    pub(super) fn begin(&mut self, bytes: &[u8], looked: usize, line_len: Option<usize>) {
         self.bytes.extend_from_slice(bytes);
         self.looked = looked;
-        self.has_line = has_line;
+        self.line_len = line_len;
     }
 
     /// Adds at most [`COLLECTED_BYTES`] of `bytes`. Returns the added bytes and the rest.

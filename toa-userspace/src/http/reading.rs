@@ -5,7 +5,7 @@ use super::{
     framing::FramingFields,
     host::Hosts,
     memory::{FieldSpans, HeadMemory, Span},
-    request_line::{Malformation, RequestLine},
+    request_line::{Malformation, RequestLine, Version},
 };
 
 /// What one pass over a head finds, besides the places of its fields.
@@ -26,6 +26,8 @@ pub(super) struct Reading {
     pub(super) left_out: bool,
     /// Whether it asks for a tunnel or another protocol.
     pub(super) is_last: bool,
+    /// Whether the client may leave out the body.
+    pub(super) expects_continue: bool,
 }
 
 impl Reading {
@@ -35,6 +37,8 @@ impl Reading {
         let (line_bytes, first_field, is_whole) = next_line(bytes, 0);
         let line = RequestLine::read(line_bytes, is_whole);
         let is_last = line.method == (0..7) && line_bytes.starts_with(b"CONNECT");
+        // One with a version is malformed then.
+        let may_have_control = !matches!(line.version, Version::One { .. });
         let mut this = Self {
             line,
             end: Err(bytes.len()),
@@ -42,54 +46,63 @@ impl Reading {
             malformation: None,
             framing: FramingFields::default(),
             hosts: Hosts::default(),
-            has_control: has_control(if is_whole { line_bytes } else { before_cr(line_bytes) }),
+            has_control: may_have_control
+                && has_control(if is_whole { line_bytes } else { before_cr(line_bytes) }),
             left_out: false,
             is_last,
+            expects_continue: false,
         };
-        let mut start = if is_whole { first_field } else { return this };
+        let HeadMemory { spans, lines, .. } = memory;
+        let (mut start, mut before) = if is_whole { (first_field, None) } else { return this };
         loop {
-            let (line, next, is_whole) = next_line(bytes, start);
-            if !is_whole {
-                // The line is cut and could be anything.
-                if let [] | [b'\r'] = line {
-                    this.end = Err(start.saturating_sub(1));
+            let rest = bytes.get(start..).unwrap_or_default();
+            let ((field, place), next) = if let Some((known, len)) = lines.follower(before, rest) {
+                (known, start.saturating_add(len))
+            } else {
+                let (line, next, is_whole) = next_line(bytes, start);
+                if !is_whole {
+                    // The line is cut and could be anything.
+                    if let [] | [b'\r'] = line {
+                        this.end = Err(start.saturating_sub(1));
+                    }
+                    this.has_control |= has_control(before_cr(line));
+                    return this;
                 }
-                this.has_control |= has_control(before_cr(line));
-                return this;
-            }
-            if line.is_empty() {
-                this.end = Ok(next);
-                return this;
-            }
+                if line.is_empty() {
+                    this.end = Ok(next);
+                    return this;
+                }
+                (lines.get(line, before), next)
+            };
             if let (None, Some(b' ' | b'\t')) = (this.fold, bytes.get(next)) {
                 this.fold = Some(next.saturating_sub(1));
             }
-            this.add(line, start, max_fields, memory);
-            start = next;
+            this.add(&field, rest);
+            if spans.len() < max_fields {
+                spans.push(FieldSpans {
+                    name: Span::within(start, 0..field.name_len),
+                    value: Span::within(start, field.value_start..field.value_end),
+                    place,
+                    name_print: field.name_print,
+                });
+            } else {
+                this.left_out = true;
+            }
+            (start, before) = (next, place);
         }
     }
 
-    /// Takes a field line into account, which begins at `start`.
-    fn add(&mut self, line: &[u8], start: usize, max_fields: usize, memory: &mut HeadMemory) {
-        let HeadMemory { spans, lines, .. } = memory;
-        let (field, place) = lines.get_placed(line, || FieldLine::read(line));
+    /// Takes the field line at the beginning of `bytes` into account.
+    fn add(&mut self, field: &FieldLine, bytes: &[u8]) {
         self.malformation = self.malformation.or(field.malformation);
         self.has_control |= field.has_control;
         if field.is_special {
-            let (name, value) = field.parts(line);
+            let (name, value) = field.parts(bytes);
             self.framing.add(name, value, field.has_space);
             self.hosts.add(name, value);
             self.is_last |= name.eq_ignore_ascii_case(b"upgrade");
-        }
-        if spans.len() < max_fields {
-            let at = |offset: u32| start.saturating_add(offset as usize);
-            spans.push(FieldSpans {
-                name: Span::new(start, at(field.name_len)),
-                value: Span::new(at(field.value_start), at(field.value_end)),
-                place,
-            });
-        } else {
-            self.left_out = true;
+            self.expects_continue |=
+                name.eq_ignore_ascii_case(b"expect") && value.eq_ignore_ascii_case(b"100-continue");
         }
     }
 }

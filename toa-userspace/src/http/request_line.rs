@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use crate::byte_class::{ByteSet, Eight, has_any};
+use crate::byte_class::{ByteSet, has_any, is_within};
 
 /// What is wrong with a head. Servers differ in whether they accept it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -129,8 +129,8 @@ pub(super) fn malformation(method: &[u8], target: &[u8], has_wrong_version: bool
     if has_wrong_version {
         return Some(Malformation::Version);
     }
-    let is_odd = |eight: Eight| eight.within(0, b' ') | eight.is(0x7f);
-    let is_usual = target.starts_with(b"/") && !has_any(target, |eight| is_odd(eight) | eight.is(b'%'));
+    let is_odd = |byte: u8| is_within(byte, 0, b' ') | (byte == 0x7f);
+    let is_usual = target.starts_with(b"/") && !has_any(target, |byte| is_odd(byte) | (byte == b'%'));
     let is_target = is_usual || (has_form(method, target) && !has_any(target, is_odd));
     (!is_target).then_some(Malformation::Target)
 }

@@ -89,7 +89,10 @@ pub(super) enum Before {
 
 /// What the bytes at the place of a head are.
 pub(super) enum Verdict {
-    Head { line_is_complete: bool },
+    /// A head. Its request line has this length with its end, if it is complete.
+    Head {
+        line_len: Option<usize>,
+    },
     Tls,
     Http2,
     NotHttp(NotHttp),
@@ -102,7 +105,7 @@ impl Before {
         if let Self::Start | Self::Unknown = self {
             match client_hello(bytes) {
                 Start::Request => return Verdict::Tls,
-                Start::Partial => return Verdict::Head { line_is_complete: false },
+                Start::Partial => return Verdict::Head { line_len: None },
                 // A stream that was joined later may not have its `ClientHello`.
                 Start::Other if matches!(self, Self::Unknown) && is_tls_record(bytes) => return Verdict::Tls,
                 Start::Other if is_http2(bytes) => return Verdict::Http2,
@@ -115,13 +118,12 @@ impl Before {
             // What is in a tunnel is not for this server.
             return if reason == NotHttp::Upgrade { Verdict::Http2 } else { Verdict::NotHttp(reason) };
         }
-        match (self, request_line(bytes, max_line)) {
+        let (start, len) = request_line(bytes, max_line);
+        match (self, start) {
             (Self::Start | Self::Request | Self::Last(_), Start::Request) => {
-                Verdict::Head { line_is_complete: true }
+                Verdict::Head { line_len: Some(len) }
             }
-            (Self::Start | Self::Request | Self::Last(_), Start::Partial) => {
-                Verdict::Head { line_is_complete: false }
-            }
+            (Self::Start | Self::Request | Self::Last(_), Start::Partial) => Verdict::Head { line_len: None },
             (Self::Start, Start::Other) => Verdict::NotHttp(NotHttp::Other),
             (Self::Last(reason), Start::Other) => Verdict::NotHttp(reason),
             // The first bytes of a stream that was joined may be the rest of a line.
@@ -132,16 +134,22 @@ impl Before {
 
 /// Checks whether `bytes` begin with a request line, where one is to be expected: any method with a version of HTTP, or a
 /// known method and any rest of the line that does not name another protocol, because its client is to be seen even if
-/// the server refuses the line.
-fn request_line(bytes: &[u8], max_line: usize) -> Start {
+/// the server refuses the line. Also returns the length of the line with its end.
+fn request_line(bytes: &[u8], max_line: usize) -> (Start, usize) {
+    let end = memchr::memchr(b'\n', bytes);
+    let len = end.map_or(bytes.len(), |end| end.saturating_add(1));
+    (start_of_line(bytes, end, max_line), len)
+}
+
+/// Does the same for a line that ends at `end`, if it does.
+fn start_of_line(bytes: &[u8], end: Option<usize>, max_line: usize) -> Start {
     let method_len =
         bytes.iter().take(MAX_METHOD_BYTES.saturating_add(1)).take_while(|byte| is_token(**byte)).count();
     if method_len == 0 || method_len > MAX_METHOD_BYTES {
         return Start::Other;
     }
     let (method, rest) = bytes.split_at_checked(method_len).unwrap_or((bytes, &[]));
-    let end = memchr::memchr(b'\n', rest);
-    if rest.first() == Some(&b' ') && end.is_some_and(|end| is_usual(rest, end)) {
+    if rest.first() == Some(&b' ') && end.is_some_and(|end| is_usual(bytes, end)) {
         return Start::Request;
     }
     let is_known = KNOWN_METHODS.contains(&method);
@@ -159,7 +167,7 @@ fn request_line(bytes: &[u8], max_line: usize) -> Start {
             Start::Other
         };
     };
-    let line = rest.get(..end).unwrap_or_default().trim_ascii_end();
+    let line = bytes.get(method_len..end).unwrap_or_default().trim_ascii_end();
     match protocol(line) {
         Some(b"HTTP") => Start::Request,
         None if is_known => Start::Request,
@@ -276,7 +284,7 @@ mod tests {
     use super::*;
 
     fn line(bytes: &[u8]) -> Start {
-        request_line(bytes, 8192)
+        request_line(bytes, 8192).0
     }
 
     #[test]

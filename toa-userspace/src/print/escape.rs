@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::byte_class::{Eight, has_any};
+use crate::byte_class::{has_any, is_within};
 
 /// Bytes that are displayed escaped.
 #[derive(Clone, Copy, Debug)]
@@ -21,7 +21,7 @@ impl fmt::Display for Escaped<'_> {
 
 /// Appends `bytes` to `out`, escaped.
 pub fn escape(bytes: &[u8], out: &mut Vec<u8>) {
-    if has_any(bytes, special) {
+    if has_any(bytes, |byte| !is_plain_byte(byte)) {
         push_escaped(bytes, b"\\", b"\"", out);
     } else {
         out.extend_from_slice(bytes);
@@ -30,7 +30,7 @@ pub fn escape(bytes: &[u8], out: &mut Vec<u8>) {
 
 /// Returns whether `bytes` are ASCII in which neither [`escape`] nor [`escape_json`] changes anything.
 pub fn is_plain(bytes: &[u8]) -> bool {
-    !has_any(bytes, |eight| special(eight) | eight.is(b'"'))
+    !has_any(bytes, |byte| !is_plain_byte(byte) | (byte == b'"'))
 }
 
 /// Appends `bytes` to `out`, escaped, as a part of a string in JSON (RFC 8259 section 7).
@@ -88,15 +88,9 @@ fn hex_digit(digit: u8) -> u8 {
     if digit < 10 { b'0' + digit } else { b'a' - 10 + digit }
 }
 
-/// Finds bytes other than ASCII characters that are printed as they are.
-#[inline]
-fn special(eight: Eight) -> u64 {
-    eight.within(0, 0x1f) | eight.is(b'\\') | eight.is(0x7f) | eight.beyond_ascii()
-}
-
 /// Returns whether a byte is an ASCII character that is printed as it is.
 fn is_plain_byte(byte: u8) -> bool {
-    matches!(byte, b' '..=b'[' | b']'..=b'~')
+    is_within(byte, b' ', b'~') & (byte != b'\\')
 }
 
 /// Returns whether a character is printed as it is. Not printed are the backslash, control characters (C0, DEL, C1),

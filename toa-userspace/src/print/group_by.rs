@@ -179,12 +179,12 @@ fn put_path(request: &HttpRequest<'_>, redactor: &Redactor, key: &mut Vec<u8>) -
 /// Appends the values of the fields of a name, combined as in RFC 9110 section 5.2.
 fn put_field(request: &HttpRequest<'_>, name: &str, redactor: &Redactor, key: &mut Vec<u8>) -> bool {
     let mut is_present = false;
-    for field in request.fields().filter(|field| field.name.eq_ignore_ascii_case(name.as_bytes())) {
+    for field in request.fields().filter(|field| field.name().eq_ignore_ascii_case(name.as_bytes())) {
         if is_present {
             key.extend_from_slice(b", ");
         }
         is_present = true;
-        redactor.field(field.name).value(field.value, &mut |part| put(part, key));
+        redactor.field(field.name()).value(field.value(), &mut |part| put(part, key));
     }
     is_present
 }

@@ -4,9 +4,11 @@
 //! could carry it: `\xNN` for every byte that is not printable UTF-8, `\\` for a backslash. So a decoded line cannot
 //! act on a terminal either, and the original bytes can be recovered. The text is also redacted as in the text format.
 
+mod doubts;
 mod event;
 mod head;
 mod line;
+mod literal;
 pub mod message;
 pub mod value;
 

@@ -37,12 +37,12 @@ pub struct Redactor {
     fields: Memo<Known>,
     /// What is known of names in values.
     words: Memo<Word>,
-    /// What is known of targets and other references.
-    targets: Memo<Content>,
+    /// What is known of paths, up to the query, and of other references.
+    paths: Memo<Content>,
 }
 
-/// What a value contains.
-#[derive(Clone, Copy, Debug)]
+/// What a value contains. Of two parts of a value, the lesser is that of the whole.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 enum Content {
     /// Perhaps a secret.
     Doubtful,
@@ -68,7 +68,11 @@ impl Redactor {
 
     /// Splits a method into parts. What stands there may be the end of a body, or lack the space before its target.
     pub fn method<'a>(&self, method: &'a [u8], part: &mut impl FnMut(Part<'a>)) {
-        self.target(method, part);
+        if method.iter().all(u8::is_ascii_uppercase) {
+            part(Part::Plain(method));
+        } else {
+            self.target(method, part);
+        }
     }
 
     /// Returns what is shown of a field called `name`, which is a whole line if that has no colon.
@@ -106,7 +110,13 @@ impl Redactor {
 
     /// Splits a target or another reference.
     fn split_target<'a>(&self, value: &'a [u8], part: &mut impl FnMut(Part<'a>)) {
-        let content = self.targets.get(value, || self.content(value, Kind::Target));
+        // Paths repeat more often than queries, and nothing in a query follows from the path before it.
+        let path_len = memchr::memchr(b'?', value).unwrap_or(value.len());
+        let (path, query) = value.split_at_checked(path_len).unwrap_or((value, &[]));
+        let mut content = self.paths.get(path, || self.content(path, Kind::Target));
+        if !query.is_empty() && content != Content::Doubtful {
+            content = content.min(self.content(query, Kind::Target));
+        }
         self.split(value, Kind::Target, content, part);
     }
 

@@ -133,12 +133,13 @@ impl Form {
         colors.mark.put(out, |out| put_marks(connection, request, out));
         if *is_one_line {
             let chosen =
-                request.fields().filter(|field| !choice.is_everything() && choice.contains(field.name));
+                request.fields().filter(|field| !choice.is_everything() && choice.contains(field.name()));
             for field in chosen {
                 fields.put(&field, out, |out| put_assignment(redactor, &colors.name, &field, out));
             }
         } else {
-            for field in request.fields().filter(|field| choice.contains(field.name)) {
+            let is_chosen = |field: &Field<'_>| choice.is_everything() || choice.contains(field.name());
+            for field in request.fields().filter(is_chosen) {
                 fields.put(&field, out, |out| put_field(redactor, &colors.name, &field, out));
             }
         }
@@ -222,7 +223,10 @@ fn put_request_line(redactor: &Redactor, request: &HttpRequest<'_>, out: &mut Ve
     out.push(b' ');
     let target = out.len();
     redactor.target(request.target(), &mut |part| put(out, part));
-    escape_spaces(out, target);
+    let may_have_spaces = request.malformation.is_some() || request.incomplete.is_some();
+    if may_have_spaces || request.stream.is_some() {
+        escape_spaces(out, target);
+    }
     if let Some(version) = request.version() {
         out.extend_from_slice(b" HTTP/");
         out.extend_from_slice(version.as_bytes());
@@ -308,16 +312,16 @@ fn escape_delimiters(out: &mut Vec<u8>, start: usize) {
 /// Appends a field on a line of its own.
 fn put_field(redactor: &Redactor, color: &Colored, field: &Field<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\n    ");
-    let shown = redactor.field(field.name);
+    let shown = redactor.field(field.name());
     color.put(out, |out| put_name(&shown, out));
     out.extend_from_slice(b": ");
-    shown.value(field.value, &mut |part| put(out, part));
+    shown.value(field.value(), &mut |part| put(out, part));
 }
 
 /// Appends a field as `name=value`. The value is quoted if it could be taken for another or for several.
 fn put_assignment(redactor: &Redactor, color: &Colored, field: &Field<'_>, out: &mut Vec<u8>) {
     out.push(b' ');
-    let shown = redactor.field(field.name);
+    let shown = redactor.field(field.name());
     color.put(out, |out| {
         let start = out.len();
         put_name(&shown, out);
@@ -325,7 +329,7 @@ fn put_assignment(redactor: &Redactor, color: &Colored, field: &Field<'_>, out: 
     });
     out.push(b'=');
     let start = out.len();
-    shown.value(field.value, &mut |part| put(out, part));
+    shown.value(field.value(), &mut |part| put(out, part));
     let value = out.get(start..).unwrap_or_default();
     if value.is_empty() || memchr::memchr3(b' ', b'"', b'=', value).is_some() {
         let value = out.split_off(start);

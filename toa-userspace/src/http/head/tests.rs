@@ -15,7 +15,7 @@ fn parts_are_found_in_the_head() {
     let request = read(b"GET /a?b=c HTTP/1.1\r\nHost: x \r\nX-Empty:\r\nhost: y\r\n\r\n");
     let line = (request.method(), request.target(), request.version());
     assert_eq!(line, (&b"GET"[..], &b"/a?b=c"[..], Some("1.1")));
-    let fields: Vec<_> = request.fields().map(|field| (field.name, field.value)).collect();
+    let fields: Vec<_> = request.fields().map(|field| (field.name(), field.value())).collect();
     assert_eq!(fields, [(&b"Host"[..], &b"x"[..]), (b"X-Empty", b""), (b"host", b"y")]);
     assert_eq!(values(&request, "HOST"), [b"x", b"y"]);
     assert_eq!((request.malformation, request.incomplete), (Some(Malformation::Host), None));
@@ -43,7 +43,7 @@ fn bytes_that_are_not_ascii_are_read_everywhere() {
     assert_eq!(request.target(), b"/s?wd=\xcb\xd1\xcb\xf7");
     assert_eq!(request.malformation, Some(Malformation::Field));
     assert_eq!(values(&request, "host"), [b"x"]);
-    assert_eq!(request.fields().next().unwrap().name, b"x-\xe9");
+    assert_eq!(request.fields().next().unwrap().name(), b"x-\xe9");
     assert_eq!(read(b"GET /\xe4 HTTP/1.1\r\nHost: \xe4\r\n\r\n").malformation, None);
 }
 
@@ -59,7 +59,7 @@ fn nothing_that_was_sent_is_left_out() {
         let head = [b"GET / HTTP/1.1\r\n", line, b"\r\nHost: x\r\n\r\n"].concat();
         let request = read(&head);
         let field = request.fields().next().unwrap();
-        assert_eq!((field.name, field.value), (name, value), "{}", line.escape_ascii());
+        assert_eq!((field.name(), field.value()), (name, value), "{}", line.escape_ascii());
         assert_eq!(request.malformation, Some(Malformation::Field));
         assert_eq!(values(&request, "host"), [b"x"]);
     }
@@ -81,7 +81,7 @@ fn folded_lines_are_one() {
         ("GET / HTTP/1.1\r\na:\r\n \t b\r\n\r\n", &["b"]),
     ] {
         let request = read(head.as_bytes());
-        let found: Vec<_> = request.fields().map(|field| str::from_utf8(field.value).unwrap()).collect();
+        let found: Vec<_> = request.fields().map(|field| str::from_utf8(field.value()).unwrap()).collect();
         assert_eq!(found, expected, "{head:?}");
         assert_eq!(request.target(), b"/");
     }
@@ -103,7 +103,7 @@ fn an_incomplete_head_keeps_what_is_there() {
     let read = |part| HttpRequest::read_incomplete(part, incomplete, usize::MAX, &mut HeadMemory::default());
     let request = read(b"GET / HTTP/1.1\r\nhost: x\r\ncookie: a").unwrap();
     assert_eq!(request.incomplete, Some(incomplete));
-    assert_eq!(request.fields().map(|field| field.name.to_vec()).collect::<Vec<_>>(), [b"host"]);
+    assert_eq!(request.fields().map(|field| field.name().to_vec()).collect::<Vec<_>>(), [b"host"]);
     let request = read(b"GET /long/targ").unwrap();
     assert_eq!((request.target(), request.version(), request.malformation), (&b"/long/targ"[..], None, None));
     assert!(read(b"GE").is_none() && read(b"GET ").is_none());

@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        field_line::{FieldLine, has_control},
+        field_line::{has_control, name_print},
         head::{HttpRequest, Incomplete, Parts, StreamPart, UNKNOWN_NAME},
         host::Hosts,
         memory::{FieldSpans, HeadMemory, Span},
@@ -161,7 +161,12 @@ impl Block {
         self.lines.extend_from_slice(b": ");
         let start = self.lines.len();
         self.lines.extend_from_slice(value);
-        self.spans.push(FieldSpans { name, value: Span::new(start, self.lines.len()), place: None });
+        self.spans.push(FieldSpans {
+            name,
+            value: Span::new(start, self.lines.len()),
+            place: None,
+            name_print: 0,
+        });
         self.lines.extend_from_slice(b"\r\n");
     }
 
@@ -198,7 +203,7 @@ impl Block {
         self,
         incomplete: Option<Incomplete>,
         error: Option<Malformation>,
-        memory: &HeadMemory,
+        memory: &mut HeadMemory,
     ) -> Option<HttpRequest<'static>> {
         let mut malformation = error.or_else(|| self.malformation());
         // What is not there yet cannot be wrong.
@@ -236,7 +241,7 @@ impl Block {
             let name = Span::new(start, start.saturating_add(4));
             head.extend_from_slice(&authority);
             head.extend_from_slice(b"\r\n");
-            fields.push(FieldSpans { name, value, place: None });
+            fields.push(FieldSpans { name, value, place: None, name_print: 0 });
         }
         let before = head.len();
         head.extend_from_slice(&lines);
@@ -245,9 +250,12 @@ impl Block {
             (span.name, span.value) = (span.name.after(before), span.value.after(before));
         }
         fields.append(&mut spans);
+        let mut before = None;
         for field in &mut fields {
             let line = field.name.to(field.value).get(&head);
-            let (read, place) = memory.lines.get_placed(line, || FieldLine::read(line));
+            let (read, place) = memory.lines.get(line, before);
+            before = place;
+            field.name_print = name_print(field.name.get(&head));
             // Two different fields may have the same line if they are malformed.
             if read.parts(line) == (field.name.get(&head), field.value.get(&head)) {
                 field.place = place;

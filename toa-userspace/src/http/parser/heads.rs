@@ -25,18 +25,21 @@ impl Parser {
         if bytes.is_empty() {
             return bytes;
         }
-        let has_line = match self.before.judge(bytes, MAX_LINE_BYTES) {
-            Verdict::Head { line_is_complete } => line_is_complete,
+        let line_len = match self.before.judge(bytes, MAX_LINE_BYTES) {
+            Verdict::Head { line_len } => line_len,
             verdict => {
                 self.turn_away(&verdict, bytes, cx);
                 return bytes;
             }
         };
-        if has_line && let Some(len) = head::lone_line(bytes) {
+        if let Some(len) = line_len
+            && head::is_lone_line(bytes, len)
+        {
             let (line, rest) = bytes.split_at_checked(len).unwrap_or((bytes, &[]));
             self.complete(HttpRequest::read(line, cx.limits.fields, cx.heads), cx);
             return rest;
         }
+        cx.heads.lines.expect(self.first_field);
         let read = HttpRequest::read_first(bytes, cx.limits.fields, cx.heads);
         let len = read.as_ref().map_or(bytes.len(), |request| request.raw().len());
         if len > cx.limits.head_bytes {
@@ -51,7 +54,7 @@ impl Parser {
             }
             Err(looked) => {
                 if let State::Head(partial) = &mut self.state {
-                    partial.begin(bytes, looked, has_line);
+                    partial.begin(bytes, looked, line_len);
                 }
                 &[]
             }
@@ -66,9 +69,9 @@ impl Parser {
         let before = partial.len();
         let (added, rest) = partial.collect(bytes);
         // The line is examined again when it may be complete, and as long as it is short.
-        if !partial.has_line && (before < MAX_LINE_BYTES || memchr::memchr(b'\n', added).is_some()) {
+        if partial.line_len.is_none() && (before < MAX_LINE_BYTES || memchr::memchr(b'\n', added).is_some()) {
             match previous.judge(partial.bytes(), MAX_LINE_BYTES) {
-                Verdict::Head { line_is_complete } => partial.has_line = line_is_complete,
+                Verdict::Head { line_len } => partial.line_len = line_len,
                 verdict => {
                     let mut collected = partial.take();
                     self.turn_away(&verdict, &collected, cx);
@@ -81,7 +84,7 @@ impl Parser {
                 }
             }
         }
-        let lone = if partial.has_line { head::lone_line(partial.bytes()) } else { None };
+        let lone = partial.line_len.filter(|len| head::is_lone_line(partial.bytes(), *len));
         match lone.or_else(|| partial.end()) {
             Some(end) if end <= cx.limits.head_bytes => {
                 partial.truncate(end);
@@ -126,6 +129,7 @@ impl Parser {
         } else {
             Before::Last(NotHttp::Upgrade)
         };
+        self.first_field = request.fields().next().and_then(|field| field.place());
         let framing = request.framing();
         let expectation = request.expects_continue().then(|| Expectation::of(self.latest.ack));
         self.emit(&mut request, len, cx);

@@ -3,7 +3,7 @@
 //! The kernel program's clock is `CLOCK_MONOTONIC` of the initial time namespace. In another time namespace, our own
 //! `CLOCK_MONOTONIC` differs from it by a constant, which [`monotonic_ns`] takes into account.
 
-use std::{fs, sync::OnceLock};
+use std::{fs, sync::OnceLock, time::UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -25,12 +25,12 @@ const ATTEMPTS: usize = 5;
 /// Returns the time of the kernel program's clock.
 pub fn monotonic_ns() -> u64 {
     static AHEAD_NS: OnceLock<i64> = OnceLock::new();
-    now_ns(ClockId::Monotonic).saturating_add_signed(AHEAD_NS.get_or_init(ahead_ns).saturating_neg())
+    own_monotonic_ns().saturating_add_signed(AHEAD_NS.get_or_init(ahead_ns).saturating_neg())
 }
 
 /// Returns the wall clock's time, since the Unix epoch.
 pub fn unix_ns() -> u64 {
-    now_ns(ClockId::Realtime)
+    UNIX_EPOCH.elapsed().map_or(0, |time| time.as_nanos().try_into().unwrap_or(u64::MAX))
 }
 
 /// Returns the nanoseconds to add to a time of the kernel program to get nanoseconds since the Unix epoch, as of now.
@@ -38,9 +38,10 @@ pub fn unix_offset_ns() -> u64 {
     unix_ns().saturating_sub(monotonic_ns())
 }
 
-fn now_ns(clock: ClockId) -> u64 {
-    let time = clock_gettime(clock);
-    // Neither clock is ever before its epoch.
+/// Returns the time of the `CLOCK_MONOTONIC` of our time namespace.
+fn own_monotonic_ns() -> u64 {
+    let time = clock_gettime(ClockId::Monotonic);
+    // The clock is never before its epoch.
     u64::try_from(time.tv_sec).unwrap_or(0) * SECOND_NS.cast_unsigned()
         + u64::try_from(time.tv_nsec).unwrap_or(0)
 }
@@ -149,9 +150,9 @@ mod tests {
     #[test]
     fn the_kernels_clock_is_the_monotonic_one() {
         // The tests run in the initial time namespace, or in one without an offset.
-        let before = now_ns(ClockId::Monotonic);
+        let before = own_monotonic_ns();
         let between = monotonic_ns();
-        assert!((before..=now_ns(ClockId::Monotonic)).contains(&between));
+        assert!((before..=own_monotonic_ns()).contains(&between));
     }
 
     const HOUR_NS: i64 = 3600 * SECOND_NS;

@@ -70,57 +70,64 @@ fn put_few_fields(
     fields: &mut Fields,
     out: &mut Vec<u8>,
 ) -> bool {
-    let mut traits = [0; FEW_FIELDS];
-    let Some(traits) = traits.get_mut(..request.fields().len()) else { return false };
-    for (traits, field) in traits.iter_mut().zip(request.fields()) {
-        *traits = traits_of(field.name);
+    if request.fields().len() > FEW_FIELDS {
+        return false;
     }
-    let mut separator: &[u8] = b"";
+    let may_repeat = may_repeat_names(request);
+    let begin = out.len();
     for (position, field) in request.fields().enumerate() {
-        let is_same = |other: &Field<'_>| other.name.eq_ignore_ascii_case(field.name);
-        let (before, rest) = traits.split_at_checked(position).unwrap_or_default();
-        let Some((own, behind)) = rest.split_first() else { return false };
-        if before.contains(own) && request.fields().take(position).any(|other| is_same(&other)) {
+        let is_same = |other: &Field<'_>| {
+            other.name_print() == field.name_print() && other.name().eq_ignore_ascii_case(field.name())
+        };
+        if may_repeat && request.fields().take(position).any(|other| is_same(&other)) {
             continue;
         }
-        out.extend_from_slice(separator);
-        separator = b",";
         let start = out.len();
         fields.put(&field, out, |out| put_field(redactor, &field, out));
         if out.len() == start {
             return false;
         }
-        if behind.contains(own) {
+        if may_repeat {
             for other in request.fields().skip(position.saturating_add(1)).filter(is_same) {
+                out.truncate(out.len().saturating_sub(FIELD_END.len()));
                 out.push(b',');
-                put_value(&redactor.field(other.name), other.value, out);
+                put_value(&redactor.field(other.name()), other.value(), out);
+                out.extend_from_slice(FIELD_END);
             }
         }
-        out.push(b']');
+    }
+    if out.len() > begin {
+        // The comma.
+        out.pop();
     }
     true
 }
 
-/// Appends the name of a field and begins its values with the first. Appends nothing if a part of the name is hidden.
+/// Returns whether two fields may have the same name. It is false for most heads without such fields.
+fn may_repeat_names(request: &HttpRequest<'_>) -> bool {
+    let mut seen = 0_u64;
+    request.fields().any(|field| {
+        // A multiplication spreads the differences to the highest bits.
+        let bit = 1 << (field.name_print().wrapping_mul(0x9e37_79b9) >> (u32::BITS - 6));
+        let is_seen = seen & bit != 0;
+        seen |= bit;
+        is_seen
+    })
+}
+
+/// What follows the last value of a field.
+const FIELD_END: &[u8] = b"],";
+
+/// Appends a field with its value, as if another field followed. Appends nothing if a part of the name is hidden.
 fn put_field(redactor: &Redactor, field: &Field<'_>, out: &mut Vec<u8>) {
     let start = out.len();
-    let shown = redactor.field(field.name);
+    let shown = redactor.field(field.name());
     if put_name(&shown, field, out) {
-        put_value(&shown, field.value, out);
+        put_value(&shown, field.value(), out);
+        out.extend_from_slice(FIELD_END);
     } else {
         out.truncate(start);
     }
-}
-
-/// Returns something of a name that differs for most names, but not with their case.
-fn traits_of(name: &[u8]) -> u32 {
-    let lower = |byte: Option<&u8>| byte.map_or(0, |byte| byte | 0x20);
-    u32::from_le_bytes([
-        name.len() as u8,
-        lower(name.first()),
-        lower(name.get(name.len() / 2)),
-        lower(name.last()),
-    ])
 }
 
 /// Appends the name of a field and begins its values. Returns false if a part of the name is hidden.
@@ -132,7 +139,7 @@ fn put_name(shown: &FieldRedactor<'_>, field: &Field<'_>, out: &mut Vec<u8>) -> 
     } else {
         let name = shown.name();
         put_lower(&name, out);
-        *name == *field.name
+        *name == *field.name()
     };
     out.extend_from_slice(b"\":[");
     is_whole
@@ -155,7 +162,7 @@ fn put_value(shown: &FieldRedactor<'_>, value: &[u8], out: &mut Vec<u8>) {
 /// Does the same as [`put_few_fields`] for any head, and for some of its fields.
 fn put_fields(request: &HttpRequest<'_>, view: &View, out: &mut Vec<u8>) {
     let View { redactor, fields: choice } = view;
-    let chosen = request.fields().filter(|field| choice.contains(field.name));
+    let chosen = request.fields().filter(|field| choice.contains(field.name()));
     let mut fields: Vec<_> = chosen.enumerate().map(|field| Named::new(field, redactor)).collect();
     // Sorted: comparing names pairwise would be slow for a head with thousands of fields.
     fields.sort_unstable_by(|a, b| compare(&a.name, &b.name).then(a.position.cmp(&b.position)));
@@ -170,7 +177,7 @@ fn put_fields(request: &HttpRequest<'_>, view: &View, out: &mut Vec<u8>) {
         out.extend_from_slice(b"\":");
         for (number, named) in group.iter().enumerate() {
             out.push(if number == 0 { b'[' } else { b',' });
-            put_value(&redactor.field(named.field.name), named.field.value, out);
+            put_value(&redactor.field(named.field.name()), named.field.value(), out);
         }
         out.push(b']');
     }
@@ -185,7 +192,7 @@ struct Named<'a> {
 
 impl<'a> Named<'a> {
     fn new((position, field): (usize, Field<'a>), redactor: &'a Redactor) -> Self {
-        Self { position, name: redactor.field(field.name).name(), field }
+        Self { position, name: redactor.field(field.name()).name(), field }
     }
 }
 

@@ -5,11 +5,16 @@ use std::net::SocketAddr;
 
 use toa_common::attribution::{Attribution, LearnedFrom};
 
-use super::{head, value::json};
+use super::{
+    doubts::DoubtsWriter,
+    head,
+    literal::{put, put_bool, put_name, put_number},
+    value::json,
+};
 use crate::{
     address::ClientAddress,
     event::Event,
-    http::{FramingFault, Malformation, NotHttp, ProxyHeader, ProxyVersion, head::HttpRequest},
+    http::{NotHttp, ProxyHeader, ProxyVersion, head::HttpRequest},
     pipeline::connection::Connection,
     print::{
         clock::Clock, digits, escape::escape_json, fields::Fields, interfaces::Interfaces, recent::Recent,
@@ -30,6 +35,7 @@ pub(super) struct Form {
     ends: Recent<Ends>,
     /// Names and values of fields, as they are written.
     fields: Fields,
+    doubts: DoubtsWriter,
 }
 
 /// The parts of a line that are the same for all lines of a connection.
@@ -51,8 +57,8 @@ impl Form {
         interfaces: Interfaces,
         workload: Option<WorkloadOf>,
     ) -> Self {
-        let (ends, fields) = (Recent::default(), Fields::default());
-        Self { view, clock: Clock::rfc3339(), host, interfaces, workload, ends, fields }
+        let (ends, fields, doubts) = (Recent::default(), Fields::default(), DoubtsWriter::default());
+        Self { view, clock: Clock::rfc3339(), host, interfaces, workload, ends, fields, doubts }
     }
 
     /// Adds `ns` nanoseconds to the time of every event that is written from now on.
@@ -67,7 +73,7 @@ impl Form {
 
     /// Appends the line of an event.
     pub(super) fn put_line(&mut self, connection: &Connection, event: &Event<'_>, out: &mut Vec<u8>) {
-        let Self { view, clock, host, interfaces, workload, ends, fields } = self;
+        let Self { view, clock, host, interfaces, workload, ends, fields, doubts } = self;
         let (interface, is_renamed) = interfaces.get(connection.interface_index);
         if is_renamed {
             *ends = Recent::default();
@@ -108,7 +114,8 @@ impl Form {
         out.extend_from_slice(identity);
         match event {
             Event::Request(request) => {
-                put_doubts(connection, request, out);
+                put_request_number(request, out);
+                doubts.put(connection, request, out);
                 if connection.is_decrypted {
                     put_tls(connection.hello.as_deref(), out);
                 }
@@ -247,45 +254,13 @@ fn put_bytes(name: &str, bytes: u64, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
-/// Ends the connection with the request's number, and appends what the reader should know about a request before believing it.
-fn put_doubts(connection: &Connection, request: &HttpRequest<'_>, out: &mut Vec<u8>) {
+/// Ends the connection with the number of a request.
+fn put_request_number(request: &HttpRequest<'_>, out: &mut Vec<u8>) {
     put(out, r#"","request":"#);
     digits::push(request.number, out);
     put(out, r#","stream":"#);
     put_number(request.stream.map(|stream| stream.id), out);
-    put(out, r#"},"incomplete":"#);
-    match request.incomplete {
-        None => put(out, "null"),
-        Some(incomplete) => {
-            put(out, r#"{"gap_bytes":"#);
-            digits::push(incomplete.gap_bytes, out);
-            put(out, r#","cause":"#);
-            put_name(Some(incomplete.cause.name()), out);
-            out.push(b'}');
-        }
-    }
-    put(out, r#","malformed":"#);
-    put_name(request.malformation.map(Malformation::name), out);
-    put(out, r#","resynchronized":"#);
-    put_bool(request.certainty.resynchronized, out);
-    put(out, r#","reopened":"#);
-    put_bool(request.certainty.reopened, out);
-    put(out, r#","possibly_unread":"#);
-    put_bool(request.certainty.possibly_unread, out);
-    put(out, r#","conflicting":"#);
-    put_name(
-        match (request.certainty.conflicting, connection.attribution.is_conflicting()) {
-            (false, false) => None,
-            (true, false) => Some("bytes"),
-            (false, true) => Some("client"),
-            (true, true) => Some("bytes and client"),
-        },
-        out,
-    );
-    put(out, r#","framing_fault":"#);
-    put_name(request.framing_fault().map(FramingFault::name), out);
-    put(out, r#","unknown_fields":"#);
-    put_number(request.stream.map(|stream| stream.unknown_fields).filter(|count| *count > 0), out);
+    out.push(b'}');
 }
 
 /// Appends the server name and ALPN protocols of a TLS `ClientHello`, which clients send in the clear.
@@ -333,31 +308,4 @@ fn put_text(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
     escape_json(bytes, out);
     out.push(b'"');
-}
-
-/// Appends a name, which needs no escape, as a string.
-fn put_name(name: Option<&str>, out: &mut Vec<u8>) {
-    match name {
-        None => put(out, "null"),
-        Some(name) => {
-            out.push(b'"');
-            put(out, name);
-            out.push(b'"');
-        }
-    }
-}
-
-fn put_number(number: Option<u32>, out: &mut Vec<u8>) {
-    match number {
-        None => put(out, "null"),
-        Some(number) => digits::push(number.into(), out),
-    }
-}
-
-fn put_bool(value: bool, out: &mut Vec<u8>) {
-    put(out, if value { "true" } else { "false" });
-}
-
-fn put(out: &mut Vec<u8>, text: &str) {
-    out.extend_from_slice(text.as_bytes());
 }

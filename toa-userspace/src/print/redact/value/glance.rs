@@ -2,7 +2,7 @@
 
 use super::{Kind, MIN_NAME_LEN, Word, random_segment};
 use crate::{
-    byte_class::{Eight, any_at},
+    byte_class::{any_at, is_within},
     print::redact::scheme,
 };
 
@@ -12,7 +12,7 @@ pub(crate) fn may_contain_secret(value: &[u8], kind: Kind, look_up: impl Fn(&[u8
     let look_up = |word: &[u8]| if word.len() < MIN_NAME_LEN { Word::default() } else { look_up(word) };
     // The start of the current word, the word before the spaces that end at `spaces_end`, and whether a host may be here.
     let (mut start, mut last_word, mut spaces_end, mut is_authority) = (0, 0..0, 0, false);
-    any_at(value, telling, |at| {
+    any_at(value, is_telling, |at| {
         let next = at.saturating_add(1);
         let byte = value.get(at).copied().unwrap_or_default();
         match byte {
@@ -63,13 +63,10 @@ pub(crate) fn may_contain_secret(value: &[u8], kind: Kind, look_up: impl Fn(&[u8
     })
 }
 
-/// Finds bytes that [`may_contain_secret`] has to look at: those that a secret may follow or precede, and those that end a
-/// name. It also finds some others.
-fn telling(eight: Eight) -> u64 {
-    let lower = eight.lower();
-    let ordinary = (lower.within(b'a', b'z') & !eight.is(b'J'))
-        | eight.within(b'0', b'9')
-        | eight.within(b'-', b'.')
-        | eight.beyond_ascii();
-    ordinary ^ Eight::ALL
+/// Returns whether [`may_contain_secret`] has to look at a byte: a secret may follow or precede it, or it ends a name. It does
+/// not matter for some others.
+#[inline]
+fn is_telling(byte: u8) -> bool {
+    let is_letter = is_within(byte | 0x20, b'a', b'z') & (byte != b'J');
+    !(is_letter | is_within(byte, b'0', b'9') | is_within(byte, b'-', b'.') | (byte >= 0x80))
 }
