@@ -60,9 +60,10 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
             libtest(tests.env("TOA_TC", binary), options)
         })?;
         if options.filter.is_empty() {
+            total += tier("cost of a request", || cost(workspace))?;
             total += tier("vm", || vm::tally(workspace, false))?;
         } else {
-            println!("xtask: vm: not run, because of the filter");
+            println!("xtask: cost of a request, vm: not run, because of the filter");
         }
     } else {
         total += tier("tier 1 (no root)", || libtest(&mut exec::cargo(&["test"]), options))?;
@@ -89,6 +90,14 @@ fn tier(name: &str, run: impl FnOnce() -> Result<Tally>) -> Result<Tally> {
     println!("xtask: {name}: {passed} ok, {failed} not, {:.1} s", start.elapsed().as_secs_f64());
     io::stdout().flush()?;
     Ok(tally)
+}
+
+/// Runs the benchmark of a printed request, which counts instructions and has limits.
+fn cost(workspace: &Workspace) -> Result<Tally> {
+    let [binary] = build::tested(workspace, [build::TOOL])?;
+    let mut bench = exec::cargo(&["test", "--locked", "--package", "toa-tests", "--features", "kernel,otlp"]);
+    exec::run(bench.args(["--bench", "requests"]).env("TOA_TC", binary))?;
+    Ok(Tally { passed: 1, ..Tally::default() })
 }
 
 /// Runs `cargo test`, forwards its output as it comes, and adds up its results.
