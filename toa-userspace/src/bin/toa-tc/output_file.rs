@@ -17,7 +17,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use rustix::process::geteuid;
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
     time::interval,
 };
@@ -166,23 +166,41 @@ impl OutputFile {
     }
 }
 
-/// Opens files again on each SIGHUP, and rotates those that are to be rotated.
-pub(crate) async fn follow_files(files: &mut [OutputFile]) -> Infallible {
-    if files.is_empty() {
-        return pending().await;
+/// The files of a run.
+pub(crate) struct OutputFiles {
+    files: Vec<OutputFile>,
+    /// Each SIGHUP, if there are files.
+    hangups: Option<Signal>,
+}
+
+impl OutputFiles {
+    /// Begins to listen for SIGHUP if there are files. From then on it does not end this process.
+    pub(crate) fn new(files: Vec<OutputFile>) -> Result<Self> {
+        let hangups = || signal(SignalKind::hangup()).context("cannot listen for signals");
+        let hangups = (!files.is_empty()).then(hangups).transpose()?;
+        Ok(Self { files, hangups })
     }
-    let Ok(mut hangups) = signal(SignalKind::hangup()) else {
-        return pending().await;
-    };
-    let mut looks = interval(INTERVAL);
-    let rotates = files.iter().any(|file| file.rotation.is_some());
-    loop {
-        tokio::select! {
-            hangup = hangups.recv() => match hangup {
-                Some(()) => files.iter_mut().for_each(OutputFile::reopen),
-                None => return pending().await,
-            },
-            _ = looks.tick(), if rotates => files.iter_mut().for_each(OutputFile::rotate_if_due),
+
+    /// Returns each file.
+    pub(crate) fn all(&self) -> &[OutputFile] {
+        &self.files
+    }
+
+    /// Opens the files again on each SIGHUP, and rotates those that are to be rotated.
+    pub(crate) async fn follow(&mut self) -> Infallible {
+        let Self { files, hangups: Some(hangups) } = self else {
+            return pending().await;
+        };
+        let mut looks = interval(INTERVAL);
+        let rotates = files.iter().any(|file| file.rotation.is_some());
+        loop {
+            tokio::select! {
+                hangup = hangups.recv() => match hangup {
+                    Some(()) => files.iter_mut().for_each(OutputFile::reopen),
+                    None => return pending().await,
+                },
+                _ = looks.tick(), if rotates => files.iter_mut().for_each(OutputFile::rotate_if_due),
+            }
         }
     }
 }
@@ -240,6 +258,24 @@ fn rename(path: &Path, keep: u64) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_hangup_before_the_first_look_opens_files_again() {
+        let directory = std::env::temp_dir().join(format!("toa-tc-hangup-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let path = directory.join("out.pcapng");
+        let (file, (_first, mut again)) = OutputFile::of_capture(&path, RotationArgs::default()).unwrap();
+        let mut files = OutputFiles::new(vec![file]).unwrap();
+        fs::rename(&path, directory.join("old")).unwrap();
+        // SAFETY: the signal has a handler.
+        assert_eq!(unsafe { libc::raise(libc::SIGHUP) }, 0);
+        tokio::select! {
+            never = files.follow() => match never {},
+            file = again.recv() => assert!(file.is_some()),
+        }
+        assert!(path.exists());
+        fs::remove_dir_all(&directory).unwrap();
+    }
 
     #[test]
     fn old_files_are_counted_up_and_the_oldest_is_replaced() {

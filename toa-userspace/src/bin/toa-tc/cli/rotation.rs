@@ -8,6 +8,7 @@ use jiff::SignedDuration;
 use super::number::{duration, number, size};
 
 #[derive(Args, Clone, Copy, Debug)]
+#[cfg_attr(test, derive(Default))]
 #[command(group = ArgGroup::new("rotation").args(["rotate_size", "rotate_time"]).multiple(true))]
 pub(crate) struct RotationArgs {
     /// Begin new files of -w and --output-file once they have this size, such as 100M

@@ -94,7 +94,7 @@ use crate::{
     cli::{attach::AttachArgs, existing::Existing, results::Shown},
     error::UsageError,
     otlp::Exporter,
-    output_file::OutputFile,
+    output_file::{OutputFile, OutputFiles},
     printer::Printer,
     rule_list,
     signals::Signals,
@@ -176,7 +176,7 @@ struct Prepared {
     existing: Option<ExistingConnections>,
     plaintext: Option<Plaintext>,
     metrics: Option<Metrics>,
-    files: Vec<OutputFile>,
+    files: OutputFiles,
     capture: Option<Destination>,
     otlp: Option<Exporter>,
 }
@@ -204,7 +204,7 @@ struct Run {
     stop: watch::Sender<bool>,
     done: mpsc::Receiver<Done>,
     cpus: Option<Cpus>,
-    files: Vec<OutputFile>,
+    files: OutputFiles,
     otlp: Option<Exporter>,
     rings: mpsc::Sender<Ring>,
     losses: mpsc::Sender<Loss>,
@@ -234,6 +234,7 @@ impl Prepared {
         let mut loaded = Loaded::new(attachments.programs()?, &options)?;
         // Before anything is pinned: a signal that is not handled would leave the pins in place.
         let signals = Signals::new(files.is_empty())?;
+        let files = OutputFiles::new(files)?;
         if log_level.is_some() {
             tokio::spawn(KernelLog::new(&mut loaded)?.read());
         }
@@ -316,7 +317,7 @@ impl Prepared {
         }
         let (session, top) = top::open(&args, &rules, &config, &stdout)?.unzip();
         let otlp = self.otlp.as_ref();
-        let sink = sink(&args, &attachments, stdout, self.capture, &self.files, otlp, top)?;
+        let sink = sink(&args, &attachments, stdout, self.capture, self.files.all(), otlp, top)?;
         // For the reader: while it waits for a CPU, the rings fill up.
         let priority = priority::Raised::raise();
         // After everything that needs more, and before the first packet is parsed.
@@ -324,7 +325,7 @@ impl Prepared {
             reads_sockets: self.existing.is_some(),
             serves: self.metrics.is_some(),
             connects: None,
-            outputs: self.files.iter().map(OutputFile::directory).collect(),
+            outputs: self.files.all().iter().map(OutputFile::directory).collect(),
             rotates: args.rotation.is_some(),
             pins: pins.as_ref().and_then(|(pins, _)| pins.changed_directory().map(Path::to_owned)),
         });

@@ -9,10 +9,7 @@ use super::{
     no_match::report_no_match, sweep::sweep, tls::end_learning, top::quit, tunnels::report_tunnels,
     untrusted::report_untrusted,
 };
-use crate::{
-    output_file::{OutputFile, follow_files},
-    printer, stderr, stdout,
-};
+use crate::{output_file::OutputFile, printer, stderr, stdout};
 
 impl Run {
     /// Waits until something ends the run. Returns the reason if it is a failure other than of writing results.
@@ -38,7 +35,7 @@ impl Run {
         } = self;
         let (names, link_changes) = (&attachments.names(), self.link_changes.take());
         let pins = self.pins.as_ref();
-        let is_read = !self.files.iter().any(OutputFile::is_stdout);
+        let is_read = !self.files.all().iter().any(OutputFile::is_stdout);
         tokio::select! {
             is_interrupt = signals.recv() => {
                 if is_interrupt && !printer::is_replacing(&args.results) && top.is_none() {
@@ -49,7 +46,7 @@ impl Run {
             () = elapsed(args.duration) => None,
             () = quit(top.as_mut()) => None,
             () = stdout::reader_gone(), if is_read => None,
-            never = follow_files(&mut self.files) => match never {},
+            never = self.files.follow() => match never {},
             error = follow_interfaces(attachments, loaded, link_changes, pins) => Some(error),
             never = report_no_match(counters, clients, names, config) => match never {},
             never = report_tunnels(counters, names) => match never {},
