@@ -2,7 +2,7 @@
 //! of the watched client are those that the server logged, and `doctor` says whether that is possible.
 #![cfg(feature = "kernel")]
 
-use std::net::SocketAddr;
+use std::{collections::BTreeMap, net::SocketAddr, path::Path};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
@@ -17,6 +17,7 @@ use toa_tests::{
     process::Signal,
     tool::toa_tc::ToaTc,
 };
+use toa_userspace::live::tls::library;
 
 const WATCHED: &str = "203.0.113.9:54321";
 const OTHER: &str = "198.51.100.7:1000";
@@ -87,6 +88,34 @@ fn a_server_that_reads_by_ssl_read_ex_is_read() -> Result<()> {
 #[test]
 fn a_server_that_contains_the_library_is_read() -> Result<()> {
     check(Kind::Static)
+}
+
+/// In a shared library, nothing names the function that does the work of both `SSL_read` and `SSL_read_ex`. Here its symbol does.
+#[test]
+fn probes_are_at_the_functions_they_are_meant_for() -> Result<()> {
+    let lab = Lab::new(Habit::SynAndEarly)?;
+    let server = TlsServer::start(&lab.server.namespace, Kind::Static)?;
+    let program = format!("/proc/{}/exe", server.id());
+    let symbols = lab.server.namespace.output("nm", &[&program])?;
+    let symbols: BTreeMap<_, _> = symbols
+        .lines()
+        .filter_map(|line| match line.split(' ').collect::<Vec<_>>()[..] {
+            [address, _, name] => Some((name, u64::from_str_radix(address, 16).ok()?)),
+            _ => None,
+        })
+        .collect();
+    let functions = library::functions(Path::new(&program))?;
+    for function in &functions {
+        let address = symbols.get(function.name).with_context(|| format!("{function:?}"))?;
+        // After an `endbr64`, if there is one.
+        let is_there = [0, 4].contains(&function.offset.saturating_sub(*address));
+        ensure!(is_there && function.offset >= *address, "{function:x?} is at {address:x}");
+    }
+    let names: Vec<_> = functions.iter().map(|function| function.name).collect();
+    let expected =
+        if cfg!(target_arch = "x86_64") { &["ssl_read_internal"][..] } else { &["SSL_read_ex", "SSL_read"] };
+    assert_eq!(names, [&["SSL_free", "SSL_set_fd", "SSL_set_rfd"][..], expected].concat());
+    Ok(())
 }
 
 #[test]

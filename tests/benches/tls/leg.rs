@@ -56,7 +56,7 @@ enum Running {
 impl Running {
     fn start(program: &Program, lab: &Lab, nginx: &Nginx) -> Result<Self> {
         Ok(match program {
-            Program::EmptyProbes => Self::EmptyProbes(EmptyProbes::attach(nginx.id())?),
+            Program::EmptyProbes(place) => Self::EmptyProbes(EmptyProbes::attach(nginx.id(), *place)?),
             Program::Watching(options) | Program::Printing(options) => {
                 Self::ToaTc(ToaTc::attach(&lab.server, options)?)
             }

@@ -1,5 +1,7 @@
 //! The rows of the table: what runs beside nginx.
 
+use crate::empty_probes::Place;
+
 /// A row.
 #[derive(Debug)]
 pub(crate) struct Row {
@@ -12,8 +14,8 @@ pub(crate) struct Row {
 /// What runs beside nginx.
 #[derive(Debug)]
 pub(crate) enum Program {
-    /// Programs that do nothing, at the entry and return of `SSL_read`.
-    EmptyProbes,
+    /// Programs that do nothing, at the entry and return of the function that reads.
+    EmptyProbes(Place),
     /// `toa-tc attach`, with these options.
     Watching(&'static [&'static str]),
     /// The same, of which every request is to be printed.
@@ -28,8 +30,9 @@ impl Row {
 }
 
 /// All rows.
-pub(crate) const ROWS: [Row; 5] = [
-    Row { name: "empty probes", program: Program::EmptyProbes },
+pub(crate) const ROWS: [Row; 6] = [
+    Row { name: "empty probes at SSL_read", program: Program::EmptyProbes(Place::Function) },
+    Row { name: "empty probes where toa-tc has its own", program: Program::EmptyProbes(Place::OfTool) },
     Row { name: "toa-tc without --tls", program: Program::Watching(&["--ip", "192.0.2.1"]) },
     Row {
         name: "toa-tc --tls, nothing watched",
