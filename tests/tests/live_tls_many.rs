@@ -33,9 +33,9 @@ const WATCHED: usize = 20;
 /// Threads that send requests.
 const THREADS: usize = 4;
 /// Requests on each connection.
-const ROUNDS: usize = 12;
+const ROUNDS: usize = 8;
 /// nginx reloads each time when this many requests have been answered.
-const RELOADS: [usize; 2] = [CONNECTIONS * 3, CONNECTIONS * 7];
+const RELOADS: [usize; 2] = [CONNECTIONS * 2, CONNECTIONS * 4];
 
 /// Returns the client of a connection.
 fn client(number: usize) -> Result<IpAddr> {

@@ -1,4 +1,4 @@
-//! Atomic operations on words of maps (Linux 5.12).
+//! Atomic operations on words of maps. Those that return what was there need Linux 5.12.
 
 /// Replaces a word by `value` and returns what it was. The pointer must be from a map.
 #[inline(always)]

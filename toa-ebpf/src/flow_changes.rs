@@ -6,7 +6,7 @@
 use aya_ebpf::{macros::map, maps::Array};
 use toa_common::{flow_changes::BY_USER_SPACE, flow_key::FlowKey, limits::FLOW_CHANGES as ENTRIES};
 
-use crate::atomic::fetch_add;
+use crate::atomic::{add, fetch_add};
 
 /// How many connections with an entry were inserted. The first one is user space's, for any connection. It is the only one
 /// unless plaintext is read.
@@ -26,7 +26,8 @@ pub(crate) fn slot(key: &FlowKey) -> u32 {
 #[inline(always)]
 pub(crate) fn record(key: &FlowKey) {
     if let Some(count) = FLOW_CHANGES.get_ptr_mut(slot(key)) {
-        fetch_add(count, 1);
+        // Which kernels before 5.12 also accept in the programs that every run loads.
+        add(count, 1);
     }
 }
 

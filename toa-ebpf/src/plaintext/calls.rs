@@ -8,7 +8,7 @@ use aya_ebpf::{
 };
 use toa_common::{limits::PENDING_CALLS, plaintext::Call};
 
-use crate::atomic::fetch_add;
+use crate::atomic::add;
 
 /// The calls, by thread.
 #[map]
@@ -25,7 +25,7 @@ pub(super) fn begin(call: &Call) {
     let thread = bpf_get_current_pid_tgid();
     if CALLS.insert(thread, call, u64::from(BPF_NOEXIST)).is_ok() {
         if let Some(pending) = PENDING.get_ptr_mut(slot(thread)) {
-            fetch_add(pending, 1);
+            add(pending, 1);
         }
     } else {
         // In place of one that has not returned.
@@ -51,7 +51,7 @@ pub(super) fn end() -> Option<Call> {
     // SAFETY: the pointer is from the map, and the entry is this thread's.
     let call = unsafe { *CALLS.get_ptr(thread)? };
     if CALLS.remove(thread).is_ok() {
-        fetch_add(pending, 1_u64.wrapping_neg());
+        add(pending, 1_u64.wrapping_neg());
     }
     Some(call)
 }

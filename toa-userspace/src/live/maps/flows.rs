@@ -27,7 +27,7 @@ const MAX_STEPS: usize = 8;
 pub struct Flows {
     map: HashMap<MapData, FlowKey, Flow>,
     changes: Option<Array<MapData, u64>>,
-    max_flows: usize,
+    room: usize,
 }
 
 /// The result of a sweep.
@@ -56,7 +56,7 @@ impl Flows {
             _ => 0,
         };
         let map = map.try_into()?;
-        Ok(Self { map, changes: None, max_flows: room as usize })
+        Ok(Self { map, changes: None, room: room as usize })
     }
 
     /// Also records in the map [`toa_common::flow_changes`] that connections were inserted.
@@ -67,7 +67,7 @@ impl Flows {
     /// Returns all entries, oldest first.
     pub fn read(&self) -> Result<Vec<FollowedFlow>, MapError> {
         let mut found = Table::new();
-        for entry in self.map.iter().take(self.max_flows.saturating_mul(MAX_STEPS)) {
+        for entry in self.map.iter().take(self.room.saturating_mul(MAX_STEPS)) {
             let (key, flow) = entry?;
             found.insert(key, flow);
         }
@@ -172,7 +172,7 @@ impl Flows {
     pub fn sweep(&mut self, now_ns: u64) -> Result<SweepResult, MapError> {
         let mut swept = SweepResult::default();
         let flows = self.read()?;
-        let linger_ns = if flows.len() > self.max_flows / 2 { SHORT_LINGER_NS } else { LINGER_NS };
+        let linger_ns = if flows.len() > self.room / 2 { SHORT_LINGER_NS } else { LINGER_NS };
         for followed in flows {
             if !followed.flow.has_lingered(now_ns, linger_ns) {
                 swept.open += u64::from(followed.flow.ended_ns == 0);

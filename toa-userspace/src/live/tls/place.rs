@@ -6,22 +6,26 @@
 
 use std::collections::BTreeSet;
 
-/// `endbr64`, which functions begin with that may be called by a pointer. It is not emulated, and changes nothing.
-const ENDBR64: [u8; 4] = [0xf3, 0x0f, 0x1e, 0xfa];
+/// Instructions at the beginning of functions that are not emulated and change no register but the flags: `endbr64`, of those that
+/// may be called by a pointer, and `test %rdi,%rdi`, of those that do nothing without an argument.
+const PASSED_OVER: [&[u8]; 2] = [&[0xf3, 0x0f, 0x1e, 0xfa], &[0x48, 0x85, 0xff]];
 
 /// `call` with a relative address of 4 bytes, which counts from the next instruction.
 const CALL: u8 = 0xe8;
 const CALL_BYTES: usize = 5;
 
-/// Returns where at the beginning of a function a probe is best, in bytes: where the kernel emulates an instruction before
-/// which nothing has changed. `None` if there is no such place.
+/// Returns where at the beginning of a function a probe is best, in bytes: where the kernel emulates an instruction, and the
+/// stack and all arguments are still those of the call. `None` if there is no such place.
 pub(super) fn emulated(code: &[u8]) -> Option<u64> {
-    let (skipped, code) = code.strip_prefix(&ENDBR64).map_or((0, code), |code| (ENDBR64.len(), code));
-    is_emulated(code).then_some(skipped as u64)
+    let mut rest = code;
+    while let Some(behind) = PASSED_OVER.iter().find_map(|instruction| rest.strip_prefix(*instruction)) {
+        rest = behind;
+    }
+    is_emulated(rest).then_some((code.len() - rest.len()) as u64)
 }
 
 /// Returns whether the kernel emulates the instruction at the beginning of `code`: `push` of a register, and jumps and calls
-/// (`push_setup_xol_ops` and `branch_setup_xol_ops` of `arch/x86/kernel/uprobes.c`, since Linux 4.18).
+/// (`push_setup_xol_ops` and `branch_setup_xol_ops` of `arch/x86/kernel/uprobes.c`).
 fn is_emulated(code: &[u8]) -> bool {
     matches!(
         code,
@@ -71,10 +75,13 @@ mod tests {
         assert_eq!(emulated(&[0x41, 0x55, 0x41, 0x54]), Some(0));
         assert_eq!(emulated(&[0x55]), Some(0));
         assert_eq!(emulated(&[0xf3, 0x0f, 0x1e, 0xfa, 0x41, 0x57]), Some(4));
+        // test %rdi,%rdi; je
+        assert_eq!(emulated(&[0x48, 0x85, 0xff, 0x0f, 0x84]), Some(3));
+        assert_eq!(emulated(&[0xf3, 0x0f, 0x1e, 0xfa, 0x48, 0x85, 0xff, 0x74]), Some(7));
         // sub $0x18,%rsp; mov %fs:0x28,%rax; test %rdi,%rdi; and nothing.
         for code in [&[0x48, 0x83, 0xec, 0x18][..], &[0x64, 0x48, 0x8b], &[0x48, 0x85, 0xff], &[]] {
             assert_eq!(emulated(code), None);
-            assert_eq!(emulated(&[&ENDBR64[..], code].concat()), None);
+            assert_eq!(emulated(&[PASSED_OVER[0], code].concat()), None);
         }
     }
 
