@@ -35,13 +35,13 @@ impl EmptyProbes {
         let maps = fs::read_to_string(format!("/proc/{process}/maps"))?;
         let mut files = maps.lines().filter_map(|line| line.split_whitespace().last());
         let library = files.find(|file| file.contains("/libssl")).context("no libssl")?;
-        let place = match place {
-            Place::Function => UProbeAttachLocation::Symbol("SSL_read"),
+        let offset = match place {
+            Place::Function => None,
             Place::OfTool => {
                 let functions = library::functions(Path::new(library))?;
                 let mut reading =
                     functions.iter().filter(|it| matches!(it.role, Role::Reads | Role::ReadsEx));
-                UProbeAttachLocation::AbsoluteOffset(reading.next_back().context("no SSL_read")?.offset)
+                Some(reading.next_back().context("no SSL_read")?.offset)
             }
         };
         let mut object = Ebpf::load(OBJECT)?;
@@ -49,6 +49,8 @@ impl EmptyProbes {
             let program = object.program_mut(name).with_context(|| format!("no program {name}"))?;
             let program: &mut UProbe = program.try_into()?;
             program.load().with_context(|| format!("loading {name}"))?;
+            let place =
+                offset.map_or(UProbeAttachLocation::Symbol("SSL_read"), UProbeAttachLocation::AbsoluteOffset);
             program.attach(place, library, UProbeScope::AllProcesses)?;
         }
         Ok(Self(object))
