@@ -92,10 +92,10 @@ pub fn system_call(ctx: &RawTracePointContext) {
         return;
     }
     let descriptor = Registers::at(ctx.arg::<u64>(0)).argument::<0>() as u32;
-    if let Some(key) = socket::connection(descriptor) {
-        if SESSIONS.insert(session_key(call.object), session(key, 0), 0).is_ok() {
-            call.is_unknown = 0;
-        }
+    if let Some(key) = socket::connection(descriptor)
+        && SESSIONS.insert(session_key(call.object), session(key, 0), 0).is_ok()
+    {
+        call.is_unknown = 0;
     }
 }
 
