@@ -9,6 +9,7 @@ pub mod killed;
 pub mod ledger;
 pub mod messages;
 pub mod printed;
+pub mod program_cost;
 pub mod recorder;
 pub mod remember;
 pub mod seccomp;

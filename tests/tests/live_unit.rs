@@ -8,9 +8,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
+use toa_packets::toa_option::toa_option;
 use toa_tests::{
-    lab::{Lab, marker::Habit},
-    peers::client::Request,
+    lab::{Lab, marker::Habit, tls_address},
+    peers::{client::Request, tls_client::TlsConnection},
     process::{Process, Signal, children},
     tool::{attached, toa_tc},
     wait,
@@ -53,6 +54,39 @@ pivot_root . old
 exec env -i container=other PATH=/usr/sbin:/usr/bin:/sbin:/bin \
     /lib/systemd/systemd --unit=toa-tc@web0.service
 "#;
+
+/// An nginx with TLS, whose files are in this directory of systemd's.
+const NGINX: &str = "\
+user root;
+pid /tmp/nginx/pid;
+events {}
+http {
+    access_log off;
+    server {
+        listen 443 ssl;
+        ssl_certificate /tmp/nginx/certificate.pem;
+        ssl_certificate_key /tmp/nginx/key.pem;
+        location / { return 200 ok; }
+    }
+}
+";
+
+/// Makes its certificate and starts it.
+const START_NGINX: &str = "
+cd /tmp/nginx
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=lab \
+    -out certificate.pem -keyout key.pem 2> openssl.log
+exec nginx -p /tmp/nginx -c nginx.conf -e error.log
+";
+
+/// Returns what the unit's comment says is to be added to it for `--tls`.
+fn drop_in_for_tls() -> Result<String> {
+    let unit = fs::read_to_string(UNIT)?;
+    let lines = unit.lines().skip_while(|line| *line != "#     [Service]");
+    let lines: Vec<_> = lines.map_while(|line| line.strip_prefix("#     ")).collect();
+    ensure!(lines.len() > 3, "{lines:?}");
+    Ok(lines.join("\n"))
+}
 
 /// A running systemd, and what it started.
 struct Systemd {
@@ -158,6 +192,36 @@ fn the_unit_starts_notifies_reloads_and_stops() -> Result<()> {
     assert_eq!(attached::on(&lab.server)?, []);
     let pins = systemd.run(&["ls", "/sys/fs/bpf"])?;
     assert!(!pins.contains("toa-tc"), "{pins}");
+    systemd.process.stop(Signal::Kill)?;
+    Ok(())
+}
+
+#[test]
+fn with_what_its_comment_says_the_unit_reads_tls() -> Result<()> {
+    let mut lab = Lab::new(Habit::SynAndEarly)?;
+    let mut systemd = Systemd::start(&lab)?;
+    let nginx = systemd.path("tmp/nginx");
+    fs::create_dir(&nginx)?;
+    fs::write(nginx.join("nginx.conf"), NGINX)?;
+    systemd.run(&["sh", "-ec", START_NGINX])?;
+    let drop_in = systemd.path("etc/systemd/system/toa-tc@web0.service.d");
+    fs::create_dir(&drop_in)?;
+    fs::write(drop_in.join("tls.conf"), drop_in_for_tls()?)?;
+    systemd.run(&["systemctl", "daemon-reload"])?;
+    systemd.systemctl("restart").with_context(|| systemd.journal().unwrap_or_default())?;
+
+    let bound = lab.bind()?;
+    lab.marker.assign(bound.local(), &toa_option(CLIENT.into()))?;
+    let mut connection = TlsConnection::open(&lab.balancer.namespace, bound, tls_address())?;
+    connection.ask(Request::get("/inside"))?;
+    let file = systemd.path("var/log/private/toa-tc/web0.json");
+    let is_printed = |line: &str| line.contains("\"original\":\"/inside\"") && line.contains("\"tls\":true");
+    wait::until("the request", || {
+        Ok(fs::read_to_string(&file).unwrap_or_default().lines().any(is_printed).then_some(()))
+    })
+    .with_context(|| systemd.journal().unwrap_or_default())?;
+    systemd.systemctl("stop")?;
+    assert_eq!(systemd.show("Result")?, "success", "{}", systemd.journal()?);
     systemd.process.stop(Signal::Kill)?;
     Ok(())
 }

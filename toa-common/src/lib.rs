@@ -17,6 +17,7 @@ pub mod config;
 pub mod counters;
 pub mod field;
 pub mod flow;
+pub mod flow_changes;
 pub mod flow_key;
 pub mod follow;
 pub mod handshake;

@@ -37,6 +37,14 @@ pub const MAX_SESSIONS: u32 = 65_536;
 /// Entries of the LRU map of reads that have not returned, if plaintext is read: the threads that wait in one.
 pub const MAX_CALLS: u32 = 16_384;
 
+/// Entries of the array that says which connections may have become followed, apart from user space's: a power of two, so many
+/// that few connections of a server have the same one.
+pub const FLOW_CHANGES: u32 = 4_096;
+
+/// Entries of the array that says how many reads of a thread have not returned: a power of two, so many that few threads have
+/// the same one.
+pub const PENDING_CALLS: u32 = 4_096;
+
 /// Buffers for plaintext per CPU, if it is read. A thread may be preempted while it copies.
 pub const PLAINTEXT_BUFFERS: u32 = 2;
 

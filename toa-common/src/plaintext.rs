@@ -124,6 +124,12 @@ pub struct Session {
     pub flags: u32,
     /// Bytes that were read.
     pub offset: u64,
+    /// What the map [`crate::flow_changes`] said when the connection was not followed: as long as it says the same, it is not.
+    pub unfollowed: u64,
+    /// The connection's entry in that map.
+    pub slot: u32,
+    #[doc(hidden)]
+    pub _unused: u32,
 }
 
 /// A call of a reading function that has not returned. It is a value of the map `CALLS`, whose key is the thread.

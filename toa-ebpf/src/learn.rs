@@ -10,6 +10,7 @@ use toa_common::counters::Counter;
 
 use crate::{
     counters::Counters,
+    flow_changes,
     maps::{FLOWS, FlowRef, handshakes},
     scratch::Scratch,
     skb::Metadata,
@@ -72,7 +73,10 @@ pub(crate) fn learn(
     let condition = if old.is_some() { BPF_ANY } else { BPF_NOEXIST };
     count_replaced(counters, old);
     match FLOWS.insert(key, flow, u64::from(condition)) {
-        Ok(()) => counters.increment(Counter::Learned),
+        Ok(()) => {
+            counters.increment(Counter::Learned);
+            flow_changes::record(key);
+        }
         Err(EXISTS) => {}
         Err(_) => {
             counters.increment(Counter::FlowInsertFailed);

@@ -6,9 +6,11 @@
 #![no_std]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
+mod atomic;
 mod body;
 mod counters;
 mod emit;
+mod flow_changes;
 pub mod ingress;
 mod learn;
 mod maps;

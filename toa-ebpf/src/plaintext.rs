@@ -5,6 +5,7 @@
 //! another thread's. So a call is kept by its thread, a buffer belongs to whoever takes it first, and counters are
 //! incremented atomically.
 
+mod calls;
 mod emit;
 mod maps;
 mod registers;
@@ -16,8 +17,8 @@ use toa_common::{
     plaintext::{Call, Session, SessionKey, flags},
 };
 
-use crate::maps::FLOWS;
-use maps::{CALLS, SESSIONS};
+use crate::{flow_changes, maps::FLOWS};
+use maps::SESSIONS;
 use registers::Registers;
 
 /// The result of a function that reads and returns whether it did.
@@ -27,11 +28,8 @@ const HAS_READ: u32 = 1;
 #[inline(always)]
 pub fn bound(ctx: &impl EbpfContext) {
     let registers = Registers::of(ctx);
-    let session = Session {
-        key: socket::connection(registers.argument::<1>() as u32).unwrap_or(FlowKey::NONE),
-        flags: u32::from(flags::START_KNOWN),
-        offset: 0,
-    };
+    let key = socket::connection(registers.argument::<1>() as u32).unwrap_or(FlowKey::NONE);
+    let session = session(key, flags::START_KNOWN);
     // Fails if all entries are being used by other CPUs; the object is unknown then.
     let _ = SESSIONS.insert(session_key(registers.argument::<0>()), session, 0);
 }
@@ -50,7 +48,8 @@ pub fn freed(ctx: &impl EbpfContext) {
     }
 }
 
-/// Called at the entry of `SSL_read(ssl, buf, num)`, or `SSL_read_ex(ssl, buf, num, readbytes)` if it `has_count`.
+/// Called at the entry of `SSL_read(ssl, buf, num)`, or `SSL_read_ex(ssl, buf, num, readbytes)` if it `has_count`. That of a
+/// connection that is not followed costs one lookup, and none when it returns.
 #[inline(always)]
 pub fn begins(ctx: &impl EbpfContext, has_count: bool) {
     let registers = Registers::of(ctx);
@@ -59,8 +58,7 @@ pub fn begins(ctx: &impl EbpfContext, has_count: bool) {
         Some(session) => {
             // SAFETY: the pointer is from the map. No other call is using the object.
             let session = unsafe { &mut *session };
-            let key = session.key;
-            if !is_followed(&key) {
+            if !is_followed_now(session) {
                 // What it reads now is not copied. Should it be followed later, that is not its start.
                 session.flags = 0;
                 return;
@@ -77,7 +75,7 @@ pub fn begins(ctx: &impl EbpfContext, has_count: bool) {
         stack: registers.stack(),
         is_unknown: u64::from(is_unknown),
     };
-    let _ = CALLS.insert(bpf_get_current_pid_tgid(), call, 0);
+    calls::begin(&call);
 }
 
 /// Called at the entry of every system call: one that reads, within a call whose object is not known, has the descriptor of
@@ -87,29 +85,24 @@ pub fn system_call(ctx: &RawTracePointContext) {
     if !registers::is_reading_call(ctx.arg::<u64>(1) as u32) {
         return;
     }
-    let Some(call) = CALLS.get_ptr_mut(bpf_get_current_pid_tgid()) else { return };
+    let Some(call) = calls::find() else { return };
     // SAFETY: the pointer is from the map, and the entry is this thread's.
     let call = unsafe { &mut *call };
     if call.is_unknown == 0 {
         return;
     }
     let descriptor = Registers::at(ctx.arg::<u64>(0)).argument::<0>() as u32;
-    if let Some(key) = socket::connection(descriptor) {
-        let session = Session { key, flags: 0, offset: 0 };
-        if SESSIONS.insert(session_key(call.object), session, 0).is_ok() {
-            call.is_unknown = 0;
-        }
+    if let Some(key) = socket::connection(descriptor)
+        && SESSIONS.insert(session_key(call.object), session(key, 0), 0).is_ok()
+    {
+        call.is_unknown = 0;
     }
 }
 
 /// Called when a reading function returns.
 #[inline(always)]
 pub fn ends(ctx: &impl EbpfContext) {
-    let thread = bpf_get_current_pid_tgid();
-    let Some(call) = CALLS.get_ptr(thread) else { return };
-    // SAFETY: the pointer is from the map, and the entry is this thread's.
-    let call = unsafe { *call };
-    let _ = CALLS.remove(thread);
+    let Some(call) = calls::end() else { return };
     let registers = Registers::of(ctx);
     // The return of another call: that of this one was missed.
     if !registers.is_return_to(call.stack) {
@@ -138,6 +131,30 @@ pub fn ends(ctx: &impl EbpfContext) {
 #[inline(always)]
 fn session_key(object: u64) -> SessionKey {
     SessionKey { object, process: (bpf_get_current_pid_tgid() >> 32) as u32, _unused: 0 }
+}
+
+/// Returns what is known of an object with a new connection.
+#[inline(always)]
+fn session(key: FlowKey, flags: u16) -> Session {
+    let slot = flow_changes::slot(&key);
+    // Another number than now, so that it is looked up.
+    let unfollowed = flow_changes::count(slot).wrapping_sub(1);
+    Session { key, flags: u32::from(flags), offset: 0, unfollowed, slot, _unused: 0 }
+}
+
+/// Returns whether the connection of an object is followed. Looks it up only if that may have changed.
+#[inline(always)]
+fn is_followed_now(session: &mut Session) -> bool {
+    if flow_changes::count(session.slot) == session.unfollowed {
+        return false;
+    }
+    let changes = flow_changes::count_before(session.slot);
+    let key = session.key;
+    let is_followed = is_followed(&key);
+    if !is_followed {
+        session.unfollowed = changes;
+    }
+    is_followed
 }
 
 #[inline(always)]

@@ -16,7 +16,7 @@ pub(crate) struct Options {
     /// Select the benchmark
     #[arg(value_enum)]
     bench: Bench,
-    /// Options of the benchmark; `load --help` lists those of `load`, and no other has any
+    /// Options of the benchmark, which `load --help` and `tls --help` list; no other has any
     #[arg(value_name = "OPTION", trailing_var_arg = true, allow_hyphen_values = true)]
     options: Vec<String>,
 }
@@ -40,14 +40,16 @@ enum Bench {
     Soak,
     /// Speed from segments in memory to requests, on one core
     Streams,
+    /// Requests per second of nginx with TLS while its plaintext is read, and beside empty probes; needs root
+    Tls,
 }
 
 /// Builds and runs the benchmark.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     let mut command = exec::cargo(&["bench", "--locked", "--package", "toa-tests", "--bench"]);
-    let is_load = matches!(options.bench, Bench::Load);
-    ensure!(is_load || options.options.is_empty(), "only the benchmark `load` has options");
-    if is_load {
+    let has_options = matches!(options.bench, Bench::Load | Bench::Tls);
+    ensure!(has_options || options.options.is_empty(), "only the benchmarks `load` and `tls` have options");
+    if matches!(options.bench, Bench::Load) {
         let code = setup::provide(workspace, Scope::Load)?;
         if code != ExitCode::SUCCESS {
             return Ok(code);
@@ -62,6 +64,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
         Bench::Requests => ("requests", false, true),
         Bench::Soak => ("soak", true, true),
         Bench::Streams => ("streams", false, false),
+        Bench::Tls => ("tls", true, true),
     };
     command.arg(name);
     if needs_kernel {

@@ -19,10 +19,12 @@ pub(crate) mod dist;
 pub(crate) mod kernel;
 pub(crate) mod oldest;
 
-/// The programs that tests, the VM and benchmarks run, each with its Debian package.
-const PROGRAMS: [(&str, &str); 27] = [
+/// The programs that tests, the VM and benchmarks run, and a header of what a test links, each with its Debian package.
+const PROGRAMS: [(&str, &str); 30] = [
+    ("/usr/include/openssl/ssl.h", "libssl-dev"),
     ("bpftrace", "bpftrace"),
     ("busybox", "busybox-static"),
+    ("cc", "gcc"),
     ("cpio", "cpio"),
     ("curl", "curl"),
     ("debootstrap", "debootstrap"),
@@ -38,6 +40,7 @@ const PROGRAMS: [(&str, &str); 27] = [
     ("nsenter", "util-linux"),
     ("openssl", "openssl"),
     ("ps", "procps"),
+    ("python3", "python3"),
     ("qemu-aarch64", "qemu-user"),
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("systemctl", "systemd"),

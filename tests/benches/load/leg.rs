@@ -10,10 +10,11 @@ use toa_tests::{
         nginx::Logged,
         wrk::{self, Load, PROBES, Requests},
     },
+    tool::program_cost,
 };
 
 use crate::{
-    cost::{self, Cost},
+    cost::Cost,
     ids::Ids,
     row::{Program, Row, Shows},
     running::Running,
@@ -70,11 +71,12 @@ pub(crate) fn run(row: Option<&Row>, duration: Duration, has_cost: bool) -> Resu
     };
 
     let running = Running::start(&row.program, &lab.server)?;
-    let counting = has_cost.then(cost::count).transpose()?;
+    let counting = has_cost.then(program_cost::count).transpose()?;
     let before = running.usage()?;
     let report = send()?;
     let after = running.usage_when_idle()?;
-    let programs = counting.map(|counting| counting.of(running.id(), duration)).transpose()?.flatten();
+    let programs = counting.map(|counting| counting.of(running.id())).transpose()?;
+    let programs = programs.and_then(|programs| Cost::sum(&programs, duration));
     let left = running.stop()?;
     let logged = nginx.stop()?;
     ensure!(report.requests == u64::try_from(logged.len())?, "{report:?}, logged: {}", logged.len());

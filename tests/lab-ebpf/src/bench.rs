@@ -1,12 +1,12 @@
-//! Baselines for the classifier's cost: a program that does nothing, and a program that does the minimum of any
-//! classifier, which is to read the headers of a plain IPv4 packet and look up its connection.
+//! Baselines. For the cost of probes, programs that do nothing. For the classifier's, a program that does nothing, and one that
+//! does the minimum of any classifier, which is to read the headers of a plain IPv4 packet and look up its connection.
 #![no_std]
 #![no_main]
 
 use aya_ebpf::{
-    macros::{classifier, map},
+    macros::{classifier, map, uprobe, uretprobe},
     maps::LruHashMap,
-    programs::TcContext,
+    programs::{ProbeContext, RetProbeContext, TcContext},
 };
 use toa_common::{
     address::Address,
@@ -59,6 +59,14 @@ fn toa_bench_reference(ctx: TcContext) -> i32 {
 fn mapped(address: u32) -> Address {
     Address([0, 0, 0xffff_u32.to_be(), address])
 }
+
+/// Does nothing at the entry of a function.
+#[uprobe]
+fn toa_bench_entry(_ctx: ProbeContext) {}
+
+/// Does nothing at the return of a function.
+#[uretprobe]
+fn toa_bench_return(_ctx: RetProbeContext) {}
 
 /// The licence of the object.
 #[unsafe(link_section = "license")]

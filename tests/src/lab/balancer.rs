@@ -19,6 +19,7 @@ use crate::{
     },
     peers::{
         client::{Bound, Connection},
+        http2_client::Http2Connection,
         nginx::{self, Nginx},
         tls_client::TlsConnection,
     },
@@ -79,6 +80,11 @@ impl Balancer {
     /// Opens a TLS connection from a client's address through the balancer.
     pub fn connect_tls(&self, client: IpAddr) -> Result<TlsConnection> {
         TlsConnection::open(&self.clients.namespace, self.bind(client)?, SERVICE)
+    }
+
+    /// Opens a TLS connection with HTTP/2 from a client's address through the balancer.
+    pub fn connect_http2(&self, client: IpAddr) -> Result<Http2Connection> {
+        Http2Connection::open(&self.clients.namespace, self.bind(client)?, SERVICE)
     }
 
     fn bind(&self, client: IpAddr) -> Result<Bound> {

@@ -5,7 +5,7 @@ use std::{
     fs::{self, File},
     net::{IpAddr, SocketAddr, TcpStream},
     path::{Display, Path},
-    process::{Command, ExitStatus, Stdio},
+    process::{ExitStatus, Stdio},
     time::Duration,
 };
 
@@ -14,7 +14,10 @@ use tempfile::TempDir;
 
 use crate::{
     lab::netns::Namespace,
-    peers::request_lines::{self, LoggedLine},
+    peers::{
+        certificate,
+        request_lines::{self, LoggedLine},
+    },
     process::{Process, Signal, children, describe},
     wait,
 };
@@ -119,7 +122,7 @@ impl Nginx {
         let path = directory.path();
         fs::write(path.join("nginx.conf"), configuration(path, setup))?;
         if setup.also == Also::Tls {
-            make_certificate(path)?;
+            certificate::make(path)?;
         }
         let errors = path.join("error.log");
         let child = namespace
@@ -189,20 +192,6 @@ impl Nginx {
         ensure!(status.success(), "nginx ended with {}", describe(status));
         Ok(())
     }
-}
-
-/// Makes a certificate that nobody trusts.
-fn make_certificate(directory: &Path) -> Result<()> {
-    let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
-        .args(["-days", "1", "-subj", "/CN=lab", "-out"])
-        .arg(directory.join("certificate.pem"))
-        .arg("-keyout")
-        .arg(directory.join("key.pem"))
-        .output()
-        .context("starting openssl")?;
-    ensure!(made.status.success(), "openssl: {}", String::from_utf8_lossy(&made.stderr));
-    Ok(())
 }
 
 fn parse_log(log: &str) -> Result<Vec<Logged>> {

@@ -110,6 +110,15 @@ end
 
 /// Runs wrk in a namespace against a server.
 pub fn run(namespace: &Namespace, server: SocketAddr, load: Load) -> Result<Report> {
+    run_url(namespace, &format!("http://{server}/"), load)
+}
+
+/// Runs wrk in a namespace against a server with TLS.
+pub fn run_tls(namespace: &Namespace, server: SocketAddr, load: Load) -> Result<Report> {
+    run_url(namespace, &format!("https://{server}/"), load)
+}
+
+fn run_url(namespace: &Namespace, url: &str, load: Load) -> Result<Report> {
     let directory = tempfile::Builder::new().prefix("toa-wrk-").tempdir()?;
     let script = directory.path().join("load.lua");
     let rest = match load.requests {
@@ -122,7 +131,6 @@ pub fn run(namespace: &Namespace, server: SocketAddr, load: Load) -> Result<Repo
     let asked = load.duration.as_secs_f64();
     // Two more seconds to finish the current requests.
     let duration = format!("{}s", load.duration.as_secs() + 2);
-    let url = format!("http://{server}/");
     let report = namespace.output(
         "wrk",
         &[
@@ -135,7 +143,7 @@ pub fn run(namespace: &Namespace, server: SocketAddr, load: Load) -> Result<Repo
             "60s",
             "-s",
             script,
-            &url,
+            url,
             "--",
             &asked.to_string(),
         ],

@@ -12,11 +12,15 @@ const LINES: [(&str, Part); 3] = [
     ("toa-tc: delivered bytes: ", Part::Delivered),
 ];
 
+/// The prefix of the line that only a ledger with plaintext has.
+const PLAINTEXT: (&str, Part) = ("toa-tc: plaintext reads: ", Part::PlaintextReads);
+
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 enum Part {
     Packets,
     Bytes,
     Delivered,
+    PlaintextReads,
 }
 
 /// Counts by part and name.
@@ -31,8 +35,11 @@ impl Ledger {
     /// Parses the ledger from what the tool wrote to stderr.
     pub fn parse(stderr: &str) -> Result<Self> {
         let mut ledger = Self { said: stderr.to_owned(), ..Self::default() };
-        for (beginning, part) in LINES {
+        for (beginning, part) in LINES.into_iter().chain([PLAINTEXT]) {
             let line = stderr.lines().find_map(|line| line.strip_prefix(beginning));
+            if line.is_none() && part == Part::PlaintextReads {
+                continue;
+            }
             let line = line.with_context(|| format!("no line {beginning:?} in: {stderr}"))?;
             let words: Vec<&str> = line.split([' ', '(', ')']).filter(|word| !word.is_empty()).collect();
             let counts = words.windows(2).filter_map(|window| {
@@ -53,6 +60,12 @@ impl Ledger {
     /// Returns a count of payload bytes: one of those of packets, or `cut`.
     pub fn bytes(&self, name: &str) -> Result<u64> {
         self.count(Part::Bytes, name)
+    }
+
+    /// Returns a count of reads of plaintext: `matched`, `delivered`, `lost` or `bypassed`. 0 if there were none.
+    pub fn plaintext_reads(&self, name: &str) -> Result<u64> {
+        let has_any = self.counts.keys().any(|(part, _)| *part == Part::PlaintextReads);
+        if has_any { self.count(Part::PlaintextReads, name) } else { Ok(0) }
     }
 
     /// Returns the payload bytes that matched, without those that a sender's stack retransmitted.
@@ -76,6 +89,12 @@ impl Ledger {
             (
                 self.bytes("delivered")?,
                 sum(Part::Delivered, &["used", "duplicate", "conflicting", "discarded"])?,
+            ),
+            (
+                self.plaintext_reads("matched")?,
+                ["delivered", "lost", "bypassed"]
+                    .iter()
+                    .try_fold(0, |sum, name| anyhow::Ok(sum + self.plaintext_reads(name)?))?,
             ),
         ];
         for (whole, parts) in accounts {
@@ -106,6 +125,17 @@ toa-tc: delivered bytes: 979,000 used, 9,000 duplicate, 1,000 conflicting, 1,000
         assert_eq!(ledger.bytes_once().unwrap(), 991_000);
         assert!(ledger.packets("cut").is_err());
         assert!(Ledger::parse("toa-tc: attached to eth0 (tcx, first), 2 rules\n").is_err());
+    }
+
+    #[test]
+    fn reads_of_plaintext_are_read_if_there_are_any() {
+        assert_eq!(Ledger::parse(SAID).unwrap().plaintext_reads("lost").unwrap(), 0);
+        let with = |line: &str| Ledger::parse(&format!("{SAID}toa-tc: plaintext reads: {line}\n")).unwrap();
+        let right =
+            with("1,005 matched = 1,000 delivered + 5 lost (5 ring full, 0 no reader, 0 other) + 0 bypassed");
+        assert_eq!(right.plaintext_reads("lost").unwrap(), 5);
+        right.check().unwrap();
+        assert!(with("1,005 matched = 1,000 delivered + 0 lost + 0 bypassed").check().is_err());
     }
 
     #[test]

@@ -17,6 +17,7 @@ use toa_common::{
 
 use super::maps::{BUFFERS, Buffer, PLAINTEXT_BYPASS};
 use crate::{
+    atomic,
     emit::{NO_READER, NO_SLOT, RING_FULL},
     maps::{COUNTERS, EVENTS, FlowRef},
 };
@@ -123,7 +124,7 @@ fn take() -> Option<*mut Buffer> {
         if let Some(buffer) = BUFFERS.get_ptr_mut(index) {
             // SAFETY: the pointer is from the map.
             let place = unsafe { &raw mut (*buffer).is_taken };
-            if exchange(place, 1) == 0 {
+            if atomic::exchange(place, 1) == 0 {
                 return Some(buffer);
             }
         }
@@ -138,38 +139,9 @@ fn give_back(buffer: *mut Buffer) {
     unsafe { (&raw mut (*buffer).is_taken).write_volatile(0) };
 }
 
-/// Replaces a word by `value`, atomically, and returns what it was (Linux 5.12).
-#[inline(always)]
-fn exchange(place: *mut u64, value: u64) -> u64 {
-    #[cfg(target_arch = "bpf")]
-    {
-        let mut value = value;
-        // SAFETY: the caller's pointer is to a word of a map.
-        unsafe {
-            core::arch::asm!("{0} = xchg_64({1} + 0, {0})", inout(reg) value, in(reg) place, options(nostack));
-        }
-        value
-    }
-    #[cfg(not(target_arch = "bpf"))]
-    {
-        // SAFETY: as above. Only for checks on the host: nothing runs there.
-        unsafe { place.replace(value) }
-    }
-}
-
 /// Adds to a counter atomically: a softirq, or another thread, may count on this CPU in between.
 #[inline(always)]
 fn count(counters: *mut CounterValues, counter: Counter, value: u64) {
     // SAFETY: the index is below the array's length.
-    let place = unsafe { counters.cast::<u64>().add(counter as usize) };
-    #[cfg(target_arch = "bpf")]
-    // SAFETY: the pointer is to a word of a map.
-    unsafe {
-        core::arch::asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) place, in(reg) value, options(nostack));
-    }
-    #[cfg(not(target_arch = "bpf"))]
-    // SAFETY: as above. Only for checks on the host: nothing runs there.
-    unsafe {
-        *place = (*place).wrapping_add(value);
-    }
+    atomic::add(unsafe { counters.cast::<u64>().add(counter as usize) }, value);
 }

@@ -10,16 +10,12 @@ use toa_common::{
     bypass::Bypass,
     flow_key::FlowKey,
     limits::MAX_PLAINTEXT_BYTES,
-    plaintext::{Call, PlaintextRecord, Session, SessionKey},
+    plaintext::{PlaintextRecord, Session, SessionKey},
 };
 
 /// The TLS objects whose connection is known.
 #[map]
 pub(super) static SESSIONS: LruHashMap<SessionKey, Session> = LruHashMap::with_max_entries(1, 0);
-
-/// The reads that have not returned, by thread.
-#[map]
-pub(super) static CALLS: LruHashMap<u64, Call> = LruHashMap::with_max_entries(1, 0);
 
 /// The windows of plaintext that user space does not need, by which it is read. Written by user space.
 #[map]

@@ -9,7 +9,10 @@ pub mod watch;
 
 use aya::maps::{Map, MapError};
 use thiserror::Error;
-use toa_common::maps::{COUNTERS, FLOWS, PREFIXES, SHAPES, WATCH};
+use toa_common::{
+    flow_changes,
+    maps::{COUNTERS, FLOWS, PREFIXES, SHAPES, WATCH},
+};
 
 use super::program::load::{LoadError, Loaded};
 use balancers::{BalancersMap, Untrusted};
@@ -63,7 +66,10 @@ impl Maps {
                 let shapes = loaded.take_map(SHAPES.name)?;
                 Ok(Watch::new(rules, prefixes, shapes))
             })?,
-            flows: take(loaded, FLOWS.name, |map, _| Ok(Flows::new(map)))?,
+            flows: take(loaded, FLOWS.name, |map, loaded| {
+                let changes = loaded.take_map(flow_changes::NAME)?;
+                Ok(Flows::new(map).and_then(|flows| flows.recording(changes)))
+            })?,
             counters: take(loaded, COUNTERS.name, |map, _| Ok(Counters::new(map)))?,
             bypass: take(loaded, "BYPASS", |map, loaded| {
                 Ok(BypassMap::new(map, loaded.take_map("PLAINTEXT_BYPASS")?))

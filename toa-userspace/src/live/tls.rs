@@ -7,6 +7,7 @@
 pub mod layout;
 mod learning;
 pub mod library;
+mod place;
 mod probes;
 pub mod rights;
 pub mod servers;

@@ -101,6 +101,13 @@ within systemd-analyze verify toa-tc@eth0.service
 state=$(within systemctl is-enabled toa-tc@eth0.service || true)
 [ "$state" = disabled ] || fail "the unit is $state"
 echo "toa-tc@.service: $state"
+drop_in=/etc/systemd/system/toa-tc@tls0.service.d
+mkdir "$root$drop_in"
+sed -n '/^#     \[Service\]/,/^#$/s/^#     //p' "$root/usr/lib/systemd/system/toa-tc@.service" > "$root$drop_in/tls.conf"
+grep -q '^CapabilityBoundingSet=CAP_SYS_ADMIN' "$root$drop_in/tls.conf" || fail "the unit does not say what --tls needs"
+within systemd-analyze verify toa-tc@tls0.service
+rm -r "$root$drop_in"
+echo "with what its comment says of --tls: verified"
 
 step "purge"
 within dpkg --purge toa-tc

@@ -2,12 +2,13 @@
 
 use std::{collections::HashMap as Table, net::SocketAddr};
 
-use aya::maps::{HashMap, Map, MapData, MapError};
+use aya::maps::{Array, HashMap, Map, MapData, MapError};
 use toa_common::{
     address::Client,
     attribution::Attribution,
     counters::Counter,
     flow::Flow,
+    flow_changes::BY_USER_SPACE,
     flow_key::FlowKey,
     limits::{LINGER_NS, SHORT_LINGER_NS},
 };
@@ -25,7 +26,8 @@ const MAX_STEPS: usize = 8;
 /// The followed connections.
 pub struct Flows {
     map: HashMap<MapData, FlowKey, Flow>,
-    max_flows: usize,
+    changes: Option<Array<MapData, u64>>,
+    room: usize,
 }
 
 /// The result of a sweep.
@@ -54,13 +56,18 @@ impl Flows {
             _ => 0,
         };
         let map = map.try_into()?;
-        Ok(Self { map, max_flows: room as usize })
+        Ok(Self { map, changes: None, room: room as usize })
+    }
+
+    /// Also records in the map [`toa_common::flow_changes`] that connections were inserted.
+    pub fn recording(self, changes: Map) -> Result<Self, MapError> {
+        Ok(Self { changes: Some(changes.try_into()?), ..self })
     }
 
     /// Returns all entries, oldest first.
     pub fn read(&self) -> Result<Vec<FollowedFlow>, MapError> {
         let mut found = Table::new();
-        for entry in self.map.iter().take(self.max_flows.saturating_mul(MAX_STEPS)) {
+        for entry in self.map.iter().take(self.room.saturating_mul(MAX_STEPS)) {
             let (key, flow) = entry?;
             found.insert(key, flow);
         }
@@ -128,10 +135,17 @@ impl Flows {
             },
             NO_EXIST,
         ) {
-            Ok(()) => Ok(true),
+            Ok(()) => self.record().map(|()| true),
             Err(error) if is_present(&error) => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// Tells the plaintext programs that a connection was inserted.
+    fn record(&mut self) -> Result<(), MapError> {
+        let Some(changes) = &mut self.changes else { return Ok(()) };
+        let count = changes.get(&BY_USER_SPACE, 0)?;
+        changes.set(BY_USER_SPACE, count.wrapping_add(1), 0)
     }
 
     /// Returns whether the entry of `key` is still the one that was begun at `begun_ns`.
@@ -158,7 +172,7 @@ impl Flows {
     pub fn sweep(&mut self, now_ns: u64) -> Result<SweepResult, MapError> {
         let mut swept = SweepResult::default();
         let flows = self.read()?;
-        let linger_ns = if flows.len() > self.max_flows / 2 { SHORT_LINGER_NS } else { LINGER_NS };
+        let linger_ns = if flows.len() > self.room / 2 { SHORT_LINGER_NS } else { LINGER_NS };
         for followed in flows {
             if !followed.flow.has_lingered(now_ns, linger_ns) {
                 swept.open += u64::from(followed.flow.ended_ns == 0);

@@ -10,7 +10,10 @@ use aya::{
 use thiserror::Error;
 use toa_common::{
     config::Config,
-    limits::{MAX_BYPASSES, MAX_CALLS, MAX_FLOWS, MAX_SESSIONS, PLAINTEXT_BUFFERS},
+    flow_changes,
+    limits::{
+        FLOW_CHANGES, MAX_BYPASSES, MAX_CALLS, MAX_FLOWS, MAX_SESSIONS, PENDING_CALLS, PLAINTEXT_BUFFERS,
+    },
     plaintext::TaskLayout,
 };
 
@@ -75,9 +78,11 @@ pub struct LoadOptions {
 }
 
 /// The maps of the plaintext programs, and their sizes if these are loaded.
-const PLAINTEXT_MAPS: [(&str, u32); 4] = [
+const PLAINTEXT_MAPS: [(&str, u32); 6] = [
     ("SESSIONS", MAX_SESSIONS),
+    (flow_changes::NAME, FLOW_CHANGES + 1),
     ("CALLS", MAX_CALLS),
+    ("PENDING", PENDING_CALLS),
     ("PLAINTEXT_BYPASS", MAX_BYPASSES),
     ("BUFFERS", PLAINTEXT_BUFFERS),
 ];

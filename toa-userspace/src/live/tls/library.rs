@@ -2,8 +2,13 @@
 
 use std::{fs, io, path::Path};
 
-use object::{Object as _, ObjectSection as _, ObjectSegment as _, ObjectSymbol as _, read::elf::ElfFile64};
+use object::{
+    Object as _, ObjectSection as _, ObjectSegment as _, ObjectSymbol as _, SegmentFlags, elf,
+    read::elf::ElfFile64,
+};
 use thiserror::Error;
+
+use super::place::{self, Code};
 
 /// What a probe at a function does.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -47,6 +52,9 @@ pub enum LibraryError {
     Absent,
 }
 
+/// The name of the function behind both reading ones, in OpenSSL. Others do not see it.
+const READ_INTERNAL: &str = "ssl_read_internal";
+
 /// A function and its place in the file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Function {
@@ -54,7 +62,7 @@ pub struct Function {
     pub role: Role,
     /// Its name.
     pub name: &'static str,
-    /// Offset of its first instruction, in bytes.
+    /// Offset of an instruction at its beginning, before which it changes nothing, in bytes.
     pub offset: u64,
 }
 
@@ -72,15 +80,12 @@ fn of_bytes(bytes: &[u8]) -> Result<Vec<Function>, LibraryError> {
         let Ok(name) = symbol.name_bytes() else { continue };
         let place = FUNCTIONS.iter().zip(&mut found).find(|((wanted, _), _)| wanted.as_bytes() == name);
         if let Some((_, place)) = place {
-            *place = place.or_else(|| file_offset(&file, symbol.address()));
+            *place = place.or_else(|| Segments(&file).code(symbol.address(), symbol.size()));
         }
     }
-    let functions: Vec<_> = FUNCTIONS
-        .iter()
-        .zip(found)
-        .filter_map(|((name, role), offset)| Some(Function { role: *role, name, offset: offset? }))
-        .collect();
-    if functions.iter().any(|function| function.role == Role::Reads) {
+    let found = FUNCTIONS.iter().zip(found).filter_map(|((name, role), code)| Some((*name, *role, code?)));
+    let functions: Vec<_> = Segments(&file).best(found.collect());
+    if functions.iter().any(|function| matches!(function.role, Role::Reads | Role::ReadsEx)) {
         return Ok(functions);
     }
     let is_go = file.sections().any(|section| section.name() == Ok(".go.buildinfo"));
@@ -93,13 +98,64 @@ fn of_bytes(bytes: &[u8]) -> Result<Vec<Function>, LibraryError> {
     })
 }
 
-/// Returns where the file has what is loaded at an address.
-fn file_offset(file: &ElfFile64<'_, object::Endianness>, address: u64) -> Option<u64> {
-    file.segments().find_map(|segment| {
-        let distance = address.checked_sub(segment.address())?;
-        let (start, len) = segment.file_range();
-        (distance < len).then(|| start.checked_add(distance)).flatten()
-    })
+/// The parts of a file that are loaded.
+struct Segments<'a>(&'a ElfFile64<'a, object::Endianness>);
+
+impl<'a> Segments<'a> {
+    /// Returns where the file has what is loaded at an address, and the bytes from there on.
+    fn at(&self, address: u64) -> Option<(u64, &'a [u8])> {
+        self.0.segments().find_map(|segment| {
+            let distance = address.checked_sub(segment.address())?;
+            let (start, len) = segment.file_range();
+            let bytes = segment.data().ok()?.get(usize::try_from(distance).ok()?..)?;
+            (distance < len).then(|| start.checked_add(distance)).flatten().map(|offset| (offset, bytes))
+        })
+    }
+
+    /// Returns whether what is loaded at an address is executed.
+    fn is_executed(&self, address: u64) -> bool {
+        self.0.segments().any(|segment| {
+            let is_there =
+                address.checked_sub(segment.address()).is_some_and(|distance| distance < segment.size());
+            let flags = match segment.flags() {
+                SegmentFlags::Elf { p_flags } => p_flags,
+                _ => 0,
+            };
+            is_there && flags & elf::PF_X != 0
+        })
+    }
+
+    /// Returns the code of a function of this many bytes, if that is known.
+    fn code(&self, address: u64, len: u64) -> Option<Code<'a>> {
+        let (_, bytes) = self.at(address)?;
+        Some(Code { address, bytes: bytes.get(..usize::try_from(len).ok()?).unwrap_or_default() })
+    }
+
+    /// Returns where the probes of these functions cost least.
+    fn best(&self, mut found: Vec<(&'static str, Role, Code<'a>)>) -> Vec<Function> {
+        let of = |wanted| found.iter().find(|(_, role, _)| *role == wanted).map(|(.., code)| *code);
+        let internal = of(Role::Reads).zip(of(Role::ReadsEx)).and_then(|(read, read_ex)| {
+            let address = place::common_callee(read, read_ex, |address| self.is_executed(address))?;
+            self.emulated(address).map(|offset| Function { role: Role::ReadsEx, name: READ_INTERNAL, offset })
+        });
+        if internal.is_some() {
+            found.retain(|(_, role, _)| !matches!(role, Role::Reads | Role::ReadsEx));
+        }
+        let places = found.into_iter().filter_map(|(name, role, code)| {
+            let offset = self.emulated(code.address).or_else(|| Some(self.at(code.address)?.0))?;
+            Some(Function { role, name, offset })
+        });
+        places.chain(internal).collect()
+    }
+
+    /// Returns a place at the beginning of a function where the kernel emulates the instruction.
+    fn emulated(&self, address: u64) -> Option<u64> {
+        if self.0.architecture() != object::Architecture::X86_64 {
+            return None;
+        }
+        let (offset, bytes) = self.at(address)?;
+        offset.checked_add(place::emulated(bytes)?)
+    }
 }
 
 /// Returns whether the program or library at `path` calls a function that gives a TLS object its descriptor.
