@@ -182,15 +182,21 @@ fn the_watched_clients_requests_are_those_that_nginx_logged() -> Result<()> {
 }
 
 #[test]
-fn a_thousand_streams_of_several_connections_are_told_apart() -> Result<()> {
+fn thousands_of_streams_of_several_connections_are_told_apart() -> Result<()> {
     let mut lab = Lab::new(Habit::SynAndEarly)?;
     let nginx = start_nginx(&lab)?;
     let tool = ToaTc::attach(&lab.server, &["-o", "json", "--ip", "203.0.113.9"])?;
-    let target = url(HTTP2_PORT, "/load?q=1");
     let clients = [WATCHED, OTHER, WATCHED, OTHER];
-    let load = ["-n", "4000", "-c", "4", "-m", "20", "-t", "1", "-H", "x-team: load", &target];
+    let directory = tempfile::Builder::new().prefix("toa-http2-").tempdir()?;
+    // No two streams of a connection have the same target.
+    let urls: String =
+        (0..2500).map(|number| url(HTTP2_PORT, &format!("/load/{number}?q=1")) + "\n").collect();
+    let file = directory.path().join("urls");
+    fs::write(&file, urls)?;
+    let file = file.display().to_string();
+    let load = ["-n", "10000", "-c", "4", "-m", "100", "-t", "1", "-H", "x-team: load", "-i", &file];
     let said = run(&mut lab, &clients, "h2load", &load)?;
-    ensure!(said.contains("4000 succeeded"), "{said}");
+    ensure!(said.contains("10000 succeeded"), "{said}");
     run(
         &mut lab,
         &[WATCHED],
@@ -201,7 +207,7 @@ fn a_thousand_streams_of_several_connections_are_told_apart() -> Result<()> {
     output.ledger()?.check()?;
     let count = check(&lab, &requests(&output)?, &nginx.stop()?)?;
     println!("{count} requests");
-    ensure!(count == 2050, "{count}");
+    ensure!(count == 5050, "{count}");
     Ok(())
 }
 

@@ -19,8 +19,9 @@ pub(crate) mod dist;
 pub(crate) mod kernel;
 pub(crate) mod oldest;
 
-/// The programs that tests, the VM and benchmarks run, each with its Debian package.
-const PROGRAMS: [(&str, &str); 27] = [
+/// The programs that tests, the VM and benchmarks run, each with its Debian package, and a module of Python.
+const PROGRAMS: [(&str, &str); 28] = [
+    ("/usr/lib/python3/dist-packages/grpc", "python3-grpcio"),
     ("bpftrace", "bpftrace"),
     ("busybox", "busybox-static"),
     ("cpio", "cpio"),

@@ -1,24 +1,22 @@
 //! HTTP/1.1 over TLS by `openssl s_client`, a process for each connection, and what they have sent.
 
 use std::{
-    io::{Read as _, Write as _},
+    io::{self, Read, Write as _},
     net::SocketAddr,
     process::{ChildStdin, ChildStdout, Stdio},
-    time::Duration,
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::{
-    lab::netns::Namespace,
-    peers::client::{Bound, Request},
-    process::Process,
-    wait,
+use super::{
+    answers::Answers,
+    client::{Bound, Request},
 };
+use crate::{lab::netns::Namespace, process::Process, wait};
 
-/// Timeout of an answer.
-const ANSWER: Duration = Duration::from_secs(20);
+/// Timeout of an answer, in seconds.
+const ANSWER_SECONDS: i64 = 20;
 
 /// The server name that clients ask for.
 pub const SERVER_NAME: &str = "api.example";
@@ -28,11 +26,10 @@ pub const SERVER_NAME: &str = "api.example";
 pub struct TlsConnection {
     _process: Process,
     input: ChildStdin,
-    output: ChildStdout,
+    output: Output,
     local: SocketAddr,
     sent: Vec<Request>,
-    answered: usize,
-    unread: Vec<u8>,
+    answers: Answers,
 }
 
 impl TlsConnection {
@@ -53,8 +50,8 @@ impl TlsConnection {
         let mut process = Process::new("openssl s_client", child);
         let child = process.child();
         let (input, output) = (child.stdin.take().context("stdin")?, child.stdout.take().context("stdout")?);
-        let (sent, unread) = (Vec::new(), Vec::new());
-        Ok(Self { _process: process, input, output, local, sent, answered: 0, unread })
+        let (output, answers) = (Output(output), Answers::default());
+        Ok(Self { _process: process, input, output, local, sent: Vec::new(), answers })
     }
 
     /// Returns its local address and port.
@@ -104,45 +101,20 @@ impl TlsConnection {
     }
 
     fn read_answers(&mut self) -> Result<()> {
-        while self.answered < self.sent.len() {
-            self.read_answer().with_context(|| format!("answer {} to {}", self.answered, self.local))?;
-            self.answered += 1;
-        }
-        Ok(())
+        let answered = self.answers.read(&mut self.output, self.sent.len());
+        answered.with_context(|| format!("a request of {}", self.local))
     }
+}
 
-    fn read_answer(&mut self) -> Result<()> {
-        let head_len = loop {
-            if let Some(at) = self.unread.windows(4).position(|window| window == b"\r\n\r\n") {
-                break at + 4;
-            }
-            self.read_more()?;
-        };
-        let head = String::from_utf8_lossy(self.unread.get(..head_len).unwrap_or_default()).into_owned();
-        ensure!(head.starts_with("HTTP/1.1 200 "), "unexpected answer: {head}");
-        let body_len: usize = head
-            .lines()
-            .filter_map(|line| line.split_once(": "))
-            .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
-            .context("an answer without a length")?
-            .1
-            .parse()?;
-        while self.unread.len() < head_len + body_len {
-            self.read_more()?;
-        }
-        self.unread.drain(..head_len + body_len);
-        Ok(())
-    }
+/// A pipe whose reader does not wait for ever.
+#[derive(Debug)]
+struct Output(ChildStdout);
 
-    fn read_more(&mut self) -> Result<()> {
-        let patience = Timespec::try_from(ANSWER)?;
-        let ready = poll(&mut [PollFd::new(&self.output, PollFlags::IN)], Some(&patience))?;
-        ensure!(ready > 0, "no answer");
-        let mut buffer = [0; 4096];
-        let len = self.output.read(&mut buffer)?;
-        ensure!(len > 0, "the server closed the connection");
-        self.unread.extend(buffer.iter().take(len));
-        Ok(())
+impl Read for Output {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let patience = Timespec { tv_sec: ANSWER_SECONDS, tv_nsec: 0 };
+        let ready = poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&patience))?;
+        if ready == 0 { Err(io::ErrorKind::TimedOut.into()) } else { self.0.read(buffer) }
     }
 }
 
