@@ -264,19 +264,20 @@ fn a_run_that_begins_later_prints_nothing_wrong() -> Result<()> {
     let _nginx = start_nginx(&lab)?;
     let target = url(HTTP2_PORT, "/load?q=1");
     let mut load = lab.balancer.namespace.command("h2load");
-    load.args(["-D", "4", "-c", "4", "-m", "3", "-t", "1", "-H", "x-team: load", &target]);
+    load.args(["-D", "600", "-c", "4", "-m", "3", "-t", "1", "-H", "x-team: load", &target]);
     load.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     mark_next(&mut lab, &[WATCHED; 4])?;
     let mut load = Process::new("h2load", load.spawn().context("starting h2load")?);
     wait::until("connections", || Ok((ports_of(&lab, WATCHED)?.len() == 4).then_some(())))?;
     let port = HTTP2_PORT.to_string();
     let tool = ToaTc::attach(&lab.server, &["-o", "json", "--any-flow", "--server-port", &port])?;
-    wait::until("h2load to end", || load.status())?;
+    wait::until("requests", || Ok((tool.stdout()?.lines().count() > 1000).then_some(())))?;
+    load.stop(Signal::Terminate)?;
     let output = tool.stop(Signal::Interrupt)?.succeeded()?;
     output.ledger()?.check()?;
     let printed = requests(&output)?;
     println!("{} requests", printed.len());
-    ensure!(printed.len() > 100, "{}: {}", printed.len(), output.stderr);
+    ensure!(printed.len() > 500, "{}: {}", printed.len(), output.stderr);
     for request in &printed {
         let header = &request["http"]["request"]["header"];
         let is_known_target = request["url"]["original"] == "/load?q=1";

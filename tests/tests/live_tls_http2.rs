@@ -156,7 +156,7 @@ fn thousands_of_streams_at_once_are_told_apart() -> Result<()> {
 fn connections_that_were_open_before_are_read_and_nothing_is_wrong() -> Result<()> {
     let (mut lab, nginx) = lab()?;
     let mut load = lab.balancer.namespace.command("h2load");
-    load.args(["-D", "4", "-c", "4", "-m", "3", "-t", "1", "-H", "x-team: load", &url("/load?q=1")]);
+    load.args(["-D", "600", "-c", "4", "-m", "3", "-t", "1", "-H", "x-team: load", &url("/load?q=1")]);
     load.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     mark_next(&mut lab, &[WATCHED; 4])?;
     let mut load = Process::new("h2load", load.spawn().context("starting h2load")?);
@@ -164,11 +164,12 @@ fn connections_that_were_open_before_are_read_and_nothing_is_wrong() -> Result<(
     let port = TLS_PORT.to_string();
     let arguments = ["-o", "json", "--any-flow", "--server-port", &port, "--tls"];
     let tool = ToaTc::attach(&lab.server, &arguments)?;
-    wait::until("h2load to end", || load.status())?;
+    wait::until("requests", || Ok((tool.stdout()?.lines().count() > 1000).then_some(())))?;
+    load.stop(Signal::Terminate)?;
     let output = tool.stop(Signal::Interrupt)?.succeeded()?;
     let printed = requests(&output)?;
     println!("{} requests", printed.len());
-    ensure!(printed.len() > 100, "{}: {}", printed.len(), output.stderr);
+    ensure!(printed.len() > 500, "{}: {}", printed.len(), output.stderr);
     let mut connections = BTreeMap::new();
     for request in &printed {
         let header = &request["http"]["request"]["header"];
