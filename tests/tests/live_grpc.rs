@@ -67,10 +67,10 @@ fn check(port: u16, arguments: &[&str]) -> Result<()> {
     let output = tool.stop(Signal::Interrupt)?.succeeded()?;
     output.ledger()?.check()?;
     let mut printed = printed_calls(&output.stdout, is_tls)?;
-    let mut served: Vec<_> = server.calls()?.into_iter().filter(|(_, team, _)| team == WATCHED).collect();
+    let mut asked: Vec<_> = server.calls()?.into_iter().filter(|(_, team, _)| team == WATCHED).collect();
     printed.sort_unstable();
-    served.sort_unstable();
-    ensure!(printed == served, "printed {printed:#?}, served {served:#?}");
+    asked.sort_unstable();
+    ensure!(printed == asked, "printed {printed:#?}, asked {asked:#?}");
     ensure!(printed.len() == 2 * CALLS_EACH, "{}", printed.len());
     let through_nginx = nginx.stop()?.iter().filter(|it| it.team == WATCHED).count();
     ensure!(through_nginx == if port == GRPC_PORT { 0 } else { printed.len() }, "{through_nginx}");
