@@ -1,11 +1,13 @@
 //! The programs that tests run beside the tool.
 
 pub mod answering;
+mod answers;
 mod certificate;
 pub mod churn;
 pub mod client;
 #[cfg(feature = "otlp")]
 pub mod collector;
+pub mod grpc;
 pub mod http2_client;
 pub mod idle;
 pub mod nginx;

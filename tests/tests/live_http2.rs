@@ -182,15 +182,21 @@ fn the_watched_clients_requests_are_those_that_nginx_logged() -> Result<()> {
 }
 
 #[test]
-fn a_thousand_streams_of_several_connections_are_told_apart() -> Result<()> {
+fn thousands_of_streams_of_several_connections_are_told_apart() -> Result<()> {
     let mut lab = Lab::new(Habit::SynAndEarly)?;
     let nginx = start_nginx(&lab)?;
     let tool = ToaTc::attach(&lab.server, &["-o", "json", "--ip", "203.0.113.9"])?;
-    let target = url(HTTP2_PORT, "/load?q=1");
     let clients = [WATCHED, OTHER, WATCHED, OTHER];
-    let load = ["-n", "4000", "-c", "4", "-m", "20", "-t", "1", "-H", "x-team: load", &target];
+    let directory = tempfile::Builder::new().prefix("toa-http2-").tempdir()?;
+    // No two streams of a connection have the same target.
+    let urls: String =
+        (0..2500).map(|number| url(HTTP2_PORT, &format!("/load/{number}?q=1")) + "\n").collect();
+    let file = directory.path().join("urls");
+    fs::write(&file, urls)?;
+    let file = file.display().to_string();
+    let load = ["-n", "10000", "-c", "4", "-m", "100", "-t", "1", "-H", "x-team: load", "-i", &file];
     let said = run(&mut lab, &clients, "h2load", &load)?;
-    ensure!(said.contains("4000 succeeded"), "{said}");
+    ensure!(said.contains("10000 succeeded"), "{said}");
     run(
         &mut lab,
         &[WATCHED],
@@ -201,7 +207,7 @@ fn a_thousand_streams_of_several_connections_are_told_apart() -> Result<()> {
     output.ledger()?.check()?;
     let count = check(&lab, &requests(&output)?, &nginx.stop()?)?;
     println!("{count} requests");
-    ensure!(count == 2050, "{count}");
+    ensure!(count == 5050, "{count}");
     Ok(())
 }
 
@@ -258,19 +264,20 @@ fn a_run_that_begins_later_prints_nothing_wrong() -> Result<()> {
     let _nginx = start_nginx(&lab)?;
     let target = url(HTTP2_PORT, "/load?q=1");
     let mut load = lab.balancer.namespace.command("h2load");
-    load.args(["-D", "4", "-c", "4", "-m", "3", "-t", "1", "-H", "x-team: load", &target]);
+    load.args(["-D", "600", "-c", "4", "-m", "3", "-t", "1", "-H", "x-team: load", &target]);
     load.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     mark_next(&mut lab, &[WATCHED; 4])?;
     let mut load = Process::new("h2load", load.spawn().context("starting h2load")?);
     wait::until("connections", || Ok((ports_of(&lab, WATCHED)?.len() == 4).then_some(())))?;
     let port = HTTP2_PORT.to_string();
     let tool = ToaTc::attach(&lab.server, &["-o", "json", "--any-flow", "--server-port", &port])?;
-    wait::until("h2load to end", || load.status())?;
+    wait::until("requests", || Ok((tool.stdout()?.lines().count() > 1000).then_some(())))?;
+    load.stop(Signal::Terminate)?;
     let output = tool.stop(Signal::Interrupt)?.succeeded()?;
     output.ledger()?.check()?;
     let printed = requests(&output)?;
     println!("{} requests", printed.len());
-    ensure!(printed.len() > 100, "{}: {}", printed.len(), output.stderr);
+    ensure!(printed.len() > 500, "{}: {}", printed.len(), output.stderr);
     for request in &printed {
         let header = &request["http"]["request"]["header"];
         let is_known_target = request["url"]["original"] == "/load?q=1";

@@ -174,7 +174,7 @@ pub struct HttpLedger {
     pub reset_streams: u64,
     /// Times that the parser lost its place in the stream and had to search for the next request.
     pub resyncs: u64,
-    /// Connections that are not HTTP, or stopped being HTTP.
+    /// Connections that are not HTTP, or stopped being HTTP. One in TLS counts when it ends, unless its plaintext is read.
     pub not_http: u64,
     /// Bytes of heads and of the empty lines before them, and of all frames of HTTP/2 except what DATA contains.
     pub head_bytes: u64,

@@ -19,9 +19,11 @@ pub(crate) mod dist;
 pub(crate) mod kernel;
 pub(crate) mod oldest;
 
-/// The programs that tests, the VM and benchmarks run, and a header of what a test links, each with its Debian package.
-const PROGRAMS: [(&str, &str); 30] = [
+/// The programs that tests, the VM and benchmarks run, a header of what a test links and a module of Python, each with its
+/// Debian package.
+const PROGRAMS: [(&str, &str); 31] = [
     ("/usr/include/openssl/ssl.h", "libssl-dev"),
+    ("/usr/lib/python3/dist-packages/grpc", "python3-grpcio"),
     ("bpftrace", "bpftrace"),
     ("busybox", "busybox-static"),
     ("cc", "gcc"),

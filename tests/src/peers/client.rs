@@ -1,7 +1,7 @@
 //! HTTP/1.1 connections whose bytes and ports the test chooses, and which remember what they sent.
 
 use std::{
-    io::{Read, Write},
+    io::Write,
     net::{SocketAddr, TcpStream},
     os::fd::AsRawFd,
     thread,
@@ -11,6 +11,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use socket2::{Domain, Socket, Type};
 
+use super::answers::Answers;
 use crate::lab::netns::Namespace;
 
 /// Timeout of an answer.
@@ -130,9 +131,8 @@ impl Bound {
             local: self.local,
             server,
             sent: Vec::new(),
-            answered: 0,
             rest: Vec::new(),
-            unread: Vec::new(),
+            answers: Answers::default(),
         })
     }
 }
@@ -144,10 +144,9 @@ pub struct Connection {
     local: SocketAddr,
     server: SocketAddr,
     sent: Vec<Request>,
-    answered: usize,
     /// The unsent rest of a request.
     rest: Vec<u8>,
-    unread: Vec<u8>,
+    answers: Answers,
 }
 
 impl Connection {
@@ -236,42 +235,8 @@ impl Connection {
     }
 
     fn read_answers(&mut self) -> Result<()> {
-        while self.answered < self.sent.len() {
-            self.read_answer().with_context(|| format!("answer {} to {}", self.answered, self.local))?;
-            self.answered += 1;
-        }
-        Ok(())
-    }
-
-    fn read_answer(&mut self) -> Result<()> {
-        let head_len = loop {
-            if let Some(at) = self.unread.windows(4).position(|window| window == b"\r\n\r\n") {
-                break at + 4;
-            }
-            self.read_more()?;
-        };
-        let head = String::from_utf8_lossy(self.unread.get(..head_len).unwrap_or_default()).into_owned();
-        ensure!(head.starts_with("HTTP/1.1 200 "), "unexpected answer: {head}");
-        let body_len: usize = head
-            .lines()
-            .filter_map(|line| line.split_once(": "))
-            .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
-            .context("an answer without a length")?
-            .1
-            .parse()?;
-        while self.unread.len() < head_len + body_len {
-            self.read_more()?;
-        }
-        self.unread.drain(..head_len + body_len);
-        Ok(())
-    }
-
-    fn read_more(&mut self) -> Result<()> {
-        let mut buffer = [0; 4096];
-        let len = self.stream.read(&mut buffer)?;
-        ensure!(len > 0, "the server closed the connection");
-        self.unread.extend(buffer.iter().take(len));
-        Ok(())
+        let answered = self.answers.read(&mut self.stream, self.sent.len());
+        answered.with_context(|| format!("a request of {}", self.local))
     }
 }
 

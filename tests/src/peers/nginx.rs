@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     fs::{self, File},
     net::{IpAddr, SocketAddr, TcpStream},
-    path::{Display, Path},
+    path::{Display, Path, PathBuf},
     process::{ExitStatus, Stdio},
     time::Duration,
 };
@@ -38,6 +38,9 @@ pub const HTTP2_PORT: u16 = 84;
 
 /// The port of the server with TLS: see [`Also::Tls`].
 pub const TLS_PORT: u16 = 443;
+
+/// The port of a gRPC server on the same host, to which the servers with HTTP/2 pass on the calls of `lab.Orders`.
+pub const GRPC_PORT: u16 = 50_051;
 
 /// Its settings. It inherits its descriptor limit from the process that starts it.
 #[derive(Clone, Copy, Debug)]
@@ -151,6 +154,11 @@ impl Nginx {
         self.process.id()
     }
 
+    /// Returns the path of its certificate: see [`Also::Tls`].
+    pub fn certificate(&self) -> PathBuf {
+        self.directory.path().join("certificate.pem")
+    }
+
     /// Makes it read its configuration again. Returns once all its workers are new ones.
     pub fn reload(&mut self) -> Result<()> {
         let old: BTreeSet<_> = children(self.id())?.into_iter().collect();
@@ -218,6 +226,7 @@ impl Also {
     /// Returns its part of the configuration.
     fn servers(self, directory: &Display<'_>, queue: &str) -> String {
         let answer = r#"location / { return 200 "ok\n"; }"#;
+        let grpc = format!("location /lab.Orders/ {{ grpc_pass grpc://127.0.0.1:{GRPC_PORT}; }}");
         match self {
             Self::Nothing => String::new(),
             Self::Rows => {
@@ -235,13 +244,14 @@ impl Also {
                 });
                 format!("log_format lines '{}';\n    {lenient}\n    {strict}", request_lines::FORMAT)
             }
-            Self::Http2 => format!("server {{ listen {HTTP2_PORT} http2 {queue}; {answer} }}"),
+            Self::Http2 => format!("server {{ listen {HTTP2_PORT} http2 {queue}; {answer} {grpc} }}"),
             Self::Tls => format!(
                 "server {{
         listen {TLS_PORT} ssl http2 {queue};
         ssl_certificate {directory}/certificate.pem;
         ssl_certificate_key {directory}/key.pem;
         {answer}
+        {grpc}
     }}"
             ),
         }

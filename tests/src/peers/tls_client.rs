@@ -2,12 +2,13 @@
 
 use std::net::SocketAddr;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 
 pub use crate::peers::tls_pipe::SERVER_NAME;
 use crate::{
     lab::netns::Namespace,
     peers::{
+        answers::Answers,
         client::{Bound, Request},
         tls_pipe::TlsPipe,
     },
@@ -18,14 +19,14 @@ use crate::{
 pub struct TlsConnection {
     pipe: TlsPipe,
     sent: Vec<Request>,
-    answered: usize,
+    answers: Answers,
 }
 
 impl TlsConnection {
     /// Connects to `server` from the address and port of `bound`, which is closed before.
     pub fn open(namespace: &Namespace, bound: Bound, server: SocketAddr) -> Result<Self> {
         let pipe = TlsPipe::open(namespace, bound, server, "http/1.1")?;
-        Ok(Self { pipe, sent: Vec::new(), answered: 0 })
+        Ok(Self { pipe, sent: Vec::new(), answers: Answers::default() })
     }
 
     /// Returns its local address and port.
@@ -73,29 +74,7 @@ impl TlsConnection {
     }
 
     fn read_answers(&mut self) -> Result<()> {
-        while self.answered < self.sent.len() {
-            self.read_answer().with_context(|| format!("answer {} to {}", self.answered, self.local()))?;
-            self.answered += 1;
-        }
-        Ok(())
-    }
-
-    fn read_answer(&mut self) -> Result<()> {
-        let head_len = loop {
-            if let Some(at) = self.pipe.unread().windows(4).position(|window| window == b"\r\n\r\n") {
-                break at + 4;
-            }
-            self.pipe.read_more()?;
-        };
-        let head = String::from_utf8_lossy(&self.pipe.take(head_len)?).into_owned();
-        ensure!(head.starts_with("HTTP/1.1 200 "), "unexpected answer: {head}");
-        let body_len: usize = head
-            .lines()
-            .filter_map(|line| line.split_once(": "))
-            .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
-            .context("an answer without a length")?
-            .1
-            .parse()?;
-        self.pipe.take(body_len).map(drop)
+        let answered = self.answers.read(&mut self.pipe, self.sent.len());
+        answered.with_context(|| format!("a request of {}", self.pipe.local()))
     }
 }

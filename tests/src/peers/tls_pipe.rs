@@ -1,19 +1,18 @@
 //! The bytes inside a TLS connection, by `openssl s_client`, a process for each connection.
 
 use std::{
-    io::{Read as _, Write as _},
+    io::{self, Read, Write as _},
     net::SocketAddr,
     process::{ChildStdin, ChildStdout, Stdio},
-    time::Duration,
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::{lab::netns::Namespace, peers::client::Bound, process::Process, wait};
 
-/// Timeout of an answer.
-const ANSWER: Duration = Duration::from_secs(20);
+/// Timeout of an answer, in seconds.
+const ANSWER_SECONDS: i64 = 20;
 
 /// The server name that clients ask for.
 pub const SERVER_NAME: &str = "api.example";
@@ -25,7 +24,6 @@ pub(super) struct TlsPipe {
     input: ChildStdin,
     output: ChildStdout,
     local: SocketAddr,
-    unread: Vec<u8>,
 }
 
 impl TlsPipe {
@@ -51,7 +49,7 @@ impl TlsPipe {
         let mut process = Process::new("openssl s_client", child);
         let child = process.child();
         let (input, output) = (child.stdin.take().context("stdin")?, child.stdout.take().context("stdout")?);
-        Ok(Self { _process: process, input, output, local, unread: Vec::new() })
+        Ok(Self { _process: process, input, output, local })
     }
 
     /// Returns its local address and port.
@@ -69,28 +67,18 @@ impl TlsPipe {
         wait::until("openssl to read", || Ok((rustix::io::ioctl_fionread(&self.input)? == 0).then_some(())))
     }
 
-    /// Returns what was received and not taken.
-    pub(super) fn unread(&self) -> &[u8] {
-        &self.unread
-    }
-
     /// Takes bytes, which it waits for.
     pub(super) fn take(&mut self, len: usize) -> Result<Vec<u8>> {
-        while self.unread.len() < len {
-            self.read_more()?;
-        }
-        Ok(self.unread.drain(..len).collect())
+        let mut bytes = vec![0; len];
+        self.read_exact(&mut bytes)?;
+        Ok(bytes)
     }
+}
 
-    /// Waits for more bytes.
-    pub(super) fn read_more(&mut self) -> Result<()> {
-        let patience = Timespec::try_from(ANSWER)?;
+impl Read for TlsPipe {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let patience = Timespec { tv_sec: ANSWER_SECONDS, tv_nsec: 0 };
         let ready = poll(&mut [PollFd::new(&self.output, PollFlags::IN)], Some(&patience))?;
-        ensure!(ready > 0, "no answer");
-        let mut buffer = [0; 4096];
-        let len = self.output.read(&mut buffer)?;
-        ensure!(len > 0, "the server closed the connection");
-        self.unread.extend(buffer.iter().take(len));
-        Ok(())
+        if ready == 0 { Err(io::ErrorKind::TimedOut.into()) } else { self.output.read(buffer) }
     }
 }

@@ -14,6 +14,7 @@
 //! Of a connection: its table up to [`hpack::table::MAX_TABLE_BYTES`], and the header block that is being read, up to the limits of a
 //! head. The end of a longer block is decoded for the table alone. The payload of other frames is passed over.
 
+mod binary;
 pub(super) mod block;
 pub(super) mod connection;
 mod frame;

@@ -68,6 +68,19 @@ enum State {
     Unwanted,
 }
 
+/// Whether a connection is TLS.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Tls {
+    /// Not as far as is known.
+    No,
+    /// It is, and is still to be counted, unless its plaintext is read.
+    Uncounted,
+    /// It is, and was counted.
+    Counted,
+    /// It is, and its plaintext is read.
+    Read,
+}
+
 /// The parser of one connection.
 #[derive(Debug)]
 pub struct Parser {
@@ -84,6 +97,7 @@ pub struct Parser {
     /// The first bytes of a stream that was joined, until a request is found.
     first_bytes: Vec<u8>,
     is_told: bool,
+    tls: Tls,
 }
 
 impl Default for Parser {
@@ -98,6 +112,7 @@ impl Default for Parser {
             is_http2: false,
             first_bytes: Vec::new(),
             is_told: false,
+            tls: Tls::No,
         }
     }
 }
@@ -110,8 +125,10 @@ impl Parser {
         Self { state, ..Self::default() }
     }
 
-    /// Stops if it searches for a request: the stream turned out to be TLS.
-    pub fn stop_search(&mut self, cx: &mut Context<'_>) {
+    /// Takes into account that the stream is TLS whose plaintext is read: it is not searched for a request.
+    pub fn leave_to_plaintext(&mut self, cx: &mut Context<'_>) {
+        self.tls = Tls::Read;
+        self.first_bytes = Vec::new();
         if matches!(self.state, State::Search(_) | State::Sample { .. } | State::Skip { .. }) {
             let unread = self.unread_bytes();
             add(&mut cx.ledger.opaque_bytes, unread as u64);
@@ -164,6 +181,10 @@ impl Parser {
             State::Search(search) => search.drop_kept(&mut cx.ledger.resync_bytes),
             State::Sample { search, .. } => search.drop_kept(&mut cx.ledger.opaque_bytes),
             _ => {}
+        }
+        if self.tls == Tls::Uncounted {
+            self.tls = Tls::Counted;
+            add(&mut cx.ledger.not_http, 1);
         }
         if self.requests == 0 && cause != Cause::Limit {
             if let State::Http2(_) = self.state {
@@ -339,7 +360,7 @@ impl Parser {
 
     /// Emits that the stream is not HTTP, once.
     fn tell(&mut self, reason: NotHttp, bytes: &[u8], cx: &mut Context<'_>) {
-        if !self.is_told {
+        if !self.is_told && self.tls != Tls::Read {
             self.is_told = true;
             add(&mut cx.ledger.not_http, 1);
             let preview = bytes.get(..PREVIEW_BYTES).unwrap_or(bytes);
@@ -349,7 +370,9 @@ impl Parser {
 
     /// Stops because the stream is TLS, with this `ClientHello`.
     fn stop_tls(&mut self, hello: &ClientHello, cx: &mut Context<'_>) {
-        add(&mut cx.ledger.not_http, 1);
+        if self.tls == Tls::No {
+            self.tls = Tls::Uncounted;
+        }
         add(&mut cx.ledger.oversized_hellos, u64::from(hello.is_cut));
         self.state = State::Stopped;
         cx.receiver.event(&Event::Tls(hello));

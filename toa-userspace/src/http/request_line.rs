@@ -25,6 +25,8 @@ pub enum Malformation {
     Control,
     /// The identifier of the stream is not one of a client (RFC 9113 section 5.1.1).
     Stream,
+    /// The scheme is missing (RFC 9113 section 8.3.1).
+    Scheme,
     /// The header block cannot be decoded (RFC 7541).
     Compression,
 }
@@ -40,6 +42,7 @@ impl Malformation {
             Self::Host => "host",
             Self::Control => "control character",
             Self::Stream => "stream",
+            Self::Scheme => "scheme",
             Self::Compression => "header compression",
         }
     }

@@ -170,7 +170,7 @@ impl Entry {
         }
         self.is_plaintext_over = false;
         owner.connection.is_decrypted = true;
-        packets.with_parser(&mut owner, cx, |parser, _, cx| parser.stop_search(cx));
+        packets.with_parser(&mut owner, cx, |parser, _, cx| parser.leave_to_plaintext(cx));
         let is_wanted = cx.rules.is_none_or(|rules| rules.watches(&owner.connection.attribution));
         let lane =
             self.plaintext.get_or_insert_with(|| Box::new(Lane::of_plaintext(&plaintext.segment, is_wanted)));

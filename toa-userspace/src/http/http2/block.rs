@@ -8,6 +8,7 @@ use super::{
         memory::{FieldSpans, HeadMemory, Span},
         request_line::{self, Malformation, is_token},
     },
+    binary,
     hpack::decoder::Item,
 };
 use crate::limits::Limits;
@@ -89,6 +90,16 @@ impl Block {
         self.method.is_some() && self.has_scheme
     }
 
+    /// Returns whether it has a pseudo-header field, so that it begins its stream.
+    pub(super) fn begins_stream(&self) -> bool {
+        self.method.is_some() || self.target.is_some() || self.authority.is_some() || self.has_scheme
+    }
+
+    /// Returns whether a field is unknown, which may be a pseudo-header field.
+    pub(super) fn has_unknown(&self) -> bool {
+        self.unknown_fields > 0
+    }
+
     fn field(&mut self, name: &[u8], value: &[u8], limits: &Limits) {
         if name.first() == Some(&b':') {
             return self.pseudo_field(name, value, limits);
@@ -100,6 +111,8 @@ impl Block {
         if !is_name || is_misplaced {
             self.note(Malformation::Field);
         }
+        let binary = binary::to_text(name, value);
+        let value = binary.as_deref().unwrap_or(value);
         if has_control(value) || value.trim_ascii().len() < value.len() {
             self.note(Malformation::Control);
         }
@@ -187,14 +200,9 @@ impl Block {
         let is_hostless = self.unknown_fields == 0 && self.hosts.are_wrong(1);
         let host = (is_hostless || self.hosts.are_wrong(0)).then_some(Malformation::Host);
         let stream = (self.stream_id & 1 == 0).then_some(Malformation::Stream);
-        line.or(stream).or(self.malformation).or(host)
-    }
-
-    /// Returns whether it is a request and not a trailer section (RFC 9113 section 8.1), which has no pseudo-header fields
-    /// and ends its stream.
-    pub(super) fn is_request(&self, ends_stream: bool) -> bool {
-        let is_named = self.method.is_some() || self.target.is_some() || self.authority.is_some();
-        is_named || self.has_scheme || (self.unknown_fields > 0 && !ends_stream)
+        let is_schemeless = !self.has_scheme && !is_connect && self.unknown_fields == 0;
+        let scheme = is_schemeless.then_some(Malformation::Scheme);
+        line.or(stream).or(self.malformation).or(scheme).or(host)
     }
 
     /// Returns the request, or `None` if that does not even have a method and a target. `error` is what ended the block too
@@ -207,7 +215,8 @@ impl Block {
     ) -> Option<HttpRequest<'static>> {
         let mut malformation = error.or_else(|| self.malformation());
         // What is not there yet cannot be wrong.
-        if incomplete.is_some() && error.is_none() && malformation == Some(Malformation::Host) {
+        let may_follow = matches!(malformation, Some(Malformation::Host | Malformation::Scheme));
+        if incomplete.is_some() && error.is_none() && may_follow {
             malformation = None;
         }
         let Self { stream_id, method, target, authority, lines, mut spans, unknown_fields, .. } = self;

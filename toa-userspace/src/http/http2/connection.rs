@@ -75,6 +75,9 @@ pub(in super::super) struct Connection {
     cut_field: Vec<u8>,
     /// The highest identifier of a stream that has begun. New ones have higher ones (RFC 9113 section 5.1.1).
     last_stream_id: u32,
+    /// Whether every stream with a higher one is new. If not, streams may have begun before the connection was joined, or
+    /// in what was lost.
+    knows_streams: bool,
     /// How many headers of frames were read.
     frames: u64,
     /// Whether every frame must be one that a client may send.
@@ -90,6 +93,7 @@ impl Connection {
             open: Open::No,
             cut_field: Vec::new(),
             last_stream_id,
+            knows_streams: true,
             frames: 0,
             is_strict: false,
         }
@@ -98,7 +102,7 @@ impl Connection {
     /// Returns one that was joined before a frame.
     pub(in super::super) fn joined() -> Self {
         let place = Place::Header([0; HEADER_BYTES], 0);
-        Self { place, decoder: Decoder::joined(), ..Self::new(0) }
+        Self { place, decoder: Decoder::joined(), knows_streams: false, ..Self::new(0) }
     }
 
     /// Returns one that was joined where a frame is only supposed to begin.
@@ -111,6 +115,11 @@ impl Connection {
         self.frames
     }
 
+    /// Returns whether it is before a frame and not in a header block.
+    pub(super) fn is_between_frames(&self) -> bool {
+        matches!((&self.place, &self.open), (Place::Header(_, 0), Open::No))
+    }
+
     /// Returns whether its place in the stream is lost.
     pub(in super::super) fn is_lost(&self) -> bool {
         matches!(self.place, Place::Lost)
@@ -120,6 +129,7 @@ impl Connection {
     pub(in super::super) fn lose(&mut self) {
         self.place = Place::Lost;
         self.open = Open::No;
+        self.knows_streams = false;
         self.forget();
     }
 
@@ -346,11 +356,13 @@ impl Connection {
         self.take_block().map_or(Step::More, Step::Head)
     }
 
-    /// Ends a header block. Returns it if it is a request.
+    /// Ends a header block. Returns it if it is a request, and not the trailer section of a stream that may have begun before:
+    /// that has no pseudo-header fields, and ends its stream (RFC 9113 section 8.1).
     fn take_block(&mut self) -> Option<Box<Block>> {
-        match std::mem::replace(&mut self.open, Open::No) {
-            Open::Head { block, ends_stream, .. } => block.is_request(ends_stream).then_some(block),
-            _ => None,
-        }
+        let Open::Head { block, ends_stream, .. } = std::mem::replace(&mut self.open, Open::No) else {
+            return None;
+        };
+        self.knows_streams |= block.begins_stream();
+        (self.knows_streams || (block.has_unknown() && !ends_stream)).then_some(block)
     }
 }

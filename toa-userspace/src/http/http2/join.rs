@@ -1,7 +1,9 @@
 //! Whether HTTP/2 goes on where a segment begins: on a connection that was joined, or lost bytes.
 //!
 //! A body may contain anything. So frames must follow each other, all of them such as a client may send, and one of them must be
-//! a request whose header block decodes. Until that is known, the bytes are kept.
+//! a request whose header block decodes. That it ends where its segment ends is as good as another frame: of anything else, a
+//! frame's length would have to fit by chance. So a client that sends one request at a time is not kept waiting. A request
+//! with a method that is unknown proves less. Until it is known what they are, the bytes are kept.
 
 use super::{
     super::memory::HeadMemory,
@@ -15,8 +17,11 @@ const MAX_BYTES: usize = 20 << 10;
 /// Most segments that are kept.
 const MAX_SEGMENTS: usize = 32;
 
-/// How many headers of frames must follow each other.
+/// How many headers of frames must follow each other, one of them that of a request.
 const MIN_FRAMES: u64 = 2;
+
+/// How many, if the method of the requests is unknown.
+const MIN_FRAMES_UNKNOWN: u64 = 4;
 
 /// What the bytes are.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -50,6 +55,8 @@ pub(in super::super) struct Join {
     ends: Vec<(usize, Arrival)>,
     probe: Connection,
     has_request: bool,
+    /// Whether it has what is a request if what is unknown is its method.
+    has_unknown_request: bool,
     otherwise: Otherwise,
 }
 
@@ -61,6 +68,7 @@ impl Join {
             ends: Vec::new(),
             probe: Connection::supposed(),
             has_request: false,
+            has_unknown_request: false,
             otherwise,
         }
     }
@@ -76,22 +84,32 @@ impl Join {
         self.kept.extend_from_slice(bytes);
         self.ends.push((self.kept.len(), arrival));
         let mut rest = bytes;
-        while !rest.is_empty() && (!self.has_request || self.probe.frames() < MIN_FRAMES) {
+        while !rest.is_empty() && !self.has_frames() {
             let (read, step) = self.probe.read(rest, limits, &mut HttpLedger::default(), memory);
             rest = rest.get(read..).unwrap_or_default();
             match step {
                 Step::More => {}
-                Step::Head(block) if !block.is_malformed() => self.has_request |= block.is_certain(),
+                Step::Head(block) if !block.is_malformed() => {
+                    self.has_request |= block.is_certain();
+                    self.has_unknown_request |= block.begins_stream() && block.has_unknown();
+                }
                 _ => return Verdict::Other,
             }
         }
-        if self.has_request && self.probe.frames() >= MIN_FRAMES {
+        if self.has_frames() || (self.has_request && self.probe.is_between_frames()) {
             Verdict::Frames
         } else if self.kept.len() > MAX_BYTES || self.ends.len() >= MAX_SEGMENTS {
             Verdict::Other
         } else {
             Verdict::Partial
         }
+    }
+
+    /// Returns whether enough frames follow each other.
+    fn has_frames(&self) -> bool {
+        let frames = self.probe.frames();
+        (self.has_request && frames >= MIN_FRAMES)
+            || (self.has_unknown_request && frames >= MIN_FRAMES_UNKNOWN)
     }
 
     /// Returns how many bytes are kept.

@@ -124,25 +124,28 @@ impl Parser {
 
     /// Reads frames. Returns the bytes that are still to be processed.
     pub(super) fn frames<'b>(&mut self, bytes: &'b [u8], cx: &mut Context<'_>) -> &'b [u8] {
-        let State::Http2(connection) = &mut self.state else { return bytes };
-        let (read, step) = connection.read(bytes, cx.limits, cx.ledger, cx.heads);
-        let rest = bytes.get(read..).unwrap_or_default();
-        match step {
-            Step::More => {}
-            Step::Head(block) => self.block(*block, None, None, cx),
-            Step::LongHead(block) => {
-                let incomplete = Incomplete { cause: Cause::Length, gap_bytes: 0 };
-                self.block(*block, Some(incomplete), None, cx);
-            }
-            Step::Undecodable(block) => {
-                if let Some(block) = block {
-                    self.block(*block, None, Some(Malformation::Compression), cx);
+        let mut rest = bytes;
+        // Until more bytes are needed: what was read may end a frame, also if nothing is left.
+        loop {
+            let State::Http2(connection) = &mut self.state else { return rest };
+            let (read, step) = connection.read(rest, cx.limits, cx.ledger, cx.heads);
+            rest = rest.get(read..).unwrap_or_default();
+            match step {
+                Step::More => return rest,
+                Step::Head(block) => self.block(*block, None, None, cx),
+                Step::LongHead(block) => {
+                    let incomplete = Incomplete { cause: Cause::Length, gap_bytes: 0 };
+                    self.block(*block, Some(incomplete), None, cx);
                 }
-                self.break_off(rest, cx);
+                Step::Undecodable(block) => {
+                    if let Some(block) = block {
+                        self.block(*block, None, Some(Malformation::Compression), cx);
+                    }
+                    self.break_off(rest, cx);
+                }
+                Step::Broken => self.break_off(rest, cx),
             }
-            Step::Broken => self.break_off(rest, cx),
         }
-        rest
     }
 
     /// Ends a connection of which no server reads any more. If frames were found by searching, the search goes on instead.

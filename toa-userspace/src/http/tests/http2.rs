@@ -212,6 +212,9 @@ fn pseudo_fields_become_the_parts_of_a_request() {
     assert!(
         head.ends_with("host: a:50051\nte: trailers\ncontent-type: application/grpc\ntrace-bin: AAEC/w\n\n")
     );
+    let binary = [&grpc[..6], &[("trace-bin", "\0\0\r\n\x7f"), ("x-bin", "\0")]].concat();
+    let (_, malformation, head) = of(&binary);
+    assert!(malformation.is_none() && head.ends_with("\ntrace-bin: AA0Kfw\nx-bin: \n\n"), "{head}");
     let get = [(":method", "GET"), (":scheme", "http"), (":path", "/"), (":authority", "a")];
     for (fields, expected) in [
         (&[][..], None),
@@ -221,6 +224,7 @@ fn pseudo_fields_become_the_parts_of_a_request() {
         (&[("connection", "close")], Some(Malformation::Field)),
         (&[("te", "gzip")], Some(Malformation::Field)),
         (&[("", "a")], Some(Malformation::Field)),
+        (&[("x", "\0a")], Some(Malformation::Control)),
         (&[("x", "a\r\nb: c")], Some(Malformation::Control)),
         (&[("x", " a")], Some(Malformation::Control)),
         (&[(":path", "/2")], Some(Malformation::Field)),
@@ -232,7 +236,31 @@ fn pseudo_fields_become_the_parts_of_a_request() {
     assert_eq!(of(&[&get[..3], &[("host", "a")]].concat()).1, None);
     assert_eq!(of(&[get[0], get[1], get[3]]).1, Some(Malformation::Target));
     assert_eq!(of(&get[1..]).1, Some(Malformation::Method));
+    assert_eq!(of(&[get[0], get[2], get[3]]).1, Some(Malformation::Scheme));
     assert_eq!(of(&[("x", "y"), get[0], get[1], get[2], get[3]]).1, Some(Malformation::Field));
+}
+
+#[test]
+fn a_new_stream_without_pseudo_fields_is_a_malformed_request() {
+    let wire = Wire::new(true).pieces(
+        &[
+            PREFACE,
+            &request(1, "/1"),
+            &frame(HEADERS, END_STREAM | END_HEADERS, 3, &literals(&[("x-team", "a")])),
+            &frame(HEADERS, END_HEADERS, 5, b""),
+            &frame(HEADERS, END_STREAM | END_HEADERS, 1, &literals(&[("x-team", "a")])),
+        ]
+        .concat(),
+        1000,
+    );
+    let malformed = |stream_id, head: &str| Found {
+        malformation: Some(Malformation::Method),
+        ..Found::whole(stream_id, head)
+    };
+    let expected =
+        [Found::whole(1, &head("/1")), malformed(3, "  HTTP/2\nx-team: a\n\n"), malformed(5, "  HTTP/2\n\n")];
+    assert_eq!(wire.found, expected);
+    assert_eq!(wire.ledger.malformed_requests, 2);
 }
 
 #[test]

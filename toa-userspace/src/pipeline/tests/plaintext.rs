@@ -63,6 +63,24 @@ fn what_is_cut_or_lost_in_a_body_is_a_gap_of_its_length() {
 }
 
 #[test]
+fn only_tls_that_is_not_read_counts_as_what_is_not_http() {
+    let (mut pipeline, mut kept) = greeted();
+    pipeline.read(&plaintext(0, GET), &mut kept);
+    pipeline.finish(&mut kept);
+    assert_eq!(pipeline.ledger().http.not_http, 0);
+    // Whichever came first.
+    let (mut pipeline, mut kept) = super::pipeline();
+    pipeline.read(&plaintext(0, GET), &mut kept);
+    pipeline.segment(&Segment { flags: SYN, ..segment(1, 0, b"") }, &mut kept);
+    pipeline.segment(&segment(1, 1, &hello()), &mut kept);
+    pipeline.finish(&mut kept);
+    assert_eq!(pipeline.ledger().http.not_http, 0);
+    let (mut pipeline, mut kept) = greeted();
+    pipeline.finish(&mut kept);
+    assert_eq!(pipeline.ledger().http.not_http, 1);
+}
+
+#[test]
 fn a_connection_ends_when_the_server_has_read_it() {
     let (mut pipeline, mut kept) = greeted();
     pipeline.read(&plaintext(0, &GET[..5]), &mut kept);
@@ -116,6 +134,8 @@ fn ciphertext_of_a_joined_connection_is_not_searched() {
     pipeline.segment(&segment(1, 900, b"\nGET /b HTTP/1.1\r\nhost: b\r\n\r\n"), &mut kept);
     assert_eq!(kept.heads[&1].len(), 1);
     check(&pipeline);
+    pipeline.finish(&mut kept);
+    assert_eq!((&kept.not_http[..], pipeline.ledger().http.not_http), (&[][..], 0));
 }
 
 /// Takes every window.

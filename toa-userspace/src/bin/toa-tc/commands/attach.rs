@@ -259,7 +259,8 @@ impl Prepared {
         let existing =
             args.existing.map(|_| ExistingConnections::new(watch, Arc::clone(&flows), &config, trusted));
         let existing = existing.transpose()?;
-        let attach = |libraries| tls::attach(&mut loaded, &libraries, existing.is_some());
+        let is_old_followed = existing.is_some() || table.is_some() || config.follows_any();
+        let attach = |libraries| tls::attach(&mut loaded, &libraries, is_old_followed);
         let plaintext = libraries.map(attach).transpose()?;
         Ok(Self {
             args,

@@ -54,6 +54,20 @@ fn what_follows_the_limit_of_a_head_is_left_out_however_it_comes() {
 }
 
 #[test]
+fn the_end_of_a_long_head_is_read_however_it_comes() {
+    // Its last field is cut off.
+    let payload = [&[0x82, 0x84, 0x86][..], &[0x9d; 25], b"\x40\x05x"].concat();
+    let bytes = frame(HEADERS, END_HEADERS, 1, &payload);
+    for step in [bytes.len(), 9, 1] {
+        let mut wire = opened();
+        wire.limits.fields = 20;
+        let found = wire.pieces(&bytes, step).finish().found;
+        assert_eq!((found.len(), found[0].incomplete), (2, Some(Cause::Length)), "{step}");
+        assert_eq!(found[1], Found::reason("http2"), "{step}");
+    }
+}
+
+#[test]
 fn empty_frames_are_counted() {
     let mut wire = opened();
     wire.data(&frame(HEADERS, 0, 1, &block("/1", &[])));

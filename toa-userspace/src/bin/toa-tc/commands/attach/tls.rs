@@ -82,9 +82,9 @@ pub(super) fn find(server: &TlsServer, config: &Config) -> Result<Found> {
 
 /// Attaches to the libraries. If connections that are open already are to be followed, also learns those of older TLS
 /// objects.
-pub(super) fn attach(loaded: &mut Loaded, found: &Found, existing: bool) -> Result<Plaintext> {
+pub(super) fn attach(loaded: &mut Loaded, found: &Found, is_old_followed: bool) -> Result<Plaintext> {
     // First, so that no object is between the two.
-    let learning = existing.then(|| Learning::begin(loaded)).transpose()?;
+    let learning = is_old_followed.then(|| Learning::begin(loaded)).transpose()?;
     let mut probes = Probes::default();
     for (library, users) in found.values() {
         probes.attach(loaded, library)?;
