@@ -43,8 +43,8 @@ fn mark(bytes: &[u8; WIDTH], marks: &mut [u8; WIDTH], is_wanted: impl Fn(u8) -> 
     }
 }
 
-/// Returns whether a byte is one of those from `first` to `last`. With this and operators that always have both of their
-/// operands, the compiler finds vector instructions in [`mark`]; with `matches!` it does not.
+/// Returns whether a byte is one of those from `first` to `last`. With this, the compiler finds vector instructions for
+/// [`mark`]; with `matches!` it does not.
 #[inline]
 pub(crate) const fn is_within(byte: u8, first: u8, last: u8) -> bool {
     byte.wrapping_sub(first) <= last.wrapping_sub(first)

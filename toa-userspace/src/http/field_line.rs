@@ -59,7 +59,7 @@ impl FieldLine {
 /// Returns whether a line without its end has a byte that is allowed neither in a field (RFC 9110 section 5.5) nor as part
 /// of a line end, or a CR, which is not part of one then.
 pub(super) fn has_control(line: &[u8]) -> bool {
-    has_any(line, |byte| is_within(byte, 0, 0x1f) & (byte != b'\t') | (byte == 0x7f))
+    has_any(line, |byte| (is_within(byte, 0, 0x1f) && byte != b'\t') || byte == 0x7f)
 }
 
 /// Returns the [`FieldLine::name_print`] of a name.

@@ -9,6 +9,7 @@ use super::{
 };
 
 /// What one pass over a head finds, besides the places of its fields.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(super) struct Reading {
     pub(super) line: RequestLine,
     /// The position after the empty line, or where to continue to search for it.

@@ -132,8 +132,8 @@ pub(super) fn malformation(method: &[u8], target: &[u8], has_wrong_version: bool
     if has_wrong_version {
         return Some(Malformation::Version);
     }
-    let is_odd = |byte: u8| is_within(byte, 0, b' ') | (byte == 0x7f);
-    let is_usual = target.starts_with(b"/") && !has_any(target, |byte| is_odd(byte) | (byte == b'%'));
+    let is_odd = |byte: u8| is_within(byte, 0, b' ') || byte == 0x7f;
+    let is_usual = target.starts_with(b"/") && !has_any(target, |byte| is_odd(byte) || byte == b'%');
     let is_target = is_usual || (has_form(method, target) && !has_any(target, is_odd));
     (!is_target).then_some(Malformation::Target)
 }

@@ -30,7 +30,7 @@ pub fn escape(bytes: &[u8], out: &mut Vec<u8>) {
 
 /// Returns whether `bytes` are ASCII in which neither [`escape`] nor [`escape_json`] changes anything.
 pub fn is_plain(bytes: &[u8]) -> bool {
-    !has_any(bytes, |byte| !is_plain_byte(byte) | (byte == b'"'))
+    !has_any(bytes, |byte| !is_plain_byte(byte) || byte == b'"')
 }
 
 /// Appends `bytes` to `out`, escaped, as a part of a string in JSON (RFC 8259 section 7).
@@ -90,7 +90,7 @@ fn hex_digit(digit: u8) -> u8 {
 
 /// Returns whether a byte is an ASCII character that is printed as it is.
 fn is_plain_byte(byte: u8) -> bool {
-    is_within(byte, b' ', b'~') & (byte != b'\\')
+    is_within(byte, b' ', b'~') && byte != b'\\'
 }
 
 /// Returns whether a character is printed as it is. Not printed are the backslash, control characters (C0, DEL, C1),

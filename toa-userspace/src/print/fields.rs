@@ -48,10 +48,8 @@ mod tests {
             format!("GET / HTTP/1.1\r\nhost: a\r\nHost: a\r\nhost:  a\r\nhost: a\r\nhost: {long}\r\n\r\n");
         let request = first_request(head.as_bytes(), 0);
         let (mut fields, mut out) = (Fields::default(), Vec::new());
-        let mut number = b'0';
-        for field in request.fields().chain(request.fields()) {
+        for (number, field) in (b'0'..).zip(request.fields().chain(request.fields())) {
             fields.put(&field, &mut out, |out| out.push(number));
-            number += 1;
         }
         assert_eq!(out, b"0120401209");
     }

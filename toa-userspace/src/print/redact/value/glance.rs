@@ -67,6 +67,6 @@ pub(crate) fn may_contain_secret(value: &[u8], kind: Kind, look_up: impl Fn(&[u8
 /// not matter for some others.
 #[inline]
 fn is_telling(byte: u8) -> bool {
-    let is_letter = is_within(byte | 0x20, b'a', b'z') & (byte != b'J');
-    !(is_letter | is_within(byte, b'0', b'9') | is_within(byte, b'-', b'.') | (byte >= 0x80))
+    let is_letter = is_within(byte | 0x20, b'a', b'z') && byte != b'J';
+    !(is_letter || is_within(byte, b'0', b'9') || is_within(byte, b'-', b'.') || byte >= 0x80)
 }
