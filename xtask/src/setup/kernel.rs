@@ -35,10 +35,7 @@ const MODULES: [&str; 11] = [
 /// Returns the paths of the modules in the directory that the kernel was unpacked into. Later kernels have compressed
 /// ones, which are unpacked.
 pub(crate) fn modules(directory: &Path) -> Result<Vec<PathBuf>> {
-    let places = ["lib/modules", "usr/lib/modules"].map(|place| directory.join(place));
-    let kernels = places.into_iter().find(|it| it.exists()).context("the VM's kernel has no modules")?;
-    let kernel = fs::read_dir(&kernels).with_context(|| format!("cannot read {}", kernels.display()))?;
-    let kernel = kernel.flatten().next().context("the VM's kernel has no modules")?.path();
+    let kernel = module_directory(directory)?.context("the VM's kernel has no modules")?;
     let mut modules = Vec::new();
     for module in MODULES.iter().map(|module| kernel.join("kernel").join(module)) {
         let compressed = module.with_extension("ko.xz");
@@ -51,6 +48,16 @@ pub(crate) fn modules(directory: &Path) -> Result<Vec<PathBuf>> {
         }
     }
     Ok(modules)
+}
+
+/// Returns the directory of the modules of the kernel that was unpacked into `directory`, if it is there.
+fn module_directory(directory: &Path) -> Result<Option<PathBuf>> {
+    let places = ["lib/modules", "usr/lib/modules"].map(|place| directory.join(place));
+    let Some(kernels) = places.into_iter().find(|it| it.exists()) else {
+        return Ok(None);
+    };
+    let kernels = fs::read_dir(&kernels).with_context(|| format!("cannot read {}", kernels.display()))?;
+    Ok(kernels.flatten().next().map(|kernel| kernel.path()))
 }
 
 /// Returns where the headers are installed that modules for the unpacked kernel are built with, if they are there.
@@ -69,11 +76,12 @@ fn release(workspace: &Workspace) -> Result<Option<String>> {
     Ok(name.and_then(|name| name.strip_prefix("vmlinuz-").map(str::to_owned)))
 }
 
-/// Returns the path of the kernel that was unpacked into a directory, if it is there.
+/// Returns the path of the kernel that was unpacked into a directory, if it is there. Since 7.x, it is beside its modules.
 pub(crate) fn find(directory: &Path) -> Result<Option<PathBuf>> {
     let boot = directory.join("boot");
     if !boot.exists() {
-        return Ok(None);
+        let kernel = module_directory(directory)?.map(|modules| modules.join("vmlinuz"));
+        return Ok(kernel.filter(|kernel| kernel.exists()));
     }
     let files = fs::read_dir(&boot).with_context(|| format!("cannot read {}", boot.display()))?;
     let is_kernel =

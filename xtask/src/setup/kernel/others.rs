@@ -49,11 +49,19 @@ impl Kernel {
             Some([like, suite]) => lists(&directory, &apt::mirror(like)?, suite)?,
             None => Vec::new(),
         };
-        let depends =
-            exec::output(Command::new("apt-cache").args(&options).args(["depends", self.metapackage]))?;
-        let package = apt::parse_depends(&depends);
-        let package = package.first().with_context(|| format!("apt knows no {}", self.metapackage))?;
-        unpack(&directory, package, &options)?;
+        let depends = |package: &str, prefixes: &[&str]| -> Result<Vec<String>> {
+            let depends = exec::output(Command::new("apt-cache").args(&options).args(["depends", package]))?;
+            let mut packages = apt::parse_depends(&depends);
+            packages.retain(|package| prefixes.iter().any(|prefix| package.starts_with(prefix)));
+            Ok(packages)
+        };
+        let images = depends(self.metapackage, &["linux-image-"])?;
+        let image = images.first().with_context(|| format!("apt knows no {}", self.metapackage))?;
+        unpack(&directory, image, &options)?;
+        // Since 7.x, an image is made of several packages.
+        for part in depends(image, &["linux-binary-", "linux-modules-"])? {
+            unpack(&directory, &part, &options)?;
+        }
         Ok(directory)
     }
 }
