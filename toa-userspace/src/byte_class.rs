@@ -34,8 +34,7 @@ const MARK: u8 = 0x80;
 
 /// Sets the mark of each byte that `is_wanted`.
 ///
-/// It is a function of its own in the program, too. A compiler turns this loop into a few vector instructions, but not if
-/// it is a part of another one.
+/// Never inlined: on its own, this loop becomes a few vector instructions, but not as a part of another one.
 #[inline(never)]
 fn mark(bytes: &[u8; WIDTH], marks: &mut [u8; WIDTH], is_wanted: impl Fn(u8) -> bool) {
     for (mark, byte) in marks.iter_mut().zip(bytes) {

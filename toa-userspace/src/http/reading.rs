@@ -38,7 +38,7 @@ impl Reading {
         let (line_bytes, first_field, is_whole) = next_line(bytes, 0);
         let line = RequestLine::read(line_bytes, is_whole);
         let is_last = line.method == (0..7) && line_bytes.starts_with(b"CONNECT");
-        // One with a version is malformed then.
+        // A line with a version is malformed if it has one.
         let may_have_control = !matches!(line.version, Version::One { .. });
         let mut this = Self {
             line,

@@ -269,10 +269,13 @@ mod tests {
         fs::rename(&path, directory.join("old")).unwrap();
         // SAFETY: the signal has a handler.
         assert_eq!(unsafe { libc::raise(libc::SIGHUP) }, 0);
-        tokio::select! {
-            never = files.follow() => match never {},
-            file = again.recv() => assert!(file.is_some()),
-        }
+        let opened = tokio::time::timeout(Duration::from_secs(20), async {
+            tokio::select! {
+                never = files.follow() => match never {},
+                file = again.recv() => file.is_some(),
+            }
+        });
+        assert_eq!(opened.await, Ok(true));
         assert!(path.exists());
         fs::remove_dir_all(&directory).unwrap();
     }

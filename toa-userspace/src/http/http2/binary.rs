@@ -2,22 +2,12 @@
 //! to a peer that has allowed it in its SETTINGS, as they are behind a zero byte (gRPC's proposal G1, true binary metadata).
 //! Zero begins no other value (RFC 9113 section 8.2.1).
 
-/// The digits of base64 (RFC 4648 section 4).
-const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+use data_encoding::BASE64_NOPAD;
 
 /// Returns such a value as base64, which says the same, if it is sent as it is.
 pub(super) fn to_text(name: &[u8], value: &[u8]) -> Option<Vec<u8>> {
     let [0, bytes @ ..] = value else { return None };
-    name.ends_with(b"-bin").then(|| bytes.chunks(3).flat_map(digits).collect())
-}
-
-/// Returns the digits of up to three bytes.
-fn digits(bytes: &[u8]) -> impl Iterator<Item = u8> {
-    let three = [0, 1, 2].map(|at| bytes.get(at).copied().unwrap_or_default());
-    let [first, second, third] = three.map(u32::from);
-    let bits = first << 16 | second << 8 | third;
-    let digit = move |shift: u32| DIGITS.get((bits >> shift & 63) as usize).copied().unwrap_or_default();
-    [18, 12, 6, 0].into_iter().take(bytes.len().saturating_add(1)).map(digit)
+    name.ends_with(b"-bin").then(|| BASE64_NOPAD.encode(bytes).into_bytes())
 }
 
 #[cfg(test)]

@@ -264,10 +264,11 @@ impl Block {
             let line = field.name.to(field.value).get(&head);
             let (read, place) = memory.lines.get(line, before);
             before = place;
-            field.name_print = name_print(field.name.get(&head));
             // Two different fields may have the same line if they are malformed.
             if read.parts(line) == (field.name.get(&head), field.value.get(&head)) {
-                field.place = place;
+                (field.place, field.name_print) = (place, read.name_print);
+            } else {
+                field.name_print = name_print(field.name.get(&head));
             }
         }
         let method = 0..method.len();
