@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use toa_packets::toa_option::toa_option;
 use toa_tests::{
-    lab::{Lab, marker::Habit, tls_address},
+    lab::{Lab, cgroup::Cgroup, marker::Habit, tls_address},
     peers::{client::Request, tls_client::TlsConnection},
     process::{Process, Signal, children},
     tool::{attached, toa_tc},
@@ -21,6 +21,14 @@ const CLIENT: ([u8; 4], u16) = ([203, 0, 113, 9], 54321);
 
 /// The unit, which the package would install.
 const UNIT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../toa-userspace/systemd/toa-tc@.service");
+
+/// Joins a cgroup, whose directory is the first argument, and runs the command in the others. To systemd it is the root: two of them
+/// in one would remove each other's cgroups.
+const JOIN: &str = r#"
+echo 0 > "$1/cgroup.procs"
+shift
+exec "$@"
+"#;
 
 /// Starts systemd as the first process of new namespaces, with the root directory of this host, of which it changes only a copy.
 /// Arguments: an empty directory, the tool, and the unit.
@@ -92,6 +100,7 @@ fn drop_in_for_tls() -> Result<String> {
 struct Systemd {
     process: Process,
     _directory: tempfile::TempDir,
+    _cgroup: Cgroup,
     /// The process id of the first process in its namespaces.
     id: u32,
 }
@@ -101,7 +110,9 @@ impl Systemd {
     fn start(lab: &Lab) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("toa-systemd-").tempdir()?;
         let log = directory.path().join("stderr");
-        let mut command = lab.server.namespace.command("unshare");
+        let cgroup = Cgroup::new()?;
+        let mut command = lab.server.namespace.command("sh");
+        command.args(["-ec", JOIN, "sh"]).arg(cgroup.path()).arg("unshare");
         command.args(["--fork", "--pid", "--kill-child", "--mount", "--cgroup", "--uts", "--ipc"]);
         command.args(["sh", "-ec", BOOT, "sh"]).arg(directory.path()).arg(toa_tc::binary()?).arg(UNIT);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log)?);
@@ -110,7 +121,7 @@ impl Systemd {
             ensure!(process.status()?.is_none(), "no systemd: {}", fs::read_to_string(&log)?);
             Ok(children(process.id())?.first().copied())
         })?;
-        let systemd = Self { process, _directory: directory, id };
+        let systemd = Self { process, _directory: directory, _cgroup: cgroup, id };
         wait::until("the unit to be ready", || {
             let state = systemd.show("ActiveState").unwrap_or_default();
             ensure!(state != "failed", "it failed: {}", systemd.journal()?);

@@ -7,6 +7,7 @@
 
 use std::{
     fs::{self, File},
+    io,
     path::{Path, PathBuf},
     process,
     sync::atomic::{AtomicU32, Ordering},
@@ -30,7 +31,7 @@ fn own_directory() -> Result<PathBuf> {
     Ok(if path.is_dir() { path } else { mount.into() })
 }
 
-/// A new cgroup below this process's, removed when it is dropped. Its processes must have ended by then.
+/// A new cgroup below this process's, removed with all below it when it is dropped. Their processes must have ended by then.
 #[derive(Debug)]
 pub struct Cgroup {
     path: PathBuf,
@@ -65,8 +66,19 @@ impl Cgroup {
 impl Drop for Cgroup {
     fn drop(&mut self) {
         // A process leaves it some time after its parent has waited for it.
-        let _ = wait::until("an empty cgroup", || Ok(fs::remove_dir(&self.path).ok()));
+        let _ = wait::until("an empty cgroup", || Ok(remove(&self.path).ok()));
     }
+}
+
+/// Removes a cgroup and all below it.
+fn remove(path: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            remove(&entry.path())?;
+        }
+    }
+    fs::remove_dir(path)
 }
 
 /// Moves this process to a cgroup.
