@@ -1,5 +1,5 @@
-//! `attach --tls` with other servers than nginx: one that reads by `SSL_read_ex`, and one that contains the library. The requests
-//! of the watched client are those that the server logged, and `doctor` says whether that is possible.
+//! `attach --tls` with other servers than nginx: one that reads by `SSL_read_ex`, one that contains the library, and one with
+//! `BoringSSL`. The requests of the watched client are those that the server logged, and `doctor` says whether that is possible.
 #![cfg(feature = "kernel")]
 
 use std::{collections::BTreeMap, net::SocketAddr, path::Path};
@@ -88,6 +88,11 @@ fn a_server_that_reads_by_ssl_read_ex_is_read() -> Result<()> {
 #[test]
 fn a_server_that_contains_the_library_is_read() -> Result<()> {
     check(Kind::Static)
+}
+
+#[test]
+fn a_server_with_boringssl_is_read() -> Result<()> {
+    check(Kind::BoringSsl)
 }
 
 /// In a shared library, nothing names the function that does the work of both `SSL_read` and `SSL_read_ex`. Here its symbol does.

@@ -19,9 +19,10 @@ pub(crate) mod dist;
 pub(crate) mod kernel;
 pub(crate) mod oldest;
 
-/// The programs that tests, the VM and benchmarks run, a header of what a test links and a module of Python, each with its
+/// The programs that tests, the VM and benchmarks run, headers of what a test links and a module of Python, each with its
 /// Debian package.
-const PROGRAMS: [(&str, &str); 31] = [
+const PROGRAMS: [(&str, &str); 32] = [
+    ("/usr/include/android/openssl/ssl.h", "android-libboringssl-dev"),
     ("/usr/include/openssl/ssl.h", "libssl-dev"),
     ("/usr/lib/python3/dist-packages/grpc", "python3-grpcio"),
     ("bpftrace", "bpftrace"),

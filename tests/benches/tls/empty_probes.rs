@@ -21,10 +21,19 @@ pub(crate) enum Place {
     Function,
     /// Where the tool has its own.
     OfTool,
+    /// The same, without one at the return.
+    OfToolAtEntry,
 }
 
-/// The programs at entry and return.
-const PROGRAMS: [&str; 2] = ["toa_bench_entry", "toa_bench_return"];
+impl Place {
+    /// Returns the programs, at entry and return.
+    fn programs(self) -> &'static [&'static str] {
+        match self {
+            Self::Function | Self::OfTool => &["toa_bench_entry", "toa_bench_return"],
+            Self::OfToolAtEntry => &["toa_bench_entry"],
+        }
+    }
+}
 
 /// Probes at the function by which a process reads plaintext, until they are dropped.
 pub(crate) struct EmptyProbes(Ebpf);
@@ -37,7 +46,7 @@ impl EmptyProbes {
         let library = files.find(|file| file.contains("/libssl")).context("no libssl")?;
         let offset = match place {
             Place::Function => None,
-            Place::OfTool => {
+            Place::OfTool | Place::OfToolAtEntry => {
                 let functions = library::functions(Path::new(library))?;
                 let mut reading =
                     functions.iter().filter(|it| matches!(it.role, Role::Reads | Role::ReadsEx));
@@ -45,13 +54,13 @@ impl EmptyProbes {
             }
         };
         let mut object = Ebpf::load(OBJECT)?;
-        for name in PROGRAMS {
+        for name in place.programs() {
             let program = object.program_mut(name).with_context(|| format!("no program {name}"))?;
             let program: &mut UProbe = program.try_into()?;
             program.load().with_context(|| format!("loading {name}"))?;
-            let place =
+            let location =
                 offset.map_or(UProbeAttachLocation::Symbol("SSL_read"), UProbeAttachLocation::AbsoluteOffset);
-            program.attach(place, library, UProbeScope::AllProcesses)?;
+            program.attach(location, library, UProbeScope::AllProcesses)?;
         }
         Ok(Self(object))
     }

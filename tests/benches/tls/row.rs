@@ -14,7 +14,7 @@ pub(crate) struct Row {
 /// What runs beside nginx.
 #[derive(Debug)]
 pub(crate) enum Program {
-    /// Programs that do nothing, at the entry and return of the function that reads.
+    /// Programs that do nothing, at the function that reads.
     EmptyProbes(Place),
     /// `toa-tc attach`, with these options.
     Watching(&'static [&'static str]),
@@ -30,9 +30,13 @@ impl Row {
 }
 
 /// All rows.
-pub(crate) const ROWS: [Row; 6] = [
+pub(crate) const ROWS: [Row; 7] = [
     Row { name: "empty probes at SSL_read", program: Program::EmptyProbes(Place::Function) },
     Row { name: "empty probes where toa-tc has its own", program: Program::EmptyProbes(Place::OfTool) },
+    Row {
+        name: "an empty probe there, at the entry alone",
+        program: Program::EmptyProbes(Place::OfToolAtEntry),
+    },
     Row { name: "toa-tc without --tls", program: Program::Watching(&["--ip", "192.0.2.1"]) },
     Row {
         name: "toa-tc --tls, nothing watched",

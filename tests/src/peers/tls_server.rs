@@ -18,8 +18,11 @@ use crate::{
 
 /// The source of [`Kind::Python`].
 const PYTHON: &str = include_str!("tls_server/python.py");
-/// The source of [`Kind::Static`] and [`Kind::Stripped`].
-const STATIC: &str = include_str!("tls_server/static.c");
+/// The source of the others.
+const COMPILED: &str = include_str!("tls_server/server.c");
+
+/// Debian's `BoringSSL`, below `/usr/include` and the libraries' directory.
+const BORINGSSL: &str = "android";
 
 /// A kind of server.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -28,6 +31,8 @@ pub enum Kind {
     Python,
     /// One that contains the library, with symbols, with a process for each connection.
     Static,
+    /// The same with the shared library of `BoringSSL`.
+    BoringSsl,
     /// The same without symbols.
     Stripped,
 }
@@ -50,7 +55,9 @@ impl TlsServer {
                 python.args(["-c", PYTHON]);
                 python
             }
-            Kind::Static | Kind::Stripped => namespace.command(compile(directory.path(), kind)?),
+            Kind::Static | Kind::BoringSsl | Kind::Stripped => {
+                namespace.command(compile(directory.path(), kind)?)
+            }
         };
         command.current_dir(directory.path()).stdin(Stdio::null());
         command.stdout(File::create(directory.path().join("log"))?);
@@ -80,18 +87,23 @@ impl TlsServer {
     }
 }
 
-/// Compiles the server that contains the library.
+/// Compiles a server of a kind that is not [`Kind::Python`].
 fn compile(directory: &Path, kind: Kind) -> Result<std::path::PathBuf> {
     let (source, program) = (directory.join("server.c"), directory.join("server"));
-    fs::write(&source, STATIC)?;
+    fs::write(&source, COMPILED)?;
     let mut compiler = Command::new("cc");
-    compiler.args(["-O1", "-Wall", "-Wextra", "-Werror"]).args(match kind {
-        Kind::Stripped => &["-s"][..],
-        Kind::Static | Kind::Python => &[],
-    });
-    compiler.arg("-o").arg(&program).arg(source);
-    let made = compiler.args(["-Wl,-Bstatic", "-lssl", "-lcrypto", "-Wl,-Bdynamic"]).output();
-    let made = made.context("starting cc")?;
+    compiler.args(["-O1", "-Wall", "-Wextra", "-Werror"]).arg("-o").arg(&program).arg(source);
+    if kind == Kind::BoringSsl {
+        let libraries = format!("/usr/lib/{}-linux-gnu/{BORINGSSL}", std::env::consts::ARCH);
+        compiler.arg(format!("-I/usr/include/{BORINGSSL}")).arg(format!("-L{libraries}"));
+        compiler.arg(format!("-Wl,-rpath,{libraries}")).args(["-lssl", "-lcrypto"]);
+    } else {
+        compiler.args(["-Wl,-Bstatic", "-lssl", "-lcrypto", "-Wl,-Bdynamic"]);
+    }
+    if kind == Kind::Stripped {
+        compiler.arg("-s");
+    }
+    let made = compiler.output().context("starting cc")?;
     ensure!(made.status.success(), "cc: {}", String::from_utf8_lossy(&made.stderr));
     Ok(program)
 }
