@@ -6,6 +6,7 @@
 mod queue;
 
 use std::{
+    borrow::Cow,
     fmt,
     io::{self, IsTerminal as _, Write},
     sync::{
@@ -99,9 +100,22 @@ pub(crate) fn message(level: Level, text: fmt::Arguments<'_>, about: About<'_>) 
 /// Returns a line of text, or of JSON.
 fn formatted(level: Level, text: &str, about: About<'_>) -> Vec<u8> {
     match HOST_NAME.get() {
-        None => format!("toa-tc: {text}\n").into_bytes(),
+        None => format!("toa-tc: {}\n", printable(text)).into_bytes(),
         Some(host_name) => Message { level, text, about }.line(clock::unix_ns(), host_name),
     }
+}
+
+/// Returns a text without what controls a terminal: arguments and names of files may have any characters.
+fn printable(text: &str) -> Cow<'_, str> {
+    let is_control = |it: char| it.is_control() && it != '\n';
+    if !text.contains(is_control) {
+        return text.into();
+    }
+    let mut printable = String::new();
+    for it in text.chars() {
+        if is_control(it) { printable.extend(it.escape_default()) } else { printable.push(it) }
+    }
+    printable.into()
 }
 
 /// Ends the line on which the terminal has shown `^C`, so that the next one begins at its start.
@@ -257,5 +271,16 @@ fn write_all(mut bytes: &[u8]) {
             // Nothing can be done if stderr is gone.
             Err(_) => return,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_control_the_terminal() {
+        assert_eq!(printable("é: \u{1b}[31mred\u{9b}m\tend\nnext"), "é: \\u{1b}[31mred\\u{9b}m\\tend\nnext");
+        assert!(matches!(printable("plain"), Cow::Borrowed(_)));
     }
 }
