@@ -61,6 +61,9 @@ use position::{ORIGIN, advanced, first_byte, origin};
 /// Silence after which timestamps are not compared, in nanoseconds (RFC 7323 section 5.5: 24 days).
 const TIMESTAMP_LIFETIME_NS: u64 = 24 * 86_400 * 1_000_000_000;
 
+/// By how much a timestamp may be older than the latest one (`TCP_PAWS_WINDOW` of Linux, which allows for rounding).
+const TIMESTAMP_SLACK: i32 = 1;
+
 /// One direction of a connection, being reassembled.
 ///
 /// Invariant: once `started`, everything that waits when a call returns lies above `next` and outside of the bypassed
@@ -81,6 +84,8 @@ pub struct Stream {
     next_seq: Seq,
     /// The timestamp of the latest segment in order, and when that arrived.
     timestamp: Option<(u32, u64)>,
+    /// Whether there are timestamps as far as is known: a SYN that was seen has not left them out.
+    has_timestamps: bool,
     /// The sequence number after the latest segment outside the window.
     stray_seq: Seq,
     /// Consecutive segments outside the window, each continuing the one before.
@@ -106,6 +111,7 @@ impl Stream {
             history: None,
             next_seq: origin(segment),
             timestamp: None,
+            has_timestamps: true,
             stray_seq: Seq(0),
             strays: 0,
             started: false,
@@ -126,6 +132,7 @@ impl Stream {
                 self.start_at(self.position(seq), cx);
             } else if segment.flags & (SYN | ACK) == SYN && !self.has_before(first_byte(segment)) {
                 self.is_start_known = true;
+                self.has_timestamps = segment.details.timestamp.is_some();
                 self.start_at(self.position(first_byte(segment)), cx);
             }
         }
@@ -209,12 +216,15 @@ impl Stream {
     /// Returns whether a segment at `start` has an older timestamp than what the stream has handed on, so that a server
     /// discards it. Remembers the timestamps of segments in order.
     fn is_old(&mut self, start: u64, segment: &Segment<'_>) -> bool {
-        let Some(timestamp) = segment.details.timestamp else { return false };
+        let Some(timestamp) = segment.details.timestamp.filter(|_| self.has_timestamps) else {
+            return false;
+        };
         let end = start.saturating_add(u64::from(segment.payload_len));
         let is_old = self.timestamp.is_some_and(|(latest, time_ns)| {
             // One that arrived earlier may come later, from the ring of another CPU.
             let age_ns = segment.time_ns.checked_sub(time_ns);
-            Seq(timestamp).distance(Seq(latest)) < 0 && age_ns.is_some_and(|age| age < TIMESTAMP_LIFETIME_NS)
+            Seq(timestamp).distance(Seq(latest)) < -TIMESTAMP_SLACK
+                && age_ns.is_some_and(|age| age < TIMESTAMP_LIFETIME_NS)
         });
         if !is_old && start <= self.next && end > self.next {
             self.timestamp = Some((timestamp, segment.time_ns));
