@@ -28,7 +28,7 @@ use toa_common::{
 
 use crate::{
     capture::Packet,
-    http::start::is_request_start,
+    http::start::is_client_start,
     ledger::{add, counters::Snapshot},
     pipeline::checksums::Checksums,
     rule::{Rule, balancers::Balancers, matcher::Matcher},
@@ -258,7 +258,7 @@ impl Classifier {
             inspected.segment_kind() != SegmentKind::Data
                 || (!self.flows.contains(&tcp.key.reversed())
                     && !payload.is_empty()
-                    && is_request_start(payload))
+                    && is_client_start(payload))
         };
         self.config.follows_any()
             && self.balancers.trusts(tcp.key.source)

@@ -1,6 +1,10 @@
 //! Recognition of request lines, and of other protocols, by their first bytes.
 
-use super::{NotHttp, request_line::is_token};
+use super::{
+    NotHttp,
+    proxy::{Beginning, Signature},
+    request_line::is_token,
+};
 
 /// Maximum accepted length of a method, in bytes. The longest registered method has 17 (IANA HTTP method registry), but
 /// servers take any.
@@ -253,6 +257,16 @@ pub fn is_request_start(bytes: &[u8]) -> bool {
     let lines = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
     let bytes = bytes.get(lines..).unwrap_or_default();
     certain_request_line(bytes, usize::MAX) != Start::Other
+}
+
+/// Returns whether bytes look like the first ones of a client, as far as they go: a request with any method, HTTP/2, a PROXY
+/// protocol header or a `ClientHello`.
+pub fn is_client_start(bytes: &[u8]) -> bool {
+    is_request_start(bytes)
+        || request_line(bytes, 0).0 == Start::Request
+        || is_http2(bytes)
+        || client_hello(bytes) == Start::Request
+        || matches!(Signature::default().read(bytes), Beginning::Header { .. })
 }
 
 /// Checks whether `bytes` begin with a TLS handshake record with a `ClientHello` (RFC 8446 sections 5.1 and 4).
