@@ -193,7 +193,8 @@ impl Parser {
             let first_bytes = std::mem::take(&mut self.first_bytes);
             // It may still be HTTP if it ended within its first head.
             if !first_bytes.is_empty() && !is_request_start(&first_bytes) {
-                self.tell(NotHttp::Other, &first_bytes, cx);
+                // Where a stream was joined, they name no protocol, and may be the rest of a password.
+                self.tell(NotHttp::Other, &[], cx);
             }
         }
         cx.ledger.rebuffer(buffered, self.unread_bytes());
@@ -354,7 +355,8 @@ impl Parser {
 
     /// Stops because the stream is not HTTP from `bytes` on.
     fn stop(&mut self, reason: NotHttp, bytes: &[u8], cx: &mut Context<'_>) {
-        self.tell(reason, bytes, cx);
+        // What is in frames names no protocol, and may be part of a password.
+        self.tell(reason, if reason == NotHttp::Http2 { PREFACE } else { bytes }, cx);
         self.state = if reason == NotHttp::Http2 { State::Stopped } else { sample(FIRST_SKIP_BYTES) };
     }
 
