@@ -24,13 +24,13 @@ pub(super) enum Body {
     /// In the size of a chunk, with the value read so far.
     Size { value: u64, digits: u8, line_bytes: u64 },
     /// After the size of a chunk, in the rest of its line.
-    Extension { size: u64, line_bytes: u64 },
+    Extension { size: u64, line_bytes: u64, seen_cr: bool },
     /// In a chunk with this many bytes left.
     Chunk(u64),
     /// After the data of a chunk, before its line end.
     ChunkEnd { seen_cr: bool },
     /// In the trailer section.
-    Trailer { line_is_empty: bool, bytes: u64 },
+    Trailer { line_is_empty: bool, bytes: u64, seen_cr: bool },
     /// In a part that the kernel has read: with this many bytes left, and what follows them.
     LeftOut { left: u64, then: Position },
 }
@@ -80,21 +80,29 @@ impl Body {
                     }
                     (None, b'\n') if digits > 0 => Self::behind_size(value),
                     (None, b';' | b' ' | b'\t' | b'\r') if digits > 0 => {
-                        Self::Extension { size: value, line_bytes }
+                        Self::Extension { size: value, line_bytes, seen_cr: byte == b'\r' }
                     }
                     _ => return Progress::Broken,
                 }
             }
             (Self::Extension { size, .. }, b'\n') => Self::behind_size(size),
-            (Self::Extension { size, line_bytes }, _) if line_bytes < MAX_LINES_BYTES => {
-                Self::Extension { size, line_bytes: line_bytes.saturating_add(1) }
+            // A CR is part of a line end (RFC 9112 section 2.2): servers refuse any other, or take it for a line end.
+            (Self::Extension { seen_cr: true, .. } | Self::Trailer { seen_cr: true, .. }, byte)
+                if byte != b'\n' =>
+            {
+                return Progress::Broken;
+            }
+            (Self::Extension { size, line_bytes, .. }, byte) if line_bytes < MAX_LINES_BYTES => {
+                let line_bytes = line_bytes.saturating_add(1);
+                Self::Extension { size, line_bytes, seen_cr: byte == b'\r' }
             }
             (Self::ChunkEnd { seen_cr: false }, b'\r') => Self::ChunkEnd { seen_cr: true },
             (Self::ChunkEnd { .. }, b'\n') => Self::CHUNKED,
             (Self::Trailer { line_is_empty: true, .. }, b'\n') => return Progress::Done,
-            (Self::Trailer { bytes, line_is_empty }, byte) if bytes < MAX_LINES_BYTES => Self::Trailer {
+            (Self::Trailer { bytes, line_is_empty, .. }, byte) if bytes < MAX_LINES_BYTES => Self::Trailer {
                 line_is_empty: byte == b'\n' || (line_is_empty && byte == b'\r'),
                 bytes: bytes.saturating_add(1),
+                seen_cr: byte == b'\r',
             },
             _ => return Progress::Broken,
         };
@@ -107,9 +115,9 @@ impl Body {
             let line_bytes = u64::from(then.digits);
             *self = match then.state {
                 states::SIZE => Self::Size { value: then.size.into(), digits: then.digits, line_bytes },
-                states::SIZE_CR => Self::Extension { size: then.size.into(), line_bytes },
-                states::TRAILER => Self::Trailer { line_is_empty: true, bytes: 0 },
-                states::TRAILER_CR => Self::Trailer { line_is_empty: true, bytes: 1 },
+                states::SIZE_CR => Self::Extension { size: then.size.into(), line_bytes, seen_cr: true },
+                states::TRAILER => Self::Trailer { line_is_empty: true, bytes: 0, seen_cr: false },
+                states::TRAILER_CR => Self::Trailer { line_is_empty: true, bytes: 1, seen_cr: true },
                 _ => Self::Length(0),
             };
         }
@@ -134,7 +142,7 @@ impl Body {
     /// Returns the position after the line with a chunk's size.
     fn behind_size(size: u64) -> Self {
         match size {
-            0 => Self::Trailer { line_is_empty: true, bytes: 0 },
+            0 => Self::Trailer { line_is_empty: true, bytes: 0, seen_cr: false },
             size => Self::Chunk(size),
         }
     }
@@ -211,6 +219,12 @@ mod tests {
             b"11112222333344445\r\n",
             b"000011112222333344445\r\n",
             b";a\r\n",
+            b"5\rabcde\n",
+            b"5;a\rb\r\n",
+            b"5 \r\r\n",
+            b"0\r\r\n",
+            b"0\r\n\r\r\n",
+            b"0\r\nx: y\rz\r\n\r\n",
         ] {
             let mut body = Body::CHUNKED;
             assert_eq!(body.pass(bytes).1, Progress::Broken, "{}", bytes.escape_ascii());

@@ -326,11 +326,19 @@ impl<'a> HttpRequest<'a> {
 pub(super) fn is_lone_line(bytes: &[u8], len: usize) -> bool {
     let line = bytes.get(..len.saturating_sub(1)).unwrap_or_default();
     let line = line.strip_suffix(b"\r").unwrap_or(line);
-    if line.ends_with(b"HTTP/1.1") || matches!(RequestLine::read(line, true).version, Version::One { .. }) {
+    if line.ends_with(b"HTTP/1.1") {
         return false;
     }
-    let (next, _, _) = next_line(bytes, len);
-    next.is_empty() || FieldLine::read(next).malformation.is_some()
+    let is_simple = match RequestLine::read(line, true).version {
+        Version::One { .. } => return false,
+        version => matches!(version, Version::Simple),
+    };
+    let (next, _, is_whole) = next_line(bytes, len);
+    if is_whole {
+        next.is_empty() || FieldLine::read(next).malformation.is_some()
+    } else {
+        is_simple && next.is_empty()
+    }
 }
 
 /// Returns where the head at the beginning of `bytes` ends: after its first empty line. The search starts at `from`,
