@@ -13,11 +13,11 @@ use crate::{
 pub struct Address(pub [u32; 4]);
 
 impl Hash for Address {
-    /// Hashes two words. Derived, it would be a slice and its length, which costs several times as much per lookup.
+    /// Hashes one number. Derived, it would be a slice and its length, which costs several times as much per lookup.
+    #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let Self([a, b, c, d]) = *self;
-        state.write_u64(u64::from(a) << 32 | u64::from(b));
-        state.write_u64(u64::from(c) << 32 | u64::from(d));
+        let [a, b, c, d] = self.0.map(u128::from);
+        state.write_u128(a << 96 | b << 64 | c << 32 | d);
     }
 }
 

@@ -42,6 +42,14 @@ fn mark(bytes: &[u8; WIDTH], marks: &mut [u8; WIDTH], is_wanted: impl Fn(u8) -> 
     }
 }
 
+/// Returns a bit for each mark, the lowest for the first.
+fn bits(marks: &[u8; WIDTH]) -> u32 {
+    let marks = u128::from_le_bytes(*marks);
+    // Each factor of two moves the bit of one byte to its place in the highest byte, and all others elsewhere.
+    let bits = |marks: u64| ((marks >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u32;
+    bits(marks as u64) | bits((marks >> 64) as u64) << 8
+}
+
 /// Returns whether a byte is one of those from `first` to `last`. With this, the compiler finds vector instructions for
 /// [`mark`]; with `matches!` it does not.
 #[inline]
@@ -83,27 +91,33 @@ pub(crate) fn any_at(
     is_wanted: impl Fn(u8) -> bool + Copy,
     mut visit: impl FnMut(usize) -> bool,
 ) -> bool {
-    let mut visit_all = |start: usize, chunk: &[u8; WIDTH]| {
+    let mut start = 0_usize;
+    while let Some(rest @ [_, ..]) = bytes.get(start..) {
         let mut marks = [0; WIDTH];
-        mark(chunk, &mut marks, is_wanted);
-        let mut marks = u128::from_le_bytes(marks);
-        while marks != 0 {
-            if visit(start.wrapping_add(marks.trailing_zeros() as usize / 8)) {
+        let known = match (rest.first_chunk(), bytes.last_chunk()) {
+            (Some(chunk), _) => {
+                mark(chunk, &mut marks, is_wanted);
+                0
+            }
+            (None, Some(last)) => {
+                mark(last, &mut marks, is_wanted);
+                WIDTH.wrapping_sub(rest.len())
+            }
+            (None, None) => {
+                mark(&padded(rest), &mut marks, is_wanted);
+                0
+            }
+        };
+        let mut bits = bits(&marks) >> known;
+        while bits != 0 {
+            if visit(start.wrapping_add(bits.trailing_zeros() as usize)) {
                 return true;
             }
-            marks &= marks.wrapping_sub(1);
-        }
-        false
-    };
-    let (chunks, rest) = bytes.as_chunks();
-    let mut start = 0;
-    for chunk in chunks {
-        if visit_all(start, chunk) {
-            return true;
+            bits &= bits.wrapping_sub(1);
         }
         start = start.wrapping_add(WIDTH);
     }
-    !rest.is_empty() && visit_all(start, &padded(rest))
+    false
 }
 
 #[cfg(test)]

@@ -138,21 +138,21 @@ impl Classifier {
         captured: &Captured<'a>,
         mut inspected: Inspected,
     ) -> Classified<'a> {
-        let Inspected { tcp, walk, .. } = inspected;
         if inspected.toa.is_some() {
             self.counters.increment(Counter::Toa);
-            if !self.balancers.trusts(tcp.key.source) {
+            if !self.balancers.trusts(inspected.tcp.key.source) {
                 self.counters.increment(Counter::Untrusted);
                 inspected.toa = Toa::none();
             }
         }
+        let Inspected { tcp, walk, .. } = &inspected;
         self.counters.unselected(walk.unselected());
         if walk.stop().is_malformed() {
             self.counters.increment(Counter::MalformedOptions);
         }
         let known = self.flows.peek(&tcp.key).copied();
         let payload = payload(captured, &inspected);
-        let details = self.matters(&inspected, known.as_ref()).then(|| details(captured, &tcp, false));
+        let details = self.matters(&inspected, known.as_ref()).then(|| details(captured, tcp, false));
         if let Some(details) = details
             && !self.checksums.accepts(&tcp.key.source, details.checksum)
         {

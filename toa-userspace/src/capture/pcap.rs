@@ -63,7 +63,8 @@ impl Pcap {
 
     /// Reads a packet. Returns `None` if it is not complete.
     pub(super) fn packet(&self, bytes: &[u8]) -> Option<Content> {
-        let word = |at| word(bytes, at, self.big_endian);
+        let header = bytes.get(..PACKET_HEADER_LEN)?;
+        let word = |at| word(header, at, self.big_endian);
         let (seconds, fraction, captured, wire_len) = (word(0)?, word(4)?, word(8)?, word(12)?);
         Some(Content::Packet(Found {
             time_ns: u64::from(seconds) * 1_000_000_000 + u64::from(fraction) * self.unit_ns,

@@ -77,9 +77,8 @@ impl Replay {
             return;
         }
         let packet = self.tunnels.open(packet);
-        let Ok(Classified { inspected, segment, .. }) = self.classifier.classify(&packet) else {
-            return;
-        };
+        let classified = self.classifier.classify(&packet);
+        let Ok(Classified { inspected, segment, .. }) = &classified else { return };
         if inspected.toa.is_some() && self.clients.len() < MAX_EXAMPLES {
             let client = to_ip(inspected.toa.client.address);
             if !self.clients.contains(&client) {
@@ -87,7 +86,7 @@ impl Replay {
             }
         }
         if let Some(segment) = segment {
-            self.pipeline.segment(&segment, sink);
+            self.pipeline.segment(segment, sink);
         }
     }
 

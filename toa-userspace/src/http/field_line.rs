@@ -1,10 +1,44 @@
 //! The lines of a head after its request line.
 
-use super::request_line::{Malformation, is_token};
+use super::{
+    host::is_host,
+    request_line::{Malformation, is_token},
+};
 use crate::byte_class::{has_any, is_within};
 
-/// The fields on which the meaning of the request depends.
-const SPECIAL: [&[u8]; 5] = [b"content-length", b"expect", b"host", b"transfer-encoding", b"upgrade"];
+/// What a field means for its request.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) enum Role {
+    /// Nothing.
+    #[default]
+    None,
+    /// It is a Host, with a valid value or not.
+    Host { is_valid: bool },
+    /// It says where the body ends.
+    Framing,
+    /// It asks for another protocol.
+    Upgrade,
+    /// It asks for a confirmation before the body (RFC 9110 section 10.1.1).
+    Continue,
+}
+
+impl Role {
+    /// Returns what a field with this name and value means.
+    pub(super) fn of(name: &[u8], value: &[u8]) -> Self {
+        let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
+        if is(b"host") {
+            Self::Host { is_valid: is_host(value) }
+        } else if is(b"content-length") || is(b"transfer-encoding") {
+            Self::Framing
+        } else if is(b"upgrade") {
+            Self::Upgrade
+        } else if is(b"expect") && value.eq_ignore_ascii_case(b"100-continue") {
+            Self::Continue
+        } else {
+            Self::None
+        }
+    }
+}
 
 /// A field line, as offsets in its bytes.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -14,11 +48,12 @@ pub(super) struct FieldLine {
     pub(super) value_end: u32,
     /// Something of the name that differs for most names, but not with their case.
     pub(super) name_print: u32,
+    /// Whether its name and value are all that matters: it has neither a role nor a fault.
+    pub(super) is_usual: bool,
     /// Whether there is whitespace between the name and the colon.
     pub(super) has_space: bool,
     pub(super) has_control: bool,
-    /// Whether it is one of [`SPECIAL`].
-    pub(super) is_special: bool,
+    pub(super) role: Role,
     pub(super) malformation: Option<Malformation>,
 }
 
@@ -33,19 +68,23 @@ impl FieldLine {
         let name = line.get(..colon.unwrap_or(line.len())).unwrap_or_default();
         let trimmed = name.trim_ascii_end();
         let value = colon.and_then(|colon| line.get(colon.saturating_add(1)..)).unwrap_or_default();
-        let value_start = line.len().saturating_sub(value.trim_ascii_start().len());
-        let value_end = line.trim_ascii_end().len().max(value_start);
+        let value = value.trim_ascii_start();
+        let value_start = line.len().saturating_sub(value.len());
+        let value = value.trim_ascii_end();
         let is_name = !name.is_empty() && name.len() == tokens;
+        let malformation = (!is_name || colon.is_none()).then_some(Malformation::Field);
+        let (has_control, role) = (has_control(line), Role::of(trimmed, value));
         let offset = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
         Self {
             name_len: offset(trimmed.len()),
             value_start: offset(value_start),
-            value_end: offset(value_end),
+            value_end: offset(value_start.saturating_add(value.len())),
             name_print: name_print(trimmed),
+            is_usual: malformation.is_none() && !has_control && role == Role::None,
             has_space: trimmed.len() < name.len(),
-            has_control: has_control(line),
-            is_special: SPECIAL.iter().any(|special| trimmed.eq_ignore_ascii_case(special)),
-            malformation: (!is_name || colon.is_none()).then_some(Malformation::Field),
+            has_control,
+            role,
+            malformation,
         }
     }
 
@@ -72,4 +111,28 @@ pub(super) fn name_print(name: &[u8]) -> u32 {
         lower(name.get(name.len() / 2)),
         lower(name.last()),
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_is_that_of_a_name_in_any_case() {
+        for (line, role) in [
+            ("HOST:\ta:80 ", Role::Host { is_valid: true }),
+            ("host: a/b", Role::Host { is_valid: false }),
+            ("host:", Role::Host { is_valid: false }),
+            ("Content-Length : 3", Role::Framing),
+            ("transfer-encoding: chunked", Role::Framing),
+            ("Upgrade: h2c", Role::Upgrade),
+            ("expect: 100-Continue ", Role::Continue),
+            ("expect: nothing", Role::None),
+            ("x-host: a", Role::None),
+            ("host", Role::Host { is_valid: false }),
+        ] {
+            let field = FieldLine::read(line.as_bytes());
+            assert_eq!((field.role, field.is_usual), (role, role == Role::None), "{line}");
+        }
+    }
 }

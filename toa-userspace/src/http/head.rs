@@ -9,7 +9,7 @@ use super::{
     field_line::FieldLine,
     framing::{Framing, FramingFault},
     memory::{FieldSpans, HeadMemory},
-    reading::{Reading, next_line, unfold},
+    reading::{Reading, next_line, unfold, without_end},
     request_line::{Malformation, RequestLine, Version},
 };
 
@@ -154,18 +154,19 @@ impl<'a> HttpRequest<'a> {
     /// spaces (RFC 9112 section 5.2). Of more than `max_fields` fields, the others are left out.
     pub(crate) fn read(head: impl Into<Cow<'a, [u8]>>, max_fields: usize, memory: &mut HeadMemory) -> Self {
         let head = head.into();
-        let found = Reading::of(&head, max_fields, memory);
+        let found = Reading::of(&head, None, max_fields, memory);
         Self::new(head, found, max_fields, memory)
     }
 
     /// Reads the head at the beginning of `bytes`, which ends with its empty line. Without one, `Err` holds the position
-    /// at which a search for it should continue.
+    /// at which a search for it should continue. The request line has `line_len` bytes with its end, if that is known.
     pub(super) fn read_first(
         bytes: &'a [u8],
+        line_len: Option<usize>,
         max_fields: usize,
         memory: &mut HeadMemory,
     ) -> Result<Self, usize> {
-        let found = Reading::of(bytes, max_fields, memory);
+        let found = Reading::of(bytes, line_len, max_fields, memory);
         let head = bytes.get(..found.end?).unwrap_or(bytes);
         Ok(Self::new(head.into(), found, max_fields, memory))
     }
@@ -174,7 +175,7 @@ impl<'a> HttpRequest<'a> {
         let fold = found.fold;
         if let Some(first) = fold {
             unfold(head.to_mut(), first);
-            found = Reading::of(&head, max_fields, memory);
+            found = Reading::of(&head, None, max_fields, memory);
         }
         let Reading { line, framing, hosts, left_out, is_last, expects_continue, .. } = found;
         let folded = fold.map(|_| Malformation::Field);
@@ -267,7 +268,11 @@ impl<'a> HttpRequest<'a> {
     /// Returns the version, such as `1.1`, or `None` if there is none that is known.
     pub fn version(&self) -> Option<&str> {
         match &self.line.version {
-            Version::One { digits, .. } => str::from_utf8(self.head.get(digits.clone())?).ok(),
+            Version::One { digits, .. } => match self.head.get(digits.clone())? {
+                // Nearly always.
+                b"1.1" => Some("1.1"),
+                digits => str::from_utf8(digits).ok(),
+            },
             Version::Simple => Some("0.9"),
             Version::Two => Some("2"),
             Version::Unknown => None,
@@ -324,16 +329,15 @@ impl<'a> HttpRequest<'a> {
 /// Returns whether the first `len` bytes, a request line with its end, have no version and no field follows: a request of
 /// HTTP/0.9, or a line at which a server stops reading.
 pub(super) fn is_lone_line(bytes: &[u8], len: usize) -> bool {
-    let line = bytes.get(..len.saturating_sub(1)).unwrap_or_default();
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    if line.ends_with(b"HTTP/1.1") {
+    let line = bytes.get(..len).unwrap_or(bytes);
+    if line.ends_with(b"HTTP/1.1\r\n") {
         return false;
     }
-    let is_simple = match RequestLine::read(line, true).version {
+    let is_simple = match RequestLine::read(without_end(line), true).version {
         Version::One { .. } => return false,
         version => matches!(version, Version::Simple),
     };
-    let (next, _, is_whole) = next_line(bytes, len);
+    let (next, _, is_whole) = next_line(bytes.get(len..).unwrap_or_default());
     if is_whole {
         next.is_empty() || FieldLine::read(next).malformation.is_some()
     } else {

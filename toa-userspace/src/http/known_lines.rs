@@ -15,6 +15,9 @@ pub(crate) const MAX_LINE_LEN: usize = 255;
 /// Number of sets of two slots each, a power of two.
 const SETS: usize = 512;
 
+/// Number of trails that are told apart, a power of two: many more than there are lines, so that few are confused.
+const TRAILS: u16 = 8192;
+
 /// The end of a line, as nearly all have it.
 const LINE_END: &[u8] = b"\r\n";
 
@@ -40,7 +43,31 @@ impl Place {
     }
 }
 
-/// A line, what was read in it, and what followed it.
+/// Where in a head a line is, as far as the lines before it tell that were known. The last two count; for the first line,
+/// that at the beginning of the latest head of its connection.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Trail(u16);
+
+impl Trail {
+    /// Returns the trail of the first line of a head. `first` is that of the latest head of its connection.
+    fn of_head(first: Option<Place>) -> Self {
+        // Below 2^16.
+        Self(first.map_or(0, |first| first.slot() as u16))
+    }
+
+    /// Passes a line that is remembered in a slot.
+    #[inline]
+    fn pass(&mut self, slot: u16) {
+        // Half of the bits remain of the line before, and hardly any of earlier ones.
+        self.0 = ((self.0 << (TRAILS.ilog2() / 2)) ^ slot) % TRAILS;
+    }
+
+    fn index(self) -> usize {
+        self.0.into()
+    }
+}
+
+/// A line, and what was read in it.
 #[derive(Clone, Debug, Default)]
 struct Slot {
     print: Fingerprint,
@@ -49,85 +76,98 @@ struct Slot {
     field: FieldLine,
     /// `None` if no line is remembered.
     place: Option<Place>,
-    /// The slot of the line that followed it the last time.
-    follower: u16,
-    /// Whether it is the one of its set that was found last.
+    /// Whether the line was found again.
+    is_repeated: bool,
+    /// Whether it is the one of its set that was searched for last.
     is_latest: bool,
 }
 
 /// What was read in a line, and its place if it is remembered.
 pub(super) type Known = (FieldLine, Option<Place>);
 
-/// A table of a fixed size. A line takes the place of the one in its set that was not the latest to be found, so that lines
-/// which never repeat do not replace one that does.
+/// A table of a fixed size. A line takes the place of the one in its set that was not found again, so that lines which never
+/// repeat do not replace one that does; if both were, or neither, of the one that was not the latest.
 #[derive(Debug)]
 pub(super) struct KnownLines {
     slots: Box<[Slot]>,
-    /// The slot of the line that the next head is likely to begin with.
-    first: u16,
+    /// The slot of the line that came after each trail the last time.
+    followers: Box<[u16]>,
+    /// The trail of the first line of the next head.
+    begin: Trail,
 }
 
 impl Default for KnownLines {
     fn default() -> Self {
-        Self { slots: vec![Slot::default(); Place::SLOTS].into(), first: 0 }
+        Self {
+            slots: vec![Slot::default(); Place::SLOTS].into(),
+            followers: vec![0; TRAILS.into()].into(),
+            begin: Trail::default(),
+        }
     }
 }
 
 impl KnownLines {
-    /// Announces the line that the next head is likely to begin with.
-    pub(super) fn expect(&mut self, line: Option<Place>) {
-        if let Some(place) = line {
-            // Below 2^16.
-            self.first = place.slot() as u16;
-        }
+    /// Announces a head of a connection whose latest one began with the line `first`.
+    pub(super) fn expect(&mut self, first: Option<Place>) {
+        self.begin = Trail::of_head(first);
     }
 
-    /// Returns the line at the beginning of `bytes` if it is the one that followed `before` the last time, or that is to begin a
-    /// head, and its length with its end.
+    /// Returns the trail of the first line of the head that was announced.
+    pub(super) fn begin(&self) -> Trail {
+        self.begin
+    }
+
+    /// Returns the line at the beginning of `bytes` if it is the one that came after `trail` the last time, and its length
+    /// with its end.
     #[inline]
-    pub(super) fn follower(&self, before: Option<Place>, bytes: &[u8]) -> Option<(Known, usize)> {
-        let slot = match before {
-            None => self.first,
-            Some(before) => self.slots.get(before.slot())?.follower,
-        };
-        let slot = self.slots.get(usize::from(slot))?;
-        let is_same = slot.place.is_some() && bytes.starts_with(&slot.line);
-        is_same.then_some(((slot.field, slot.place), slot.line.len()))
+    pub(super) fn follower(&self, trail: &mut Trail, bytes: &[u8]) -> Option<(Known, usize)> {
+        let number = *self.followers.get(trail.index())?;
+        let slot = self.slots.get(usize::from(number))?;
+        if slot.place.is_none() || !bytes.starts_with(&slot.line) {
+            return None;
+        }
+        trail.pass(number);
+        Some(((slot.field, slot.place), slot.line.len()))
     }
 
-    /// Returns what is known of `line`, which follows `before` or begins a head. It is without its line end; one that has
-    /// another, as HTTP/2 can send it, is not remembered.
-    pub(super) fn get(&mut self, line: &[u8], before: Option<Place>) -> Known {
-        if line.len() > MAX_LINE_LEN || memchr::memchr(b'\n', line).is_some() {
-            return (FieldLine::read(line), None);
-        }
+    /// Returns what is known of `line`, which comes after `trail`. It is without its line end; one with a control character,
+    /// such as another line end in HTTP/2, is not remembered.
+    pub(super) fn get(&mut self, line: &[u8], trail: &mut Trail) -> Known {
         let print = Fingerprint::of(line);
         let number = 2 * print.hash(line, SETS);
         let Some([first, second]) = self.slots.get_mut(number..).and_then(|slots| slots.first_chunk_mut())
         else {
             return (FieldLine::read(line), None);
         };
-        let is_second = second.is_of(print, line) || (!first.is_of(print, line) && first.is_latest);
-        (first.is_latest, second.is_latest) = (!is_second, is_second);
-        let (slot, number) = if is_second { (second, number + 1) } else { (first, number) };
-        if !slot.is_of(print, line) {
+        let (is_first, is_second) = (first.is_of(print, line), second.is_of(print, line));
+        let is_new = !is_first && !is_second;
+        let worth = |slot: &Slot| (slot.is_repeated, slot.is_latest);
+        let takes_second = is_second || (is_new && worth(first) > worth(second));
+        let (slot, other, number) =
+            if takes_second { (second, first, number + 1) } else { (first, second, number) };
+        if is_new {
+            let field = FieldLine::read(line);
+            if line.len() > MAX_LINE_LEN || field.has_control {
+                return (field, None);
+            }
             slot.print = print;
             slot.line.clear();
             // At once, so that no longer line needs more.
             slot.line.reserve_exact(MAX_LINE_LEN + LINE_END.len());
             slot.line.extend_from_slice(line);
             slot.line.extend_from_slice(LINE_END);
-            slot.field = FieldLine::read(line);
+            slot.field = field;
             slot.place = Place::new(number);
         }
-        let known = (slot.field, slot.place);
-        let follower = match before.and_then(|before| self.slots.get_mut(before.slot())) {
-            None => &mut self.first,
-            Some(before) => &mut before.follower,
-        };
-        // Below 2^16.
-        *follower = number as u16;
-        known
+        slot.is_repeated = !is_new;
+        (slot.is_latest, other.is_latest) = (true, false);
+        // A new one may never repeat. What is to be expected is the line after it.
+        if let (false, Some(follower)) = (is_new, self.followers.get_mut(trail.index())) {
+            // Below 2^16.
+            *follower = number as u16;
+            trail.pass(*follower);
+        }
+        (slot.field, slot.place)
     }
 }
 
@@ -147,7 +187,7 @@ mod tests {
     use super::*;
 
     fn place(lines: &mut KnownLines, line: &[u8]) -> Option<Place> {
-        lines.get(line, None).1
+        lines.get(line, &mut Trail::default()).1
     }
 
     #[test]
@@ -176,25 +216,30 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_found_behind_the_one_that_it_followed_and_only_whole() {
+    fn a_line_is_found_where_it_was_the_last_time_and_only_whole() {
         let mut lines = KnownLines::default();
-        let (_, host) = lines.get(b"host: a", None);
-        let (_, accept) = lines.get(b"accept: */*", host);
-        let found =
-            |before, bytes: &[u8]| lines.follower(before, bytes).map(|((_, place), len)| (place, len));
-        assert_eq!(found(None, b"host: a\r\naccept: */*\r\n\r\n"), Some((host, 9)));
-        assert_eq!(found(host, b"accept: */*\r\n\r\n"), Some((accept, 13)));
-        for (before, bytes) in [
-            (None, &b"host: ab\r\n"[..]),
-            (None, b"host: a\r"),
-            (None, b"host: a\n"),
-            (None, b"accept: */*\r\n"),
-            (host, b"host: a\r\n"),
-            (accept, b"accept: */*\r\n"),
-            (accept, b"\r\n"),
-            (accept, b""),
+        for number in 0..3 {
+            let trail = &mut Trail::default();
+            for line in ["host: a", &format!("x-id: {number}"), "accept: */*"] {
+                lines.get(line.as_bytes(), trail);
+            }
+        }
+        let (begin, mut behind) = (Trail::default(), Trail::default());
+        lines.follower(&mut behind, b"host: a\r\n").unwrap();
+        let found = |trail: Trail, bytes: &[u8]| lines.follower(&mut { trail }, bytes).map(|(_, len)| len);
+        assert_eq!(found(begin, b"host: a\r\naccept: */*\r\n\r\n"), Some(9));
+        assert_eq!(found(behind, b"accept: */*\r\n\r\n"), Some(13));
+        for (trail, bytes) in [
+            (begin, &b"host: ab\r\n"[..]),
+            (begin, b"host: a\r"),
+            (begin, b"host: a\n"),
+            (begin, b"accept: */*\r\n"),
+            (behind, b"host: a\r\n"),
+            (behind, b"x-id: 2\r\n"),
+            (behind, b"\r\n"),
+            (behind, b""),
         ] {
-            assert_eq!(found(before, bytes), None, "{}", bytes.escape_ascii());
+            assert_eq!(found(trail, bytes), None, "{}", bytes.escape_ascii());
         }
     }
 
@@ -203,21 +248,21 @@ mod tests {
         fn equal_places_are_those_of_equal_lines(
             numbers in prop::collection::vec((0..3000_u32, 0..40_usize), 1..3000)
         ) {
-            let (mut lines, mut places, mut before) = (KnownLines::default(), HashMap::new(), None);
+            let (mut lines, mut places, mut trail) =
+                (KnownLines::default(), HashMap::new(), Trail::default());
             for (number, len) in numbers {
                 let line = [number.to_string().as_bytes(), &vec![b'0'; len]].concat();
                 let whole = [&line, LINE_END].concat();
-                let (field, place) = match lines.follower(before, &whole) {
+                let (field, place) = match lines.follower(&mut trail, &whole) {
                     Some((known, len)) => {
                         prop_assert_eq!(len, whole.len());
                         known
                     }
-                    None => lines.get(&line, before),
+                    None => lines.get(&line, &mut trail),
                 };
                 prop_assert_eq!(field, FieldLine::read(&line));
                 let place = place.unwrap();
                 prop_assert_eq!(places.entry(place.0).or_insert_with(|| line.clone()), &line);
-                before = Some(place);
             }
         }
     }

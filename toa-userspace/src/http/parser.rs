@@ -293,6 +293,8 @@ impl Parser {
 
     fn begin_body(&mut self, framing: Framing, expectation: Option<Expectation>, cx: &mut Context<'_>) {
         self.state = match framing {
+            // It is empty already.
+            Framing::Length(0) if matches!(self.state, State::Head(_)) => return,
             Framing::Length(0) => State::Head(Partial::default()),
             Framing::Length(length) => State::Body { body: Body::Length(length), expectation },
             Framing::Chunked => State::Body { body: Body::CHUNKED, expectation },

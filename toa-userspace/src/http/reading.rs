@@ -1,7 +1,7 @@
 //! Reading a head in one pass.
 
 use super::{
-    field_line::{FieldLine, has_control},
+    field_line::{FieldLine, Role, has_control},
     framing::FramingFields,
     host::Hosts,
     memory::{FieldSpans, HeadMemory, Span},
@@ -32,10 +32,19 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    /// Reads a head, which ends with its empty line or anywhere. The places of its fields are in `memory` then.
-    pub(super) fn of(bytes: &[u8], max_fields: usize, memory: &mut HeadMemory) -> Self {
+    /// Reads a head, which ends with its empty line or anywhere. The places of its fields are in `memory` then. Its request line
+    /// has `line_len` bytes with its end, if that is known.
+    pub(super) fn of(
+        bytes: &[u8],
+        line_len: Option<usize>,
+        max_fields: usize,
+        memory: &mut HeadMemory,
+    ) -> Self {
         memory.spans.clear();
-        let (line_bytes, first_field, is_whole) = next_line(bytes, 0);
+        let (line_bytes, first_field, is_whole) = match line_len {
+            Some(len) => (without_end(bytes.get(..len).unwrap_or(bytes)), len, true),
+            None => next_line(bytes),
+        };
         let line = RequestLine::read(line_bytes, is_whole);
         let is_last = line.method == (0..7) && line_bytes.starts_with(b"CONNECT");
         // A line with a version is malformed if it has one.
@@ -54,13 +63,19 @@ impl Reading {
             expects_continue: false,
         };
         let HeadMemory { spans, lines, .. } = memory;
-        let (mut start, mut before) = if is_whole { (first_field, None) } else { return this };
+        let (mut rest, mut trail) = match bytes.get(first_field..) {
+            Some(rest) if is_whole => (rest, lines.begin()),
+            _ => return this,
+        };
         loop {
-            let rest = bytes.get(start..).unwrap_or_default();
-            let ((field, place), next) = if let Some((known, len)) = lines.follower(before, rest) {
-                (known, start.saturating_add(len))
+            let start = bytes.len().wrapping_sub(rest.len());
+            let ((field, place), len) = if let Some(known) = lines.follower(&mut trail, rest) {
+                known
+            } else if let [b'\r', b'\n', ..] = rest {
+                this.end = Ok(start.saturating_add(2));
+                return this;
             } else {
-                let (line, next, is_whole) = next_line(bytes, start);
+                let (line, len, is_whole) = next_line(rest);
                 if !is_whole {
                     // The line is cut and could be anything.
                     if let [] | [b'\r'] = line {
@@ -70,15 +85,18 @@ impl Reading {
                     return this;
                 }
                 if line.is_empty() {
-                    this.end = Ok(next);
+                    this.end = Ok(start.saturating_add(len));
                     return this;
                 }
-                (lines.get(line, before), next)
+                (lines.get(line, &mut trail), len)
             };
-            if let (None, Some(b' ' | b'\t')) = (this.fold, bytes.get(next)) {
-                this.fold = Some(next.saturating_sub(1));
+            let (line, behind) = rest.split_at_checked(len).unwrap_or((rest, &[]));
+            if let (None, Some(b' ' | b'\t')) = (this.fold, behind.first()) {
+                this.fold = Some(start.saturating_add(len).saturating_sub(1));
             }
-            this.add(&field, rest);
+            if !field.is_usual {
+                this.add(&field, line);
+            }
             if spans.len() < max_fields {
                 spans.push(FieldSpans {
                     name: Span::within(start, 0..field.name_len),
@@ -89,35 +107,42 @@ impl Reading {
             } else {
                 this.left_out = true;
             }
-            (start, before) = (next, place);
+            rest = behind;
         }
     }
 
-    /// Takes the field line at the beginning of `bytes` into account.
-    fn add(&mut self, field: &FieldLine, bytes: &[u8]) {
+    /// Takes the line of a field with a role or a fault into account.
+    fn add(&mut self, field: &FieldLine, line: &[u8]) {
         self.malformation = self.malformation.or(field.malformation);
         self.has_control |= field.has_control;
-        if field.is_special {
-            let (name, value) = field.parts(bytes);
-            self.framing.add(name, value, field.has_space);
-            self.hosts.add(name, value);
-            self.is_last |= name.eq_ignore_ascii_case(b"upgrade");
-            self.expects_continue |=
-                name.eq_ignore_ascii_case(b"expect") && value.eq_ignore_ascii_case(b"100-continue");
+        match field.role {
+            Role::None => {}
+            Role::Host { is_valid } => self.hosts.add(is_valid),
+            Role::Framing => {
+                let (name, value) = field.parts(line);
+                self.framing.add(name, value, field.has_space);
+            }
+            Role::Upgrade => self.is_last = true,
+            Role::Continue => self.expects_continue = true,
         }
     }
 }
 
-/// Returns the line of `bytes` at `at` without its line end, the position after it, and whether it has a line end.
-pub(super) fn next_line(bytes: &[u8], at: usize) -> (&[u8], usize, bool) {
-    let rest = bytes.get(at..).unwrap_or_default();
-    match memchr::memchr(b'\n', rest) {
+/// Returns the line at the beginning of `bytes` without its line end, its length with it, and whether it has one.
+pub(super) fn next_line(bytes: &[u8]) -> (&[u8], usize, bool) {
+    match memchr::memchr(b'\n', bytes) {
         Some(end) => {
-            let line = rest.get(..end).unwrap_or_default();
-            (line.strip_suffix(b"\r").unwrap_or(line), at.saturating_add(end).saturating_add(1), true)
+            let len = end.saturating_add(1);
+            (without_end(bytes.get(..len).unwrap_or(bytes)), len, true)
         }
-        None => (rest, bytes.len(), false),
+        None => (bytes, bytes.len(), false),
     }
+}
+
+/// Returns a line without its end.
+pub(super) fn without_end(line: &[u8]) -> &[u8] {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    line.strip_suffix(b"\r").unwrap_or(line)
 }
 
 /// Returns a line that is cut without a CR at its end, which an LF may have followed.

@@ -77,6 +77,11 @@ impl Connection {
             self.last_ns = segment.time_ns;
             self.interface_index = segment.interface_index;
         }
+        if segment.attribution == self.attribution {
+            // Usually.
+            self.named_ns = self.named_ns.max(segment.time_ns);
+            return false;
+        }
         let wins = match certainty(&segment.attribution).cmp(&certainty(&self.attribution)) {
             Ordering::Greater => true,
             Ordering::Less => false,

@@ -25,13 +25,28 @@ pub(super) fn push(number: u64, out: &mut Vec<u8>) {
 pub(super) fn push_padded<const N: usize>(number: u64, out: &mut Vec<u8>) {
     let mut digits = [b'0'; N];
     let mut rest = number;
-    for digit in digits.iter_mut().rev() {
+    let (first, pairs) = digits.as_rchunks_mut();
+    for pair in pairs.iter_mut().rev() {
+        *pair = PAIRS.get((rest % 100) as usize).copied().unwrap_or_default();
+        rest /= 100;
+    }
+    if let [first] = first {
         // Below 10.
-        *digit = b'0' | (rest % 10) as u8;
-        rest /= 10;
+        *first = b'0' | (rest % 10) as u8;
     }
     out.extend_from_slice(&digits);
 }
+
+/// The digits of the numbers below 100.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[b'0'; 2]; 100];
+    let (mut rest, mut number) = (pairs.as_mut_slice(), 0_u8);
+    while let Some((pair, behind)) = rest.split_first_mut() {
+        *pair = [b'0' + number / 10, b'0' + number % 10];
+        (rest, number) = (behind, number + 1);
+    }
+    pairs
+};
 
 /// Appends `number` in hexadecimal.
 pub(super) fn push_hex(number: u64, out: &mut Vec<u8>) {

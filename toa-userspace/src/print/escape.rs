@@ -28,17 +28,18 @@ pub fn escape(bytes: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// Returns whether `bytes` are ASCII in which neither [`escape`] nor [`escape_json`] changes anything.
-pub fn is_plain(bytes: &[u8]) -> bool {
-    !has_any(bytes, |byte| !is_plain_byte(byte) || byte == b'"')
+/// Returns whether a byte is ASCII in which neither [`escape`] nor [`escape_json`] changes anything.
+#[inline]
+pub fn is_plain(byte: u8) -> bool {
+    is_plain_byte(byte) && byte != b'"'
 }
 
 /// Appends `bytes` to `out`, escaped, as a part of a string in JSON (RFC 8259 section 7).
 pub fn escape_json(bytes: &[u8], out: &mut Vec<u8>) {
-    if is_plain(bytes) {
-        out.extend_from_slice(bytes);
-    } else {
+    if has_any(bytes, |byte| !is_plain(byte)) {
         push_escaped(bytes, br"\\", br#"\""#, out);
+    } else {
+        out.extend_from_slice(bytes);
     }
 }
 
@@ -54,7 +55,7 @@ fn push_escaped(bytes: &[u8], backslash: &[u8], quote: &[u8], out: &mut Vec<u8>)
     while let Some(first) = rest.first() {
         let is_like_first: fn(&u8) -> bool = match first {
             b'\\' | b'"' => |_| false,
-            _ if is_plain_byte(*first) => |byte| is_plain_byte(*byte) && *byte != b'"',
+            _ if is_plain_byte(*first) => |byte| is_plain(*byte),
             _ if first.is_ascii() => u8::is_ascii_control,
             _ => |byte| !byte.is_ascii(),
         };
@@ -192,7 +193,7 @@ mod tests {
             let json = format!("\"{}\"", String::from_utf8(json).unwrap());
             prop_assert_eq!(&json, &serde_json::to_string(&text).unwrap());
             let is_kept = text.as_bytes() == bytes && !bytes.contains(&b'"');
-            prop_assert_eq!(is_plain(&bytes), bytes.is_ascii() && is_kept);
+            prop_assert_eq!(bytes.iter().all(|byte| is_plain(*byte)), bytes.is_ascii() && is_kept);
         }
 
         #[test]

@@ -14,25 +14,37 @@ struct Text {
 }
 
 impl Fields {
-    /// Appends to `out` what `write` appends to its argument for a field. That must depend on nothing but the line.
+    /// Appends what is kept of a field to `out`. Returns whether anything is: if not, it is to be written.
     #[inline]
-    pub(super) fn put(&mut self, field: &Field<'_>, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
-        let Some(place) = field.place() else { return write(out) };
+    pub(super) fn put(&self, field: Field<'_>, out: &mut Vec<u8>) -> bool {
+        let Some(place) = field.place() else { return false };
+        match self.0.get(place.slot()) {
+            Some(kept) if kept.of == Some(place) && !kept.text.is_empty() => {
+                out.extend_from_slice(&kept.text);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Appends to `out` what `write` appends to its argument for a field, and keeps it from the second time on: many lines
+    /// never repeat. It must depend on nothing but the line.
+    pub(super) fn write(&mut self, field: Field<'_>, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+        let start = out.len();
+        write(out);
+        let Some(place) = field.place() else { return };
         if self.0.is_empty() {
             self.0.resize(Place::SLOTS, Text::default());
         }
-        let Some(kept) = self.0.get_mut(place.slot()) else { return write(out) };
+        let Some(kept) = self.0.get_mut(place.slot()) else { return };
         if kept.of == Some(place) {
-            out.extend_from_slice(&kept.text);
-            return;
+            // At once, so that hardly any longer text needs more.
+            kept.text.reserve(MAX_LINE_LEN);
+            kept.text.extend_from_slice(out.get(start..).unwrap_or_default());
+        } else {
+            kept.of = Some(place);
+            kept.text.clear();
         }
-        let start = out.len();
-        write(out);
-        kept.of = Some(place);
-        kept.text.clear();
-        // At once, so that hardly any longer text needs more.
-        kept.text.reserve(MAX_LINE_LEN);
-        kept.text.extend_from_slice(out.get(start..).unwrap_or_default());
     }
 }
 
@@ -49,8 +61,10 @@ mod tests {
         let request = first_request(head.as_bytes(), 0);
         let (mut fields, mut out) = (Fields::default(), Vec::new());
         for (number, field) in (b'0'..).zip(request.fields().chain(request.fields())) {
-            fields.put(&field, &mut out, |out| out.push(number));
+            if !fields.put(field, &mut out) {
+                fields.write(field, &mut out, |out| out.push(number));
+            }
         }
-        assert_eq!(out, b"0120401209");
+        assert_eq!(out, b"0123436739");
     }
 }

@@ -12,7 +12,6 @@ mod value;
 
 use std::borrow::Cow;
 
-use super::escape::is_plain;
 use crate::memo::Memo;
 pub use part::{MASK, Part};
 
@@ -130,14 +129,7 @@ impl Redactor {
     }
 
     fn content(&self, value: &[u8], kind: Kind) -> Content {
-        let look_up = |word: &[u8]| self.words.get(word, || Word::of(word, &self.names));
-        if value::glance::may_contain_secret(value, kind, look_up) {
-            Content::Doubtful
-        } else if is_plain(value) {
-            Content::Plain
-        } else {
-            Content::Harmless
-        }
+        value::glance::content(value, kind, |word| self.words.get(word, || Word::of(word, &self.names)))
     }
 }
 
@@ -213,6 +205,8 @@ impl<'r> FieldRedactor<'r> {
             Field::Cookies => hide_cookies(value, part),
             Field::Secret => hide(part),
             Field::Reference => redactor.split_target(value, part),
+            // As identifiers do, which rarely repeat.
+            Field::Text if value::glance::is_harmless_word(value) => part(Part::Plain(value)),
             Field::Text => {
                 let kind = Kind::of(value);
                 redactor.split(value, kind, redactor.content(value, kind), part);

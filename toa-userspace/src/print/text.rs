@@ -135,12 +135,16 @@ impl Form {
             let chosen =
                 request.fields().filter(|field| !choice.is_everything() && choice.contains(field.name()));
             for field in chosen {
-                fields.put(&field, out, |out| put_assignment(redactor, &colors.name, &field, out));
+                if !fields.put(field, out) {
+                    fields.write(field, out, |out| put_assignment(redactor, &colors.name, field, out));
+                }
             }
         } else {
-            let is_chosen = |field: &Field<'_>| choice.is_everything() || choice.contains(field.name());
-            for field in request.fields().filter(is_chosen) {
-                fields.put(&field, out, |out| put_field(redactor, &colors.name, &field, out));
+            let is_everything = choice.is_everything();
+            for field in request.fields().filter(|field| is_everything || choice.contains(field.name())) {
+                if !fields.put(field, out) {
+                    fields.write(field, out, |out| put_field(redactor, &colors.name, field, out));
+                }
             }
         }
         out.push(b'\n');
@@ -310,7 +314,7 @@ fn escape_delimiters(out: &mut Vec<u8>, start: usize) {
 }
 
 /// Appends a field on a line of its own.
-fn put_field(redactor: &Redactor, color: &Colored, field: &Field<'_>, out: &mut Vec<u8>) {
+fn put_field(redactor: &Redactor, color: &Colored, field: Field<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\n    ");
     let shown = redactor.field(field.name());
     color.put(out, |out| put_name(&shown, out));
@@ -319,7 +323,7 @@ fn put_field(redactor: &Redactor, color: &Colored, field: &Field<'_>, out: &mut 
 }
 
 /// Appends a field as `name=value`. The value is quoted if it could be taken for another or for several.
-fn put_assignment(redactor: &Redactor, color: &Colored, field: &Field<'_>, out: &mut Vec<u8>) {
+fn put_assignment(redactor: &Redactor, color: &Colored, field: Field<'_>, out: &mut Vec<u8>) {
     out.push(b' ');
     let shown = redactor.field(field.name());
     color.put(out, |out| {

@@ -62,30 +62,34 @@ pub(super) fn check(packet: &[u8], tcp: &TcpPacket) -> Checksum {
 
 /// Returns the sum of the 16-bit words of `bytes`, with a zero byte added if their number is odd.
 fn sum(bytes: &[u8]) -> u64 {
-    // Words of 32 bits in the host's order, whose sum folds to that of the bytes in that order (RFC 1071 section 2 B), and
-    // no carry for 16 GiB. Swapping each would cost more than adding it.
-    let (words, rest) = bytes.as_chunks::<4>();
-    let sum = words.iter().fold(0_u64, |sum, word| sum.wrapping_add(u64::from(u32::from_ne_bytes(*word))));
-    let mut last = [0; 4];
+    // Words of 64 bits in the host's order, whose sum folds to that of the bytes in that order (RFC 1071 section 2 B).
+    // Swapping each would cost more than adding it.
+    let (words, rest) = bytes.as_chunks();
+    let mut last = [0; 8];
     for (to, from) in last.iter_mut().zip(rest) {
         *to = *from;
     }
-    let sum = fold(sum.wrapping_add(u64::from(u32::from_ne_bytes(last))));
-    u64::from(u16::from_be_bytes(sum.to_ne_bytes()))
+    let sum = words.iter().fold(u64::from_ne_bytes(last), |sum, word| {
+        let (sum, has_carry) = sum.overflowing_add(u64::from_ne_bytes(*word));
+        sum.wrapping_add(has_carry.into())
+    });
+    u64::from(u16::from_be_bytes(fold(sum).to_ne_bytes()))
 }
 
 /// Adds the carries of a sum.
 fn fold(sum: u64) -> u16 {
-    let mut sum = sum;
-    while let high @ 1.. = sum >> 16 {
-        sum = (sum & 0xffff).wrapping_add(high);
-    }
-    // Below 2^16 because of the loop.
-    u16::try_from(sum).unwrap_or_default()
+    // Of 33, 18 and 17 bits.
+    let sum = (sum >> 32).wrapping_add(sum & 0xffff_ffff);
+    let sum = (sum >> 16).wrapping_add(sum & 0xffff);
+    let sum = (sum >> 16).wrapping_add(sum & 0xffff);
+    // One of 17 bits is at most 0x1_0001.
+    (sum >> 16).wrapping_add(sum) as u16
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// The example of RFC 1071 section 3.
@@ -97,5 +101,17 @@ mod tests {
         assert_eq!(fold(sum(&EXAMPLE[..7])), fold(sum(&[&EXAMPLE[..7], &[0]].concat())));
         assert_eq!(fold(sum(&vec![0xff; 100_000])), 0xffff);
         assert_eq!(fold(0), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn many_at_once_are_added_like_one_after_another(bytes in prop::collection::vec(0xf0_u8.., 0..100)) {
+            let words = bytes.chunks(2).map(|word| u16::from_be_bytes([word[0], *word.get(1).unwrap_or(&0)]));
+            let expected = words.fold(0, |sum: u32, word| {
+                let sum = sum + u32::from(word);
+                sum % 0x1_0000 + sum / 0x1_0000
+            });
+            prop_assert_eq!(u32::from(fold(sum(&bytes))), expected);
+        }
     }
 }

@@ -38,7 +38,9 @@ impl Stream {
         let again = if is_probe { &[] } else { part(payload, start, old.clone()) };
         // Where it precedes the first byte, the server has its sequence number: it is the SYN's.
         let first_byte = if is_probe { old.start } else { self.start };
-        self.count_old(old.clone(), again, first_byte, cx);
+        if !old.is_empty() {
+            self.count_old(old.clone(), again, first_byte, cx);
+        }
         let mut from = old.end;
         let arrival = Arrival { time_ns: segment.time_ns, ack: segment.details.ack };
         if self.started && from == self.next && from < end {
@@ -48,9 +50,11 @@ impl Stream {
             report_conflict(conflicting.max(doubtful), cx);
             self.hand_on(new, arrival, cx);
             from = end;
-            let duplicate = self.discard_below(end, cx);
-            add(&mut cx.ledger.duplicate_bytes, duplicate.saturating_sub(conflicting));
-            add(&mut cx.ledger.conflicting_bytes, conflicting);
+            if self.pending.is_some() {
+                let duplicate = self.discard_below(end, cx);
+                add(&mut cx.ledger.duplicate_bytes, duplicate.saturating_sub(conflicting));
+                add(&mut cx.ledger.conflicting_bytes, conflicting);
+            }
         }
         if from < end {
             let (bytes, is_started) = (part(payload, start, from..end), self.started);

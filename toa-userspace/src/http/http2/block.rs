@@ -4,7 +4,8 @@ use super::{
     super::{
         field_line::{has_control, name_print},
         head::{HttpRequest, Incomplete, Parts, StreamPart, UNKNOWN_NAME},
-        host::Hosts,
+        host::{Hosts, is_host},
+        known_lines::Trail,
         memory::{FieldSpans, HeadMemory, Span},
         request_line::{self, Malformation, is_token},
     },
@@ -116,8 +117,8 @@ impl Block {
         if has_control(value) || value.trim_ascii().len() < value.len() {
             self.note(Malformation::Control);
         }
-        if self.authority.as_deref() != Some(value) {
-            self.hosts.add(name, value);
+        if name.eq_ignore_ascii_case(b"host") && self.authority.as_deref() != Some(value) {
+            self.hosts.add(is_host(value));
         }
         self.push(name, value, limits);
     }
@@ -155,7 +156,7 @@ impl Block {
         self.bytes = bytes;
         *part = Some(value.to_vec());
         if name == b":authority" {
-            self.hosts.add(b"host", value);
+            self.hosts.add(is_host(value));
         }
     }
 
@@ -259,11 +260,10 @@ impl Block {
             (span.name, span.value) = (span.name.after(before), span.value.after(before));
         }
         fields.append(&mut spans);
-        let mut before = None;
+        let mut trail = Trail::default();
         for field in &mut fields {
             let line = field.name.to(field.value).get(&head);
-            let (read, place) = memory.lines.get(line, before);
-            before = place;
+            let (read, place) = memory.lines.get(line, &mut trail);
             // Two different fields may have the same line if they are malformed.
             if read.parts(line) == (field.name.get(&head), field.value.get(&head)) {
                 (field.place, field.name_print) = (place, read.name_print);

@@ -30,7 +30,8 @@ impl Parser {
 
     /// Begins to keep the bytes of a segment if they may be HTTP/2 on a connection that was joined or lost bytes.
     pub(super) fn begin_join(&mut self, bytes: &[u8]) {
-        if !may_begin(bytes) {
+        let may_join = matches!(self.state, State::Http2(_) | State::Search(_) | State::Sample { .. });
+        if !may_join || !may_begin(bytes) {
             return;
         }
         let may_be_http2 = self.may_be_http2();

@@ -40,7 +40,7 @@ impl Parser {
             return rest;
         }
         cx.heads.lines.expect(self.first_field);
-        let read = HttpRequest::read_first(bytes, cx.limits.fields, cx.heads);
+        let read = HttpRequest::read_first(bytes, line_len, cx.limits.fields, cx.heads);
         let len = read.as_ref().map_or(bytes.len(), |request| request.raw().len());
         if len > cx.limits.head_bytes {
             let (kept, rest) = bytes.split_at_checked(cx.limits.head_bytes).unwrap_or((bytes, &[]));

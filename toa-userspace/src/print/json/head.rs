@@ -83,7 +83,9 @@ fn put_few_fields(
             continue;
         }
         let start = out.len();
-        fields.put(&field, out, |out| put_field(redactor, &field, out));
+        if !fields.put(field, out) {
+            fields.write(field, out, |out| put_field(redactor, field, out));
+        }
         if out.len() == start {
             return false;
         }
@@ -119,10 +121,10 @@ fn may_repeat_names(request: &HttpRequest<'_>) -> bool {
 const FIELD_END: &[u8] = b"],";
 
 /// Appends a field with its value, as if another field followed. Appends nothing if a part of the name is hidden.
-fn put_field(redactor: &Redactor, field: &Field<'_>, out: &mut Vec<u8>) {
+fn put_field(redactor: &Redactor, field: Field<'_>, out: &mut Vec<u8>) {
     let start = out.len();
     let shown = redactor.field(field.name());
-    if put_name(&shown, field, out) {
+    if put_name(&shown, &field, out) {
         put_value(&shown, field.value(), out);
         out.extend_from_slice(FIELD_END);
     } else {

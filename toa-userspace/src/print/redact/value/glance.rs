@@ -2,19 +2,26 @@
 
 use super::{Kind, MIN_NAME_LEN, Word, random_segment};
 use crate::{
-    byte_class::{any_at, is_within},
-    print::redact::scheme,
+    byte_class::{any_at, has_any, is_within},
+    print::{
+        escape::is_plain,
+        redact::{Content, scheme},
+    },
 };
 
-/// Returns whether `value` may contain anything that [`super::split`] hides. This is quick and false for most values. `look_up`
-/// returns what a word means.
-pub(crate) fn may_contain_secret(value: &[u8], kind: Kind, look_up: impl Fn(&[u8]) -> Word) -> bool {
+/// Returns what `value` contains, where doubtful is what may contain anything that [`super::split`] hides. This is quick, and
+/// most values are plain. `look_up` returns what a word means.
+pub(crate) fn content(value: &[u8], kind: Kind, look_up: impl Fn(&[u8]) -> Word) -> Content {
     let look_up = |word: &[u8]| if word.len() < MIN_NAME_LEN { Word::default() } else { look_up(word) };
     // The start of the current word, the word before the spaces that end at `spaces_end`, and whether a host may be here.
     let (mut start, mut last_word, mut spaces_end, mut is_authority) = (0, 0..0, 0, false);
-    any_at(value, is_telling, |at| {
+    let mut content = Content::Plain;
+    let may_contain_secret = any_at(value, is_telling, |at| {
         let next = at.saturating_add(1);
         let byte = value.get(at).copied().unwrap_or_default();
+        if !is_plain(byte) {
+            content = Content::Harmless;
+        }
         match byte {
             // Nothing follows from the name before them.
             b'&' | b',' | b';' | b'(' | b')' => {
@@ -60,13 +67,19 @@ pub(crate) fn may_contain_secret(value: &[u8], kind: Kind, look_up: impl Fn(&[u8
             start = next;
         }
         may_be
-    })
+    });
+    if may_contain_secret { Content::Doubtful } else { content }
 }
 
-/// Returns whether [`may_contain_secret`] has to look at a byte: a secret may follow or precede it, or it ends a name. It does
-/// not matter for some others.
+/// Returns whether `value` has nothing but what [`content`] passes over, so that it is plain.
+pub(crate) fn is_harmless_word(value: &[u8]) -> bool {
+    !has_any(value, is_telling)
+}
+
+/// Returns whether [`content`] has to look at a byte: a secret may follow or precede it, it ends a name, or it is to be
+/// escaped. It does not matter for some others.
 #[inline]
 fn is_telling(byte: u8) -> bool {
     let is_letter = is_within(byte | 0x20, b'a', b'z') && byte != b'J';
-    !(is_letter || is_within(byte, b'0', b'9') || is_within(byte, b'-', b'.') || byte >= 0x80)
+    !(is_letter || is_within(byte, b'0', b'9') || is_within(byte, b'-', b'.'))
 }
