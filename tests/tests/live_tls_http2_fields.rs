@@ -95,9 +95,14 @@ fn ask(lab: &mut Lab, keys: &Path) -> Result<usize> {
     h2load(lab, keys, 60, &[&few[..], &repeated, &secret].concat())?;
 
     let file = keys.with_file_name("fields");
-    // Latin-1 is no UTF-8.
-    let fields = b"x-latin: gr\xfc\xdfe\nx-utf: gr\xc3\xbc\xc3\x9fe\nx-bidi: a\xe2\x80\xaeb\nx-quotes: \"a\\x41\\\\\"\nx-empty;\nx-colon: a: b\n";
-    fs::write(&file, fields)?;
+    let fields = [
+        // Latin-1 is no UTF-8.
+        &b"x-latin: gr\xfc\xdfe"[..],
+        "x-utf: grüße\nx-bidi: a\u{202e}b".as_bytes(),
+        br#"x-quotes: "a\x41\\""#,
+        b"x-empty;\nx-colon: a: b\n",
+    ];
+    fs::write(&file, fields.join(&b'\n'))?;
     let file = format!("@{}", file.display());
     for number in 0..10 {
         mark_next(lab, 1)?;
@@ -158,17 +163,11 @@ fn every_field_is_what_tshark_decrypts_with_the_keys_of_the_run() -> Result<()> 
     }
     compare(&in_text(&in_order.stdout)?, &theirs)?;
     ensure!(!redacted.stdout.contains("hunter2"), "a secret is printed");
-    let (ours, their_groups) = (
-        in_json(&redacted.stdout)?,
-        theirs
-            .iter()
-            .map(|(port, sent)| {
-                let groups = sent.iter().zip(&streams[port]).map(|(sent, stream)| Grouped::of(sent, *stream));
-                (*port, groups.collect())
-            })
-            .collect(),
-    );
-    compare(&ours, &their_groups)
+    let groups = |(port, sent): (&u16, &Vec<Sent>)| {
+        let groups = sent.iter().zip(&streams[port]).map(|(sent, stream)| Grouped::of(sent, *stream));
+        (*port, groups.collect())
+    };
+    compare(&in_json(&redacted.stdout)?, &theirs.iter().map(groups).collect())
 }
 
 /// Checks that both have found the same of each connection.
