@@ -18,4 +18,5 @@ pub mod tcpdump;
 pub mod tls_client;
 mod tls_pipe;
 pub mod tls_server;
+pub mod tshark;
 pub mod wrk;

@@ -1,19 +1,16 @@
-//! HTTP/2 inside TLS, which clients negotiate by ALPN: the watched client's requests are those that nginx logged, and those
-//! that tshark decrypts; also with many streams at once, and on connections that were open before.
+//! HTTP/2 inside TLS, which clients negotiate by ALPN: the watched client's requests are those that nginx logged, also
+//! with many streams at once; those of connections that were open before are not wrong.
 #![cfg(feature = "kernel")]
 #![expect(clippy::indexing_slicing, reason = "an element that a JSON value does not have is null")]
 
-use std::{collections::BTreeMap, fs, net::SocketAddr, path::Path, process::Stdio};
+use std::{collections::BTreeMap, fs, net::SocketAddr, process::Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use toa_packets::toa_option::toa_option;
 use toa_tests::{
-    lab::{BALANCER, Lab, marker::Habit, tls_address},
-    peers::{
-        nginx::{Also, Logged, Nginx, Setup, TLS_PORT},
-        tcpdump::Capture,
-    },
+    lab::{Lab, marker::Habit, tls_address},
+    peers::nginx::{Also, Logged, Nginx, Setup, TLS_PORT},
     process::{Process, Signal},
     tool::toa_tc::{Output, ToaTc},
     wait,
@@ -60,16 +57,16 @@ fn nghttp(lab: &mut Lab, client: &str, name: &str) -> Result<()> {
 
 /// Lets h2load send this many requests on each connection, one for each of the clients, many of them at once. No two of a
 /// connection have the same target.
-fn h2load(lab: &mut Lab, clients: &[&str], each: usize, environment: &[&str]) -> Result<()> {
+fn h2load(lab: &mut Lab, clients: &[&str], each: usize) -> Result<()> {
     mark_next(lab, clients)?;
     let directory = tempfile::Builder::new().prefix("toa-h2load-").tempdir()?;
     let urls = directory.path().join("urls");
     fs::write(&urls, (0..each).map(|number| url(&format!("/load/{number}?q=1")) + "\n").collect::<String>())?;
     let all = (each * clients.len()).to_string();
     let (connections, input) = (clients.len().to_string(), urls.display().to_string());
-    let arguments = ["h2load", "-n", &all, "-c", &connections, "-m", "100", "-t", "1", "-i", &input];
-    let said =
-        lab.balancer.namespace.output("env", &[environment, &arguments, &["-H", "x-team: load"]].concat())?;
+    let arguments =
+        ["-n", &all, "-c", &connections, "-m", "100", "-t", "1", "-i", &input, "-H", "x-team: load"];
+    let said = lab.balancer.namespace.output("h2load", &arguments)?;
     ensure!(said.contains(&format!("{all} succeeded")), "{said}");
     Ok(())
 }
@@ -141,7 +138,7 @@ fn requests_of_http_2_in_tls_are_those_that_the_server_logged() -> Result<()> {
 fn thousands_of_streams_at_once_are_told_apart() -> Result<()> {
     let (mut lab, nginx) = lab()?;
     let tool = attach(&lab)?;
-    h2load(&mut lab, &[WATCHED, OTHER, WATCHED, OTHER, WATCHED], 3000, &[])?;
+    h2load(&mut lab, &[WATCHED, OTHER, WATCHED, OTHER, WATCHED], 3000)?;
     let output = tool.stop(Signal::Interrupt)?.succeeded()?;
     output.ledger()?.check()?;
     let rows = printed_rows(&requests(&output)?)?;
@@ -186,106 +183,4 @@ fn connections_that_were_open_before_are_read_and_nothing_is_wrong() -> Result<(
     }
     ensure!(connections.len() == 4, "{connections:?}");
     Ok(())
-}
-
-/// What tshark and the tool have in common: the balancer's port, stream, method, authority, target and team.
-type Shared = (u16, u64, [String; 4]);
-
-#[test]
-fn tshark_finds_the_same_requests_with_the_keys_of_the_run() -> Result<()> {
-    let (mut lab, _nginx) = lab()?;
-    let directory = tempfile::Builder::new().prefix("toa-keys-").tempdir()?;
-    let keys = directory.path().join("keys");
-    let environment = format!("SSLKEYLOGFILE={}", keys.display());
-    let capture = Capture::start_both_ways(&lab.server, "tcp")?;
-    let tool = attach(&lab)?;
-    h2load(&mut lab, &[WATCHED, WATCHED], 200, &[&environment])?;
-    let curl = |lab: &mut Lab, more: &[&str]| {
-        let arguments = [&environment, "curl", "-ksS", "--http2", "--noproxy", "*", "--max-time", "20"];
-        lab.balancer.namespace.output("env", &[&arguments, more].concat()).map(drop)
-    };
-    for number in 0..10 {
-        mark_next(&mut lab, &[WATCHED])?;
-        let team = format!("x-team: {number}");
-        let body = "b".repeat(number * 3000);
-        // On one connection.
-        let urls = [url(&format!("/{number}?a=b")), url("/second"), url("/third")];
-        let urls: Vec<_> = urls.iter().flat_map(|url| ["-o", "/dev/null", url]).collect();
-        curl(&mut lab, &[&["-H", &team, "--data", &body][..], &urls].concat())?;
-    }
-    let last: u16 = 47_123;
-    lab.marker.assign(SocketAddr::new(BALANCER.into(), last), &toa_option(WATCHED.parse()?))?;
-    curl(&mut lab, &["--local-port", &last.to_string(), "-H", "x-team: last", &url("/last")])?;
-    let file = capture.file_at_end_of(last)?;
-    let output = tool.stop(Signal::Interrupt)?.succeeded()?;
-    let ours = requests(&output)?.iter().map(shared).collect::<Result<Vec<_>>>()?;
-    let theirs = dissected(&lab, file.path(), &keys)?;
-    compare(ours, theirs, 2 * 200 + 10 * 3 + 1)
-}
-
-/// Checks that both have found the same requests, so many.
-fn compare(mut ours: Vec<Shared>, mut theirs: Vec<Shared>, count: usize) -> Result<()> {
-    ours.sort_unstable();
-    theirs.sort_unstable();
-    println!("{} requests, {} of them by tshark", ours.len(), theirs.len());
-    ensure!(ours.len() == count && ours == theirs, "ours {ours:#?}, theirs {theirs:#?}");
-    Ok(())
-}
-
-fn shared(request: &Value) -> Result<Shared> {
-    let stream = request["connection"]["stream"].as_u64().context("no stream")?;
-    let sent = &request["http"]["request"];
-    let texts = [
-        &sent["method"],
-        &sent["header"]["host"][0],
-        &request["url"]["original"],
-        &sent["header"]["x-team"][0],
-    ];
-    let [method, host, target, team] = texts.map(text);
-    Ok((port(request)?, stream, [method?, host?, target?, team?]))
-}
-
-/// Returns the requests that tshark decrypts in a capture.
-fn dissected(lab: &Lab, capture: &Path, keys: &Path) -> Result<Vec<Shared>> {
-    let capture = capture.to_str().context("a path that is no text")?;
-    let keys = format!("tls.keylog_file:{}", keys.display());
-    let arguments = [
-        "-r",
-        capture,
-        "-o",
-        &keys,
-        "-Y",
-        "http2.headers.method",
-        "-T",
-        "json",
-        "--no-duplicate-keys",
-        "-J",
-        "tcp http2",
-    ];
-    let packets: Value = serde_json::from_str(&lab.server.namespace.output("tshark", &arguments)?)?;
-    let mut found = Vec::new();
-    for packet in packets.as_array().context("no packets")? {
-        let layers = &packet["_source"]["layers"];
-        let port = text(&layers["tcp"]["tcp.srcport"])?.parse()?;
-        collect(&layers["http2"], port, &mut found)?;
-    }
-    Ok(found)
-}
-
-/// Collects the requests below a value: whatever has a stream and a field `:method`.
-fn collect(value: &Value, port: u16, found: &mut Vec<Shared>) -> Result<()> {
-    if let (Some(stream), Some(fields)) = (value.get("http2.streamid"), value["http2.header"].as_array()) {
-        let named = |name: &str| fields.iter().find(|it| it["http2.header.name"] == name);
-        let field = |name| text(&named(name).with_context(|| format!("no {name}"))?["http2.header.value"]);
-        if named(":method").is_some() {
-            let parts = [field(":method")?, field(":authority")?, field(":path")?, field("x-team")?];
-            found.push((port, text(stream)?.parse()?, parts));
-        }
-        return Ok(());
-    }
-    match value {
-        Value::Array(values) => values.iter().try_for_each(|value| collect(value, port, found)),
-        Value::Object(values) => values.values().try_for_each(|value| collect(value, port, found)),
-        _ => Ok(()),
-    }
 }

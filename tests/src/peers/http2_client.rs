@@ -1,7 +1,7 @@
 //! HTTP/2 over TLS, one request at a time, and what was sent. As browsers and gRPC do, it sends a field once and refers to it
 //! from then on (HPACK, RFC 7541), except those that differ in every request.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::Path};
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -39,7 +39,9 @@ mod flag {
 const OK: u8 = 0x88;
 /// `:method GET` and `:scheme https` in it.
 const GET_OF_HTTPS: [u8; 2] = [0x82, 0x87];
-/// The number of its entries.
+/// Table sizes of 0 and then of 4,096 bytes, the initial one (RFC 7541 section 6.3).
+const EMPTY_TABLE: [u8; 4] = [0x20, 0x3f, 0xe1, 0x1f];
+/// The number of entries in the static table.
 const STATIC_ENTRIES: usize = 61;
 
 /// The host of all requests.
@@ -56,14 +58,34 @@ pub struct Http2Connection {
     table: Vec<(String, String)>,
     stream: u32,
     sent: Vec<Request>,
+    /// Whether the table is emptied before the next request.
+    empties_table: bool,
 }
 
 impl Http2Connection {
     /// Connects to `server` from the address and port of `bound`, which is closed before.
     pub fn open(namespace: &Namespace, bound: Bound, server: SocketAddr) -> Result<Self> {
-        let mut pipe = TlsPipe::open(namespace, bound, server, "h2")?;
+        Self::over(TlsPipe::open(namespace, bound, server, "h2", None)?)
+    }
+
+    /// Like [`Self::open`], and appends the connection's secrets to the file `keys`.
+    pub fn open_with_keys(
+        namespace: &Namespace,
+        bound: Bound,
+        server: SocketAddr,
+        keys: &Path,
+    ) -> Result<Self> {
+        Self::over(TlsPipe::open(namespace, bound, server, "h2", Some(keys))?)
+    }
+
+    fn over(mut pipe: TlsPipe) -> Result<Self> {
         pipe.write(&[PREFACE, &frame(frame::SETTINGS, 0, 0, &[])?].concat())?;
-        Ok(Self { pipe, table: Vec::new(), stream: 1, sent: Vec::new() })
+        Ok(Self { pipe, table: Vec::new(), stream: 1, sent: Vec::new(), empties_table: false })
+    }
+
+    /// Empties the table of fields with the next request.
+    pub fn empty_table(&mut self) {
+        self.empties_table = true;
     }
 
     /// Returns its local address and port.
@@ -81,7 +103,12 @@ impl Http2Connection {
         ensure!(request.method == "GET" && request.body == 0, "only GET is supported");
         let stream = self.stream;
         self.stream += 2;
-        let mut block = GET_OF_HTTPS.to_vec();
+        let mut block = Vec::new();
+        if std::mem::take(&mut self.empties_table) {
+            block.extend(EMPTY_TABLE);
+            self.table.clear();
+        }
+        block.extend(GET_OF_HTTPS);
         // Without indexing, named by the static table's entry 4.
         block.push(4);
         string(&request.target, &mut block)?;

@@ -3,6 +3,7 @@
 use std::{
     io::{self, Read, Write as _},
     net::SocketAddr,
+    path::Path,
     process::{ChildStdin, ChildStdout, Stdio},
 };
 
@@ -27,26 +28,29 @@ pub(super) struct TlsPipe {
 }
 
 impl TlsPipe {
-    /// Connects to `server` from the address and port of `bound`, which is closed before, and offers this protocol.
+    /// Connects to `server` from the address and port of `bound`, which is closed before, and offers this protocol. Appends
+    /// the connection's secrets to the file `keys`.
     pub(super) fn open(
         namespace: &Namespace,
         bound: Bound,
         server: SocketAddr,
         protocol: &str,
+        keys: Option<&Path>,
     ) -> Result<Self> {
         let local = bound.local();
         drop(bound);
         let [local_text, server] = [local, server].map(|it| it.to_string());
-        let child = namespace
-            .command("openssl")
+        let mut command = namespace.command("openssl");
+        command
             .args(["s_client", "-quiet", "-bind", &local_text, "-connect", &server])
             .args(["-servername", SERVER_NAME, "-alpn", protocol])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .context("starting openssl")?;
-        let mut process = Process::new("openssl s_client", child);
+            .stderr(Stdio::null());
+        if let Some(keys) = keys {
+            command.arg("-keylogfile").arg(keys);
+        }
+        let mut process = Process::new("openssl s_client", command.spawn().context("starting openssl")?);
         let child = process.child();
         let (input, output) = (child.stdin.take().context("stdin")?, child.stdout.take().context("stdout")?);
         Ok(Self { _process: process, input, output, local })

@@ -145,6 +145,9 @@ impl Entry {
         if !std::mem::replace(&mut self.has_packets, true) {
             // Its plaintext was seen first.
             self.packets.stream = Stream::new(segment);
+            if self.connection.interface_index == 0 {
+                self.connection.interface_index = segment.interface_index;
+            }
         }
         let Self { connection, is_announced, packets, .. } = self;
         let mut owner = Owner { connection, is_announced };
@@ -156,7 +159,12 @@ impl Entry {
 
     /// Takes plaintext, or that no more follows.
     pub(super) fn read<S: Sink>(&mut self, plaintext: &Plaintext<'_>, cx: &mut Context<'_, S>) {
-        if self.connection.update(&plaintext.segment) {
+        let mut segment = plaintext.segment;
+        if segment.interface_index == 0 {
+            // Not known of a connection that was open before.
+            segment.interface_index = self.connection.interface_index;
+        }
+        if self.connection.update(&segment) {
             self.rename(cx);
         }
         let Self { connection, is_announced, packets, .. } = self;

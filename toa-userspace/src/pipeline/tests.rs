@@ -28,11 +28,14 @@ struct RecordingSink {
     conflicting: u64,
     not_http: Vec<NotHttp>,
     client: Option<ClientAddress>,
+    /// The interface with each event.
+    interfaces: Vec<u32>,
 }
 
 impl Sink for RecordingSink {
     fn event(&mut self, connection: &Connection, event: &Event<'_>) {
         self.client = connection.client();
+        self.interfaces.push(connection.interface_index);
         match event {
             Event::Request(request) if request.incomplete.is_some() => self.incomplete += 1,
             Event::Request(request) => {

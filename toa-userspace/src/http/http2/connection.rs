@@ -3,7 +3,7 @@
 use super::{
     super::memory::HeadMemory,
     block::Block,
-    frame::{FrameHeader, HEADER_BYTES, Kind, PREFACE},
+    frame::{FrameHeader, HEADER_BYTES, Kind, PREFACE, is_likely},
     hpack::{
         decoder::{Decoder, Item},
         error::CompressionError,
@@ -118,6 +118,12 @@ impl Connection {
     /// Returns whether it is before a frame and not in a header block.
     pub(super) fn is_between_frames(&self) -> bool {
         matches!((&self.place, &self.open), (Place::Header(_, 0), Open::No))
+    }
+
+    /// Returns whether it is in the header of a frame, not in a header block, of which enough was read to expect the frame.
+    pub(super) fn expects_frame(&self) -> bool {
+        let (Place::Header(bytes, len), Open::No) = (&self.place, &self.open) else { return false };
+        bytes.get(..*len).is_some_and(is_likely)
     }
 
     /// Returns whether its place in the stream is lost.

@@ -6,6 +6,9 @@ pub(in super::super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Length of a frame's header, in bytes.
 pub(super) const HEADER_BYTES: usize = 9;
 
+/// Where the identifier of the stream begins in it.
+const STREAM_AT: usize = 5;
+
 /// The largest payload unless the server allows more, in bytes (RFC 9113 section 6.5.2).
 pub(super) const USUAL_PAYLOAD_BYTES: u32 = 1 << 14;
 
@@ -136,6 +139,20 @@ impl FrameHeader {
     }
 }
 
+/// Returns whether bytes are a header of which at most the stream is missing, and a frame with a payload may begin with them, not
+/// in a header block.
+pub(super) fn is_likely(first: &[u8]) -> bool {
+    // Of the connection, or of a stream.
+    let may_end_with = |end: u8| {
+        let mut header = [0; HEADER_BYTES];
+        header.iter_mut().zip(first).for_each(|(place, byte)| *place = *byte);
+        let [.., last] = &mut header;
+        *last = end;
+        FrameHeader::read(header).length > 0 && may_begin(&header)
+    };
+    (STREAM_AT..HEADER_BYTES).contains(&first.len()) && (may_end_with(0) || may_end_with(1))
+}
+
 /// Returns whether bytes may begin with a frame, and not in a header block.
 pub(in super::super) fn may_begin(bytes: &[u8]) -> bool {
     bytes
@@ -146,6 +163,8 @@ pub(in super::super) fn may_begin(bytes: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -173,5 +192,20 @@ mod tests {
             assert_eq!(may_begin(header), is_plausible, "{}", header.escape_ascii());
         }
         assert!(!may_begin(b"\0\0\x05\x01\x05\0\0\0"));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_likely_has_a_plausible_end(
+            first in prop::collection::vec(prop_oneof![0_u8..10, any::<u8>()], STREAM_AT..HEADER_BYTES),
+            end: [u8; 4],
+        ) {
+            let header = |rest: &[u8]| [&first, &rest[first.len() - STREAM_AT..]].concat();
+            let is_empty = first[..3] == [0; 3];
+            let has_end = may_begin(&header(&[0; 4])) || may_begin(&header(&[0, 0, 0, 1]));
+            prop_assert_eq!(is_likely(&first), has_end && !is_empty);
+            // And nothing else has one.
+            prop_assert!(is_likely(&first) || is_empty || !may_begin(&header(&end)));
+        }
     }
 }

@@ -2,8 +2,13 @@
 //!
 //! A body may contain anything. So frames must follow each other, all of them such as a client may send, and one of them must be
 //! a request whose header block decodes. That it ends where its segment ends is as good as another frame: of anything else, a
-//! frame's length would have to fit by chance. So a client that sends one request at a time is not kept waiting. A request
-//! with a method that is unknown proves less. Until it is known what they are, the bytes are kept.
+//! frame's length would have to fit by chance. So a client that sends one request at a time is not kept waiting.
+//!
+//! A segment may also end within the header of the next frame. If no more than its stream is missing, that is enough: one in
+//! four streams is a possible one, and fewer frames end so close to the end of their segment by chance. Less of a header
+//! proves less than all of it. Often it is only zeros, as almost all of a frame without a payload is, and so is much else.
+//!
+//! A request with a method that is unknown proves less. Until it is known what they are, the bytes are kept.
 
 use super::{
     super::memory::HeadMemory,
@@ -96,7 +101,8 @@ impl Join {
                 _ => return Verdict::Other,
             }
         }
-        if self.has_frames() || (self.has_request && self.probe.is_between_frames()) {
+        let is_followed = self.probe.is_between_frames() || self.probe.expects_frame();
+        if self.has_frames() || (self.has_request && is_followed) {
             Verdict::Frames
         } else if self.kept.len() > MAX_BYTES || self.ends.len() >= MAX_SEGMENTS {
             Verdict::Other

@@ -45,6 +45,30 @@ fn requests_are_read_in_the_order_of_their_offsets() {
 }
 
 #[test]
+fn plaintext_without_an_interface_has_that_of_the_packets() {
+    let hello = hello();
+    let packet = Segment { time_ns: 10, interface_index: 7, ..segment(1, 0, &hello) };
+    let unknown = |time_ns, offset| {
+        let it = plaintext(offset, GET);
+        Plaintext { segment: Segment { time_ns, interface_index: 0, ..it.segment }, ..it }
+    };
+    let (mut pipeline, mut kept) = pipeline();
+    pipeline.segment(&packet, &mut kept);
+    pipeline.read(&unknown(20, 0), &mut kept);
+    assert!(
+        kept.heads[&1].len() == 1 && kept.interfaces.iter().all(|index| *index == 7),
+        "{:?}",
+        kept.interfaces
+    );
+    // From the rings of two CPUs: the plaintext may be read first, and the packet is still the earlier one.
+    let (mut pipeline, mut kept) = self::pipeline();
+    pipeline.read(&unknown(20, 0), &mut kept);
+    pipeline.segment(&packet, &mut kept);
+    pipeline.read(&unknown(30, 18), &mut kept);
+    assert_eq!((kept.heads[&1].len(), kept.interfaces.last()), (2, Some(&7)));
+}
+
+#[test]
 fn what_is_cut_or_lost_in_a_body_is_a_gap_of_its_length() {
     let (mut pipeline, mut kept) = greeted();
     let post = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1000\r\n\r\n";

@@ -206,6 +206,41 @@ fn a_request_that_fills_its_segments_is_found_at_once() {
 }
 
 #[test]
+fn a_request_is_found_at_once_if_all_but_the_stream_of_the_next_frame_is_known() {
+    let found =
+        |stream_id, target: &str| Found { is_resynchronized: true, ..Found::whole(stream_id, &head(target)) };
+    for next in
+        [frame(DATA, END_STREAM, 7, b"x"), frame(8, 0, 0, &[0, 0, 16, 0]), frame(6, 0, 0, b"8 bytes.")]
+    {
+        for len in 1..=9 {
+            let mut wire = Wire::new(false);
+            wire.data(&[&request(7, "/7"), &next[..len]].concat());
+            assert_eq!(wire.found.len(), usize::from(len >= 5), "{len} of {}", next.escape_ascii());
+            wire.data(&[&next[len..], &request(9, "/9")].concat());
+            assert_eq!(wire.found, [found(7, "/7"), found(9, "/9")], "{len} of {}", next.escape_ascii());
+        }
+    }
+    // Whatever could also be something else waits, and is nothing in the end.
+    for next in [
+        &[0; 8][..],
+        b"\0\0\0\x01\x04",
+        b"\0\0\0\x04\0\0\0\0",
+        b"\0\0\x05\x09\x04",
+        b"\0\0\x05\x01\x02",
+        b"\0\0\x05\x05\x04",
+        b"\0\x41\0\0\0",
+        b"\0\0\x05\0\0\x80",
+        b"\0\0\x08\x06\0\0\0\x01",
+        b"GET /",
+    ] {
+        let mut wire = Wire::new(false);
+        wire.data(&[&request(7, "/7"), next].concat());
+        let wire = wire.finish();
+        assert!(wire.found.iter().all(|it| it.stream_id.is_none()), "{}", next.escape_ascii());
+    }
+}
+
+#[test]
 fn a_lone_frame_proves_nothing() {
     let post = frame(HEADERS, END_HEADERS, 7, &block("/7", &[]));
     let cut = frame(HEADERS, 0, 7, &block("/7", &[]));
