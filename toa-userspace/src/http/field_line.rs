@@ -20,6 +20,10 @@ pub(super) enum Role {
     Upgrade,
     /// It asks for a confirmation before the body (RFC 9110 section 10.1.1).
     Continue,
+    /// It asks to close the connection after the response (RFC 9112 section 9.6).
+    Close,
+    /// It asks to keep the connection, which HTTP/1.0 closes otherwise (RFC 9112 section 9.3).
+    KeepAlive,
 }
 
 impl Role {
@@ -34,6 +38,17 @@ impl Role {
             Self::Upgrade
         } else if is(b"expect") && value.eq_ignore_ascii_case(b"100-continue") {
             Self::Continue
+        } else if is(b"connection") {
+            let has = |wanted: &[u8]| {
+                value.split(|byte| *byte == b',').any(|it| it.trim_ascii().eq_ignore_ascii_case(wanted))
+            };
+            if has(b"close") {
+                Self::Close
+            } else if has(b"keep-alive") {
+                Self::KeepAlive
+            } else {
+                Self::None
+            }
         } else {
             Self::None
         }
@@ -128,6 +143,10 @@ mod tests {
             ("Upgrade: h2c", Role::Upgrade),
             ("expect: 100-Continue ", Role::Continue),
             ("expect: nothing", Role::None),
+            ("Connection: TE, Close", Role::Close),
+            ("connection: keep-alive", Role::KeepAlive),
+            ("connection: upgrade", Role::None),
+            ("connection: not-close", Role::None),
             ("x-host: a", Role::None),
             ("host", Role::Host { is_valid: false }),
         ] {

@@ -147,6 +147,7 @@ pub struct HttpRequest<'a> {
     framing_fault: Option<FramingFault>,
     is_last: bool,
     expects_continue: bool,
+    closes: bool,
 }
 
 impl<'a> HttpRequest<'a> {
@@ -188,6 +189,7 @@ impl<'a> HttpRequest<'a> {
             Version::Simple => 0,
             Version::Two | Version::Unknown => 1,
         };
+        let closes = found.closes || (minor_version == 0 && !found.keeps);
         let (framing, framing_fault) = framing.framing(minor_version);
         if malformation.is_none() && hosts.are_wrong(minor_version) {
             malformation = Some(Malformation::Host);
@@ -206,6 +208,7 @@ impl<'a> HttpRequest<'a> {
             framing_fault,
             is_last,
             expects_continue,
+            closes,
         }
     }
 
@@ -226,6 +229,7 @@ impl<'a> HttpRequest<'a> {
             framing_fault: None,
             is_last: false,
             expects_continue: false,
+            closes: false,
         }
     }
 
@@ -301,13 +305,14 @@ impl<'a> HttpRequest<'a> {
         self.framing_fault
     }
 
-    /// Returns whether a server may refuse it, and read nothing after it: it is malformed, ambiguous or too long. In HTTP/2,
-    /// a server refuses its stream alone.
-    pub(super) fn may_be_refused(&self) -> bool {
-        let is_doubtful = self.malformation.is_some()
+    /// Returns whether a server may read nothing after it: because it closes the connection then (RFC 9112 section 9.6), or refuses
+    /// a request that is malformed, ambiguous or too long. In HTTP/2, a server refuses its stream alone.
+    pub(super) fn may_be_the_last(&self) -> bool {
+        let is_refused = self.malformation.is_some()
             || self.framing_fault.is_some()
             || self.incomplete.is_some_and(|it| it.cause == Cause::Length);
-        is_doubtful && self.stream.is_none()
+        // Only a proxy makes a tunnel, whose requests are not its own.
+        (self.closes || is_refused || self.method() == b"CONNECT") && self.stream.is_none()
     }
 
     /// Returns whether it asks for a tunnel or another protocol, so that what follows may not be HTTP.

@@ -29,6 +29,9 @@ pub(super) struct Reading {
     pub(super) is_last: bool,
     /// Whether the client may leave out the body.
     pub(super) expects_continue: bool,
+    /// Whether it asks to close the connection, and to keep it.
+    pub(super) closes: bool,
+    pub(super) keeps: bool,
 }
 
 impl Reading {
@@ -61,6 +64,8 @@ impl Reading {
             left_out: false,
             is_last,
             expects_continue: false,
+            closes: false,
+            keeps: false,
         };
         let HeadMemory { spans, lines, .. } = memory;
         let (mut rest, mut trail) = match bytes.get(first_field..) {
@@ -124,6 +129,8 @@ impl Reading {
             }
             Role::Upgrade => self.is_last = true,
             Role::Continue => self.expects_continue = true,
+            Role::Close => self.closes = true,
+            Role::KeepAlive => self.keeps = true,
         }
     }
 }

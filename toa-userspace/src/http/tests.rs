@@ -201,7 +201,7 @@ fn heads_are_found_however_the_stream_is_cut() {
 }
 
 #[test]
-fn what_follows_a_head_that_a_server_may_refuse_is_marked() {
+fn what_follows_a_head_that_may_be_the_last_is_marked() {
     let next = "GET /2 HTTP/1.1\r\nhost: a\r\n\r\n".repeat(2);
     let long = "y".repeat(Limits::default().head_bytes);
     let long = format!("GET /1 HTTP/1.1\r\nhost: a\r\nx: {long}\r\n\r\n");
@@ -211,6 +211,12 @@ fn what_follows_a_head_that_a_server_may_refuse_is_marked() {
         ("GET /1 HTTP/1.1\r\n\r\n", 2),
         ("GET /1 HTTP/1.1\r\nhost: a\r\ncontent-length: 0, 0\r\n\r\n", 2),
         (&long, 2),
+        ("GET /1 HTTP/1.1\r\nhost: a\r\nconnection: keep-alive\r\n\r\n", 0),
+        ("GET /1 HTTP/1.1\r\nhost: a\r\nConnection: TE, close\r\n\r\n", 2),
+        ("GET /1 HTTP/1.0\r\nhost: a\r\n\r\n", 2),
+        ("GET /1 HTTP/1.0\r\nhost: a\r\nconnection: Keep-Alive\r\n\r\n", 0),
+        ("GET /1\r\n\r\n", 2),
+        ("CONNECT a:80 HTTP/1.1\r\nhost: a\r\n\r\n", 2),
     ] {
         let rig = Rig::from_syn().pieces(format!("{head}{next}").as_bytes(), 1000);
         assert_eq!(rig.found.len(), 3, "{head:.40}");

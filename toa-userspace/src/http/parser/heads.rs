@@ -180,6 +180,6 @@ impl Parser {
         }
         cx.receiver.event(&Event::Request(request));
         // For the rest of the connection: whatever the server answers does not come this way.
-        self.certainty.possibly_unread |= request.may_be_refused();
+        self.certainty.possibly_unread |= request.may_be_the_last();
     }
 }

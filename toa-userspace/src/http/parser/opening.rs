@@ -66,6 +66,7 @@ impl Parser {
             Progress::More => {}
             Progress::Done(header) => {
                 self.before = Before::Start;
+                self.certainty.possibly_unread |= header.is_malformed;
                 self.begin(Some(header), cx);
             }
             Progress::Broken => {

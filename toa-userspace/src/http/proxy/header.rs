@@ -15,6 +15,7 @@ const ENDPOINT_SUBTYPE: u8 = 1;
 /// The byte with version 2 and the command `PROXY` (PROXY protocol section 2.2). With the command `LOCAL`, the sender
 /// speaks for itself, and addresses are to be ignored.
 const VERSION_2_PROXY: u8 = 0x21;
+const VERSION_2_LOCAL: u8 = 0x20;
 
 /// A version of the PROXY protocol.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -44,6 +45,8 @@ pub struct ProxyHeader {
     pub client: Option<SocketAddr>,
     /// The endpoint that the client used, if the header names one.
     pub endpoint: Option<Endpoint>,
+    /// Whether it breaks the rules, so that a server refuses it.
+    pub is_malformed: bool,
 }
 
 /// An endpoint of a cloud's private link, through which clients in other networks connect. The addresses that the server
@@ -59,19 +62,22 @@ pub struct Endpoint {
 impl ProxyHeader {
     /// Returns a header that says nothing.
     pub fn unknown(version: ProxyVersion) -> Self {
-        Self { version, client: None, endpoint: None }
+        Self { version, client: None, endpoint: None, is_malformed: false }
     }
 
     /// Reads a line, with its line end (section 2.1).
     pub(super) fn from_line(line: &[u8]) -> Self {
-        Self { client: line_client(line), ..Self::unknown(ProxyVersion::V1) }
+        let client = line_client(line);
+        let is_known = client.is_some() || line.starts_with(b"PROXY UNKNOWN");
+        let is_malformed = !(is_known && line.ends_with(b"\r\n"));
+        Self { client, is_malformed, ..Self::unknown(ProxyVersion::V1) }
     }
 
     /// Reads what follows the signature of version 2: version and command, family, length, addresses, extensions.
     pub(super) fn from_binary(bytes: &[u8]) -> Self {
         let unknown = Self::unknown(ProxyVersion::V2);
         let [VERSION_2_PROXY, family, _, _, content @ ..] = bytes else {
-            return unknown;
+            return Self { is_malformed: bytes.first() != Some(&VERSION_2_LOCAL), ..unknown };
         };
         let (client, extensions) = match family >> 4 {
             1 => ipv4_client(content),
@@ -79,7 +85,12 @@ impl ProxyHeader {
             3 => (None, content.get(216..)),
             _ => (None, Some(content)),
         };
-        Self { client, endpoint: extensions.and_then(endpoint), ..unknown }
+        Self {
+            client,
+            endpoint: extensions.and_then(endpoint),
+            is_malformed: extensions.is_none(),
+            ..unknown
+        }
     }
 }
 
@@ -170,6 +181,33 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_a_server_refuses_is_malformed() {
+        let is_malformed = |text: &str| ProxyHeader::from_line(text.as_bytes()).is_malformed;
+        for right in ["PROXY UNKNOWN\r\n", "PROXY UNKNOWN a b\r\n", "PROXY TCP4 203.0.113.9 10.9.0.2 1 2\r\n"]
+        {
+            assert!(!is_malformed(right), "{right}");
+        }
+        for wrong in [
+            "PROXY UNKNOWN\n",
+            "PROXY TCP4 203.0.113.9 10.9.0.2 1 2\n",
+            "PROXY TCP4 203.0.113.9 10.9.0.2 99999 80\r\n",
+            "PROXY TCP4 203.0.113.9 10.9.0.2 1\r\n",
+        ] {
+            assert!(is_malformed(wrong), "{wrong}");
+        }
+        for (command, family, content, expected) in [
+            (0x21, 0x11, &V4[..], false),
+            (0x21, 0, &[], false),
+            (0x20, 0x11, &[], false),
+            (0x21, 0x11, &V4[..11], true),
+            (0x11, 0x11, &V4, true),
+            (0x22, 0x11, &V4, true),
+        ] {
+            assert_eq!(binary(command, family, &[content]).is_malformed, expected, "{command:x} {family:x}");
+        }
+    }
+
     /// A header after its signature. The length is not read here.
     fn binary(command: u8, family: u8, content: &[&[u8]]) -> ProxyHeader {
         ProxyHeader::from_binary(&[&[command, family, 0, 0], &content.concat()[..]].concat())
@@ -196,8 +234,9 @@ mod tests {
         assert_eq!([client(0, &V4), client(0x31, &[1; 216])], [None, None]);
         // The sender speaks for itself, another version.
         assert_eq!(binary(0x20, 0x11, &[&V4, VPCE]), ProxyHeader::unknown(ProxyVersion::V2));
-        assert_eq!(binary(0x31, 0x11, &[&V4, VPCE]), ProxyHeader::unknown(ProxyVersion::V2));
-        assert_eq!(ProxyHeader::from_binary(b"\x21\x11\0"), ProxyHeader::unknown(ProxyVersion::V2));
+        let refused = ProxyHeader { is_malformed: true, ..ProxyHeader::unknown(ProxyVersion::V2) };
+        assert_eq!(binary(0x31, 0x11, &[&V4, VPCE]), refused);
+        assert_eq!(ProxyHeader::from_binary(b"\x21\x11\0"), refused);
     }
 
     #[test]

@@ -94,6 +94,7 @@ fn a_proxy_header_is_told_with_its_client_and_endpoint() {
         version: ProxyVersion::V2,
         client: Some("[2001:db8::7]:5000".parse().unwrap()),
         endpoint: Some(Endpoint { provider: "azure", id: b"305419896".to_vec() }),
+        is_malformed: false,
     });
     let mut json = printer(Redactor::default());
     json.event(&connection, &Event::Proxy(ProxyVersion::V2));
