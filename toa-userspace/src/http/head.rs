@@ -98,7 +98,7 @@ pub struct Certainty {
     pub conflicting: bool,
     /// The connection had ended before, as far as can be told from one side. The server may not have read it.
     pub reopened: bool,
-    /// The server may have refused an earlier request of the connection, and closed it without reading this one.
+    /// What came before may have ended the connection, without the server reading this request.
     pub possibly_unread: bool,
 }
 
