@@ -20,7 +20,7 @@ pub struct RunActivity {
     pub conflicting_requests: u64,
     /// Requests after what seemed to be the end of their connection.
     pub reopened_requests: u64,
-    /// Requests after one that a server may refuse.
+    /// Requests after one, or a frame of HTTP/2, that a server may refuse.
     pub possibly_unread_requests: u64,
     /// When the number of requests was last seen to grow, in nanoseconds of `CLOCK_MONOTONIC`, or 0.
     pub last_request_ns: u64,

@@ -154,7 +154,7 @@ pub struct HttpLedger {
     pub conflicting_requests: u64,
     /// Requests after what seemed to be the end of their connection.
     pub reopened_requests: u64,
-    /// Requests after one that a server may refuse.
+    /// Requests after one, or a frame of HTTP/2, that a server may refuse.
     pub possibly_unread_requests: u64,
     /// Heads that ended before their target, because the connection ended or memory was short.
     pub unfinished_heads: u64,

@@ -98,7 +98,7 @@ pub struct Certainty {
     pub conflicting: bool,
     /// The connection had ended before, as far as can be told from one side. The server may not have read it.
     pub reopened: bool,
-    /// The server may have refused an earlier request of the connection, and closed it without reading this one.
+    /// The server may have refused an earlier request or a frame of the connection, and closed it without reading this one.
     pub possibly_unread: bool,
 }
 

@@ -49,7 +49,7 @@ const WORDS: [Words; PIPELINE_REMARKS] = [
     ("malformed_requests", "request", " malformed: servers may refuse such requests"),
     ("conflicting_requests", "request", " of which bytes arrived again with different content"),
     ("reopened_requests", "request", " after what seemed to be the end of the connection"),
-    ("possibly_unread_requests", "request", " after one that a server may refuse: possibly not read"),
+    ("possibly_unread_requests", "request", " after what a server may refuse: possibly not read"),
     ("faulty_framings", "request", " with ambiguous body length"),
     ("oversized_heads", "request head", " longer than --max-head"),
     ("oversized_hellos", "TLS ClientHello", " too long"),
