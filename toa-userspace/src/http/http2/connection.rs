@@ -159,7 +159,9 @@ impl Connection {
     /// Returns how many of the next bytes are not needed, whatever they contain.
     pub(in super::super) fn unneeded_bytes(&self) -> u64 {
         match &self.place {
-            Place::Payload(payload) if !payload.is_of_block() => payload.left().into(),
+            Place::Payload(payload) if !payload.is_of_block() && !self.errors.need_payload() => {
+                payload.left().into()
+            }
             _ => 0,
         }
     }

@@ -65,6 +65,11 @@ impl ConnectionErrors {
         self.value_bytes = 0;
     }
 
+    /// Returns whether the next bytes of the current payload are to be judged.
+    pub(super) fn need_payload(&self) -> bool {
+        self.value_bytes > 0
+    }
+
     /// Notes one.
     pub(super) fn note(&mut self) {
         self.is_seen = true;

@@ -215,3 +215,17 @@ fn after_a_gap_a_stream_may_have_begun_and_the_mark_stays() {
     wire.data(&[&setting(2, 1)[14..], &request(5, "/5")].concat());
     assert_eq!((wire.found.len(), wire.ledger.possibly_unread_requests), (2, 0));
 }
+
+#[test]
+fn what_is_judged_is_needed() {
+    for (frames, judged, unneeded) in
+        [(frame(DATA, PADDED, 3, b"\x05abcd"), 1, 4), (setting(2, 2), 12, 0), (window_update(0, 0), 4, 0)]
+    {
+        let (header, payload) = frames.split_at(9);
+        let mut wire = Wire::new(true);
+        wire.data(&[PREFACE, &begun(), header].concat());
+        assert_eq!(wire.parser.unneeded_bytes(), 0, "{}", frames.escape_ascii());
+        wire.data(&payload[..judged]);
+        assert_eq!(wire.parser.unneeded_bytes(), unneeded, "{}", frames.escape_ascii());
+    }
+}
