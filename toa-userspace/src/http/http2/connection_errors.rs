@@ -12,7 +12,7 @@ const FIRST_WINDOW_BYTES: u32 = (1 << 16) - 1;
 /// The largest window, in bytes (RFC 9113 section 6.9.1).
 const MAX_WINDOW_BYTES: u32 = (1 << 31) - 1;
 
-/// The largest value of SETTINGS_MAX_FRAME_SIZE, in bytes (RFC 9113 section 6.5.2).
+/// The largest value of `SETTINGS_MAX_FRAME_SIZE`, in bytes (RFC 9113 section 6.5.2).
 const MAX_PAYLOAD_BYTES: u32 = (1 << 24) - 1;
 
 /// Length of a setting, in bytes (RFC 9113 section 6.5.1).
@@ -136,7 +136,7 @@ impl ConnectionErrors {
             Kind::Settings => {
                 let value = u32::from_be_bytes([third, fourth, fifth, sixth]);
                 match u16::from_be_bytes([first, second]) {
-                    // SETTINGS_ENABLE_PUSH, SETTINGS_INITIAL_WINDOW_SIZE and SETTINGS_MAX_FRAME_SIZE.
+                    // ENABLE_PUSH, INITIAL_WINDOW_SIZE and MAX_FRAME_SIZE.
                     2 => value > 1,
                     4 => value > MAX_WINDOW_BYTES,
                     5 => !(USUAL_PAYLOAD_BYTES..=MAX_PAYLOAD_BYTES).contains(&value),
