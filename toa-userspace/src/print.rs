@@ -63,6 +63,24 @@ mod tests {
         let length = u8::try_from(block.len()).unwrap();
         let settings = b"\0\0\0\x04\0\0\0\0\0";
         let bytes = [&[0, 0, length, 1, 5, 0, 0, 0, 7], &block[..], settings].concat();
+        assert_eq!(first_http2(false, &bytes, time_ns, take).unknown_fields, 2);
+    }
+
+    /// Hands a request of HTTP/2 whose header block is empty to `take`.
+    pub(super) fn empty_http2(time_ns: u64, take: impl FnOnce(&HttpRequest<'_>)) {
+        let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+        let (settings, headers) = (b"\0\0\0\x04\0\0\0\0\0", b"\0\0\0\x01\x05\0\0\0\x01");
+        let bytes = [&preface[..], settings, headers].concat();
+        assert_eq!(first_http2(true, &bytes, time_ns, take).malformed_requests, 1);
+    }
+
+    /// Hands the first request of an HTTP/2 connection, which arrives at `time_ns`, to `take`. Returns what was counted.
+    fn first_http2(
+        is_known: bool,
+        bytes: &[u8],
+        time_ns: u64,
+        take: impl FnOnce(&HttpRequest<'_>),
+    ) -> HttpLedger {
         let mut take = Some(take);
         let receiver = &mut |event: &Event<'_>| {
             let (Event::Request(request), Some(take)) = (event, take.take()) else { panic!("{event:?}") };
@@ -72,10 +90,10 @@ mod tests {
             (&Limits::default(), &mut HttpLedger::default(), &mut HeadMemory::default());
         let mut cx = Context { limits, ledger, heads, receiver };
         let mut parser = Parser::default();
-        parser.accept(StreamEvent::Start { is_known: false }, &mut cx);
+        parser.accept(StreamEvent::Start { is_known }, &mut cx);
         let arrival = Arrival { time_ns, ack: Seq(0) };
-        parser.accept(StreamEvent::Data { bytes: &bytes, arrival }, &mut cx);
-        assert_eq!(cx.ledger.unknown_fields, 2);
+        parser.accept(StreamEvent::Data { bytes, arrival }, &mut cx);
+        *cx.ledger
     }
 
     /// Reads a head as that of the first request of a connection.

@@ -17,6 +17,7 @@
 mod binary;
 pub(super) mod block;
 pub(super) mod connection;
+mod connection_errors;
 mod frame;
 mod hpack;
 pub(super) mod join;

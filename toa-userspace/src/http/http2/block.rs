@@ -17,6 +17,9 @@ use crate::limits::Limits;
 /// What stands for a method or target that is unknown.
 const UNKNOWN: &[u8] = UNKNOWN_NAME.as_bytes();
 
+/// What stands for a method or target that is not there, or empty. It is not a token.
+const NONE: &[u8] = b"(none)";
+
 /// What each field takes besides its name and value in the text of a head: the colon, the space and the line end.
 const LINE_BYTES: usize = 4;
 
@@ -46,9 +49,10 @@ pub(in super::super) struct Block {
 }
 
 impl Block {
-    /// Begins the block of a stream.
-    pub(super) fn new(stream_id: u32) -> Self {
-        Self { stream_id, ..Self::default() }
+    /// Begins the block of a stream. `is_possible` says whether a client may begin that.
+    pub(super) fn new(stream_id: u32, is_possible: bool) -> Self {
+        let malformation = (!is_possible).then_some(Malformation::Stream);
+        Self { stream_id, malformation, ..Self::default() }
     }
 
     /// Adds what was decoded. Nothing is added after what was left out, however the block is cut into pieces.
@@ -67,7 +71,7 @@ impl Block {
                 self.push(UNKNOWN, b"", limits);
             }
             Item::TooLong => self.is_left_out = true,
-            Item::LargeTable => {}
+            Item::LargeTable(_) => {}
         }
     }
 
@@ -200,10 +204,9 @@ impl Block {
         };
         let is_hostless = self.unknown_fields == 0 && self.hosts.are_wrong(1);
         let host = (is_hostless || self.hosts.are_wrong(0)).then_some(Malformation::Host);
-        let stream = (self.stream_id & 1 == 0).then_some(Malformation::Stream);
         let is_schemeless = !self.has_scheme && !is_connect && self.unknown_fields == 0;
         let scheme = is_schemeless.then_some(Malformation::Scheme);
-        line.or(stream).or(self.malformation).or(scheme).or(host)
+        line.or(self.malformation).or(scheme).or(host)
     }
 
     /// Returns the request, or `None` if that does not even have a method and a target. `error` is what ended the block too
@@ -234,7 +237,9 @@ impl Block {
         if !is_whole && target.is_none_or(<[u8]>::is_empty) {
             return None;
         }
-        let (method, target) = (method.unwrap_or_default(), target.unwrap_or_default());
+        let is_there = |part: &&[u8]| !part.is_empty();
+        let method = method.filter(is_there).unwrap_or(NONE);
+        let target = target.filter(is_there).unwrap_or(NONE);
         let mut head = Vec::with_capacity(self.bytes.saturating_add(64));
         head.extend_from_slice(method);
         head.push(b' ');

@@ -3,10 +3,12 @@
 use super::{
     super::memory::HeadMemory,
     block::Block,
+    connection_errors::ConnectionErrors,
     frame::{FrameHeader, HEADER_BYTES, Kind, PREFACE, is_likely},
     hpack::{
         decoder::{Decoder, Item},
         error::CompressionError,
+        table::MAX_TABLE_BYTES,
     },
     payload::{Part, Payload},
 };
@@ -33,9 +35,9 @@ enum Place {
 enum Open {
     /// None.
     No,
-    /// One that may be a request.
-    Head { block: Box<Block>, stream_id: u32, ends_stream: bool },
-    /// One that is decoded for the table alone: a trailer section, or the rest of a head that is too long.
+    /// One that may be a request. On a stream that is not new, it is one only if it has pseudo-header fields.
+    Head { block: Box<Block>, stream_id: u32, ends_stream: bool, is_new: bool },
+    /// One that is decoded for the table alone: the rest of one that is too long.
     Passed { stream_id: u32 },
     /// One of which a part is missing, so that the rest of it cannot be decoded.
     Lost { stream_id: u32 },
@@ -70,6 +72,7 @@ pub(in super::super) struct Gap {
 pub(in super::super) struct Connection {
     place: Place,
     decoder: Decoder,
+    errors: ConnectionErrors,
     open: Open,
     /// The beginning of a field whose end is still to come.
     cut_field: Vec<u8>,
@@ -90,6 +93,7 @@ impl Connection {
         Self {
             place: Place::Preface(0),
             decoder: Decoder::default(),
+            errors: ConnectionErrors::new(last_stream_id > 0),
             open: Open::No,
             cut_field: Vec::new(),
             last_stream_id,
@@ -101,8 +105,10 @@ impl Connection {
 
     /// Returns one that was joined before a frame.
     pub(in super::super) fn joined() -> Self {
-        let place = Place::Header([0; HEADER_BYTES], 0);
-        Self { place, decoder: Decoder::joined(), knows_streams: false, ..Self::new(0) }
+        let mut this = Self::new(0);
+        this.lose();
+        this.resume();
+        this
     }
 
     /// Returns one that was joined where a frame is only supposed to begin.
@@ -126,6 +132,11 @@ impl Connection {
         bytes.get(..*len).is_some_and(is_likely)
     }
 
+    /// Returns whether the client has made an error for which a server closes the connection.
+    pub(in super::super) fn has_error(&self) -> bool {
+        self.errors.are_seen()
+    }
+
     /// Returns whether its place in the stream is lost.
     pub(in super::super) fn is_lost(&self) -> bool {
         matches!(self.place, Place::Lost)
@@ -136,6 +147,7 @@ impl Connection {
         self.place = Place::Lost;
         self.open = Open::No;
         self.knows_streams = false;
+        self.errors.lose();
         self.forget();
     }
 
@@ -153,7 +165,9 @@ impl Connection {
     /// Returns how many of the next bytes are not needed, whatever they contain.
     pub(in super::super) fn unneeded_bytes(&self) -> u64 {
         match &self.place {
-            Place::Payload(payload) if !payload.is_of_block() => payload.left().into(),
+            Place::Payload(payload) if !payload.is_of_block() && !self.errors.need_payload() => {
+                payload.left().into()
+            }
             _ => 0,
         }
     }
@@ -162,9 +176,9 @@ impl Connection {
     pub(in super::super) fn give_up(&mut self) -> Option<Box<Block>> {
         self.forget();
         match std::mem::replace(&mut self.open, Open::No) {
-            Open::Head { block, stream_id, .. } => {
+            Open::Head { block, stream_id, is_new, .. } => {
                 self.open = Open::Lost { stream_id };
-                Some(block)
+                (is_new || block.begins_stream()).then_some(block)
             }
             Open::Passed { stream_id } | Open::Lost { stream_id } => {
                 self.open = Open::Lost { stream_id };
@@ -184,6 +198,7 @@ impl Connection {
         if let Place::Payload(payload) = &mut self.place
             && payload.pass_gap(gap_bytes)
         {
+            self.errors.leave_payload();
             let block = if payload.is_of_block() { self.give_up() } else { None };
             return Gap { block, is_lost: false };
         }
@@ -258,20 +273,18 @@ impl Connection {
         if !is_next || kind == Kind::PushPromise || (self.is_strict && !header.is_plausible()) {
             return Some(Step::Broken);
         }
+        self.errors.begin_frame(header, self.knows_streams && stream_id > self.last_stream_id);
         add(&mut ledger.empty_frames, header.is_idle().into());
         add(&mut ledger.reset_streams, (kind == Kind::ResetStream).into());
         let Some(payload) = Payload::of(header) else { return Some(Step::Broken) };
         if kind == Kind::Headers {
-            let is_new = stream_id > self.last_stream_id || stream_id == 0;
-            if stream_id & 1 == 1 {
+            let is_new = stream_id > self.last_stream_id;
+            let of_client = stream_id & 1 == 1;
+            if of_client {
                 self.last_stream_id = self.last_stream_id.max(stream_id);
             }
-            self.open = if is_new {
-                let block = Box::new(Block::new(stream_id));
-                Open::Head { block, stream_id, ends_stream: header.ends_stream() }
-            } else {
-                Open::Passed { stream_id }
-            };
+            let block = Box::new(Block::new(stream_id, is_new && of_client));
+            self.open = Open::Head { block, stream_id, ends_stream: header.ends_stream(), is_new };
         }
         self.place = Place::Payload(payload);
         None
@@ -286,9 +299,11 @@ impl Connection {
         memory: &mut HeadMemory,
     ) -> (usize, Option<Step>) {
         let Place::Payload(payload) = &mut self.place else { return (0, None) };
-        let is_data = payload.is_data();
+        let header = payload.header();
+        let is_data = header.kind == Kind::Data;
         let part = payload.take(bytes);
         let read = part.bytes().len();
+        self.errors.payload(header, part.bytes());
         add(if is_data { &mut ledger.body_bytes } else { &mut ledger.head_bytes }, read as u64);
         let step = match part {
             Part::Block(fragment) => self.fragment(fragment, limits, ledger, memory),
@@ -306,13 +321,14 @@ impl Connection {
         ledger: &mut HttpLedger,
         memory: &mut HeadMemory,
     ) -> Option<Step> {
-        let Self { decoder, open, cut_field, .. } = self;
+        let Self { decoder, errors, open, cut_field, .. } = self;
         if let Open::Lost { .. } = open {
             return None;
         }
         let mut add_item = |item: Item<'_>| {
-            if item == Item::LargeTable {
-                add(&mut ledger.large_tables, 1);
+            if let Item::LargeTable(bytes) = item {
+                errors.enlarge_table();
+                add(&mut ledger.large_tables, (bytes > MAX_TABLE_BYTES).into());
             }
             if let Open::Head { block, .. } = open {
                 block.add(item, limits);
@@ -365,10 +381,17 @@ impl Connection {
     /// Ends a header block. Returns it if it is a request, and not the trailer section of a stream that may have begun before:
     /// that has no pseudo-header fields, and ends its stream (RFC 9113 section 8.1).
     fn take_block(&mut self) -> Option<Box<Block>> {
-        let Open::Head { block, ends_stream, .. } = std::mem::replace(&mut self.open, Open::No) else {
-            return None;
-        };
-        self.knows_streams |= block.begins_stream();
+        let open = std::mem::replace(&mut self.open, Open::No);
+        let Open::Head { block, stream_id, ends_stream, is_new } = open else { return None };
+        let begins_stream = block.begins_stream();
+        if !is_new {
+            // Streams are not used twice, and none begins after one with a higher identifier (RFC 9113 section 5.1.1).
+            if begins_stream {
+                self.errors.note();
+            }
+            return begins_stream.then_some(block);
+        }
+        self.knows_streams |= begins_stream && stream_id & 1 == 1;
         (self.knows_streams || (block.has_unknown() && !ends_stream)).then_some(block)
     }
 }

@@ -102,6 +102,11 @@ impl FrameHeader {
         self.flags & PRIORITY != 0
     }
 
+    /// Returns whether it is an answer, if it is SETTINGS or PING.
+    pub(super) fn is_answer(&self) -> bool {
+        self.flags & ACK != 0
+    }
+
     /// Returns whether it belongs to a stream but has neither content nor an end for it.
     pub(super) fn is_idle(&self) -> bool {
         self.length == 0
@@ -124,9 +129,8 @@ impl FrameHeader {
             Kind::Priority => (0, of_stream && self.length == 5),
             Kind::ResetStream => (0, of_stream && self.length == 4),
             Kind::Settings => {
-                let is_answer = self.flags & ACK != 0;
                 let is_whole = self.length.is_multiple_of(6) && self.length <= 6 * 64;
-                (ACK, self.stream_id == 0 && if is_answer { self.length == 0 } else { is_whole })
+                (ACK, self.stream_id == 0 && if self.is_answer() { self.length == 0 } else { is_whole })
             }
             Kind::Ping => (ACK, self.stream_id == 0 && self.length == 8),
             Kind::GoAway => (0, self.stream_id == 0 && self.length >= 8),

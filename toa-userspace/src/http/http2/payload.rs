@@ -49,13 +49,14 @@ impl Payload {
         is_possible.then_some(Self { header, left: header.length, before_block, padding: 0 })
     }
 
+    /// Returns the header of its frame.
+    pub(super) fn header(&self) -> FrameHeader {
+        self.header
+    }
+
     /// Returns how many bytes are left.
     pub(super) fn left(&self) -> u32 {
         self.left
-    }
-
-    pub(super) fn is_data(&self) -> bool {
-        self.header.kind == Kind::Data
     }
 
     /// Returns whether it contains a part of a header block.

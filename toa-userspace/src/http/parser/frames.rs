@@ -131,6 +131,7 @@ impl Parser {
             let State::Http2(connection) = &mut self.state else { return rest };
             let (read, step) = connection.read(rest, cx.limits, cx.ledger, cx.heads);
             rest = rest.get(read..).unwrap_or_default();
+            self.certainty.possibly_unread |= connection.has_error();
             match step {
                 Step::More => return rest,
                 Step::Head(block) => self.block(*block, None, None, cx),

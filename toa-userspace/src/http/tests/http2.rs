@@ -2,6 +2,7 @@
 
 mod attacks;
 mod encoder;
+mod errors;
 mod joined;
 mod traffic;
 
@@ -236,6 +237,12 @@ fn pseudo_fields_become_the_parts_of_a_request() {
     assert_eq!(of(&[&get[..3], &[("host", "a")]].concat()).1, None);
     assert_eq!(of(&[get[0], get[1], get[3]]).1, Some(Malformation::Target));
     assert_eq!(of(&get[1..]).1, Some(Malformation::Method));
+    for method in [&[][..], &[(":method", "")]] {
+        let (line, malformation, _) = of(&[method, &get[1..]].concat());
+        assert_eq!((line.as_str(), malformation), ("(none) / HTTP/2", Some(Malformation::Method)));
+    }
+    let (line, malformation, _) = of(&[get[0], get[1], (":path", ""), get[3]]);
+    assert_eq!((line.as_str(), malformation), ("GET (none) HTTP/2", Some(Malformation::Target)));
     assert_eq!(of(&[get[0], get[2], get[3]]).1, Some(Malformation::Scheme));
     assert_eq!(of(&[("x", "y"), get[0], get[1], get[2], get[3]]).1, Some(Malformation::Field));
 }
@@ -257,8 +264,11 @@ fn a_new_stream_without_pseudo_fields_is_a_malformed_request() {
         malformation: Some(Malformation::Method),
         ..Found::whole(stream_id, head)
     };
-    let expected =
-        [Found::whole(1, &head("/1")), malformed(3, "  HTTP/2\nx-team: a\n\n"), malformed(5, "  HTTP/2\n\n")];
+    let expected = [
+        Found::whole(1, &head("/1")),
+        malformed(3, "(none) (none) HTTP/2\nx-team: a\n\n"),
+        malformed(5, "(none) (none) HTTP/2\n\n"),
+    ];
     assert_eq!(wire.found, expected);
     assert_eq!(wire.ledger.malformed_requests, 2);
 }

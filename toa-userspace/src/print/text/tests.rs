@@ -9,7 +9,7 @@ use crate::{
     },
     print::{
         field_choice::FieldChoice,
-        tests::{first_request, joined_http2},
+        tests::{empty_http2, first_request, joined_http2},
     },
     segment::tests::segment,
 };
@@ -58,6 +58,15 @@ fn a_request_of_http_2_is_printed_like_any_other() {
     (unknown): 
 ";
     assert_eq!(written(&mut text), expected);
+}
+
+#[test]
+fn what_a_request_of_http_2_lacks_is_said() {
+    let connection = Connection::new(1, &segment(1, 0, b""));
+    let mut text = Text::new(Vec::new(), Redactor::default(), Layout::of_day(TimeZone::UTC));
+    empty_http2(TIME_NS, |request| text.event(&connection, &Event::Request(request)));
+    let line = written(&mut text);
+    assert!(line.ends_with(" (none) (none) HTTP/2 [malformed: method]\n"), "{line}");
 }
 
 #[test]

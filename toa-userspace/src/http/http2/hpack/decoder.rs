@@ -4,7 +4,7 @@ use super::{
     error::CompressionError,
     huffman, integer,
     static_table::ENTRIES,
-    table::{DynamicTable, ENTRY_BYTES, Entry, MAX_TABLE_BYTES, Reference},
+    table::{DEFAULT_MAX_BYTES, DynamicTable, ENTRY_BYTES, Entry, Reference},
 };
 
 /// A string up to this length is always read, in bytes: a longer one does not fit into a table of the usual size, however
@@ -20,8 +20,8 @@ pub(in super::super) enum Item<'a> {
     Unknown,
     /// A field that is too long to be read.
     TooLong,
-    /// The client announces a table larger than what is kept of it.
-    LargeTable,
+    /// The client announces a table larger than servers allow unless they say so. Its size is in bytes.
+    LargeTable(usize),
 }
 
 /// A string, as a range of bytes.
@@ -127,8 +127,8 @@ impl Decoder {
                 let Some((size, read)) = integer::read(bytes, 5)? else { return Ok(0) };
                 let size = size as usize;
                 self.table.resize(size);
-                if size > MAX_TABLE_BYTES {
-                    item(Item::LargeTable);
+                if size > DEFAULT_MAX_BYTES {
+                    item(Item::LargeTable(size));
                 }
                 Ok(read)
             }

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 pub(in super::super::super) const MAX_TABLE_BYTES: usize = 64 << 10;
 
 /// The maximum size until the client changes it, in bytes (RFC 9113 section 6.5.2).
-const DEFAULT_MAX_BYTES: usize = 4096;
+pub(super) const DEFAULT_MAX_BYTES: usize = 4096;
 
 /// What each entry counts besides its name and value, in bytes (RFC 7541 section 4.1).
 pub(super) const ENTRY_BYTES: usize = 32;

@@ -22,7 +22,8 @@ impl Connection {
     fn new(seed: u64, requests: usize) -> Self {
         let mut random = Random::new(seed);
         let mut encoder = Encoder::new();
-        let mut this = Self { bytes: PREFACE.to_vec(), ..Self::default() };
+        let bytes = [PREFACE, &frame(SETTINGS, 0, 0, b"")].concat();
+        let mut this = Self { bytes, ..Self::default() };
         for number in 0..requests {
             let stream_id = 2 * u32::try_from(number).unwrap() + 1;
             let mut fields = vec![
@@ -128,7 +129,8 @@ proptest! {
         let connection = Connection::new(seed, 12);
         let wire = Wire::new(true).pieces(&connection.bytes, step);
         prop_assert_eq!(wire.found, connection.expected(0));
-        prop_assert_eq!((wire.ledger.resyncs, wire.ledger.not_http), (0, 0));
+        let HttpLedger { resyncs, not_http, possibly_unread_requests, .. } = wire.ledger;
+        prop_assert_eq!((resyncs, not_http, possibly_unread_requests), (0, 0, 0));
     }
 
     #[test]
@@ -145,6 +147,7 @@ proptest! {
             // Frames that are found too late are left out; and a request needs to be certain.
             let found = without_doubt(&wire.found);
             prop_assert!(wire.found.iter().all(|it| it.is_resynchronized));
+            prop_assert_eq!(wire.ledger.possibly_unread_requests, 0);
             if let Some(first) = found.first() {
                 let skipped = expected.iter().position(|it| it.stream_id == first.stream_id).unwrap();
                 // The blocks of those before it were not seen.
@@ -163,6 +166,7 @@ proptest! {
         let mut wire = Wire::new(true).pieces(&connection.bytes[..at], step);
         wire.accept(StreamEvent::Gap { bytes: (end - at) as u64 });
         let wire = wire.pieces(&connection.bytes[end..], step).finish();
+        prop_assert_eq!(wire.ledger.possibly_unread_requests, 0);
         let sent = |stream_id| connection.requests.iter().find(|(id, _)| Some(*id) == stream_id);
         for found in wire.found.iter().filter(|it| it.incomplete.is_none() && it.stream_id.is_some()) {
             // Whatever is not unknown is as it was sent.

@@ -1,7 +1,7 @@
 //! Requests of HTTP/2.
 
 use super::*;
-use crate::print::tests::joined_http2;
+use crate::print::tests::{empty_http2, joined_http2};
 
 #[test]
 fn a_request_of_http_2_is_printed_like_any_other() {
@@ -24,4 +24,13 @@ fn a_request_of_http_2_is_printed_like_any_other() {
         let doubts = [&value["resynchronized"], &value["unknown_fields"], &value["malformed"]];
         assert_eq!(doubts, [&json!(true), &json!(2), &Value::Null]);
     }
+}
+
+#[test]
+fn what_a_request_of_http_2_lacks_is_said() {
+    let mut json = printer(Redactor::default());
+    empty_http2(TIME_NS, |request| json.event(&connection(), &Event::Request(request)));
+    let value = lines(&mut json).remove(0);
+    assert_eq!(value["http"]["request"], json!({"method": "(none)", "header": {}}));
+    assert_eq!((&value["url"]["original"], &value["malformed"]), (&json!("(none)"), &json!("method")));
 }

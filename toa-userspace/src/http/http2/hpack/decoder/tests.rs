@@ -143,5 +143,5 @@ fn what_is_wrong_is_an_error() {
         assert_eq!(fields(&mut Decoder::default(), block, 100), Err(CompressionError), "{block}");
     }
     let mut decoder = Decoder::default();
-    assert_eq!(fields(&mut decoder, "3fe1ffffff07", 1).unwrap(), ["LargeTable"]);
+    assert_eq!(fields(&mut decoder, "3fe1ffffff07", 1).unwrap(), ["LargeTable(2147483648)"]);
 }
