@@ -14,6 +14,7 @@ use toa_common::{
     flow::Flow,
     flow_key::FlowKey,
     inspect::Inspected,
+    seq::Seq,
     wire::tcp::{FIN, RST, SYN},
 };
 
@@ -23,6 +24,9 @@ use crate::http::start::is_request_start;
 /// How long an open connection must have been silent before a single segment may begin another one, in nanoseconds. While
 /// it is active, anyone may have sent that segment.
 const SILENCE_NS: u64 = 30_000_000_000;
+
+/// How far before the next byte a segment may be that is sent again after such a silence, in bytes.
+const RESENT_BYTES: i32 = 65_535;
 
 /// Flows whose 4-tuple another connection seems to use now. Their streams may go on.
 #[derive(Debug)]
@@ -59,11 +63,12 @@ impl Classifier {
     ) -> bool {
         let Inspected { tcp, toa, walk } = inspected;
         let is_over = flow.ended_ns != 0 || time_ns.saturating_sub(flow.last_ns) >= SILENCE_NS;
+        let is_before = tcp.seq.distance(Seq(flow.next_seq)) < -RESENT_BYTES;
         self.reuse.is_some()
             && is_over
             && has_data(inspected)
             && !walk.is_signed()
-            && !flow.may_contain(tcp.seq)
+            && (is_before || !flow.may_contain(tcp.seq))
             && (toa.is_some() || (!payload.is_empty() && is_request_start(payload)))
     }
 

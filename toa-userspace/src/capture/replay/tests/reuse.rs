@@ -77,6 +77,18 @@ fn a_request_after_silence_or_an_end_begins_another_connection() {
 }
 
 #[test]
+fn what_is_not_far_before_may_be_sent_again_after_silence() {
+    for (back, expected) in [(60_000, &["/1"][..]), (1 << 20, &["/1", "/2"])] {
+        let mut rig = Rig::new();
+        let next = rig.open(1 << 24);
+        let next = rig.get(next, &[], "/1");
+        rig.now_ns += 40 * SECOND;
+        rig.get(next - back, &[], "/2");
+        assert_eq!(rig.finish().0, expected, "{back}");
+    }
+}
+
+#[test]
 fn other_data_begins_nothing() {
     for end in [true, false] {
         let mut rig = Rig::new();
