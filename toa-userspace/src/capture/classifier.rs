@@ -5,6 +5,7 @@
 
 mod content;
 mod recorded;
+mod reuse;
 
 use std::num::NonZeroUsize;
 
@@ -35,6 +36,7 @@ use crate::{
     segment::{Segment, Start, checksum::Checksum, details::Details},
 };
 use content::{Content, details, payload};
+use reuse::Reuse;
 
 /// Entries of the table of handshakes.
 const MAX_HANDSHAKES: NonZeroUsize = NonZeroUsize::new(limits::MAX_HANDSHAKES as usize).unwrap();
@@ -75,6 +77,8 @@ pub struct Classifier {
     max_flows: usize,
     /// In the order of their latest packets.
     flows: LruCache<FlowKey, Flow, RandomState>,
+    /// What the kernel program has no need of: it sees every SYN.
+    reuse: Option<Reuse>,
     handshakes: LruCache<FlowKey, Handshake, RandomState>,
     checksums: Checksums,
     /// The generation of the connection learned last.
@@ -94,6 +98,7 @@ impl Classifier {
             max_flows: max_flows.max(1),
             // Seeded at random, so that nobody can choose ports that collide.
             flows: LruCache::unbounded_with_hasher(RandomState::default()),
+            reuse: None,
             handshakes: LruCache::with_hasher(MAX_HANDSHAKES, RandomState::default()),
             checksums: Checksums::default(),
             generation: 0,
@@ -164,15 +169,15 @@ impl Classifier {
                 known.map(|flow| segment(counters, &flow, packet, captured, &inspected, content, false));
             return Classified { inspected, decision: Action::Reject.into(), segment };
         }
+        self.take_back(&inspected);
+        let known = self.flows.peek(&tcp.key).copied();
         let handshake = self.handshake(&tcp.key, known.as_ref());
-        // What continues a known connection is followed anyway.
-        let may_begin =
-            known.is_none() || handshake.is_some() || inspected.toa.is_some() || tcp.flags & SYN != 0;
-        let any = may_begin && self.follows_unnamed(&inspected, payload, handshake.is_some());
-        let matcher = &self.matcher;
-        let decision = decide(&inspected, known.as_ref(), handshake.as_ref(), any, |toa| {
-            matcher.contains(&toa.client, toa.has_port())
-        });
+        let begun = known
+            .filter(|flow| self.may_begin_another(flow, packet.time_ns, &inspected, payload))
+            .map(|_| self.decide_on(&inspected, payload, None, handshake.as_ref()))
+            .filter(|decision| decision.action == Action::Learn);
+        let decision =
+            begun.unwrap_or_else(|| self.decide_on(&inspected, payload, known.as_ref(), handshake.as_ref()));
         let handshake = handshake.filter(|_| decision.completed);
         let is_followed = self.carry_out(packet, &inspected, decision, handshake.as_ref());
         let content = Content { payload, details };
@@ -181,10 +186,29 @@ impl Classifier {
         Classified { inspected, decision, segment }
     }
 
+    /// Decides on a packet, whose flow and handshake are as given.
+    fn decide_on(
+        &self,
+        inspected: &Inspected,
+        payload: &[u8],
+        known: Option<&Flow>,
+        handshake: Option<&Handshake>,
+    ) -> Decision {
+        let Inspected { tcp, toa, .. } = inspected;
+        // What continues a known connection is followed anyway.
+        let may_begin = known.is_none() || handshake.is_some() || toa.is_some() || tcp.flags & SYN != 0;
+        let any = may_begin && self.follows_unnamed(inspected, payload, handshake.is_some());
+        decide(inspected, known, handshake, any, |toa| self.matcher.contains(&toa.client, toa.has_port()))
+    }
+
     /// Returns whether something could follow from a packet, so that its checksum matters.
     fn matters(&self, inspected: &Inspected, known: Option<&Flow>) -> bool {
         let Inspected { tcp, toa, .. } = inspected;
-        known.is_some() || toa.is_some() || tcp.flags & SYN != 0 || self.handshakes.contains(&tcp.key)
+        known.is_some()
+            || toa.is_some()
+            || tcp.flags & SYN != 0
+            || self.handshakes.contains(&tcp.key)
+            || self.reuse.as_ref().is_some_and(|reuse| reuse.contains(&tcp.key))
     }
 
     /// Carries out the decision and counts it, except for what it changes in the flow. Returns whether the connection of
@@ -212,7 +236,7 @@ impl Classifier {
             Action::Remember => self.remember(inspected, decision.watched),
             Action::End => {
                 let flow = self.flows.pop(&tcp.key);
-                self.count_replaced(flow);
+                self.replace(&tcp.key, flow);
                 self.counters.increment(Counter::Unfollowed);
             }
             Action::Learn => {
@@ -272,7 +296,7 @@ impl Classifier {
         flow.begin(inspected, handshake, self.generation);
         flow.interface_index = packet.interface;
         let before = self.flows.put(inspected.tcp.key, flow);
-        self.count_replaced(before);
+        self.replace(&inspected.tcp.key, before);
         self.counters.increment(Counter::Learned);
         while self.flows.len() > self.max_flows {
             let ended = self.flows.iter().rev().take(EXAMINED_FLOWS).find(|(_, flow)| flow.ended_ns != 0);
@@ -281,13 +305,6 @@ impl Classifier {
                 None => self.flows.pop_lru(),
             };
             add(&mut self.evicted, u64::from(oldest.is_some_and(|(_, flow)| flow.ended_ns == 0)));
-        }
-    }
-
-    /// Counts a replaced flow, unless it had ended.
-    fn count_replaced(&mut self, flow: Option<Flow>) {
-        if flow.is_some_and(|flow| flow.ended_ns == 0) {
-            self.counters.increment(Counter::ReplacedOpen);
         }
     }
 

@@ -52,7 +52,7 @@ impl Replay {
         }
         Self {
             tunnels: Tunnels::default(),
-            classifier: Classifier::new(selection),
+            classifier: Classifier::new(selection).without_syns(),
             patience_ns,
             pipeline,
             clients: Vec::new(),

@@ -1,3 +1,5 @@
+mod reuse;
+
 use proptest::{prelude::*, sample::Index};
 use toa_common::{
     config::Config,

@@ -1,0 +1,109 @@
+//! Connections that use the 4-tuple of an earlier one.
+//!
+//! Balancers with full NAT use a port again soon, and a capture may lack the SYN: it was lost, or only packets with data were
+//! captured. A segment that cannot belong to the known connection begins another one if that has ended or was silent for
+//! long, and the segment names its client or begins like a request.
+//!
+//! A server may not have accepted what seemed to begin the other connection. So the flow that was replaced is kept: what
+//! continues it brings it back. Both streams are read then, each with its own generation.
+
+use foldhash::quality::RandomState;
+use lru::LruCache;
+use toa_common::{
+    counters::Counter,
+    flow::Flow,
+    flow_key::FlowKey,
+    inspect::Inspected,
+    seq::Seq,
+    wire::tcp::{FIN, RST, SYN},
+};
+
+use super::Classifier;
+use crate::http::start::is_request_start;
+
+/// How long an open connection must have been silent before a single segment may begin another one, in nanoseconds. While
+/// it is active, anyone may have sent that segment.
+const SILENCE_NS: u64 = 30_000_000_000;
+
+/// How far before the next byte a segment may be that is sent again after such a silence, in bytes.
+const RESENT_BYTES: i32 = 65_535;
+
+/// Flows whose 4-tuple another connection seems to use now. Their streams may go on.
+#[derive(Debug)]
+pub(super) struct Reuse(LruCache<FlowKey, Flow, RandomState>);
+
+impl Reuse {
+    /// Returns whether there is one with this 4-tuple.
+    pub(super) fn contains(&self, key: &FlowKey) -> bool {
+        self.0.contains(key)
+    }
+}
+
+/// Returns whether a packet is a segment with payload from the middle of a connection.
+fn has_data(inspected: &Inspected) -> bool {
+    inspected.tcp.payload_len != 0 && inspected.tcp.flags & (SYN | RST) == 0
+}
+
+impl Classifier {
+    /// Follows connections that use a 4-tuple again although the capture lacks their SYN. Otherwise, it decides on every
+    /// packet as the kernel program does.
+    #[must_use]
+    pub fn without_syns(self) -> Self {
+        let replaced = LruCache::unbounded_with_hasher(RandomState::default());
+        Self { reuse: Some(Reuse(replaced)), ..self }
+    }
+
+    /// Returns whether a packet may begin another connection with the 4-tuple of `flow`.
+    pub(super) fn may_begin_another(
+        &self,
+        flow: &Flow,
+        time_ns: u64,
+        inspected: &Inspected,
+        payload: &[u8],
+    ) -> bool {
+        let Inspected { tcp, toa, walk } = inspected;
+        let is_over = flow.ended_ns != 0 || time_ns.saturating_sub(flow.last_ns) >= SILENCE_NS;
+        let is_before = tcp.seq.distance(Seq(flow.next_seq)) < -RESENT_BYTES;
+        self.reuse.is_some()
+            && is_over
+            && has_data(inspected)
+            && !walk.is_signed()
+            && (is_before || !flow.may_contain(tcp.seq))
+            && (toa.is_some() || (!payload.is_empty() && is_request_start(payload)))
+    }
+
+    /// Counts a flow that was replaced or removed, unless it had ended, and keeps it.
+    pub(super) fn replace(&mut self, key: &FlowKey, flow: Option<Flow>) {
+        let Some(flow) = flow else { return };
+        if flow.ended_ns == 0 {
+            self.counters.increment(Counter::ReplacedOpen);
+        }
+        if let Some(Reuse(replaced)) = &mut self.reuse {
+            replaced.put(*key, flow);
+            if replaced.len() > self.max_flows {
+                replaced.pop_lru();
+            }
+        }
+    }
+
+    /// Exchanges the flow of a packet for the one that it replaced, if the packet continues that one.
+    pub(super) fn take_back(&mut self, inspected: &Inspected) {
+        let Some(Reuse(replaced)) = &mut self.reuse else { return };
+        let (key, seq) = (&inspected.tcp.key, inspected.tcp.seq);
+        let Some(before) = replaced.peek(key).copied() else { return };
+        let belongs = before.is_continued_by(seq) || (before.ended_ns != 0 && before.may_contain(seq));
+        let is_unexpected =
+            |flow: &Flow| !flow.is_continued_by(seq) && (before.next_seq == seq.0 || !flow.may_contain(seq));
+        let has_data = has_data(inspected) || inspected.tcp.flags & (SYN | RST | FIN) == FIN;
+        if belongs
+            && has_data
+            && !inspected.walk.is_signed()
+            && self.flows.peek(key).is_none_or(is_unexpected)
+        {
+            replaced.pop(key);
+            if let Some(flow) = self.flows.put(*key, before) {
+                replaced.put(*key, flow);
+            }
+        }
+    }
+}
