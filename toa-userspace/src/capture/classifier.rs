@@ -5,6 +5,7 @@
 
 mod content;
 mod recorded;
+mod replaced_flows;
 mod reuse;
 
 use std::num::NonZeroUsize;
@@ -36,7 +37,7 @@ use crate::{
     segment::{Segment, Start, checksum::Checksum, details::Details},
 };
 use content::{Content, details, payload};
-use reuse::Reuse;
+use replaced_flows::ReplacedFlows;
 
 /// Entries of the table of handshakes.
 const MAX_HANDSHAKES: NonZeroUsize = NonZeroUsize::new(limits::MAX_HANDSHAKES as usize).unwrap();
@@ -78,7 +79,7 @@ pub struct Classifier {
     /// In the order of their latest packets.
     flows: LruCache<FlowKey, Flow, RandomState>,
     /// What the kernel program has no need of: it sees every SYN.
-    reuse: Option<Reuse>,
+    replaced: Option<ReplacedFlows>,
     handshakes: LruCache<FlowKey, Handshake, RandomState>,
     checksums: Checksums,
     /// The generation of the connection learned last.
@@ -98,7 +99,7 @@ impl Classifier {
             max_flows: max_flows.max(1),
             // Seeded at random, so that nobody can choose ports that collide.
             flows: LruCache::unbounded_with_hasher(RandomState::default()),
-            reuse: None,
+            replaced: None,
             handshakes: LruCache::with_hasher(MAX_HANDSHAKES, RandomState::default()),
             checksums: Checksums::default(),
             generation: 0,
@@ -208,7 +209,7 @@ impl Classifier {
             || toa.is_some()
             || tcp.flags & SYN != 0
             || self.handshakes.contains(&tcp.key)
-            || self.reuse.as_ref().is_some_and(|reuse| reuse.contains(&tcp.key))
+            || self.replaced.as_ref().is_some_and(|replaced| replaced.contains(&tcp.key))
     }
 
     /// Carries out the decision and counts it, except for what it changes in the flow. Returns whether the connection of

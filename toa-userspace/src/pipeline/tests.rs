@@ -115,16 +115,6 @@ fn payload_that_goes_on_after_the_end_takes_it_back() {
 }
 
 #[test]
-fn too_many_ended_connections_are_forgotten() {
-    let limits = Limits { ended_connections: 2, ..Limits::default() };
-    let (mut pipeline, mut kept) = (Pipeline::new(limits), RecordingSink::default());
-    for generation in 0..5 {
-        pipeline.segment(&Segment { flags: SYN | FIN, ..segment(generation, 0, GET) }, &mut kept);
-    }
-    assert_eq!((pipeline.ended.len(), pipeline.ledger().ended_evicted), (2, 3));
-}
-
-#[test]
 fn the_start_of_a_joined_stream_waits_for_a_tick() {
     let (mut pipeline, mut kept) = pipeline();
     pipeline.segment(&segment(1, 118, b"GET /2 HTTP/1.0\r\n\r\n"), &mut kept);

@@ -3,6 +3,7 @@
 //! The redactor splits a value into parts that are shown or hidden. Every printer escapes and writes the parts in its
 //! own way. What is secret is recognised by the name before it (`name`) or by its form (`value`).
 
+mod content;
 mod field;
 mod name;
 mod part;
@@ -15,6 +16,7 @@ use std::borrow::Cow;
 use crate::memo::Memo;
 pub use part::{MASK, Part};
 
+use content::Content;
 use field::{Field, hide, hide_cookies, hide_credentials};
 use name::Name;
 use value::{Kind, Word};
@@ -38,17 +40,6 @@ pub struct Redactor {
     words: Memo<Word>,
     /// What is known of paths, up to the query, and of other references.
     paths: Memo<Content>,
-}
-
-/// What a value contains. Of two parts of a value, the lesser is that of the whole.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-enum Content {
-    /// Perhaps a secret.
-    Doubtful,
-    /// No secret.
-    Harmless,
-    /// No secret, and nothing to escape.
-    Plain,
 }
 
 impl Redactor {

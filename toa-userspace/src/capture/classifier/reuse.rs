@@ -7,8 +7,6 @@
 //! A server may not have accepted what seemed to begin the other connection. So the flow that was replaced is kept: what
 //! continues it brings it back. Both streams are read then, each with its own generation.
 
-use foldhash::quality::RandomState;
-use lru::LruCache;
 use toa_common::{
     counters::Counter,
     flow::Flow,
@@ -18,7 +16,7 @@ use toa_common::{
     wire::tcp::{FIN, RST, SYN},
 };
 
-use super::Classifier;
+use super::{Classifier, replaced_flows::ReplacedFlows};
 use crate::http::start::is_request_start;
 
 /// How long an open connection must have been silent before a single segment may begin another one, in nanoseconds. While
@@ -27,17 +25,6 @@ const SILENCE_NS: u64 = 30_000_000_000;
 
 /// How far before the next byte a segment may be that is sent again after such a silence, in bytes.
 const RESENT_BYTES: i32 = 65_535;
-
-/// Flows whose 4-tuple another connection seems to use now. Their streams may go on.
-#[derive(Debug)]
-pub(super) struct Reuse(LruCache<FlowKey, Flow, RandomState>);
-
-impl Reuse {
-    /// Returns whether there is one with this 4-tuple.
-    pub(super) fn contains(&self, key: &FlowKey) -> bool {
-        self.0.contains(key)
-    }
-}
 
 /// Returns whether a packet is a segment with payload from the middle of a connection.
 fn has_data(inspected: &Inspected) -> bool {
@@ -49,8 +36,7 @@ impl Classifier {
     /// packet as the kernel program does.
     #[must_use]
     pub fn without_syns(self) -> Self {
-        let replaced = LruCache::unbounded_with_hasher(RandomState::default());
-        Self { reuse: Some(Reuse(replaced)), ..self }
+        Self { replaced: Some(ReplacedFlows::new(self.max_flows)), ..self }
     }
 
     /// Returns whether a packet may begin another connection with the 4-tuple of `flow`.
@@ -64,7 +50,7 @@ impl Classifier {
         let Inspected { tcp, toa, walk } = inspected;
         let is_over = flow.ended_ns != 0 || time_ns.saturating_sub(flow.last_ns) >= SILENCE_NS;
         let is_before = tcp.seq.distance(Seq(flow.next_seq)) < -RESENT_BYTES;
-        self.reuse.is_some()
+        self.replaced.is_some()
             && is_over
             && has_data(inspected)
             && !walk.is_signed()
@@ -78,19 +64,16 @@ impl Classifier {
         if flow.ended_ns == 0 {
             self.counters.increment(Counter::ReplacedOpen);
         }
-        if let Some(Reuse(replaced)) = &mut self.reuse {
+        if let Some(replaced) = &mut self.replaced {
             replaced.put(*key, flow);
-            if replaced.len() > self.max_flows {
-                replaced.pop_lru();
-            }
         }
     }
 
     /// Exchanges the flow of a packet for the one that it replaced, if the packet continues that one.
     pub(super) fn take_back(&mut self, inspected: &Inspected) {
-        let Some(Reuse(replaced)) = &mut self.reuse else { return };
+        let Some(replaced) = &mut self.replaced else { return };
         let (key, seq) = (&inspected.tcp.key, inspected.tcp.seq);
-        let Some(before) = replaced.peek(key).copied() else { return };
+        let Some(before) = replaced.get(key) else { return };
         let belongs = before.is_continued_by(seq) || (before.ended_ns != 0 && before.may_contain(seq));
         let is_unexpected =
             |flow: &Flow| !flow.is_continued_by(seq) && (before.next_seq == seq.0 || !flow.may_contain(seq));
@@ -100,7 +83,7 @@ impl Classifier {
             && !inspected.walk.is_signed()
             && self.flows.peek(key).is_none_or(is_unexpected)
         {
-            replaced.pop(key);
+            replaced.remove(key);
             if let Some(flow) = self.flows.put(*key, before) {
                 replaced.put(*key, flow);
             }

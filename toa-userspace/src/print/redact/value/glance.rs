@@ -5,7 +5,7 @@ use crate::{
     byte_class::{any_at, has_any, is_within},
     print::{
         escape::is_plain,
-        redact::{Content, scheme},
+        redact::{content::Content, scheme},
     },
 };
 
