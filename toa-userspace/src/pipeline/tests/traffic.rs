@@ -237,13 +237,3 @@ fn whatever_is_lost_what_is_said_to_be_complete_is_right() {
     }
     assert!(incomplete > 1000, "{incomplete} incomplete");
 }
-
-#[test]
-fn too_many_ended_connections_are_forgotten() {
-    let limits = Limits { ended_connections: 2, ..Limits::default() };
-    let (mut pipeline, mut kept) = (Pipeline::new(limits), RecordingSink::default());
-    for generation in 0..5 {
-        pipeline.segment(&Segment { flags: SYN | FIN, ..segment(generation, 0, GET) }, &mut kept);
-    }
-    assert_eq!((pipeline.ended.len(), pipeline.ledger().ended_evicted), (2, 3));
-}
