@@ -156,7 +156,7 @@ impl Classifier {
         if walk.stop().is_malformed() {
             self.counters.increment(Counter::MalformedOptions);
         }
-        let known = self.flows.peek(&tcp.key).copied();
+        let mut known = self.flows.peek(&tcp.key).copied();
         let payload = payload(captured, &inspected);
         let details = self.matters(&inspected, known.as_ref()).then(|| details(captured, tcp, false));
         if let Some(details) = details
@@ -170,15 +170,17 @@ impl Classifier {
                 known.map(|flow| segment(counters, &flow, packet, captured, &inspected, content, false));
             return Classified { inspected, decision: Action::Reject.into(), segment };
         }
-        self.take_back(&inspected);
-        let known = self.flows.peek(&tcp.key).copied();
+        if self.replaced.as_ref().is_some_and(|replaced| !replaced.is_empty()) {
+            known = self.take_back(&inspected).or(known);
+        }
         let handshake = self.handshake(&tcp.key, known.as_ref());
-        let begun = known
-            .filter(|flow| self.may_begin_another(flow, packet.time_ns, &inspected, payload))
-            .map(|_| self.decide_on(&inspected, payload, None, handshake.as_ref()))
-            .filter(|decision| decision.action == Action::Learn);
-        let decision =
-            begun.unwrap_or_else(|| self.decide_on(&inspected, payload, known.as_ref(), handshake.as_ref()));
+        let mut decision = self.decide_on(&inspected, payload, known.as_ref(), handshake.as_ref());
+        if let Some(flow) = &known
+            && self.may_be_over(flow, packet.time_ns)
+            && let Some(begun) = self.begin_another(flow, &inspected, payload, handshake.as_ref())
+        {
+            decision = begun;
+        }
         let handshake = handshake.filter(|_| decision.completed);
         let is_followed = self.carry_out(packet, &inspected, decision, handshake.as_ref());
         let content = Content { payload, details };
@@ -188,6 +190,7 @@ impl Classifier {
     }
 
     /// Decides on a packet, whose flow and handshake are as given.
+    #[inline(always)]
     fn decide_on(
         &self,
         inspected: &Inspected,

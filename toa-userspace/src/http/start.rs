@@ -139,6 +139,7 @@ impl Before {
 /// Checks whether `bytes` begin with a request line, where one is to be expected: any method with a version of HTTP, or a
 /// known method and any rest of the line that does not name another protocol, because its client is to be seen even if
 /// the server refuses the line. Also returns the length of the line with its end.
+#[inline(always)]
 fn request_line(bytes: &[u8], max_line: usize) -> (Start, usize) {
     let end = memchr::memchr(b'\n', bytes);
     let len = end.map_or(bytes.len(), |end| end.saturating_add(1));
@@ -261,6 +262,7 @@ pub fn is_request_start(bytes: &[u8]) -> bool {
 
 /// Returns whether bytes look like the first ones of a client, as far as they go: a request with any method, HTTP/2, a PROXY
 /// protocol header or a `ClientHello`.
+#[cold]
 pub fn is_client_start(bytes: &[u8]) -> bool {
     is_request_start(bytes)
         || request_line(bytes, 0).0 == Start::Request

@@ -22,6 +22,12 @@ impl ReplacedFlows {
         self.flows.contains(key)
     }
 
+    /// Returns whether there are none, as in most captures.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.flows.is_empty()
+    }
+
     /// Returns the one with this 4-tuple.
     pub(super) fn get(&self, key: &FlowKey) -> Option<Flow> {
         self.flows.peek(key).copied()

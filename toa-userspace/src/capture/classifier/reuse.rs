@@ -11,6 +11,8 @@ use toa_common::{
     counters::Counter,
     flow::Flow,
     flow_key::FlowKey,
+    follow::{Action, Decision},
+    handshake::Handshake,
     inspect::Inspected,
     seq::Seq,
     wire::tcp::{FIN, RST, SYN},
@@ -39,23 +41,30 @@ impl Classifier {
         Self { replaced: Some(ReplacedFlows::new(self.max_flows)), ..self }
     }
 
-    /// Returns whether a packet may begin another connection with the 4-tuple of `flow`.
-    pub(super) fn may_begin_another(
+    /// Returns whether `flow` may have ended before a packet of this time, so that another connection may use its 4-tuple.
+    #[inline]
+    pub(super) fn may_be_over(&self, flow: &Flow, time_ns: u64) -> bool {
+        let is_silent = time_ns.saturating_sub(flow.last_ns) >= SILENCE_NS;
+        (flow.ended_ns != 0 || is_silent) && self.replaced.is_some()
+    }
+
+    /// Returns the decision to begin another connection with a packet that has the 4-tuple of `flow`, which is over.
+    #[cold]
+    pub(super) fn begin_another(
         &self,
         flow: &Flow,
-        time_ns: u64,
         inspected: &Inspected,
         payload: &[u8],
-    ) -> bool {
+        handshake: Option<&Handshake>,
+    ) -> Option<Decision> {
         let Inspected { tcp, toa, walk } = inspected;
-        let is_over = flow.ended_ns != 0 || time_ns.saturating_sub(flow.last_ns) >= SILENCE_NS;
         let is_before = tcp.seq.distance(Seq(flow.next_seq)) < -RESENT_BYTES;
-        self.replaced.is_some()
-            && is_over
-            && has_data(inspected)
+        let may_begin = has_data(inspected)
             && !walk.is_signed()
             && (is_before || !flow.may_contain(tcp.seq))
-            && (toa.is_some() || (!payload.is_empty() && is_request_start(payload)))
+            && (toa.is_some() || (!payload.is_empty() && is_request_start(payload)));
+        let decision = may_begin.then(|| self.decide_on(inspected, payload, None, handshake));
+        decision.filter(|decision| decision.action == Action::Learn)
     }
 
     /// Counts a flow that was replaced or removed, unless it had ended, and keeps it.
@@ -69,24 +78,26 @@ impl Classifier {
         }
     }
 
-    /// Exchanges the flow of a packet for the one that it replaced, if the packet continues that one.
-    pub(super) fn take_back(&mut self, inspected: &Inspected) {
-        let Some(replaced) = &mut self.replaced else { return };
+    /// Exchanges the flow of a packet for the one that it replaced, if the packet continues that one, and returns it then.
+    #[cold]
+    pub(super) fn take_back(&mut self, inspected: &Inspected) -> Option<Flow> {
+        let replaced = self.replaced.as_mut()?;
         let (key, seq) = (&inspected.tcp.key, inspected.tcp.seq);
-        let Some(before) = replaced.get(key) else { return };
+        let before = replaced.get(key)?;
         let belongs = before.is_continued_by(seq) || (before.ended_ns != 0 && before.may_contain(seq));
         let is_unexpected =
             |flow: &Flow| !flow.is_continued_by(seq) && (before.next_seq == seq.0 || !flow.may_contain(seq));
         let has_data = has_data(inspected) || inspected.tcp.flags & (SYN | RST | FIN) == FIN;
-        if belongs
+        let is_back = belongs
             && has_data
             && !inspected.walk.is_signed()
-            && self.flows.peek(key).is_none_or(is_unexpected)
-        {
+            && self.flows.peek(key).is_none_or(is_unexpected);
+        is_back.then(|| {
             replaced.remove(key);
             if let Some(flow) = self.flows.put(*key, before) {
                 replaced.put(*key, flow);
             }
-        }
+            before
+        })
     }
 }
