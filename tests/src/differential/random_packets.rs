@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, env, time::Instant};
 use anyhow::{Context, Result, ensure};
 use fastrand::Rng;
 
+use toa_common::wire::view::{Captured, PacketView};
 use toa_packets::fixtures::{
     headers,
     random::{Areas, Packets},
@@ -103,10 +104,9 @@ fn run(
     Ok(())
 }
 
-/// Returns whether a frame is longer than the usual MTU and its IP length is 0. Captures have such packets, where they are sent
-/// and still to be cut; the kernel discards them where they arrive.
+/// Returns whether a frame is so long that its IP length may be 0 in a capture, and is: the kernel and the host read such a one
+/// differently (see [`PacketView::MAX_STATED_LEN`]).
 fn has_no_length(frame: &[u8]) -> bool {
-    const MTU: usize = 1500;
     let mut rest = frame.get(12..).unwrap_or_default();
     while let [0x81 | 0x91, 0x00, _, _, behind @ ..] | [0x88, 0xa8, _, _, behind @ ..] = rest {
         rest = behind;
@@ -116,5 +116,5 @@ fn has_no_length(frame: &[u8]) -> bool {
         [0x86, 0xdd, packet @ ..] => packet.get(4..6),
         _ => None,
     };
-    rest.len() > MTU && field == Some(&[0, 0])
+    rest.len() > Captured::MAX_STATED_LEN as usize && field == Some(&[0, 0])
 }

@@ -261,7 +261,7 @@ pub fn is_request_start(bytes: &[u8]) -> bool {
 }
 
 /// Returns whether bytes look like the first ones of a client, as far as they go: a request with any method, HTTP/2, a PROXY
-/// protocol header or a `ClientHello`.
+/// protocol header or a `ClientHello`. Cold: it is asked about a connection's first packets only.
 #[cold]
 pub fn is_client_start(bytes: &[u8]) -> bool {
     is_request_start(bytes)

@@ -14,9 +14,17 @@ struct Text {
 }
 
 impl Fields {
-    /// Appends what is kept of a field to `out`. Returns whether anything is: if not, it is to be written.
+    /// Appends to `out` what `write` appends to its argument for a field. It must depend on nothing but the line.
     #[inline]
-    pub(super) fn put(&self, field: Field<'_>, out: &mut Vec<u8>) -> bool {
+    pub(super) fn put(&mut self, field: Field<'_>, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+        if !self.put_kept(field, out) {
+            self.write(field, out, write);
+        }
+    }
+
+    /// Appends what is kept of a field to `out`. Returns whether anything is.
+    #[inline]
+    fn put_kept(&self, field: Field<'_>, out: &mut Vec<u8>) -> bool {
         let Some(place) = field.place() else { return false };
         match self.0.get(place.slot()) {
             Some(kept) if kept.of == Some(place) && !kept.text.is_empty() => {
@@ -27,9 +35,8 @@ impl Fields {
         }
     }
 
-    /// Appends to `out` what `write` appends to its argument for a field, and keeps it from the second time on: many lines
-    /// never repeat. It must depend on nothing but the line.
-    pub(super) fn write(&mut self, field: Field<'_>, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    /// Appends what `write` appends, and keeps it from the second time on: many lines never repeat.
+    fn write(&mut self, field: Field<'_>, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
         let start = out.len();
         write(out);
         let Some(place) = field.place() else { return };
@@ -61,9 +68,7 @@ mod tests {
         let request = first_request(head.as_bytes(), 0);
         let (mut fields, mut out) = (Fields::default(), Vec::new());
         for (number, field) in (b'0'..).zip(request.fields().chain(request.fields())) {
-            if !fields.put(field, &mut out) {
-                fields.write(field, &mut out, |out| out.push(number));
-            }
+            fields.put(field, &mut out, |out| out.push(number));
         }
         assert_eq!(out, b"0123436739");
     }

@@ -135,16 +135,12 @@ impl Form {
             let chosen =
                 request.fields().filter(|field| !choice.is_everything() && choice.contains(field.name()));
             for field in chosen {
-                if !fields.put(field, out) {
-                    fields.write(field, out, |out| put_assignment(redactor, &colors.name, field, out));
-                }
+                fields.put(field, out, |out| put_assignment(redactor, &colors.name, field, out));
             }
         } else {
             let is_everything = choice.is_everything();
             for field in request.fields().filter(|field| is_everything || choice.contains(field.name())) {
-                if !fields.put(field, out) {
-                    fields.write(field, out, |out| put_field(redactor, &colors.name, field, out));
-                }
+                fields.put(field, out, |out| put_field(redactor, &colors.name, field, out));
             }
         }
         out.push(b'\n');

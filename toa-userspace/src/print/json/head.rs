@@ -83,9 +83,7 @@ fn put_few_fields(
             continue;
         }
         let start = out.len();
-        if !fields.put(field, out) {
-            fields.write(field, out, |out| put_field(redactor, field, out));
-        }
+        fields.put(field, out, |out| put_field(redactor, field, out));
         if out.len() == start {
             return false;
         }
