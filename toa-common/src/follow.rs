@@ -99,9 +99,11 @@ pub fn decide(
     let opens = segment == SegmentKind::Syn && !known.is_some_and(|flow| flow.began_with(tcp.seq));
     let is_same =
         known.is_some_and(|flow| flow.attribution.is_named() && flow.attribution.client() == toa.client);
+    // The same client's next connection with this 4-tuple, if the SYN was not seen.
+    let is_next = is_same && known.is_some_and(|flow| flow.ended_ns != 0) && !is_ambiguous;
     let is_other = opens
         || completed.is_some()
-        || (segment == SegmentKind::Data && names && known.is_some() && !is_same && !is_near);
+        || (segment == SegmentKind::Data && names && known.is_some() && !is_near && (!is_same || is_next));
     // The flow of the packet's own connection.
     let current = known.filter(|_| !is_other);
     // A bare ACK can be anywhere, so it names the client only where the handshake's is.

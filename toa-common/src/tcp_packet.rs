@@ -138,9 +138,9 @@ fn parse_ip<P: PacketView>(packet: &P, ether_type: u16, offset: u32) -> Result<I
 pub enum SegmentKind {
     /// A SYN without ACK, which opens a connection.
     Syn,
-    /// A SYN with ACK: this host is the client of the connection, so nothing is learned.
+    /// A SYN with ACK: this host is the client of the connection, so nothing is learned. Or one with FIN, which Linux discards.
     SynAck,
-    /// A reset.
+    /// A reset, even with SYN.
     Rst,
     /// Any other segment without payload, including a FIN.
     Ack,
@@ -152,10 +152,10 @@ impl SegmentKind {
     /// Returns the kind of a segment with these TCP flags.
     #[inline(always)]
     pub fn new(flags: u8, has_payload: bool) -> Self {
-        if flags & SYN != 0 {
-            if flags & ACK == 0 { Self::Syn } else { Self::SynAck }
-        } else if flags & RST != 0 {
+        if flags & RST != 0 {
             Self::Rst
+        } else if flags & SYN != 0 {
+            if flags & (ACK | FIN) == 0 { Self::Syn } else { Self::SynAck }
         } else if has_payload {
             Self::Data
         } else {

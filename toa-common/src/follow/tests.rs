@@ -105,6 +105,15 @@ fn any_client_packet_names_the_client() {
 }
 
 #[test]
+fn a_syn_with_fin_or_reset_opens_nothing() {
+    for flags in [SYN | FIN, SYN | RST, SYN | FIN | RST] {
+        assert_eq!(first(&packet(flags, 7, 0, WATCHED)), Action::Ignore);
+        let known = decide(&packet(flags, START + 7, 0, WATCHED), Some(&flow(0)), None, is_watched);
+        assert_eq!(known.action, Action::Follow);
+    }
+}
+
+#[test]
 fn no_rule_is_looked_up_in_vain() {
     let no_rule = |_: &Toa| unreachable!();
     for packet in [packet(SYN | ACK, 7, 0, WATCHED), packet(RST, 7, 0, WATCHED)] {
@@ -283,6 +292,18 @@ fn after_an_end_only_the_next_byte_continues() {
     assert_eq!(decide(START, OTHER), (Action::Follow, true));
     assert_eq!(decide(START + 1, OTHER), (Action::End, false));
     assert_eq!(decide(START + 1, WATCHED), (Action::Follow, false));
+}
+
+#[test]
+fn after_an_end_the_same_client_far_away_is_another_connection() {
+    let mut flow = flow(0);
+    flow.track(&packet_of_fin(START).tcp, 2);
+    let decide = |packet: &Inspected| decide(packet, Some(&flow), None, is_watched).action;
+    // The last bytes may be sent again.
+    assert_eq!(decide(&data(START + 65_535, WATCHED)), Action::Follow);
+    assert_eq!(decide(&data(START + 65_536, WATCHED)), Action::Learn);
+    assert_eq!(decide(&data(START.wrapping_sub(5 << 20), WATCHED)), Action::Learn);
+    assert_eq!(decide(&data(START + (5 << 20), 0)), Action::Follow);
 }
 
 #[test]
