@@ -29,7 +29,7 @@ use crate::{
     maps::{CONFIG, FLOWS, FlowRef, handshakes, is_balancer, is_trusted, is_watched, keep_example},
     outcome::Outcome,
     scratch::{Scratch, due},
-    server_socket::{fate, find_fate},
+    server_socket::{check_start, fate, find_fate},
     skb::{Copied, Linear, Metadata},
 };
 
@@ -180,11 +180,15 @@ fn walk<P: PacketView>(packet: &P, inspected: &mut Inspected) -> u32 {
 fn handle(ctx: &TcContext, scratch: &mut Scratch, flow: Option<FlowRef>, report: impl Report) -> Outcome {
     scratch.due = due::NOT;
     scratch.fate = fate::UNKNOWN;
+    scratch.start_unseen = 0;
     // Not in `act`, whose calls have hardly any stack left.
     if flow.is_some() {
         find_fate(ctx, scratch);
     }
     let reported = act(ctx, scratch, flow, report);
+    if load(&scratch.start_unseen) != 0 {
+        check_start(ctx, scratch);
+    }
     Outcome::new(reported, scratch.due)
 }
 

@@ -6,7 +6,7 @@ use aya_ebpf::{
     programs::TcContext,
 };
 use aya_log_ebpf::debug;
-use toa_common::counters::Counter;
+use toa_common::{counters::Counter, wire::tcp::SYN};
 
 use crate::{
     counters::Counters,
@@ -63,8 +63,9 @@ pub(crate) fn learn(
     completed: bool,
     old: Option<FlowRef>,
 ) -> Option<FlowRef> {
-    let Scratch { inspected, flow, handshake, .. } = scratch;
+    let Scratch { inspected, flow, handshake, start_unseen, .. } = scratch;
     let key = &inspected.tcp.key;
+    *start_unseen = u32::from(!completed && inspected.tcp.flags & SYN == 0);
     flow.begin(inspected, completed.then_some(&*handshake), now_ns());
     let metadata = Metadata::new(ctx);
     flow.interface_index = metadata.interface_index();

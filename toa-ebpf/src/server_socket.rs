@@ -1,23 +1,27 @@
-//! The server's socket, if it is on this host. It shows what the client's packets cannot: which ACK numbers are possible, and
-//! whether the server still reads.
+//! The server's socket, if it is on this host. It shows what the client's packets cannot: where the connection begins, which ACK
+//! numbers are possible, and whether the server still reads.
 
 use core::ffi::c_void;
 
 use aya_ebpf::{
     EbpfContext as _,
-    bindings::bpf_sock_tuple,
+    bindings::{bpf_sock, bpf_sock_tuple},
     helpers::generated::{bpf_sk_lookup_tcp, bpf_sk_release, bpf_skb_load_bytes, bpf_tcp_sock},
     programs::TcContext,
 };
 use toa_common::{
-    flow::WINDOW_BYTES,
+    flow::{
+        WINDOW_BYTES,
+        flags::{START_DATA, START_KNOWN},
+    },
     flow_key::FlowKey,
     seq::Seq,
+    tcp_packet::TcpPacket,
     verifier::store,
     wire::tcp::{FIN, RST, SYN, Tcp},
 };
 
-use crate::scratch::Scratch;
+use crate::{maps::FlowRef, scratch::Scratch};
 
 /// The network namespace of the packet's device (`BPF_F_CURRENT_NETNS`).
 const CURRENT_NAMESPACE: u64 = u64::MAX;
@@ -32,6 +36,9 @@ const LISTEN: u32 = 10;
 /// By how much an ACK number may exceed what the socket says it has sent: the kernel transmits a packet, of at most 512 KiB
 /// (BIG TCP), before it notes that, and the answer may come sooner.
 const UNNOTED_BYTES: i32 = 1 << 20;
+
+/// The flags of what was taken for a connection's start.
+const STARTS: u16 = START_KNOWN | START_DATA;
 
 /// What the server does with a packet.
 pub(crate) mod fate {
@@ -74,13 +81,9 @@ fn fate_of(ctx: &TcContext, scratch: &mut Scratch) -> u32 {
         }
         Seq(u32::from_be(memory.cast::<u32>().read_unaligned()))
     };
-    // SAFETY: there is room for the words of a `bpf_sock_tuple`.
-    let len = unsafe { write_tuple(&tcp.key, memory.cast()) };
-    // SAFETY: the tuple has `len` bytes. A socket that was found is valid until it is released, once, and its fields are
-    // copied by the kernel, whatever writes to them.
+    // SAFETY: the functions are called with what the kernel returned, and release it.
     unsafe {
-        let tuple = memory.cast::<bpf_sock_tuple>();
-        let socket = bpf_sk_lookup_tcp(ctx.as_ptr(), tuple, len, CURRENT_NAMESPACE, 0);
+        let socket = find(ctx, tcp, memory);
         if socket.is_null() {
             return fate::NO_CONNECTION;
         }
@@ -101,6 +104,58 @@ fn fate_of(ctx: &TcContext, scratch: &mut Scratch) -> u32 {
         };
         bpf_sk_release(socket.cast());
         fate
+    }
+}
+
+/// If the server had read from the connection before the packet in the scratch map, the packet is not its start, although
+/// it was taken for that when the connection was learned. Then its start is not known. A function of its own for the sake of
+/// the stack. Returns 0.
+#[inline(never)]
+pub(crate) fn check_start(ctx: &TcContext, scratch: &mut Scratch) -> u32 {
+    let Scratch { inspected, headers, record, .. } = scratch;
+    let tcp = &inspected.tcp;
+    if was_read_before(ctx, tcp, headers.as_mut_ptr().cast()) {
+        record.flags &= !STARTS;
+        if let Some(mut flow) = FlowRef::find(&tcp.key) {
+            flow.get_mut().flags &= !STARTS;
+        }
+    }
+    0
+}
+
+/// Returns whether the server's socket has received bytes that are not of this packet, of an established connection.
+#[inline(always)]
+fn was_read_before(ctx: &TcContext, tcp: &TcpPacket, memory: *mut c_void) -> bool {
+    // SAFETY: the functions are called with what the kernel returned, and release it.
+    unsafe {
+        let socket = find(ctx, tcp, memory);
+        if socket.is_null() {
+            return false;
+        }
+        let connection = bpf_tcp_sock(socket);
+        let was_read = if connection.is_null() || (*socket).state != ESTABLISHED {
+            false
+        } else {
+            let received = (*connection).bytes_received;
+            let first = (*connection).rcv_nxt.wrapping_sub(received as u32);
+            received != 0 && tcp.seq.0 != first
+        };
+        bpf_sk_release(socket.cast());
+        was_read
+    }
+}
+
+/// Returns the socket of a packet's connection, or a listening one, or null.
+///
+/// # Safety
+/// There must be room for 36 bytes. A socket must be released, once.
+#[inline(always)]
+unsafe fn find(ctx: &TcContext, tcp: &TcpPacket, memory: *mut c_void) -> *mut bpf_sock {
+    // SAFETY: the caller's promise. The tuple has `len` bytes. A socket that was found is valid until it is released, and its
+    // fields are copied by the kernel, whatever writes to them.
+    unsafe {
+        let len = write_tuple(&tcp.key, memory.cast());
+        bpf_sk_lookup_tcp(ctx.as_ptr(), memory.cast::<bpf_sock_tuple>(), len, CURRENT_NAMESPACE, 0)
     }
 }
 
