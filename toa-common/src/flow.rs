@@ -14,7 +14,7 @@ use crate::{
     seq::Seq,
     tcp_packet::{SegmentKind, TcpPacket},
     verifier::black_box,
-    wire::tcp::{ACK, FIN, RST, SYN},
+    wire::tcp::{FIN, RST},
 };
 
 /// How far a segment may be from the next expected byte, in bytes: more than the receive buffers of servers hold (Linux:
@@ -109,8 +109,7 @@ pub struct Change {
     pub ended: bool,
     /// The connection had ended, but goes on.
     pub reopened: bool,
-    /// The packet is outside of the window, is a RST at another place than the next byte, or a SYN with ACK or FIN. A server
-    /// ignores it.
+    /// The packet is outside of the window, or is a RST at another place than the next byte. A server ignores it.
     pub is_stray: bool,
     /// The packet follows the end of the connection and does not continue it.
     pub is_after_end: bool,
@@ -246,8 +245,6 @@ impl Flow {
         let mut change = Change::default();
         if tcp.flags & RST != 0 {
             self.reset(start, now_ns, &mut change);
-        } else if tcp.flags & SYN != 0 && tcp.flags & (ACK | FIN) != 0 {
-            change.is_stray = true;
         } else if tcp.payload_len != 0 || tcp.flags & FIN != 0 {
             self.advance(start, tcp, now_ns, &mut change);
         }

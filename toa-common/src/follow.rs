@@ -19,6 +19,8 @@ pub enum Action {
     Ignore,
     /// Nothing: a server discards it.
     Reject,
+    /// Nothing: a server ignores it on the connection, which is followed.
+    Stray,
     /// Handle it as a packet of a followed connection.
     Follow,
     /// Begin to follow its connection, then handle it as with [`Self::Follow`]. A flow with the same 4-tuple is
@@ -86,6 +88,9 @@ pub fn decide(
         return if concerns_us { Action::Reject } else { Action::Ignore }.into();
     }
     let segment = inspected.segment_kind();
+    if segment == SegmentKind::SynAck && known.is_some() {
+        return Action::Stray.into();
+    }
     let names = toa.is_some() && segment.names_client();
     let is_near = known.is_some_and(|flow| flow.is_near(tcp.seq));
     // What continues a known connection does not complete a handshake, even if a SYN has the number before it. Nor does
@@ -97,13 +102,15 @@ pub fn decide(
     let completed =
         handshake.filter(|handshake| !continues && handshake.is_completed_by(tcp, segment, is_ambiguous));
     let opens = segment == SegmentKind::Syn && !known.is_some_and(|flow| flow.began_with(tcp.seq));
-    let is_same =
-        known.is_some_and(|flow| flow.attribution.is_named() && flow.attribution.client() == toa.client);
-    // The same client's next connection with this 4-tuple, if the SYN was not seen.
-    let is_next = is_same && known.is_some_and(|flow| flow.ended_ns != 0) && !is_ambiguous;
+    // After an end, the same client may come back.
+    let is_same = known.is_some_and(|flow| {
+        flow.attribution.is_named()
+            && flow.attribution.client() == toa.client
+            && (flow.ended_ns == 0 || is_ambiguous)
+    });
     let is_other = opens
         || completed.is_some()
-        || (segment == SegmentKind::Data && names && known.is_some() && !is_near && (!is_same || is_next));
+        || (segment == SegmentKind::Data && names && known.is_some() && !is_same && !is_near);
     // The flow of the packet's own connection.
     let current = known.filter(|_| !is_other);
     // A bare ACK can be anywhere, so it names the client only where the handshake's is.

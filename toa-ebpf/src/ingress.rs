@@ -29,7 +29,7 @@ use crate::{
     maps::{CONFIG, FLOWS, FlowRef, handshakes, is_balancer, is_trusted, is_watched, keep_example},
     outcome::Outcome,
     scratch::{Scratch, due},
-    server_socket::{check_start, fate, find_fate},
+    server_socket::{fate, find_fate, find_start},
     skb::{Copied, Linear, Metadata},
 };
 
@@ -180,15 +180,12 @@ fn walk<P: PacketView>(packet: &P, inspected: &mut Inspected) -> u32 {
 fn handle(ctx: &TcContext, scratch: &mut Scratch, flow: Option<FlowRef>, report: impl Report) -> Outcome {
     scratch.due = due::NOT;
     scratch.fate = fate::UNKNOWN;
-    scratch.start_unseen = 0;
+    scratch.is_joined = 0;
     // Not in `act`, whose calls have hardly any stack left.
     if flow.is_some() {
         find_fate(ctx, scratch);
     }
     let reported = act(ctx, scratch, flow, report);
-    if load(&scratch.start_unseen) != 0 {
-        check_start(ctx, scratch);
-    }
     Outcome::new(reported, scratch.due)
 }
 
@@ -229,6 +226,9 @@ fn act(ctx: &TcContext, scratch: &mut Scratch, flow: Option<FlowRef>, report: im
     let decision = decide(inspected, known, has_handshake.then_some(&*handshake), any, |toa| {
         CONFIG.follows_any() || is_watched(toa)
     });
+    if decision.action == Action::Learn && !decision.completed {
+        find_start(ctx, scratch);
+    }
     carry_out(ctx, &counters, scratch, decision, flow);
     report.found(&scratch.inspected, decision)
 }
@@ -264,6 +264,7 @@ fn carry_out(
             return counters.increment(if toa.is_some() { Counter::Unwatched } else { Counter::Unmarked });
         }
         Action::Reject => return counters.increment(Counter::Signed),
+        Action::Stray => return counters.increment(Counter::Stray),
         Action::Remember => {
             remember(counters, scratch, decision.watched);
             if let Some(mut flow) = flow {
@@ -297,7 +298,7 @@ fn carry_out(
 /// Returns the counter of a packet that the server's socket will not take, so that it must not change anything here.
 #[inline(always)]
 fn refusal(scratch: &Scratch, action: Action, flow: Option<&FlowRef>) -> Option<Counter> {
-    if matches!(action, Action::Ignore | Action::Reject | Action::Remember) {
+    if matches!(action, Action::Ignore | Action::Reject | Action::Stray | Action::Remember) {
         return None;
     }
     // The client's FIN is the end of the connection on this side, too.

@@ -6,7 +6,11 @@ use aya_ebpf::{
     programs::TcContext,
 };
 use aya_log_ebpf::debug;
-use toa_common::{counters::Counter, wire::tcp::SYN};
+use toa_common::{
+    counters::Counter,
+    flow::flags::{START_DATA, START_KNOWN},
+    verifier::load,
+};
 
 use crate::{
     counters::Counters,
@@ -63,10 +67,12 @@ pub(crate) fn learn(
     completed: bool,
     old: Option<FlowRef>,
 ) -> Option<FlowRef> {
-    let Scratch { inspected, flow, handshake, start_unseen, .. } = scratch;
+    let Scratch { inspected, flow, handshake, is_joined, .. } = scratch;
     let key = &inspected.tcp.key;
-    *start_unseen = u32::from(!completed && inspected.tcp.flags & SYN == 0);
     flow.begin(inspected, completed.then_some(&*handshake), now_ns());
+    if load(is_joined) != 0 {
+        flow.flags &= !(START_KNOWN | START_DATA);
+    }
     let metadata = Metadata::new(ctx);
     flow.interface_index = metadata.interface_index();
     flow.vlan_tci = metadata.vlan_tci();

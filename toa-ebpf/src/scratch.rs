@@ -28,8 +28,8 @@ pub(crate) struct Scratch {
     pub(crate) due: u32,
     /// What the server does with the packet: see [`crate::server_socket::fate`].
     pub(crate) fate: u32,
-    /// Not 0 if the packet's connection was learned, and neither its SYN nor a handshake shows where it begins.
-    pub(crate) start_unseen: u32,
+    /// Not 0 if the server had read from the connection before, so that the packet is not its start.
+    pub(crate) is_joined: u32,
     /// How much of the packet's payload is to be copied.
     pub(crate) copied: u32,
     /// A position in a body.

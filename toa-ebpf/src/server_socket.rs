@@ -10,10 +10,7 @@ use aya_ebpf::{
     programs::TcContext,
 };
 use toa_common::{
-    flow::{
-        WINDOW_BYTES,
-        flags::{START_DATA, START_KNOWN},
-    },
+    flow::WINDOW_BYTES,
     flow_key::FlowKey,
     seq::Seq,
     tcp_packet::TcpPacket,
@@ -21,7 +18,7 @@ use toa_common::{
     wire::tcp::{FIN, RST, SYN, Tcp},
 };
 
-use crate::{maps::FlowRef, scratch::Scratch};
+use crate::scratch::Scratch;
 
 /// The network namespace of the packet's device (`BPF_F_CURRENT_NETNS`).
 const CURRENT_NAMESPACE: u64 = u64::MAX;
@@ -36,9 +33,6 @@ const LISTEN: u32 = 10;
 /// By how much an ACK number may exceed what the socket says it has sent: the kernel transmits a packet, of at most 512 KiB
 /// (BIG TCP), before it notes that, and the answer may come sooner.
 const UNNOTED_BYTES: i32 = 1 << 20;
-
-/// The flags of what was taken for a connection's start.
-const STARTS: u16 = START_KNOWN | START_DATA;
 
 /// What the server does with a packet.
 pub(crate) mod fate {
@@ -107,20 +101,13 @@ fn fate_of(ctx: &TcContext, scratch: &mut Scratch) -> u32 {
     }
 }
 
-/// If the server had read from the connection before the packet in the scratch map, the packet is not its start, although
-/// it was taken for that when the connection was learned. Then its start is not known. A function of its own for the sake of
-/// the stack. Returns 0.
-#[inline(never)]
-pub(crate) fn check_start(ctx: &TcContext, scratch: &mut Scratch) -> u32 {
-    let Scratch { inspected, headers, record, .. } = scratch;
-    let tcp = &inspected.tcp;
-    if was_read_before(ctx, tcp, headers.as_mut_ptr().cast()) {
-        record.flags &= !STARTS;
-        if let Some(mut flow) = FlowRef::find(&tcp.key) {
-            flow.get_mut().flags &= !STARTS;
-        }
-    }
-    0
+/// Finds out whether the server has read from the connection before the packet in the scratch map, and writes that there. Not a
+/// function of its own, for which its caller would have to leave 32 bytes of the stack.
+#[inline(always)]
+pub(crate) fn find_start(ctx: &TcContext, scratch: &mut Scratch) {
+    let Scratch { inspected, headers, is_joined, .. } = scratch;
+    let was_read = was_read_before(ctx, &inspected.tcp, headers.as_mut_ptr().cast());
+    store(is_joined, u32::from(was_read));
 }
 
 /// Returns whether the server's socket has received bytes that are not of this packet, of an established connection.

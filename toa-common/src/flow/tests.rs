@@ -58,13 +58,6 @@ fn only_a_reset_at_the_next_byte_ends_a_connection() {
 }
 
 #[test]
-fn a_syn_with_ack_or_fin_changes_nothing() {
-    let mut flow = flow();
-    let changes = track(&mut flow, [(SYN | ACK, -1, 10), (SYN | FIN, -1, 0), (ACK, 0, 10), (SYN | RST, 9, 0)]);
-    assert_eq!(changes, [STRAY, STRAY, NOTHING, ENDED]);
-}
-
-#[test]
 fn only_a_fin_in_sequence_ends_a_connection() {
     let mut flow = flow();
     let changes = track(&mut flow, [(FIN | ACK, 10, 0), (ACK, 5, 5), (ACK, 0, 5), (FIN | ACK, 10, 0)]);

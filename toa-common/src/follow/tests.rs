@@ -105,11 +105,16 @@ fn any_client_packet_names_the_client() {
 }
 
 #[test]
-fn a_syn_with_fin_or_reset_opens_nothing() {
-    for flags in [SYN | FIN, SYN | RST, SYN | FIN | RST] {
+fn a_syn_with_another_flag_opens_nothing() {
+    for (flags, expected) in [
+        (SYN | FIN, Action::Stray),
+        (SYN | ACK, Action::Stray),
+        (SYN | RST, Action::Follow),
+        (SYN | FIN | RST, Action::Follow),
+    ] {
         assert_eq!(first(&packet(flags, 7, 0, WATCHED)), Action::Ignore);
         let known = decide(&packet(flags, START + 7, 0, WATCHED), Some(&flow(0)), None, is_watched);
-        assert_eq!(known.action, Action::Follow);
+        assert_eq!(known, expected.into(), "{flags}");
     }
 }
 

@@ -237,6 +237,7 @@ impl Classifier {
                 self.counters.increment(reason);
             }
             Action::Reject => self.counters.increment(Counter::Signed),
+            Action::Stray => self.counters.increment(Counter::Stray),
             Action::Remember => self.remember(inspected, decision.watched),
             Action::End => {
                 let flow = self.flows.pop(&tcp.key);
