@@ -245,6 +245,7 @@ impl Classifier {
                 let flow = self.flows.pop(&tcp.key);
                 self.replace(&tcp.key, flow);
                 self.counters.increment(Counter::Unfollowed);
+                self.unfollowed.note(tcp);
             }
             Action::Learn => {
                 self.begin(packet, inspected, handshake);
@@ -305,7 +306,7 @@ impl Classifier {
         decision: Decision,
         content: Content<'a>,
     ) -> Option<Segment<'a>> {
-        let Self { counters, flows, .. } = self;
+        let Self { counters, flows, unfollowed, .. } = self;
         let tcp = &inspected.tcp;
         let flow = flows.get_mut(&tcp.key)?;
         if decision.action == Action::Replace {
@@ -326,6 +327,9 @@ impl Classifier {
             if happened {
                 counters.increment(counter);
             }
+        }
+        if flow.strays != 0 || flow.ended_ns != 0 {
+            unfollowed.note(tcp);
         }
         if tcp.is_pure_ack() {
             counters.increment(Counter::PureAck);

@@ -5,6 +5,7 @@ use toa_common::{
     flow::{Flow, flags},
     handshake::Handshake,
     inspect::Inspected,
+    tcp_packet::TcpPacket,
     wire::tcp::SYN,
 };
 
@@ -25,8 +26,7 @@ impl Classifier {
         self.generation = packet.time_ns.max(self.generation.saturating_add(1));
         let mut flow = Flow::EMPTY;
         flow.begin(inspected, handshake, self.generation);
-        let is_joined = self.unfollowed.take(&inspected.tcp) && inspected.tcp.flags & SYN == 0;
-        if handshake.is_none() && is_joined {
+        if handshake.is_none() && self.is_joined(&inspected.tcp) {
             flow.flags &= !(flags::START_KNOWN | flags::START_DATA);
         } else if !flow.attribution.is_named() {
             // What the data looks like shows no start: it may be in the middle of a body.
@@ -44,5 +44,12 @@ impl Classifier {
             };
             add(&mut self.evicted, u64::from(oldest.is_some_and(|(_, flow)| flow.ended_ns == 0)));
         }
+    }
+
+    /// Returns whether a packet that names a client may be from the middle of a connection of which data was seen.
+    fn is_joined(&mut self, tcp: &TcpPacket) -> bool {
+        let is_behind = self.unfollowed.take(tcp);
+        let known = self.flows.peek(&tcp.key);
+        tcp.flags & SYN == 0 && (is_behind || known.is_some_and(|flow| flow.may_contain(tcp.seq)))
     }
 }

@@ -1,5 +1,6 @@
+mod starts;
+
 use toa_common::{
-    seq::Seq,
     skip_reason::SkipReason,
     wire::tcp::{ACK, FIN, RST, SYN},
 };
@@ -165,54 +166,6 @@ fn with_any_flow_and_no_syn_the_client_is_who_asks_or_sends_to_the_servers_port(
     let bytes = up(2, 10, ACK, &[], REQUEST);
     let cut = Packet { bytes: &bytes[..40], ..packet(1, &bytes) };
     assert!(handed_on(&mut self::classifier(&[], true), &cut).is_none());
-}
-
-#[test]
-fn text_shows_no_start() {
-    let start = |any_flow: bool, packets: &[Vec<u8>]| {
-        let mut classifier = classifier(&["any"], any_flow);
-        let take = |bytes: &Vec<u8>| handed_on(&mut classifier, &packet(1, bytes)).map(|it| it.start);
-        packets.iter().filter_map(take).last()
-    };
-    let request = |options: &[u8]| up(1, 10, ACK, options, REQUEST);
-    let syn = up(1, 9, SYN, &[], b"");
-    assert_eq!(start(true, &[request(&[])]), Some(Start::Unknown));
-    assert_eq!(start(true, &[syn, request(&[])]), Some(Start::Known(Seq(10))));
-    // Balancers mark the first packets of a connection.
-    assert_eq!(start(false, &[request(&TOA)]), Some(Start::Data(Seq(10))));
-    assert_eq!(start(true, &[request(&TOA)]), Some(Start::Data(Seq(10))));
-    assert_eq!(start(true, &[request(&[]), up(1, 28, ACK, &TOA, REQUEST)]), Some(Start::Unknown));
-}
-
-#[test]
-fn a_toa_behind_data_shows_no_start() {
-    let start = |before: &[Vec<u8>], named: [Vec<u8>; 2]| {
-        let mut classifier = classifier(&["any"], false);
-        for bytes in before {
-            assert_eq!(handed_on(&mut classifier, &packet(1, bytes)), None);
-        }
-        let take = |bytes: &Vec<u8>| handed_on(&mut classifier, &packet(1, bytes)).map(|it| it.start);
-        named.iter().filter_map(take).last()
-    };
-    let data = |seq| up(1, seq, ACK, &[], b"data");
-    let by_data = |seq| [up(1, seq, ACK, &TOA, REQUEST), up(1, seq, ACK, &[], REQUEST)];
-    let by_ack = |seq| [up(1, seq, ACK, &TOA, b""), up(1, seq, ACK, &[], REQUEST)];
-    for seq in [104, 1_000, 1_000_000] {
-        assert_eq!(start(&[data(100)], by_data(seq)), Some(Start::Unknown));
-        assert_eq!(start(&[data(100)], by_ack(seq)), Some(Start::Unknown));
-        // Sent again.
-        assert_eq!(start(&[data(100), data(2_000_000)], by_data(seq)), Some(Start::Unknown));
-    }
-    // The same connection for 3 GB.
-    let long: Vec<_> = (0..300).map(|at| data(100 + at * 10_000_000)).collect();
-    assert_eq!(start(&long, by_data(104 + 2_990_000_000)), Some(Start::Unknown));
-    // The balancer marks the first data only. It may be overtaken, or be another connection's.
-    let named = |seq| Some(Start::Data(Seq(seq)));
-    assert_eq!(start(&[up(1, 10, ACK, &[], b"")], by_data(10)), named(10));
-    assert_eq!(start(&[data(100)], by_data(10)), named(10));
-    assert_eq!(start(&[data(100)], by_data(1_000_000_000)), named(1_000_000_000));
-    assert_eq!(start(&[data(100), up(1, 200, SYN, &[], b"")], by_data(201)), named(201));
-    assert_eq!(start(&[data(100), up(1, 200, SYN, &TOA, b"")], by_data(201)), Some(Start::Known(Seq(201))));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Data of connections that are not followed. If a TOA names the client of such a connection later, that shows no start.
+//! Data that is of no connection that is followed, as far as is known. If a TOA names its client later, that shows no start.
 
 use foldhash::quality::RandomState;
 use lru::LruCache;
