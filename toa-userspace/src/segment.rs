@@ -100,6 +100,14 @@ impl Start {
             Self::Unknown
         }
     }
+
+    /// Reads the start of the flow of a record. Data that named nobody shows none: it may be in the middle of a body.
+    pub fn of_record(record: &SegmentRecord) -> Self {
+        match Self::of_flow(record.flags, record.start_seq) {
+            Self::Data(_) if !record.attribution.is_named() => Self::Unknown,
+            start => start,
+        }
+    }
 }
 
 /// Why a sample is not a segment.
@@ -196,7 +204,7 @@ impl<'a> Segment<'a> {
             seq: tcp.seq,
             flags: tcp.flags,
             details: Details::read(packet, &tcp, record.gso_segments > 1),
-            start: Start::of_flow(record.flags, record.start_seq),
+            start: Start::of_record(&record),
             is_stray: record.flags & flow_flags::STRAY != 0,
             is_doubtful: record.flags & flow_flags::DOUBTFUL != 0,
             payload,

@@ -26,7 +26,7 @@ fn parse(pieces: &[&[u8]], gap_at: usize, is_known: bool) -> Vec<Vec<u8>> {
     let receiver = &mut |event: &Event<'_>| {
         found.push(match event {
             Event::Request(request) => {
-                assert!(is_known || request.certainty.resynchronized || request.stream.is_none());
+                assert!(is_known || request.certainty.resynchronized);
                 request.raw().to_vec()
             }
             Event::NotHttp { reason, .. } => reason.name().as_bytes().to_vec(),

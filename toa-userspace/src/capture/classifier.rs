@@ -3,10 +3,12 @@
 //! The code that parses packets and decides on them is the kernel program's. Only lookups and writes differ. Time is
 //! that of the packets.
 
+mod beginning;
 mod content;
 mod recorded;
 mod replaced_flows;
 mod reuse;
+mod unfollowed;
 
 use std::num::NonZeroUsize;
 
@@ -31,19 +33,17 @@ use toa_common::{
 use crate::{
     capture::Packet,
     http::start::is_client_start,
-    ledger::{add, counters::Snapshot},
+    ledger::counters::Snapshot,
     pipeline::checksums::Checksums,
     rule::{Rule, balancers::Balancers, matcher::Matcher},
     segment::{Segment, Start, checksum::Checksum, details::Details},
 };
 use content::{Content, details, payload};
 use replaced_flows::ReplacedFlows;
+use unfollowed::UnfollowedData;
 
 /// Entries of the table of handshakes.
 const MAX_HANDSHAKES: NonZeroUsize = NonZeroUsize::new(limits::MAX_HANDSHAKES as usize).unwrap();
-
-/// How many of the flows that have been silent for longest are examined for an ended one when there are too many.
-const EXAMINED_FLOWS: usize = 64;
 
 /// Which connections to follow.
 #[derive(Clone, Debug)]
@@ -81,6 +81,7 @@ pub struct Classifier {
     /// What the kernel program has no need of: it sees every SYN.
     replaced: Option<ReplacedFlows>,
     handshakes: LruCache<FlowKey, Handshake, RandomState>,
+    unfollowed: UnfollowedData,
     checksums: Checksums,
     /// The generation of the connection learned last.
     generation: u64,
@@ -101,6 +102,7 @@ impl Classifier {
             flows: LruCache::unbounded_with_hasher(RandomState::default()),
             replaced: None,
             handshakes: LruCache::with_hasher(MAX_HANDSHAKES, RandomState::default()),
+            unfollowed: UnfollowedData::new(max_flows),
             checksums: Checksums::default(),
             generation: 0,
             counters: Snapshot::default(),
@@ -235,6 +237,7 @@ impl Classifier {
             Action::Ignore => {
                 let reason = if toa.is_some() { Counter::Unwatched } else { Counter::Unmarked };
                 self.counters.increment(reason);
+                self.unfollowed.note(tcp);
             }
             Action::Reject => self.counters.increment(Counter::Signed),
             Action::Stray => self.counters.increment(Counter::Stray),
@@ -243,6 +246,7 @@ impl Classifier {
                 let flow = self.flows.pop(&tcp.key);
                 self.replace(&tcp.key, flow);
                 self.counters.increment(Counter::Unfollowed);
+                self.unfollowed.note(tcp);
             }
             Action::Learn => {
                 self.begin(packet, inspected, handshake);
@@ -294,25 +298,6 @@ impl Classifier {
             && (is_chosen || has_handshake || is_client())
     }
 
-    /// Begins to follow a connection, whose client `handshake` or the packet's TOA names.
-    fn begin(&mut self, packet: &Packet<'_>, inspected: &Inspected, handshake: Option<&Handshake>) {
-        self.generation = packet.time_ns.max(self.generation.saturating_add(1));
-        let mut flow = Flow::EMPTY;
-        flow.begin(inspected, handshake, self.generation);
-        flow.interface_index = packet.interface;
-        let before = self.flows.put(inspected.tcp.key, flow);
-        self.replace(&inspected.tcp.key, before);
-        self.counters.increment(Counter::Learned);
-        while self.flows.len() > self.max_flows {
-            let ended = self.flows.iter().rev().take(EXAMINED_FLOWS).find(|(_, flow)| flow.ended_ns != 0);
-            let oldest = match ended.map(|(key, _)| *key) {
-                Some(key) => self.flows.pop_entry(&key),
-                None => self.flows.pop_lru(),
-            };
-            add(&mut self.evicted, u64::from(oldest.is_some_and(|(_, flow)| flow.ended_ns == 0)));
-        }
-    }
-
     /// Records a packet of a followed connection. Returns it as a segment unless it is a pure ACK.
     fn follow<'a>(
         &mut self,
@@ -322,7 +307,7 @@ impl Classifier {
         decision: Decision,
         content: Content<'a>,
     ) -> Option<Segment<'a>> {
-        let Self { counters, flows, .. } = self;
+        let Self { counters, flows, unfollowed, .. } = self;
         let tcp = &inspected.tcp;
         let flow = flows.get_mut(&tcp.key)?;
         if decision.action == Action::Replace {
@@ -343,6 +328,9 @@ impl Classifier {
             if happened {
                 counters.increment(counter);
             }
+        }
+        if flow.strays != 0 || flow.ended_ns != 0 {
+            unfollowed.note(tcp);
         }
         if tcp.is_pure_ack() {
             counters.increment(Counter::PureAck);

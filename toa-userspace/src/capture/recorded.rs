@@ -52,7 +52,7 @@ impl From<&SegmentRecord> for Recorded {
         Self {
             attribution: record.attribution,
             generation: record.generation,
-            start: Start::of_flow(record.flags, record.start_seq),
+            start: Start::of_record(record),
             is_stray: record.flags & flow_flags::STRAY != 0,
             is_doubtful: record.flags & flow_flags::DOUBTFUL != 0,
             segments: record.gso_segments,

@@ -147,6 +147,20 @@ fn a_sample_is_read_from_its_frame() {
 }
 
 #[test]
+fn data_that_named_nobody_shows_no_start() {
+    let (record, frame) = sample(b"hello", 5);
+    let start = |flags, toa_length| {
+        let attribution = Attribution { toa_length, ..record.attribution };
+        let record = SegmentRecord { flags, attribution, ..record };
+        Segment::decode(&bytes_of(&record, &frame), 0).unwrap().start
+    };
+    let first = Seq(0xffff_fff1);
+    assert_eq!(start(flow_flags::START_KNOWN, 0), Start::Known(first));
+    assert_eq!(start(flow_flags::START_DATA, 8), Start::Data(first));
+    assert_eq!([start(flow_flags::START_DATA, 0), start(0, 8)], [Start::Unknown; 2]);
+}
+
+#[test]
 fn what_was_cut_is_known() {
     let (record, frame) = sample(b"hello", 2);
     let bytes = bytes_of(&record, &frame);

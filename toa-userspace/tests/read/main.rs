@@ -2,6 +2,7 @@
 
 mod compressed;
 mod connections;
+mod joined;
 mod limits;
 mod messages;
 mod results;

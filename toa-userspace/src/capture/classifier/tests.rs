@@ -1,3 +1,5 @@
+mod starts;
+
 use toa_common::{
     skip_reason::SkipReason,
     wire::tcp::{ACK, FIN, RST, SYN},

@@ -90,6 +90,25 @@ fn a_compressed_capture_has_the_same_packets() {
 }
 
 #[test]
+fn zeros_after_gzip_data_are_padding() {
+    let plain = capture();
+    let expected = read(&plain, plain.len());
+    let (first, second) = plain.split_at(3000);
+    let members = [gzip(first), gzip(second)].concat();
+    for zeros in [1, 2, 9, 10, 18, 511, 100_000] {
+        let padded = [&members[..], &vec![0; zeros]].concat();
+        for size in [13, 64, 1 << 16] {
+            assert_eq!(read(&padded, size), expected, "{zeros} in pieces of {size}");
+        }
+        // Anything else after them is no member.
+        for behind in [&b"x"[..], &gzip(b"")] {
+            let (rows, end) = read(&[&padded, behind].concat(), 64);
+            assert_eq!((&rows, end), (&expected.0, Err("the gzip data is damaged".to_owned())));
+        }
+    }
+}
+
+#[test]
 fn what_another_program_has_compressed_is_read() {
     let mut decoder = Decoder::new(&PIPED).unwrap();
     let mut text = Vec::new();

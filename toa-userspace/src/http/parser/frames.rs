@@ -20,8 +20,9 @@ use super::{
 use crate::ledger::add;
 
 impl Parser {
-    /// Continues with HTTP/2, whose preface comes next.
+    /// Continues with HTTP/2, whose preface comes next. It shows no start, because a body may contain it.
     pub(super) fn begin_http2(&mut self) {
+        self.certainty.resynchronized |= matches!(self.before, Before::Unknown);
         // The request that asked for it is that of stream 1 (RFC 7540 section 3.2).
         let last_stream_id = u32::from(matches!(self.before, Before::Last(_)));
         self.state = State::Http2(Box::new(Connection::new(last_stream_id)));

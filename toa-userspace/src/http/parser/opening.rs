@@ -53,7 +53,7 @@ impl Parser {
         }
     }
 
-    /// Reads the rest of a PROXY header. Returns the bytes after it.
+    /// Reads the rest of a PROXY header. Returns the bytes after it. It shows no start, because a body may contain it.
     pub(super) fn proxy<'b>(&mut self, bytes: &'b [u8], cx: &mut Context<'_>) -> &'b [u8] {
         let State::Proxy(reader) = &mut self.state else {
             return bytes;
@@ -65,14 +65,15 @@ impl Parser {
         match progress {
             Progress::More => {}
             Progress::Done(header) => {
-                self.before = Before::Start;
                 self.certainty.possibly_unread |= header.is_malformed;
                 self.begin(Some(header), cx);
             }
             Progress::Broken => {
                 self.begin(Some(unknown), cx);
-                if !self.is_unwanted() {
-                    self.stop(NotHttp::Other, rest, cx);
+                match self.before {
+                    _ if self.is_unwanted() => {}
+                    Before::Unknown => self.lose(cx),
+                    _ => self.stop(NotHttp::Other, rest, cx),
                 }
             }
         }

@@ -79,3 +79,16 @@ fn what_only_begins_like_such_a_header_is_something_else() {
     assert_eq!((rig.ledger.unfinished_heads, rig.ledger.resync_bytes), (1, 4));
     assert_eq!(Rig::from_syn().data(b"\r\n\r\n").gap(1).data(GET).found, ["~GET /1"]);
 }
+
+#[test]
+fn what_a_body_may_contain_shows_no_start() {
+    let v1 = b"PROXY TCP4 203.0.113.9 10.9.0.2 54321 80\r\n".to_vec();
+    for (header, name) in [(v1, "proxy-v1"), (proxy_v2(12), "proxy-v2")] {
+        for rig in [Rig::joined(), Rig::from_syn().gap(1)] {
+            let body = [&header, GET, b"GET /2 HTTP/1.1\r\n\r\n"].concat();
+            assert_eq!(rig.data(&body).found, [name, "~GET /1", "~GET /2"]);
+        }
+        let unknown = b"FOO /1 HTTP/1.1\r\nhost: a\r\n\r\n";
+        assert_eq!(Rig::joined().data(&[&header[..], unknown].concat()).found, [name]);
+    }
+}

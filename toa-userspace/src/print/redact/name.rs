@@ -9,7 +9,7 @@ mod words;
 use super::unit::Unit;
 use words::{
     HARMLESS_ENDS, HARMLESS_KEYS, OTHER_WORDS, SECRET_CODES, SECRET_ENDS, SECRET_FIELDS, SECRET_PARAMETERS,
-    SECRET_WORDS, secret_parts,
+    SECRET_SEGMENTS, SECRET_WORDS, secret_parts,
 };
 
 /// Longest name that is examined, in letters and digits. The values of longer names are hidden.
@@ -122,7 +122,7 @@ impl Name {
     /// Returns whether a path segment of this name is followed by a secret, if the next one looks like one:
     /// `/reset-password/8f14e45fceea`.
     pub(super) fn is_secret_segment(&self) -> bool {
-        self.has_secret_part()
+        self.has_secret_part() || self.words().last().is_some_and(|word| SECRET_SEGMENTS.contains(&word))
     }
 
     /// Returns whether the name is that of a bot of Telegram, whose token follows it in the path: `/bot1234:S/getMe`.

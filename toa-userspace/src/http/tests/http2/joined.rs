@@ -372,3 +372,13 @@ fn a_gap_in_a_header_block_ends_where_its_frame_ends() {
     assert_eq!(wire.found, [Found::whole(1, &head("/1")), cut, next]);
     assert_eq!((wire.ledger.resyncs, wire.ledger.unknown_fields), (0, 1));
 }
+
+#[test]
+fn a_preface_that_a_body_may_contain_shows_no_start() {
+    let bytes = [PREFACE, &frame(SETTINGS, 0, 0, b""), &request(1, "/1")].concat();
+    let found = Found { is_resynchronized: true, ..Found::whole(1, &head("/1")) };
+    // It is recognised in one piece.
+    for step in PREFACE.len()..=bytes.len() {
+        assert_eq!(Wire::new(false).pieces(&bytes, step).found, std::slice::from_ref(&found), "{step}");
+    }
+}

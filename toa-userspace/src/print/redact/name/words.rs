@@ -20,7 +20,7 @@ pub(super) const fn secret_parts(first: u8) -> &'static [&'static [u8]] {
         b'h' => &[b"hmac"],
         b'j' => &[b"jwt"],
         b'k' => &[b"kennwort"],
-        b'm' => &[b"macaroon", b"masterkey", b"motdepasse"],
+        b'm' => &[b"macaroon", b"magiclink", b"masterkey", b"motdepasse"],
         b'p' => &[b"passcode", b"passphrase", b"passwd", b"password", b"passwort", b"privatekey"],
         b's' => &[
             b"samlresponse",
@@ -117,19 +117,51 @@ pub(super) const HARMLESS_ENDS: [&[u8]; 27] = [
 ];
 
 /// Fields that are secret and do not say so, without an `X-` before them. Kubernetes sends tokens as WebSocket protocols.
-pub(super) const SECRET_FIELDS: [&[u8]; 7] = [
+pub(super) const SECRET_FIELDS: [&[u8]; 10] = [
     b"access",
     b"amznoidcdata",
     b"honeycombteam",
+    b"jscode",
     b"msclientprincipal",
     b"secwebsocketprotocol",
     b"sid",
+    b"sk",
     b"ticket",
+    b"tk",
 ];
 
-/// Parameters that are secret under this name only: `code` is, `country_code` is not.
-pub(super) const SECRET_PARAMETERS: [&[u8]; 8] =
-    [b"code", b"connectsid", b"hdnea", b"hdnts", b"samlart", b"sid", b"wpnonce", b"wresult"];
+/// Parameters that are secret under this name only: `code` is, `country_code` is not. `js_code` is that of `WeChat`, `pgt` and `tgt` are
+/// tickets of CAS.
+pub(super) const SECRET_PARAMETERS: [&[u8]; 14] = [
+    b"code",
+    b"connectsid",
+    b"hdnea",
+    b"hdnts",
+    b"jscode",
+    b"pgt",
+    b"samlart",
+    b"sid",
+    b"sk",
+    b"tgt",
+    b"tk",
+    b"tkt",
+    b"wpnonce",
+    b"wresult",
+];
+
+/// Words with which the name of a path segment ends before a secret, if they are no parts of any secret name.
+pub(super) const SECRET_SEGMENTS: [&[u8]; 10] = [
+    b"activation",
+    b"confirmation",
+    b"invitation",
+    b"recovery",
+    b"reset",
+    b"sess",
+    b"session",
+    b"sessions",
+    b"sid",
+    b"verification",
+];
 
 /// Codes that are secret, like the word `sign`, in any field or parameter whose name ends with them.
 pub(super) const SECRET_CODES: [&[u8]; 14] = [

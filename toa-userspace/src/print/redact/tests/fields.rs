@@ -61,6 +61,9 @@ fn secret_fields_are_known_by_name() {
         "X-Api-Sign",
         "X-Shopify-Hmac-Sha256",
         "X-Ticket",
+        "Js_Code",
+        "X-Sk",
+        "X-Tk",
         "X-Verification-Code",
         "Tls-UserSig",
     ] {
@@ -90,6 +93,8 @@ fn harmless_fields_are_shown() {
         "X-Real-Ip",
         "Via",
         "X-Shipping",
+        "X-Sku",
+        "X-Task",
         "X-Amz-Cf-Id",
         "X-Auth-Request-Email",
         "X-Auth-User",

@@ -75,6 +75,12 @@ fn secret_parameters_are_known_by_name() {
         "app_sign",
         "Bearer",
         "hdnts",
+        "js_code",
+        "sk",
+        "tk",
+        "tkt",
+        "pgt",
+        "tgt",
     ] {
         let expected = format!("/a?x=1&{name}=•••&y=2");
         assert_eq!(target(&Redactor::default(), &format!("/a?x=1&{name}=hunter2&y=2")), expected);
@@ -125,6 +131,13 @@ fn harmless_parameters_are_shown() {
         "page[number]",
         "refresh",
         "login",
+        "sku",
+        "skip",
+        "task",
+        "sk_type",
+        "stk",
+        "js",
+        "tick",
     ] {
         let sent = format!("/a?x=1&{name}=payments&y=2");
         assert_eq!(target(&Redactor::default(), &sent), sent);
@@ -232,6 +245,12 @@ fn secret_segments_of_a_path_are_hidden() {
         ("/reset-password/hunter2?x=1", "/reset-password/•••?x=1"),
         ("/a?next=%2Fapi-key%2Fhunter2%2Fb&x=1", "/a?next=%2Fapi-key%2F•••%2Fb&x=1"),
         ("http://h/token/hunter2", "http://h/token/•••"),
+        ("/a/session/hunter2/b", "/a/session/•••/b"),
+        ("/user-sessions/hunter2", "/user-sessions/•••"),
+        ("/account/reset/hunter2?x=1", "/account/reset/•••?x=1"),
+        ("/Reset/hunter2", "/Reset/•••"),
+        ("/a?next=%2Freset%2Fhunter2", "/a?next=%2Freset%2F•••"),
+        ("/login/magic-link/hunter2", "/login/magic-link/•••"),
         ("/bot123:AAhunter2/getMe", "/bot123:•••/getMe"),
         ("/file/bot123:AAhunter2/a", "/file/bot123:•••/a"),
     ]);
@@ -243,6 +262,19 @@ fn what_is_ordinary_in_a_target_is_shown() {
         "*",
         "/",
         "/a/token/refresh",
+        "/tokens",
+        "/tokens?page=2",
+        "/session",
+        "/session/",
+        "/session/new",
+        "/sessions/4711",
+        "/v1/session/v2/orders2024",
+        "/session.js",
+        "/reset/password",
+        "/presets/orders2024",
+        "/obsession/orders2024",
+        "/resetting/orders2024",
+        "https://session/orders2024",
         "/v1/tokens:revoke",
         "/api/v1/tokens/4711",
         "/token/v1/orders2024",
@@ -264,12 +296,47 @@ fn what_is_ordinary_in_a_target_is_shown() {
     }
 }
 
+/// The ends of names of segments that a secret follows.
+const NAMES: [&str; 12] = [
+    "token",
+    "tokens",
+    "reset-password",
+    "api-key",
+    "session",
+    "sessions",
+    "sess",
+    "reset",
+    "magic-link",
+    "activation",
+    "confirmation",
+    "verification",
+];
+
 /// Returns the separators of a target.
 fn separators(target: &[u8]) -> Vec<u8> {
     target.iter().copied().filter(|byte| b"?#&;".contains(byte)).collect()
 }
 
 proptest! {
+    #[test]
+    fn what_looks_like_a_secret_is_hidden_in_a_segment_behind_its_name(
+        before in "(/[a-z]{1,8}){0,2}/([a-z]{1,8}[-_.])?", name in prop::sample::select(&NAMES[..]), upper: bool,
+        secret in "[a-z]{3}[0-9][A-Z]{2}[A-Za-z0-9_~-]{0,40}", behind in "(/[a-z]{1,4}){0,2}([?][a-z]{1,4}=[0-9])?",
+    ) {
+        let name = if upper { name.to_uppercase() } else { name.to_owned() };
+        let sent = format!("{before}{name}/{secret}{behind}");
+        prop_assert_eq!(target(&Redactor::default(), &sent), format!("{before}{name}/•••{behind}"));
+    }
+
+    #[test]
+    fn what_looks_like_no_secret_is_shown_behind_any_segment(
+        name in prop::sample::select(&NAMES[..]), next in "[a-z]{0,20}|[0-9]{1,20}|v[0-9]{1,3}", behind in "([?]page=[0-9]{1,9})?",
+    ) {
+        for sent in [format!("/a/{name}{behind}"), format!("/{name}/{next}{behind}")] {
+            prop_assert_eq!(target(&Redactor::default(), &sent), sent);
+        }
+    }
+
     #[test]
     fn redaction_shows_pieces_of_the_target_and_all_separators(
         sent in "([a-c@/?#&;=:+%. \"]|%2[56fF]|%3[dD]|%40|token|sig|://|eyJ|basic ){0,40}"
