@@ -45,12 +45,14 @@ const PORTS: std::ops::Range<u16> = 20_000..60_000;
 /// Every line of `flows --existing`, and of `attach --existing`, contains one of these after `toa-tc: `.
 const OF_FLOWS: [&str; 3] =
     [" established connections: ", "not scanned: ", " came through something that marks TCP options"];
-const OF_ATTACH: [&str; 11] = [
+const OF_ATTACH: [&str; 12] = [
     // A connection that was open before is searched for its next request.
     "found by searching: may be part of a body",
     "attached to web0",
     "nothing is watched yet: ",
     " by process ",
+    // More often in a second than is kept.
+    "the rules were changed ",
     " TCP packets in ",
     " connections, ",
     "open connections: ",
