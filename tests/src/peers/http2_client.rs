@@ -63,7 +63,7 @@ pub struct Http2Connection {
 }
 
 impl Http2Connection {
-    /// Connects to `server` from the address and port of `bound`, which is closed before.
+    /// Connects to `server` from the address and port of `bound`.
     pub fn open(namespace: &Namespace, bound: Bound, server: SocketAddr) -> Result<Self> {
         Self::over(TlsPipe::open(namespace, bound, server, "h2", None)?)
     }

@@ -23,7 +23,7 @@ pub struct TlsConnection {
 }
 
 impl TlsConnection {
-    /// Connects to `server` from the address and port of `bound`, which is closed before.
+    /// Connects to `server` from the address and port of `bound`.
     pub fn open(namespace: &Namespace, bound: Bound, server: SocketAddr) -> Result<Self> {
         let pipe = TlsPipe::open(namespace, bound, server, "http/1.1", None)?;
         Ok(Self { pipe, sent: Vec::new(), answers: Answers::default() })

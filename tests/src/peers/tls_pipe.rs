@@ -25,11 +25,13 @@ pub(super) struct TlsPipe {
     input: ChildStdin,
     output: ChildStdout,
     local: SocketAddr,
+    /// Keeps the port: until the process has bound it, it would be anybody's.
+    _bound: Bound,
 }
 
 impl TlsPipe {
-    /// Connects to `server` from the address and port of `bound`, which is closed before, and offers this protocol. Appends
-    /// the connection's secrets to the file `keys`.
+    /// Connects to `server` from the address and port of `bound`, and offers this protocol. Appends the connection's secrets to
+    /// the file `keys`.
     pub(super) fn open(
         namespace: &Namespace,
         bound: Bound,
@@ -38,7 +40,6 @@ impl TlsPipe {
         keys: Option<&Path>,
     ) -> Result<Self> {
         let local = bound.local();
-        drop(bound);
         let [local_text, server] = [local, server].map(|it| it.to_string());
         let mut command = namespace.command("openssl");
         command
@@ -53,7 +54,7 @@ impl TlsPipe {
         let mut process = Process::new("openssl s_client", command.spawn().context("starting openssl")?);
         let child = process.child();
         let (input, output) = (child.stdin.take().context("stdin")?, child.stdout.take().context("stdout")?);
-        Ok(Self { _process: process, input, output, local })
+        Ok(Self { _process: process, input, output, local, _bound: bound })
     }
 
     /// Returns its local address and port.
