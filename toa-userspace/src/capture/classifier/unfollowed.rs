@@ -35,15 +35,14 @@ impl UnfollowedData {
         if tcp.flags & SYN != 0 {
             self.seen.pop(&tcp.key);
         } else if tcp.payload_len != 0 && tcp.flags & RST == 0 {
-            let (before, last) = (self.seen.peek(&tcp.key), tcp.seq);
-            let first = match before {
-                Some(seen) if is_near(last, seen.last) => {
-                    let behind = last.distance(seen.first).clamp(0, WINDOW_BYTES.cast_signed());
-                    last + behind.cast_unsigned().wrapping_neg()
-                }
-                _ => last,
-            };
-            self.seen.put(tcp.key, Seen { first, last });
+            let last = tcp.seq;
+            if let Some(seen) = self.seen.get_mut(&tcp.key) {
+                let behind = if is_near(last, seen.last) { last.distance(seen.first) } else { 0 };
+                let behind = behind.clamp(0, WINDOW_BYTES.cast_signed()).cast_unsigned();
+                *seen = Seen { first: last + behind.wrapping_neg(), last };
+                return;
+            }
+            self.seen.put(tcp.key, Seen { first: last, last });
             if self.seen.len() > self.max {
                 self.seen.pop_lru();
             }
