@@ -3,8 +3,9 @@
 //! Printable UTF-8 stays as it is. Everything else is written byte by byte as `\xNN` with two lower-case hexadecimal
 //! digits, and a backslash as `\\`. So the original bytes can be recovered from the output.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
+use super::push_fmt;
 use crate::byte_class::{has_any, is_within};
 
 /// Bytes that are displayed escaped.
@@ -82,6 +83,40 @@ fn push_escaped(bytes: &[u8], backslash: &[u8], quote: &[u8], out: &mut Vec<u8>)
             }
         }
     }
+}
+
+/// Returns text without what controls a terminal or changes how the rest is shown, such as in names of files and interfaces. A
+/// backslash stays, because parts of the text may be escaped already.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    let is_hidden = |it: char| !is_shown(it) && !matches!(it, '\n' | '\\');
+    if !text.contains(is_hidden) {
+        return text.into();
+    }
+    let mut printable = String::new();
+    for it in text.chars() {
+        if is_hidden(it) { printable.extend(it.escape_default()) } else { printable.push(it) }
+    }
+    printable.into()
+}
+
+/// Returns JSON of the same meaning in which what controls a terminal, or changes how the rest is shown, is escaped. Such
+/// characters occur in strings only.
+pub fn printable_json(json: String) -> String {
+    let is_hidden = |it: char| !is_shown(it) && it != '\\';
+    if !json.contains(is_hidden) {
+        return json;
+    }
+    let mut printable = String::new();
+    for it in json.chars() {
+        if is_hidden(it) {
+            for unit in it.encode_utf16(&mut [0; 2]) {
+                push_fmt(&mut printable, format_args!("\\u{unit:04x}"));
+            }
+        } else {
+            printable.push(it);
+        }
+    }
+    printable
 }
 
 /// Returns a digit below 16 in hexadecimal.
@@ -214,6 +249,23 @@ mod tests {
                 };
             }
             prop_assert_eq!(back, bytes);
+        }
+    }
+
+    #[test]
+    fn text_cannot_control_the_terminal() {
+        let sent = "é: \u{1b}[31mred\u{9b}m\tend\nnext \u{202e}pacp.a \\x1b";
+        assert_eq!(printable(sent), "é: \\u{1b}[31mred\\u{9b}m\\tend\nnext \\u{202e}pacp.a \\x1b");
+        assert!(matches!(printable("plain"), Cow::Borrowed(_)));
+    }
+
+    proptest! {
+        #[test]
+        fn json_cannot_control_the_terminal_and_means_the_same(value in ".*", more: Vec<char>) {
+            let value: String = value.chars().chain(more).collect();
+            let json = printable_json(serde_json::to_string(&value)?);
+            prop_assert!(!json.contains(|it: char| it != '\\' && !is_shown(it)), "{json:?}");
+            prop_assert_eq!(serde_json::from_str::<String>(&json)?, value);
         }
     }
 }

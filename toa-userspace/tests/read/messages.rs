@@ -33,6 +33,19 @@ fn the_end_of_a_run_is_messages_with_the_same_text() -> Result {
 }
 
 #[test]
+fn a_name_of_a_file_cannot_control_the_terminal() -> Result {
+    let name = "/no/such/\u{1b}[31m\u{9b}m\u{202e}file";
+    let expected = r"cannot open /no/such/\u{1b}[31m\u{9b}m\u{202e}file: ";
+    let output = tool().args(["read", name]).output()?;
+    assert!(text(&output.stderr).contains(expected), "{output:?}");
+    let output = tool().args(["read", "-o", "json", name]).output()?;
+    assert!(!text(&output.stderr).contains(['\u{9b}', '\u{202e}']), "{output:?}");
+    let messages = messages(&output.stderr)?;
+    assert!(matches!(&messages[..], [(_, text)] if text.starts_with(expected)), "{messages:?}");
+    Ok(())
+}
+
+#[test]
 fn failures_are_messages_and_only_what_cannot_be_parsed_is_text() -> Result {
     let output = tool().args(["read", "-o", "json", "/no/such/file"]).output()?;
     let messages_of = messages(&output.stderr)?;

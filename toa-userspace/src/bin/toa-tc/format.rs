@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use jiff::Timestamp;
 use serde::Serialize;
-use toa_userspace::live::host::clock;
+use toa_userspace::{live::host::clock, print::escape::printable_json};
 
 use crate::time_zone;
 
@@ -52,7 +52,7 @@ pub(crate) fn age(time: Duration) -> String {
 
 /// Formats a value as one line of JSON.
 pub(crate) fn json(value: &impl Serialize) -> Result<String> {
-    Ok(serde_json::to_string(value)? + "\n")
+    Ok(printable_json(serde_json::to_string(value)?) + "\n")
 }
 
 #[cfg(test)]

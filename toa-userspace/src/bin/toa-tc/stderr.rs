@@ -6,7 +6,6 @@
 mod queue;
 
 use std::{
-    borrow::Cow,
     fmt,
     io::{self, IsTerminal as _, Write},
     sync::{
@@ -24,6 +23,7 @@ use toa_userspace::{
     live::host::{clock, interfaces, sandbox},
     print::{
         count::plural,
+        escape::printable,
         json::message::{About, Message},
         ledger::Summary,
     },
@@ -94,28 +94,17 @@ pub(crate) fn message(level: Level, text: fmt::Arguments<'_>, about: About<'_>) 
     LINES.fetch_add(1, Ordering::Relaxed);
     let text = text.to_string();
     push(formatted(level, &text, about));
-    *LATEST.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), text));
+    *LATEST.lock().unwrap_or_else(PoisonError::into_inner) =
+        Some((Instant::now(), printable(&text).into_owned()));
 }
 
 /// Returns a line of text, or of JSON.
 fn formatted(level: Level, text: &str, about: About<'_>) -> Vec<u8> {
+    let text = &printable(text);
     match HOST_NAME.get() {
-        None => format!("toa-tc: {}\n", printable(text)).into_bytes(),
+        None => format!("toa-tc: {text}\n").into_bytes(),
         Some(host_name) => Message { level, text, about }.line(clock::unix_ns(), host_name),
     }
-}
-
-/// Returns a text without what controls a terminal: arguments and names of files may have any characters.
-fn printable(text: &str) -> Cow<'_, str> {
-    let is_control = |it: char| it.is_control() && it != '\n';
-    if !text.contains(is_control) {
-        return text.into();
-    }
-    let mut printable = String::new();
-    for it in text.chars() {
-        if is_control(it) { printable.extend(it.escape_default()) } else { printable.push(it) }
-    }
-    printable.into()
 }
 
 /// Ends the line on which the terminal has shown `^C`, so that the next one begins at its start.
@@ -271,16 +260,5 @@ fn write_all(mut bytes: &[u8]) {
             // Nothing can be done if stderr is gone.
             Err(_) => return,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_cannot_control_the_terminal() {
-        assert_eq!(printable("é: \u{1b}[31mred\u{9b}m\tend\nnext"), "é: \\u{1b}[31mred\\u{9b}m\\tend\nnext");
-        assert!(matches!(printable("plain"), Cow::Borrowed(_)));
     }
 }

@@ -6,6 +6,8 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use toa_common::attribution::{Attribution, LearnedFrom};
 
+use crate::print::escape::printable_json;
+
 #[derive(Serialize)]
 pub(super) struct Host<'a> {
     pub(super) name: &'a str,
@@ -81,5 +83,5 @@ impl Serialize for Time {
 
 /// Returns the JSON of a value whose maps have no other keys than strings, so that it cannot fail.
 pub(super) fn json(value: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(value).unwrap_or_default()
+    printable_json(serde_json::to_string(value).unwrap_or_default()).into_bytes()
 }

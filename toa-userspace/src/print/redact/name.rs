@@ -158,11 +158,12 @@ impl Name {
         let name = self.get();
         let is_code =
             || SECRET_CODES.iter().any(|code| name.ends_with(code)) || self.words().last() == Some(b"sign");
-        match place {
-            Place::Field => SECRET_FIELDS.contains(&name.strip_prefix(b"x").unwrap_or(name)) || is_code(),
-            Place::Parameter => name.ends_with(b"ticket") || SECRET_PARAMETERS.contains(&name) || is_code(),
-            Place::Nested | Place::Text => false,
-        }
+        let is_exact = match place {
+            Place::Field => SECRET_FIELDS.contains(&name.strip_prefix(b"x").unwrap_or(name)),
+            Place::Parameter => SECRET_PARAMETERS.contains(&name),
+            Place::Nested | Place::Text => return false,
+        };
+        is_exact || name.ends_with(b"ticket") || is_code()
     }
 
     /// Returns the name from each letter on.

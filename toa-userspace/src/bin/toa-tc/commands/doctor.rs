@@ -7,7 +7,7 @@ use toa_userspace::{
         check::{Check, State},
         examine,
     },
-    print::push_fmt,
+    print::{escape::printable, push_fmt},
 };
 
 use crate::{
@@ -58,5 +58,17 @@ fn line(check: &Check) -> String {
         push_fmt(&mut text, format_args!(" ({advice})"));
     }
     text.push('\n');
-    text
+    printable(&text).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_an_interface_cannot_control_the_terminal() {
+        let found = "e\u{1b}[31m\u{9b}m: empty".to_owned();
+        let check = Check { name: "ingress chain", state: State::Ok, found, advice: None };
+        assert_eq!(line(&check), "ok    ingress chain: e\\u{1b}[31m\\u{9b}m: empty\n");
+    }
 }

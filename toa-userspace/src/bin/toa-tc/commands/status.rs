@@ -19,7 +19,7 @@ use toa_userspace::{
         remember,
         runs::{Run, Runs},
     },
-    print::{count::plural, push_fmt, remembered::describe},
+    print::{count::plural, escape::printable, push_fmt, remembered::describe},
 };
 
 use attached::Status;
@@ -109,7 +109,7 @@ pub(crate) fn run(args: &StatusArgs) -> Result<()> {
     }
     match args.output {
         StatusFormat::Json => print(&json(&report)?)?,
-        StatusFormat::Text | StatusFormat::Prometheus => print(&text(&report, &runs))?,
+        StatusFormat::Text | StatusFormat::Prometheus => print(&printable(&text(&report, &runs)))?,
     }
     Ok(NothingFound::check(report.runs.is_empty())?)
 }

@@ -117,7 +117,7 @@ pub(super) const HARMLESS_ENDS: [&[u8]; 27] = [
 ];
 
 /// Fields that are secret and do not say so, without an `X-` before them. Kubernetes sends tokens as WebSocket protocols.
-pub(super) const SECRET_FIELDS: [&[u8]; 10] = [
+pub(super) const SECRET_FIELDS: [&[u8]; 9] = [
     b"access",
     b"amznoidcdata",
     b"honeycombteam",
@@ -126,13 +126,13 @@ pub(super) const SECRET_FIELDS: [&[u8]; 10] = [
     b"secwebsocketprotocol",
     b"sid",
     b"sk",
-    b"ticket",
     b"tk",
 ];
 
 /// Parameters that are secret under this name only: `code` is, `country_code` is not. `js_code` is that of `WeChat`, `pgt` and `tgt` are
-/// tickets of CAS.
-pub(super) const SECRET_PARAMETERS: [&[u8]; 14] = [
+/// tickets of CAS, and `ak` is a key of Baidu.
+pub(super) const SECRET_PARAMETERS: [&[u8]; 15] = [
+    b"ak",
     b"code",
     b"connectsid",
     b"hdnea",
@@ -150,21 +150,32 @@ pub(super) const SECRET_PARAMETERS: [&[u8]; 14] = [
 ];
 
 /// Words with which the name of a path segment ends before a secret, if they are no parts of any secret name.
-pub(super) const SECRET_SEGMENTS: [&[u8]; 10] = [
+pub(super) const SECRET_SEGMENTS: [&[u8]; 21] = [
+    b"activate",
     b"activation",
+    b"confirm",
     b"confirmation",
+    b"hook",
+    b"hooks",
     b"invitation",
+    b"invite",
+    b"invites",
+    b"magic",
     b"recovery",
     b"reset",
     b"sess",
     b"session",
     b"sessions",
     b"sid",
+    b"unsubscribe",
     b"verification",
+    b"verify",
+    b"webhook",
+    b"webhooks",
 ];
 
 /// Codes that are secret, like the word `sign`, in any field or parameter whose name ends with them.
-pub(super) const SECRET_CODES: [&[u8]; 14] = [
+pub(super) const SECRET_CODES: [&[u8]; 16] = [
     b"accesscode",
     b"activationcode",
     b"backupcode",
@@ -178,5 +189,7 @@ pub(super) const SECRET_CODES: [&[u8]; 14] = [
     b"securitycode",
     b"smscode",
     b"usercode",
+    b"vcode",
     b"verificationcode",
+    b"verifycode",
 ];

@@ -62,6 +62,8 @@ fn secret_fields_are_known_by_name() {
         "X-Shopify-Hmac-Sha256",
         "X-Ticket",
         "Js_Code",
+        "X-User-Ticket",
+        "X-Ya-Service-Ticket",
         "X-Sk",
         "X-Tk",
         "X-Verification-Code",

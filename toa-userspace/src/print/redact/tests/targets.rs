@@ -81,6 +81,9 @@ fn secret_parameters_are_known_by_name() {
         "tkt",
         "pgt",
         "tgt",
+        "verify_code",
+        "vcode",
+        "ak",
     ] {
         let expected = format!("/a?x=1&{name}=•••&y=2");
         assert_eq!(target(&Redactor::default(), &format!("/a?x=1&{name}=hunter2&y=2")), expected);
@@ -251,6 +254,16 @@ fn secret_segments_of_a_path_are_hidden() {
         ("/Reset/hunter2", "/Reset/•••"),
         ("/a?next=%2Freset%2Fhunter2", "/a?next=%2Freset%2F•••"),
         ("/login/magic-link/hunter2", "/login/magic-link/•••"),
+        ("/magic/hunter2", "/magic/•••"),
+        ("/team/invite/hunter2", "/team/invite/•••"),
+        ("/invites/hunter2", "/invites/•••"),
+        ("/verify/hunter2", "/verify/•••"),
+        ("/confirm/hunter2", "/confirm/•••"),
+        ("/activate/hunter2", "/activate/•••"),
+        ("/unsubscribe/hunter2", "/unsubscribe/•••"),
+        ("/hooks/hunter2", "/hooks/•••"),
+        ("/api/webhook/hunter2", "/api/webhook/•••"),
+        ("/webhooks/hunter2", "/webhooks/•••"),
         ("/bot123:AAhunter2/getMe", "/bot123:•••/getMe"),
         ("/file/bot123:AAhunter2/a", "/file/bot123:•••/a"),
     ]);
@@ -269,6 +282,9 @@ fn what_is_ordinary_in_a_target_is_shown() {
         "/session/new",
         "/sessions/4711",
         "/v1/session/v2/orders2024",
+        "/hooks/github",
+        "/webhooks/4711",
+        "/books/orders2024",
         "/session.js",
         "/reset/password",
         "/presets/orders2024",
