@@ -26,6 +26,9 @@ pub(super) enum Role {
     KeepAlive,
 }
 
+/// The word by which a client asks to close the connection.
+const CLOSE: &[u8] = b"close";
+
 impl Role {
     /// Returns what a field with this name and value means.
     pub(super) fn of(name: &[u8], value: &[u8]) -> Self {
@@ -42,7 +45,9 @@ impl Role {
             let has = |wanted: &[u8]| {
                 value.split(|byte| *byte == b',').any(|it| it.trim_ascii().eq_ignore_ascii_case(wanted))
             };
-            if has(b"close") {
+            // nginx takes any value that contains the word for it.
+            let closes = value.windows(CLOSE.len()).any(|it| it.eq_ignore_ascii_case(CLOSE));
+            if closes {
                 Self::Close
             } else if has(b"keep-alive") {
                 Self::KeepAlive
@@ -144,9 +149,11 @@ mod tests {
             ("expect: 100-Continue ", Role::Continue),
             ("expect: nothing", Role::None),
             ("Connection: TE, Close", Role::Close),
+            ("Connection: xCLOSEd", Role::Close),
+            ("Connection: clos, e", Role::None),
             ("connection: keep-alive", Role::KeepAlive),
             ("connection: upgrade", Role::None),
-            ("connection: not-close", Role::None),
+            ("connection: not-close", Role::Close),
             ("x-host: a", Role::None),
             ("host", Role::Host { is_valid: false }),
         ] {
