@@ -117,12 +117,13 @@ pub(super) const HARMLESS_ENDS: [&[u8]; 27] = [
 ];
 
 /// Fields that are secret and do not say so, without an `X-` before them. Kubernetes sends tokens as WebSocket protocols.
-pub(super) const SECRET_FIELDS: [&[u8]; 9] = [
+pub(super) const SECRET_FIELDS: [&[u8]; 10] = [
     b"access",
     b"amznoidcdata",
     b"honeycombteam",
     b"jscode",
     b"msclientprincipal",
+    b"ovhconsumer",
     b"secwebsocketprotocol",
     b"sid",
     b"sk",
@@ -150,7 +151,7 @@ pub(super) const SECRET_PARAMETERS: [&[u8]; 15] = [
 ];
 
 /// Words with which the name of a path segment ends before a secret, if they are no parts of any secret name.
-pub(super) const SECRET_SEGMENTS: [&[u8]; 21] = [
+pub(super) const SECRET_SEGMENTS: [&[u8]; 23] = [
     b"activate",
     b"activation",
     b"confirm",
@@ -160,6 +161,8 @@ pub(super) const SECRET_SEGMENTS: [&[u8]; 21] = [
     b"invitation",
     b"invite",
     b"invites",
+    b"key",
+    b"license",
     b"magic",
     b"recovery",
     b"reset",

@@ -64,6 +64,7 @@ fn secret_fields_are_known_by_name() {
         "Js_Code",
         "X-User-Ticket",
         "X-Ya-Service-Ticket",
+        "X-Ovh-Consumer",
         "X-Sk",
         "X-Tk",
         "X-Verification-Code",

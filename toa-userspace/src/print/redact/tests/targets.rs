@@ -264,6 +264,8 @@ fn secret_segments_of_a_path_are_hidden() {
         ("/hooks/hunter2", "/hooks/•••"),
         ("/api/webhook/hunter2", "/api/webhook/•••"),
         ("/webhooks/hunter2", "/webhooks/•••"),
+        ("/key/hunter2", "/key/•••"),
+        ("/license/hunter2/check", "/license/•••/check"),
         ("/bot123:AAhunter2/getMe", "/bot123:•••/getMe"),
         ("/file/bot123:AAhunter2/a", "/file/bot123:•••/a"),
     ]);
@@ -286,6 +288,7 @@ fn what_is_ordinary_in_a_target_is_shown() {
         "/webhooks/4711",
         "/books/orders2024",
         "/session.js",
+        "/keys/orders2024",
         "/reset/password",
         "/presets/orders2024",
         "/obsession/orders2024",
