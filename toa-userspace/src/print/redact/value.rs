@@ -14,6 +14,8 @@
 pub(super) mod glance;
 mod user_info;
 
+use std::ops::Range;
+
 use memchr::memchr;
 
 use super::{
@@ -99,12 +101,16 @@ impl Word {
     }
 }
 
-/// Returns the end of the path segment at `start`, which was encoded up to `depth` times, if it looks like a secret: it
-/// has letters and digits and is not short.
-fn random_segment(value: &[u8], start: usize, depth: u8) -> Option<usize> {
+/// Returns the path segment at `start`, which was encoded up to `depth` times, if it looks like a secret: it has letters and
+/// digits and is not short. A number may precede it, as in `/webhooks/4711/S`.
+fn random_segment(value: &[u8], mut start: usize, depth: u8) -> Option<Range<usize>> {
     let (mut letters, mut digits, mut end) = (0_usize, 0_usize, value.len());
+    let mut has_number = false;
     for (at, unit) in Unit::all(value, start) {
         match unit.byte {
+            b'/' if unit.depth <= depth && !has_number && digits > 0 && letters == 0 => {
+                (has_number, digits, start) = (true, 0, at.saturating_add(unit.len));
+            }
             b'/' | b'?' | b'#' | b'&' | b';' | b' ' | b'"' if unit.depth <= depth => {
                 end = at;
                 break;
@@ -114,7 +120,7 @@ fn random_segment(value: &[u8], start: usize, depth: u8) -> Option<usize> {
             _ => {}
         }
     }
-    (letters > 0 && digits > 0 && letters.saturating_add(digits) >= MIN_SEGMENT_LEN).then_some(end)
+    (letters > 0 && digits > 0 && letters.saturating_add(digits) >= MIN_SEGMENT_LEN).then_some(start..end)
 }
 
 fn is_secret(name: &Name, place: Place, names: &[Vec<u8>]) -> bool {
@@ -297,8 +303,8 @@ impl<'a, 'r, F: FnMut(Part<'a>)> Scan<'a, 'r, F> {
 
     /// Returns the path segment that begins here, if it looks like a secret.
     fn segment(&self, depth: u8) -> Option<Secret> {
-        let end = random_segment(self.value, self.at, depth)?;
-        Some(Secret { start: self.at, end, shown: b"" })
+        let Range { start, end } = random_segment(self.value, self.at, depth)?;
+        Some(Secret { start, end, shown: b"" })
     }
 
     /// Returns the credentials after the scheme and space that end here.
