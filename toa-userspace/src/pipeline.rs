@@ -22,6 +22,7 @@ pub mod bypass;
 pub mod checksums;
 pub mod connection;
 mod context;
+mod discarded_names;
 mod entry;
 mod lane;
 mod plaintext;
@@ -49,6 +50,7 @@ use crate::{
 use bypass::{BypassTable, NoBypass};
 use checksums::Checksums;
 use context::Context;
+use discarded_names::DiscardedNames;
 use entry::Entry;
 pub use sink::Sink;
 use timers::Timers;
@@ -72,6 +74,7 @@ pub struct Pipeline<B = NoBypass> {
     /// Connections that have ended, which may turn out to go on. Ordered by end.
     ended: LruCache<Key, Entry, RandomState>,
     checksums: Checksums,
+    discarded_names: DiscardedNames<Key>,
     /// When the rings last lost packets, in nanoseconds since the Unix epoch, if they ever did.
     lost_ns: Option<u64>,
     /// The time up to which everything was handed in, in nanoseconds since the Unix epoch.
@@ -107,6 +110,7 @@ impl<B: BypassTable> Pipeline<B> {
             open: LruCache::unbounded_with_hasher(RandomState::default()),
             ended: LruCache::unbounded_with_hasher(RandomState::default()),
             checksums: Checksums::default(),
+            discarded_names: DiscardedNames::default(),
             lost_ns: None,
             now_ns: 0,
             timers: Timers::default(),
@@ -154,6 +158,7 @@ impl<B: BypassTable> Pipeline<B> {
     /// Processes a segment.
     pub fn segment(&mut self, segment: &Segment<'_>, sink: &mut impl Sink) {
         self.ledger.stream.deliver(segment);
+        let key = (segment.key, segment.generation);
         if !self.checksums.accepts(&segment.key.source, segment.details.checksum) {
             let before = self.ledger.remark_counts();
             add(&mut self.ledger.stream.bad_checksums, 1);
@@ -163,9 +168,18 @@ impl<B: BypassTable> Pipeline<B> {
             if let Some(left_out) = &segment.left_out {
                 self.bypass.clear(&segment.key, &left_out.window(segment.generation));
             }
+            let known = self.open.peek(&key).or_else(|| self.ended.peek(&key));
+            let known = known.map(|entry| &entry.connection.attribution);
+            self.discarded_names.note(key, &segment.attribution, known);
             return;
         }
-        let key = (segment.key, segment.generation);
+        let mut copy;
+        let mut segment = segment;
+        if self.discarded_names.contains(&key) {
+            copy = *segment;
+            copy.attribution.conflict();
+            segment = &copy;
+        }
         // Usually, it is open.
         let is_open = self.run(
             key,

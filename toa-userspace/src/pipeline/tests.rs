@@ -7,14 +7,21 @@ mod traffic;
 use std::{collections::HashMap, fmt::Write};
 
 use proptest::{prelude::*, sample::Index};
-use toa_common::wire::tcp::{ACK, FIN, RST, SYN};
+use toa_common::{
+    attribution::{Attribution, LearnedFrom},
+    wire::tcp::{ACK, FIN, RST, SYN},
+};
 
 use super::*;
 use crate::{
     event::Event,
     http::NotHttp,
     pipeline::connection::Connection,
-    segment::tests::{sample_bytes, segment},
+    segment::{
+        checksum::Checksum,
+        details::Details,
+        tests::{sample_bytes, segment},
+    },
 };
 
 /// Records events.
@@ -85,6 +92,33 @@ fn a_sample_becomes_a_request() {
     assert_eq!((pipeline.ledger().undecodable_samples, pipeline.ledger().connections), (1, 1));
     pipeline.finish(&mut kept);
     assert_eq!((kept.opened, kept.closed), (1, vec![Closed::Finished]));
+}
+
+#[test]
+fn a_client_that_only_a_discarded_segment_names_is_doubtful() {
+    let named = Attribution { learned_from: LearnedFrom::Data as u8, toa_length: 8, ..Attribution::EMPTY };
+    let wrong = |segment: Segment<'static>| Segment {
+        details: Details { checksum: Checksum::Refused, ..segment.details },
+        ..segment
+    };
+    let of = |attribution| Segment { attribution, flags: SYN, ..segment(1, 0, b"") };
+    let is_conflicting = |segments: &[Segment<'_>]| {
+        let (mut pipeline, mut kept) = pipeline();
+        for segment in segments {
+            pipeline.segment(segment, &mut kept);
+        }
+        let (_, entry) = pipeline.open.peek_mru().unwrap();
+        entry.connection.attribution.is_conflicting()
+    };
+    assert!(!is_conflicting(&[of(named)]));
+    assert!(is_conflicting(&[wrong(of(named)), of(named)]));
+    // It was named before.
+    assert!(!is_conflicting(&[of(named), wrong(of(named)), of(named)]));
+    // Another client than before.
+    let other = Attribution { port_be: 1, ..named };
+    assert!(is_conflicting(&[of(named), wrong(of(other)), of(other)]));
+    let by_syn = Attribution { learned_from: LearnedFrom::Syn as u8, ..named };
+    assert!(!is_conflicting(&[wrong(of(by_syn)), of(by_syn)]));
 }
 
 #[test]
