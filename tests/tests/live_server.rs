@@ -87,10 +87,9 @@ fn join_upload(options: &[&str], client: Option<SocketAddr>, is_chunked: bool) -
     for text in [FORGED, &size].into_iter().chain([FORGED; 40]).chain([end]) {
         send(text)?;
     }
-    let mut answers = [0; 4096];
-    ensure!(connection.stream().read(&mut answers)? > 0, "no answer");
+    connection.read_answers(1)?;
     connection.stream().write_all(&Request::get("/after").bytes())?;
-    ensure!(connection.stream().read(&mut answers)? > 0, "no answer");
+    connection.read_answers(2)?;
     let output = tool.stop(Signal::Interrupt)?.succeeded()?;
     output.ledger()?.check()?;
     assert_eq!(nginx.stop()?.len(), 2);

@@ -75,7 +75,7 @@ fn fate_of(ctx: &TcContext, scratch: &mut Scratch) -> u32 {
         }
         Seq(u32::from_be(memory.cast::<u32>().read_unaligned()))
     };
-    // SAFETY: the functions are called with what the kernel returned, and release it.
+    // SAFETY: the helpers get the socket that the lookup returned, and it is released once.
     unsafe {
         let socket = find(ctx, tcp, memory);
         if socket.is_null() {
@@ -101,8 +101,8 @@ fn fate_of(ctx: &TcContext, scratch: &mut Scratch) -> u32 {
     }
 }
 
-/// Finds out whether the server has read from the connection before the packet in the scratch map, and writes that there. Not a
-/// function of its own, for which its caller would have to leave 32 bytes of the stack.
+/// Finds out whether the server had read from the connection before the packet in the scratch map, and writes that there. Inlined,
+/// because its caller has no stack left for a call.
 #[inline(always)]
 pub(crate) fn find_start(ctx: &TcContext, scratch: &mut Scratch) {
     let Scratch { inspected, headers, is_joined, .. } = scratch;
@@ -110,10 +110,11 @@ pub(crate) fn find_start(ctx: &TcContext, scratch: &mut Scratch) {
     store(is_joined, u32::from(was_read));
 }
 
-/// Returns whether the server's socket has received bytes that are not of this packet, of an established connection.
+/// Returns whether the server's socket had received data before this packet, which is then not the first of its connection. The
+/// first data may be sent again. Only the socket of an established connection tells.
 #[inline(always)]
 fn was_read_before(ctx: &TcContext, tcp: &TcpPacket, memory: *mut c_void) -> bool {
-    // SAFETY: the functions are called with what the kernel returned, and release it.
+    // SAFETY: the helpers get the socket that the lookup returned, and it is released once.
     unsafe {
         let socket = find(ctx, tcp, memory);
         if socket.is_null() {

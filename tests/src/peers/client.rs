@@ -193,7 +193,7 @@ impl Connection {
     /// Sends the rest of that request and reads its answer.
     pub fn finish(&mut self) -> Result<()> {
         self.stream.write_all(&std::mem::take(&mut self.rest))?;
-        self.read_answers()
+        self.read_answers(self.sent.len())
     }
 
     /// Sends requests in one piece and reads their answers.
@@ -201,7 +201,7 @@ impl Connection {
         let bytes = requests.iter().map(Request::bytes).collect::<Vec<_>>().concat();
         self.stream.write_all(&bytes)?;
         self.sent.extend(requests);
-        self.read_answers()
+        self.read_answers(self.sent.len())
     }
 
     /// Sends a request's head in pieces of `size` bytes, each in its own segment, and reads the answer. Each
@@ -213,7 +213,7 @@ impl Connection {
             self.wait_for_acknowledgment()?;
         }
         self.sent.push(request);
-        self.read_answers()
+        self.read_answers(self.sent.len())
     }
 
     /// Waits until the server has everything, so that further bytes go into other packets.
@@ -234,8 +234,9 @@ impl Connection {
         Ok(bytes)
     }
 
-    fn read_answers(&mut self) -> Result<()> {
-        let answered = self.answers.read(&mut self.stream, self.sent.len());
+    /// Reads until the connection has had `count` answers.
+    pub fn read_answers(&mut self, count: usize) -> Result<()> {
+        let answered = self.answers.read(&mut self.stream, count);
         answered.with_context(|| format!("a request of {}", self.local))
     }
 }

@@ -95,6 +95,7 @@ impl Gzip {
         if self.place == Place::Padding {
             return Err(io::ErrorKind::InvalidData.into());
         }
+        // A decoder begins anew only with another input, so its own is put back.
         let rest = self.decoder.reset(Pending::new(&[]));
         self.decoder.reset(rest);
         self.place = Place::Member;
