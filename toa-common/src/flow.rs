@@ -14,7 +14,7 @@ use crate::{
     seq::Seq,
     tcp_packet::{SegmentKind, TcpPacket},
     verifier::black_box,
-    wire::tcp::{FIN, RST},
+    wire::tcp::{FIN, RST, SYN},
 };
 
 /// How far a segment may be from the next expected byte, in bytes: more than the receive buffers of servers hold (Linux:
@@ -224,6 +224,19 @@ impl Flow {
         !self.has(flags::NEXT_KNOWN) || is_within(seq.distance(Seq(self.next_seq)), limit)
     }
 
+    /// Returns whether a packet without options of interest carries the next bytes, and nothing about it needs a decision:
+    /// [`decide`](crate::follow::decide) follows it, and [`Self::track`] does what [`Self::move_on`] does.
+    #[inline(always)]
+    pub fn is_just_continued_by(&self, tcp: &TcpPacket) -> bool {
+        let others = flags::CHALLENGED | flags::FIN_AHEAD;
+        self.flags & (flags::NEXT_KNOWN | others) == flags::NEXT_KNOWN
+            && self.next_seq == tcp.seq.0
+            && self.ended_ns == 0
+            && self.is_of(&tcp.key)
+            && tcp.payload_len != 0
+            && tcp.flags & (SYN | FIN | RST) == 0
+    }
+
     /// Returns whether it ended and has been silent for longer than `linger_ns`.
     pub fn has_lingered(&self, now_ns: u64, linger_ns: u64) -> bool {
         self.ended_ns != 0 && now_ns.saturating_sub(self.last_ns) > linger_ns
@@ -235,12 +248,25 @@ impl Flow {
         self.interface_index != 0 && (self.interface_index != interface_index || self.vlan_tci != vlan_tci)
     }
 
-    /// Records one of its packets.
+    /// Records a packet that [just continues](Self::is_just_continued_by) it.
     #[inline(always)]
-    pub fn track(&mut self, tcp: &TcpPacket, now_ns: u64) -> Change {
+    pub fn move_on(&mut self, tcp: &TcpPacket, now_ns: u64) {
+        self.count(tcp, now_ns);
+        self.strays = 0;
+        self.next_seq = (tcp.seq + tcp.payload_len).0;
+    }
+
+    #[inline(always)]
+    fn count(&mut self, tcp: &TcpPacket, now_ns: u64) {
         self.last_ns = now_ns;
         self.packets = self.packets.wrapping_add(1);
         self.payload_bytes = self.payload_bytes.wrapping_add(u64::from(tcp.payload_len));
+    }
+
+    /// Records one of its packets.
+    #[inline(always)]
+    pub fn track(&mut self, tcp: &TcpPacket, now_ns: u64) -> Change {
+        self.count(tcp, now_ns);
         let start = tcp.first_byte();
         let mut change = Change::default();
         if tcp.flags & RST != 0 {

@@ -17,7 +17,7 @@ use toa_common::{
 use crate::{
     maps::{BYPASS, CONFIG},
     scratch::Scratch,
-    skb::Metadata,
+    skb::{Metadata, word},
 };
 
 /// A payload of this many bytes is worth looking for a head with any method; in a smaller one, only for methods that usually
@@ -63,7 +63,11 @@ pub(crate) fn copied_bytes(ctx: &TcContext, scratch: &mut Scratch, is_next: bool
     let is_merged = Metadata::new(ctx).gso_segments() > 1;
     let mut copied = 0;
     if at == WHOLE {
-        if !is_next || flags & (SYN | FIN | RST | URG) != 0 || payload_len <= 4 {
+        if !is_next
+            || flags & (SYN | FIN | RST | URG) != 0
+            || payload_len <= 4
+            || !may_have_body(ctx, scratch)
+        {
             return WHOLE;
         }
         copied = begin(ctx, scratch);
@@ -141,6 +145,18 @@ fn window(scratch: &mut Scratch) -> u32 {
     WHOLE
 }
 
+/// Returns whether the payload may begin with the head of a request whose body is worth reading.
+#[inline(always)]
+fn may_have_body(ctx: &TcContext, scratch: &mut Scratch) -> bool {
+    let tcp = &scratch.inspected.tcp;
+    let payload_len = tcp.payload_len;
+    let Some(method) = word(ctx, tcp.payload_offset(), &mut scratch.head_bytes) else {
+        return false;
+    };
+    let [first, ..] = method.to_be_bytes();
+    matches!(method, POST | PUT | PATCH) || (payload_len >= LARGE_BYTES && first.is_ascii_uppercase())
+}
+
 /// Reads a head at the beginning of the payload, and writes to the scratch map how its body begins. Returns the length of the
 /// head, or 0 if there is none with a plain body. A function of its own for the sake of the stack.
 #[inline(never)]
@@ -151,17 +167,6 @@ fn begin(ctx: &TcContext, scratch: &mut Scratch) -> u32 {
     let wanted = payload_len.min(HEAD_BYTES as u32).wrapping_sub(1);
     let len = masked::<{ HEAD_BYTES as u32 - 1 }>(wanted) as u32 + 1;
     let Scratch { head, head_bytes, position, .. } = scratch;
-    // SAFETY: there is room for four bytes.
-    if unsafe { bpf_skb_load_bytes(skb(ctx).cast(), payload_offset, head_bytes.as_mut_ptr().cast(), 4) } != 0
-    {
-        return 0;
-    }
-    let [first, second, third, fourth, ..] = *head_bytes;
-    let method = u32::from_be_bytes([first, second, third, fourth]);
-    let usually_has_body = method == POST || method == PUT || method == PATCH;
-    if !usually_has_body && (payload_len < LARGE_BYTES || !first.is_ascii_uppercase()) {
-        return 0;
-    }
     // SAFETY: there is room for `len` bytes, which are 1 to `HEAD_BYTES`.
     if unsafe { bpf_skb_load_bytes(skb(ctx).cast(), payload_offset, head_bytes.as_mut_ptr().cast(), len) }
         != 0

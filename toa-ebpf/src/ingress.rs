@@ -9,7 +9,7 @@
 use aya_ebpf::programs::TcContext;
 use toa_common::{
     counters::Counter,
-    flow::{Flow, flags},
+    flow::flags,
     follow::{Action, Decision, decide},
     inspect::{Inspected, find_toa, has_interesting_options, parse_headers},
     skip_reason::SkipReason,
@@ -25,7 +25,8 @@ use toa_common::{
 use crate::{
     counters::Counters,
     emit::emit,
-    learn::{count_replaced, learn, now_ns, remember},
+    follow::{follow, follow_next},
+    learn::{count_replaced, learn, remember},
     maps::{CONFIG, FLOWS, FlowRef, handshakes, is_balancer, is_trusted, is_watched, keep_example},
     outcome::Outcome,
     scratch::{Scratch, due},
@@ -116,8 +117,9 @@ fn plain(ctx: &TcContext, tcp: TcpPacket, report: impl Report) -> Outcome {
     let Some(scratch) = Scratch::this_cpu() else {
         return Outcome::new(0, due::NOT);
     };
+    let may_be_next = flow.is_some_and(|flow| flow.get().is_just_continued_by(&tcp));
     scratch.inspected = Inspected::plain(tcp);
-    handle(ctx, scratch, flow, report)
+    handle(ctx, scratch, flow, may_be_next, report)
 }
 
 /// Returns whether a connection could be followed from this packet on although nothing names its client.
@@ -141,7 +143,7 @@ fn with_options(
     if flow.is_none() && found == 0 && !handshakes::may_have(&tcp.key) && !may_begin_unnamed(tcp) {
         Outcome::new(unmarked(&scratch.inspected, report), due::NOT)
     } else {
-        handle(ctx, scratch, flow, report)
+        handle(ctx, scratch, flow, false, report)
     }
 }
 
@@ -175,15 +177,26 @@ fn walk<P: PacketView>(packet: &P, inspected: &mut Inspected) -> u32 {
     u32::from(toa.is_some() || walk.unselected() != 0 || walk.stop().is_malformed())
 }
 
-/// Decides on the packet in the scratch map and carries out the decision.
+/// Decides on the packet in the scratch map and carries out the decision, which is known if it just continues its connection.
 #[inline(always)]
-fn handle(ctx: &TcContext, scratch: &mut Scratch, flow: Option<FlowRef>, report: impl Report) -> Outcome {
+fn handle(
+    ctx: &TcContext,
+    scratch: &mut Scratch,
+    flow: Option<FlowRef>,
+    just_continues: bool,
+    report: impl Report,
+) -> Outcome {
     scratch.due = due::NOT;
     scratch.fate = fate::UNKNOWN;
     scratch.is_joined = 0;
     // Not in `act`, whose calls have hardly any stack left.
-    if flow.is_some() {
+    if let Some(flow) = flow {
         find_fate(ctx, scratch);
+        if just_continues && load(&scratch.fate) == fate::READ && !Metadata::new(ctx).is_for_other_host() {
+            follow_next(ctx, scratch, flow);
+            let reported = report.found(&scratch.inspected, Action::Follow.into());
+            return Outcome::new(reported, scratch.due);
+        }
     }
     let reported = act(ctx, scratch, flow, report);
     Outcome::new(reported, scratch.due)
@@ -312,55 +325,4 @@ fn refusal(scratch: &Scratch, action: Action, flow: Option<&FlowRef>) -> Option<
         }
         _ => None,
     }
-}
-
-/// Counts a packet of a followed connection. It is to be copied to user space if it has payload, SYN, FIN or RST.
-#[inline(always)]
-fn follow(ctx: &TcContext, counters: &Counters, scratch: &mut Scratch, flow: &mut Flow) {
-    let tcp = &scratch.inspected.tcp;
-    let now_ns = now_ns();
-    // The map reuses the entries that it evicts at once, also while a program still has a pointer to one, and writes the
-    // new value in any order. But it first removes the entry from its old key. What was copied before is of this
-    // connection if its entry is still there afterwards.
-    let record = &mut scratch.record;
-    record.generation = flow.generation;
-    record.attribution.copy_from(&flow.attribution);
-    record.start_seq = flow.start_seq;
-    record.flags = flow.flags;
-    if load(&scratch.fate) == fate::DOUBTFUL {
-        counters.increment(Counter::AckOld);
-        record.flags |= flags::DOUBTFUL;
-    }
-    if FlowRef::find(&tcp.key).is_none_or(|found| found.get().generation != record.generation) {
-        return counters.increment(Counter::FlowReused);
-    }
-    let metadata = Metadata::new(ctx);
-    if flow.is_elsewhere(metadata.interface_index(), metadata.vlan_tci()) {
-        counters.increment(Counter::OtherInterface);
-    }
-    if matches!(load(&scratch.fate), fate::READ | fate::DOUBTFUL) {
-        flow.flags |= flags::SOCKET_SEEN;
-    }
-    let is_next = flow.has(flags::NEXT_KNOWN) && tcp.seq.0 == flow.next_seq;
-    let change = flow.track(tcp, now_ns);
-    if change.ended {
-        counters.increment(Counter::Closed);
-    }
-    if change.reopened {
-        counters.increment(Counter::Reopened);
-    }
-    if change.is_stray {
-        counters.increment(Counter::Stray);
-        record.flags |= flags::STRAY;
-    }
-    if change.is_after_end {
-        counters.increment(Counter::AfterEnd);
-    }
-    if tcp.is_pure_ack() {
-        return counters.increment(Counter::PureAck);
-    }
-    counters.increment(Counter::Matched);
-    counters.add(Counter::MatchedBytes, u64::from(tcp.payload_len));
-    record.time_ns = now_ns;
-    scratch.due = if is_next { due::COPY_NEXT } else { due::COPY };
 }

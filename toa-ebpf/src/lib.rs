@@ -11,6 +11,7 @@ mod body;
 mod counters;
 mod emit;
 mod flow_changes;
+mod follow;
 pub mod ingress;
 mod learn;
 mod maps;

@@ -6,7 +6,7 @@ use core::ffi::c_void;
 use aya_ebpf::{
     EbpfContext as _,
     bindings::{bpf_sock, bpf_sock_tuple},
-    helpers::generated::{bpf_sk_lookup_tcp, bpf_sk_release, bpf_skb_load_bytes, bpf_tcp_sock},
+    helpers::generated::{bpf_sk_lookup_tcp, bpf_sk_release, bpf_tcp_sock},
     programs::TcContext,
 };
 use toa_common::{
@@ -18,7 +18,7 @@ use toa_common::{
     wire::tcp::{FIN, RST, SYN, Tcp},
 };
 
-use crate::scratch::Scratch;
+use crate::{scratch::Scratch, skb::word};
 
 /// The network namespace of the packet's device (`BPF_F_CURRENT_NETNS`).
 const CURRENT_NAMESPACE: u64 = u64::MAX;
@@ -66,15 +66,10 @@ fn fate_of(ctx: &TcContext, scratch: &mut Scratch) -> u32 {
     if tcp.flags & (SYN | RST) != 0 || (tcp.payload_len == 0 && tcp.flags & FIN == 0) {
         return fate::UNKNOWN;
     }
-    let memory = headers.as_mut_ptr().cast::<c_void>();
-    let ack_offset = tcp.transport_offset.wrapping_add(Tcp::ACK_OFFSET);
-    // SAFETY: there is room for the four bytes.
-    let ack = unsafe {
-        if bpf_skb_load_bytes(ctx.as_ptr(), ack_offset, memory, 4) != 0 {
-            return fate::UNKNOWN;
-        }
-        Seq(u32::from_be(memory.cast::<u32>().read_unaligned()))
+    let Some(ack) = word(ctx, tcp.transport_offset.wrapping_add(Tcp::ACK_OFFSET), headers).map(Seq) else {
+        return fate::UNKNOWN;
     };
+    let memory = headers.as_mut_ptr().cast();
     // SAFETY: the helpers get the socket that the lookup returned, and it is released once.
     unsafe {
         let socket = find(ctx, tcp, memory);

@@ -63,6 +63,18 @@ impl PacketView for Linear {
     }
 }
 
+/// Returns the four bytes at `offset` in network order, from the linear part if they are there, or through `memory`.
+#[inline(always)]
+pub(crate) fn word(ctx: &TcContext, offset: u32, memory: &mut [u8]) -> Option<u32> {
+    if let Some(bytes) = Linear::new(ctx).bytes(offset) {
+        return Some(u32::from_be_bytes(*bytes));
+    }
+    let memory = memory.first_chunk_mut::<4>()?;
+    // SAFETY: there is room for the four bytes.
+    let result = unsafe { bpf_skb_load_bytes(ctx.as_ptr(), offset, memory.as_mut_ptr().cast(), 4) };
+    (result == 0).then(|| u32::from_be_bytes(*memory))
+}
+
 /// Returns the context's pointer at offset `AT`, to the packet's start or end. The fields are declared as 32-bit words,
 /// and the verifier turns loads of them into pointers. The compiler would widen them with a 32-bit move, after which
 /// the verifier no longer treats them as pointers; hence the load in assembly.

@@ -1,7 +1,8 @@
 use super::*;
 use crate::{
     address::Address,
-    wire::tcp::{ACK, SYN},
+    follow::{Action, decide},
+    wire::tcp::{ACK, URG},
 };
 
 const START: u32 = u32::MAX - 5;
@@ -137,4 +138,35 @@ fn an_ended_flow_lingers_from_its_last_packet() {
     flow.track(&packet(ACK, 0, 0).tcp, 200);
     assert!(!flow.has_lingered(250, 50));
     assert!(flow.has_lingered(251, 50));
+}
+
+#[test]
+fn what_just_continues_a_connection_is_followed_and_only_moves_it_on() {
+    let (mut just, mut others) = (0, 0);
+    for (set, ended_ns, strays) in (0..1 << 7).flat_map(|set| [(set, 0, 0), (set, 5, 0), (set, 0, 3)]) {
+        let mut flow = flow();
+        (flow.flags, flow.ended_ns, flow.strays) = (set, ended_ns, strays);
+        (flow.fin_seq, flow.stray_seq) = (START.wrapping_add(9), START);
+        for (offset, len) in
+            [-1, 0, 1, 70_000, 20 << 20].into_iter().flat_map(|offset| [(offset, 0), (offset, 9)])
+        {
+            for tcp_flags in [ACK, ACK | URG, ACK | FIN, ACK | RST, SYN, SYN | ACK] {
+                let packet = packet(tcp_flags, offset, len);
+                if !flow.is_just_continued_by(&packet.tcp) {
+                    others += 1;
+                    continue;
+                }
+                just += 1;
+                let decision = decide(&packet, Some(&flow), None, true, |_| unreachable!());
+                assert_eq!(decision, Action::Follow.into());
+                let (mut tracked, mut moved) = (flow, flow);
+                assert_eq!(tracked.track(&packet.tcp, 7), NOTHING);
+                moved.move_on(&packet.tcp, 7);
+                assert_eq!(moved, tracked);
+                assert!(!Flow { ports: 2, ..flow }.is_just_continued_by(&packet.tcp));
+            }
+        }
+    }
+    // Of the flags, three decide. Open, with and without strays; with payload at the next byte; with ACK, with and without URG.
+    assert_eq!((just, just + others), (16 * 2 * 2, 128 * 3 * 5 * 2 * 6));
 }
