@@ -1,6 +1,7 @@
 //! Remembers what was found out about the names and values of requests. Most requests have the same ones.
 
 pub(crate) mod fingerprint;
+pub(crate) mod seen;
 
 use std::cell::RefCell;
 
@@ -47,7 +48,7 @@ impl<T: Copy> Memo<T> {
     #[inline]
     pub(crate) fn get(&self, key: &[u8], find: impl FnOnce() -> T) -> T {
         let print = Fingerprint::of(key);
-        let set = self.0.get(print.hash(key, SETS)).and_then(|set| set.try_borrow_mut().ok());
+        let set = self.0.get(print.hash(key).below(SETS)).and_then(|set| set.try_borrow_mut().ok());
         let Some(mut set) = set.filter(|_| key.len() <= MAX_LEN) else { return find() };
         let Set { slots: [first, second], is_second_latest } = &mut *set;
         for (slot, is_second) in [(&*first, false), (&*second, true)] {

@@ -24,10 +24,9 @@ impl Fingerprint {
         Self { first, last, len: key.len() as u64 }
     }
 
-    /// Returns a number below `count`, a power of two greater than 1: by the fingerprint, and for long keys by some of the
-    /// middle.
+    /// Returns a hash: of the fingerprint and, for long keys, of some of the middle.
     #[inline]
-    pub(crate) fn hash(self, key: &[u8], count: usize) -> usize {
+    pub(crate) fn hash(self, key: &[u8]) -> Hash {
         let middle = if key.len() > WHOLE_LEN {
             key.get(key.len() / 2..)
                 .and_then(<[u8]>::first_chunk)
@@ -38,6 +37,24 @@ impl Fingerprint {
         // An odd number near 2^64 divided by the golden ratio spreads similar words, most of all to the highest bits.
         let spread = |word: u64| word.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let hash = spread(self.first ^ middle.rotate_left(23) ^ self.len) ^ self.last;
-        (spread(hash ^ (hash >> 32)) >> (u64::BITS - count.ilog2())) as usize
+        Hash(spread(hash ^ (hash >> 32)))
+    }
+}
+
+/// The hash of a key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hash(u64);
+
+impl Hash {
+    /// Returns a number below `count`, a power of two greater than 1.
+    #[inline]
+    pub(crate) fn below(self, count: usize) -> usize {
+        (self.0 >> (u64::BITS - count.ilog2())) as usize
+    }
+
+    /// Returns other bits than [`Self::below`] does for less than 2^16.
+    #[inline]
+    pub(crate) fn tag(self) -> u16 {
+        (self.0 >> 32) as u16
     }
 }
