@@ -2,8 +2,9 @@
 
 use std::io::{self, Write};
 
-/// Bytes after which lines are written even if more are to come in the same round.
-const MOST_BYTES: usize = 256 << 10;
+/// Bytes after which lines are written even if more are to come in the same round. A write to a file costs as much as
+/// about ten lines of JSON.
+const MOST_BYTES: usize = 512 << 10;
 
 /// Collects lines for a writer. Only whole lines are written.
 #[derive(Debug)]
