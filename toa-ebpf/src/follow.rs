@@ -1,4 +1,4 @@
-//! Following: the packets of connections that are followed.
+//! What is done with a packet of a followed connection.
 
 use aya_ebpf::programs::TcContext;
 use toa_common::{
@@ -64,7 +64,7 @@ pub(crate) fn follow(ctx: &TcContext, counters: &Counters, scratch: &mut Scratch
 }
 
 /// Does the same for a packet that [just continues](Flow::is_just_continued_by) its connection and that the server reads, as
-/// almost every one does. Only this function is fetched from memory for it then, and not all that may happen to others.
+/// almost every one does. Beside a busy server the code is rarely in the first-level cache, so the usual packet gets little of it.
 #[inline(never)]
 pub(crate) fn follow_next(ctx: &TcContext, scratch: &mut Scratch, mut flow: FlowRef) -> u32 {
     let Some(counters) = Counters::this_cpu() else {

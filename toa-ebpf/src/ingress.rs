@@ -117,9 +117,9 @@ fn plain(ctx: &TcContext, tcp: TcpPacket, report: impl Report) -> Outcome {
     let Some(scratch) = Scratch::this_cpu() else {
         return Outcome::new(0, due::NOT);
     };
-    let may_be_next = flow.is_some_and(|flow| flow.get().is_just_continued_by(&tcp));
+    let just_continues = flow.is_some_and(|flow| flow.get().is_just_continued_by(&tcp));
     scratch.inspected = Inspected::plain(tcp);
-    handle(ctx, scratch, flow, may_be_next, report)
+    handle(ctx, scratch, flow, just_continues, report)
 }
 
 /// Returns whether a connection could be followed from this packet on although nothing names its client.
@@ -177,7 +177,8 @@ fn walk<P: PacketView>(packet: &P, inspected: &mut Inspected) -> u32 {
     u32::from(toa.is_some() || walk.unselected() != 0 || walk.stop().is_malformed())
 }
 
-/// Decides on the packet in the scratch map and carries out the decision, which is known if it just continues its connection.
+/// Decides on the packet in the scratch map and carries out the decision. `just_continues` is
+/// [`Flow::is_just_continued_by`](toa_common::flow::Flow::is_just_continued_by): the decision is then known.
 #[inline(always)]
 fn handle(
     ctx: &TcContext,

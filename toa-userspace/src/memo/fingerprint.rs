@@ -52,7 +52,7 @@ impl Hash {
         (self.0 >> (u64::BITS - count.ilog2())) as usize
     }
 
-    /// Returns other bits than [`Self::below`] does for less than 2^16.
+    /// Returns bits that [`Self::below`] does not use for a `count` of up to 2^16.
     #[inline]
     pub(crate) fn tag(self) -> u16 {
         (self.0 >> 32) as u16

@@ -1,5 +1,5 @@
-//! Tells keys that came before from those that come for the first time, and may never again. To remember each of those would
-//! cost memory traffic, which takes the caches from the server on the same machine.
+//! Tells whether a key was seen before. Most keys that are new never come again, and storing each of them would push the data of
+//! the server on the same machine out of the CPU's caches.
 
 use super::fingerprint::Hash;
 
@@ -17,8 +17,8 @@ impl Default for Seen {
 }
 
 impl Seen {
-    /// Notes a key. Returns whether it came before, unless another has taken its place since. Very few of those that never
-    /// came are taken for one that did.
+    /// Notes a key and returns whether it was seen before. This is a guess: a key is forgotten when another takes its place, and
+    /// one in 65,536 new keys passes for one that was seen.
     #[inline]
     pub(crate) fn note(&mut self, hash: Hash) -> bool {
         let Some(place) = self.0.get_mut(hash.below(PLACES)) else { return false };
